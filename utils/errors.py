@@ -1,0 +1,35 @@
+"""The one error that users cause, and how a command line reports it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+
+class InputError(Exception):
+    """Something the user gave is wrong: an argument, a file, a record.
+
+    The message is one line that says what is wrong, in which file or argument, and what would be right.
+    Command lines print it and end with exit code 2; library callers may catch it.
+    """
+
+
+def run_command(command: Callable[[], None]) -> int:
+    """Run a command line's body and return its exit code.
+
+    0 when it returns, 2 with one line on stderr for an `InputError`, 130 when the user interrupts it. Every
+    other exception is a defect of ours and keeps its traceback.
+    """
+    try:
+        command()
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (head, less) went away: not an error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0

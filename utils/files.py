@@ -1,0 +1,57 @@
+"""Files that appear whole or not at all: written beside their place and renamed into it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.errors import InputError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; rename it to `path` when the block ends without an error.
+
+    Readers see the old file or the new one, never a part: a kill at any moment leaves `path` as it was.
+    The yielded name keeps the suffix of `path`, since libraries choose a format by it. A folder that is not
+    there is made.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        beside.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; name a folder that can be") from error
+    finally:
+        if beside.exists():
+            beside.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  (whatever JSON can hold)
+    """Write `value` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_torch(path: Path, value: dict[str, Any]) -> None:
+    """`torch.save` a dict of tensors and plain values, whole or not at all and flushed to disk."""
+    with written_whole(path) as part, part.open("wb") as stream:
+        torch.save(value, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
