@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,11 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; name a folder that can be") from error
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}; name a folder that can be"
+        ) from error
     finally:
-        if beside.exists():
+        with suppress(OSError):
             beside.unlink()
 
 
