@@ -15,17 +15,21 @@ class InputError(Exception):
     """
 
 
+class TrainingError(Exception):
+    """A run cannot go on, though its input was in order: the loss is no longer finite, say. One line, exit code 1."""
+
+
 def run_command(command: Callable[[], None]) -> int:
     """Run a command line's body and return its exit code.
 
-    0 when it returns, 2 with one line on stderr for an `InputError`, 130 when the user interrupts it. Every
-    other exception is a defect of ours and keeps its traceback.
+    0 when it returns; with one line on stderr 2 for an `InputError`, 1 for a `TrainingError` and 130 when the
+    user interrupts it. Every other exception is a defect of ours and keeps its traceback.
     """
     try:
         command()
-    except InputError as error:
+    except (InputError, TrainingError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

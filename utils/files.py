@@ -32,9 +32,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror or error}; name a folder that can be"
-        ) from error
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; name a folder that can be") from error
     finally:
         with suppress(OSError):
             beside.unlink()

@@ -1,0 +1,102 @@
+"""What a dataset is: its classes, the length of a beat, and the network dimensions that the paper ties to it.
+
+Sources: the paper's Table 1 (datasets) and Fig. 1 (network). Where paper and released code
+differ, the README's table of deviations says which one is followed and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from utils.errors import InputError
+
+
+def length_after_pooling(length: int) -> int:
+    """Samples left of `length` after the three conv blocks: 25 for 186 and 187.
+
+    The MSC kernels keep the length ("same" padding); the kernel-8 convolutions with padding 4 add one
+    sample; every MaxPool(2, stride 2, padding 1) maps n to n // 2 + 1.
+    """
+    length = length // 2 + 1
+    for _ in range(2):
+        length = (length + 1) // 2 + 1
+    return length
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """One dataset and the network that fits it."""
+
+    name: str
+    """Name on the command line and of the folder under `--data_path`."""
+    classes: tuple[str, ...]
+    """Class names; the index is the label."""
+    hard_class: str
+    """The class that `--recipe notes` weights higher: the one with the paper's lowest recall (S, Table 2) or F1
+    (normal, Table 3)."""
+    sequence_len: int = 186
+    """Samples of one beat: 186 at 360 Hz are 517 ms. The released constants say 188 for PTB; its files hold 186."""
+    input_channels: int = 1
+    """Leads: lead II alone."""
+    msc_kernel_sizes: tuple[int, ...] = (5, 9, 11)
+    """Kernel sizes of the parallel MSC convolutions, samples."""
+    mid_channels: int = 32
+    """Feature maps after MSC; the conv blocks then double them twice."""
+    final_out_channels: int = 128
+    """Feature maps after block 3: the number of Transformer tokens."""
+    conv_kernel_size: int = 8
+    """Kernel size of conv blocks 2 and 3, samples (released code)."""
+    crm_blocks: int = 3
+    """Residual squeeze-and-excitation blocks of the CRM."""
+    se_reduction: int = 4
+    """Squeeze-and-excitation bottleneck: 128 / 4 = 32 units."""
+    encoder_layers: int = 3
+    """Transformer encoder layers of BiTrans."""
+    max_heads: int = 5
+    """Attention heads for an embedding of 25 (released code); other widths get `num_heads`."""
+    feedforward_dim: int = 2048
+    """Hidden units of the encoder's feed-forward network."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C."""
+        return len(self.classes)
+
+    @property
+    def trans_dim(self) -> int:
+        """Embedding width of BiTrans: the time steps left after pooling, 25 for L = 186 or 187, 26 for 188."""
+        return length_after_pooling(self.sequence_len)
+
+    @property
+    def num_heads(self) -> int:
+        """Attention heads: the largest number up to `max_heads` that divides `trans_dim` (5 for 25, 2 for 26)."""
+        return max(heads for heads in range(1, self.max_heads + 1) if self.trans_dim % heads == 0)
+
+    def __post_init__(self) -> None:
+        if self.sequence_len < 1:
+            raise InputError(f"sequence_len is {self.sequence_len}; a beat has at least 1 sample")
+
+
+def mit(sequence_len: int = 186) -> DatasetConfig:
+    """MIT-BIH Arrhythmia Database in the five AAMI EC57 groups (paper Table 1)."""
+    return DatasetConfig("mit", ("N", "S", "V", "F", "Q"), hard_class="S", sequence_len=sequence_len)
+
+
+def ptb(sequence_len: int = 186) -> DatasetConfig:
+    """PTB Diagnostic ECG Database: healthy controls and myocardial infarctions (paper Table 1)."""
+    return DatasetConfig("ptb", ("normal", "infarction"), hard_class="normal", sequence_len=sequence_len)
+
+
+DATASETS: dict[str, Callable[..., DatasetConfig]] = {"mit": mit, "ptb": ptb}
+
+
+def get_dataset_class(name: str) -> Callable[..., DatasetConfig]:
+    """Return the configuration factory of dataset `name`.
+
+    Raises:
+        InputError: no dataset of that name.
+    """
+    if name not in DATASETS:
+        raise InputError(f"--dataset {name}: unknown; known are {', '.join(DATASETS)}")
+    return DATASETS[name]

@@ -1,0 +1,321 @@
+"""Split file -> tensors -> batches, and the class weights of the context-aware loss.
+
+A split file is a `torch.save`d dict: `samples` (n, 1, L), `labels` (n,), and where known `records`, `positions`,
+`record_names`, `source`, `protocol`, `window` and more (data/README.md). The files of the paper's authors and
+of their copies hold samples and labels alone, as tensors or numpy arrays, as (n, L), (n, L, 1) or (n, 1, L).
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_configs import DatasetConfig
+from hparams import TrainingConfig
+from utils.errors import InputError
+
+SPLITS = ("train", "val", "test")
+
+# What numpy arrays are pickled as, under the old and the new name of numpy's core; nothing else may be built
+# while a file is read, so no code in a file can run.
+_NUMPY_GLOBALS = [
+    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
+    (np._core.multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")),
+]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The beats of one split, in memory."""
+
+    samples: Tensor
+    """(n, 1, L) float32."""
+    labels: Tensor
+    """(n,) int64 in 0..C-1."""
+    records: Tensor | None = None
+    """(n,) int64 index into `record_names`."""
+    positions: Tensor | None = None
+    """(n,) int64 sample index of the R-peak in its record."""
+    record_names: tuple[str, ...] = ()
+    source: str = "unknown"
+    """Where the beats come from: physionet, kaggle, synthetic, ..."""
+    protocol: str = "unknown"
+    """How they were split: beat, inter_patient, ..."""
+    window: str = "unknown"
+    """How a beat was cut and scaled."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> Split:
+        """The beats at `indices` (m,) int64, in that order; `indices` is on the CPU."""
+        return replace(
+            self,
+            samples=self.samples[indices.to(self.samples.device)],
+            labels=self.labels[indices.to(self.labels.device)],
+            records=None if self.records is None else self.records[indices],
+            positions=None if self.positions is None else self.positions[indices],
+        )
+
+    def to(self, device: torch.device) -> Split:
+        """The same split with samples and labels on `device`."""
+        return replace(self, samples=self.samples.to(device), labels=self.labels.to(device))
+
+    def class_counts(self, num_classes: int) -> list[int]:
+        """Beats of each class, a list of C numbers."""
+        return torch.bincount(self.labels.cpu(), minlength=num_classes).tolist()
+
+
+def load_split(path: Path, configs: DatasetConfig) -> Split:
+    """Read one split file and check all of it against `configs`.
+
+    Raises:
+        InputError: the file is absent, cut short, not a split file, holds code, or its samples and labels do
+            not fit `configs`.
+    """
+    contents = _read_dict(path)
+    samples = _numbers(contents, "samples", path)
+    labels = _numbers(contents, "labels", path)
+    samples = _beats_first(samples, path, configs)
+    if labels.dim() != 1 or len(labels) != len(samples):
+        raise InputError(
+            f"{path}: labels of shape {tuple(labels.shape)} beside {len(samples)} beats; one label a beat is right"
+        )
+    if len(labels) == 0:
+        raise InputError(f"{path}: holds no beats; at least one is needed")
+    bad = ~torch.isfinite(samples).all(dim=2).all(dim=1)
+    if bad.any():
+        raise InputError(
+            f"{path}: {int(bad.sum())} beats hold NaN or infinite samples, the first is beat {int(bad.nonzero()[0])}; "
+            "every sample must be finite"
+        )
+    classes = labels.long()
+    outside = (classes != labels) | (classes < 0) | (classes >= configs.num_classes)
+    if outside.any():
+        first = int(outside.nonzero()[0])
+        raise InputError(
+            f"{path}: label {labels[first].item():g} of beat {first} is no class of {configs.name}; "
+            f"0 to {configs.num_classes - 1} are ({', '.join(configs.classes)})"
+        )
+    stored_classes = contents.get("classes")
+    if stored_classes is not None and list(stored_classes) != list(configs.classes):
+        raise InputError(
+            f"{path}: its classes are {', '.join(map(str, stored_classes))}, those of {configs.name} are "
+            f"{', '.join(configs.classes)}; is it the file of another dataset?"
+        )
+    return Split(
+        samples,
+        classes,
+        records=_per_beat(contents, "records", len(classes), path),
+        positions=_per_beat(contents, "positions", len(classes), path),
+        record_names=tuple(str(name) for name in contents.get("record_names") or ()),
+        source=str(contents.get("source", "unknown")),
+        protocol=str(contents.get("protocol", "unknown")),
+        window=str(contents.get("window", "unknown")),
+    )
+
+
+def _read_dict(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty; make it anew with python -m preprocess")
+    try:
+        with torch.serialization.safe_globals(_NUMPY_GLOBALS):
+            contents = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: refused, it holds more than plain tensors and numbers (code in it was not run) or is "
+            "damaged; a split file is a dict of samples and labels"
+        ) from error
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        OSError,
+    ) as error:
+        raise InputError(
+            f"{path}: is damaged, cut short or no split file; make it anew with python -m preprocess"
+        ) from error
+    if not isinstance(contents, dict):
+        raise InputError(f"{path}: holds a {type(contents).__name__}; a dict of samples and labels is right")
+    return contents
+
+
+def _numbers(contents: dict[str, Any], key: str, path: Path) -> Tensor:
+    if key not in contents:
+        raise InputError(f"{path}: has no '{key}'; a split file is a dict of samples and labels")
+    value = contents[key]
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: '{key}' is a {type(value).__name__}; a tensor of numbers is right") from error
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise InputError(f"{path}: '{key}' is of type {tensor.dtype}; real numbers are right")
+    return tensor
+
+
+def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig) -> Tensor:
+    """(n, L), (n, L, 1) or (n, 1, L) -> (n, 1, L) float32."""
+    length = configs.sequence_len
+    if samples.dim() == 2:
+        samples = samples.unsqueeze(1)
+    elif samples.dim() == 3 and samples.shape[2] == 1 and samples.shape[1] != 1:
+        samples = samples.transpose(1, 2)
+    if samples.dim() != 3 or samples.shape[1] != configs.input_channels:
+        raise InputError(
+            f"{path}: samples of shape {tuple(samples.shape)}; (n, 1, {length}), (n, {length}) or (n, {length}, 1) "
+            "is right"
+        )
+    if samples.shape[2] != length:
+        raise InputError(
+            f"{path}: beats of {samples.shape[2]} samples, the configuration names {length}; "
+            f"--sequence_len {samples.shape[2]} fits the network to them"
+        )
+    return samples.to(torch.float32).contiguous()
+
+
+def _per_beat(contents: dict[str, Any], key: str, beats: int, path: Path) -> Tensor | None:
+    if contents.get(key) is None:
+        return None
+    values = _numbers(contents, key, path)
+    if values.shape != (beats,):
+        raise InputError(f"{path}: '{key}' of shape {tuple(values.shape)} beside {beats} beats; one a beat is right")
+    return values.long()
+
+
+def data_generator(data_path: Path, configs: DatasetConfig, limit_train: int | None, seed: int) -> dict[str, Split]:
+    """Read `data_path/<dataset>/{train,val,test}.pt`; `limit_train` keeps a class-stratified part of train.
+
+    Raises:
+        InputError: a split file is absent or unfit; the message for absent files says how to make them.
+    """
+    folder = Path(data_path) / configs.name
+    missing = [name for name in SPLITS if not (folder / f"{name}.pt").is_file()]
+    if missing:
+        raise InputError(missing_splits_message(folder, missing, configs.name))
+    splits = {name: load_split(folder / f"{name}.pt", configs) for name in SPLITS}
+    if limit_train is not None:
+        splits["train"] = splits["train"].subset(
+            stratified_subset(splits["train"].labels, limit_train, configs.num_classes, seed)
+        )
+    return splits
+
+
+def missing_splits_message(folder: Path, missing: list[str], dataset: str) -> str:
+    """Name the absent split files and the three commands that would make them."""
+    command = f"python -m preprocess --dataset {dataset} --out {folder.parent}"
+    return (
+        f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}. Make the splits with one of: "
+        f"`{command} --source physionet` (downloads the records), "
+        f"`{command} --raw_path DIR` (records that you have), "
+        f"`{command} --source synthetic` (synthetic patients)"
+    )
+
+
+def stratified_subset(labels: Tensor, size: int, num_classes: int, seed: int) -> Tensor:
+    """Indices, ascending, of `size` beats in which each class keeps its share, and at least one beat.
+
+    Raises:
+        InputError: `size` is smaller than the number of classes present or larger than the split.
+    """
+    counts = torch.bincount(labels, minlength=num_classes)
+    present = int((counts > 0).sum())
+    if not present <= size <= len(labels):
+        raise InputError(f"--limit_train {size}: {present} to {len(labels)} beats can be taken from the training split")
+    quota = (counts * size) // len(labels)
+    quota = torch.where((counts > 0) & (quota == 0), 1, quota)
+    while int(quota.sum()) > size:  # beats given to rare classes come from the largest
+        quota[quota.argmax()] -= 1
+    while int(quota.sum()) < size:  # beats lost to rounding go where most are left out
+        quota[(counts * size / len(labels) - quota).masked_fill(quota >= counts, -torch.inf).argmax()] += 1
+    generator = torch.Generator().manual_seed(seed)
+    chosen = []
+    for label in range(num_classes):
+        members = (labels == label).nonzero().squeeze(1)
+        chosen.append(members[torch.randperm(len(members), generator=generator)[: int(quota[label])]])
+    return torch.cat(chosen).sort().values
+
+
+def get_class_weights(labels: Tensor, num_classes: int, class_names: Sequence[str] | None = None) -> Tensor:
+    """CAL's class weights w_i = max(1, ln(mu N / n_i)), mu = n_max / N: (n,) -> (C,) float32.
+
+    Raises:
+        InputError: a class has no beat in `labels`; its weight would be infinite.
+    """
+    counts = torch.bincount(labels.cpu().long(), minlength=num_classes).double()
+    absent = (counts == 0).nonzero().flatten().tolist()
+    if absent:
+        names = [str(label) if class_names is None else class_names[label] for label in absent]
+        raise InputError(
+            f"the training split has no beat of class {', '.join(names)}; "
+            "every class needs at least one: split anew or take another protocol"
+        )
+    return torch.log(counts.max() / counts).clamp(min=1).float()
+
+
+class Batches:
+    """The order in which an epoch visits the training beats; each beat once.
+
+    `order(epoch)` yields index tensors. The order depends on the seed and the epoch alone, so that a resumed
+    run continues with the batches that it would have seen.
+    """
+
+    def __init__(self, split: Split, hparams: TrainingConfig, seed: int) -> None:
+        self.size = hparams.batch_size
+        self.seed = seed
+        if hparams.sequence_beats is None:
+            self.units = None
+            self.count = -(-len(split) // self.size)
+            self.beats = len(split)
+        else:
+            self.units = consecutive_sequences(split, hparams.sequence_beats)
+            self.count = -(-len(self.units) // self.size)
+            self.beats = len(split)
+
+    def __len__(self) -> int:
+        """Steps of one epoch."""
+        return self.count
+
+    def order(self, epoch: int) -> Iterator[Tensor]:
+        """Yield the beat indices (b,) int64 of each step of `epoch`."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        units = self.beats if self.units is None else len(self.units)
+        for chosen in torch.randperm(units, generator=generator).split(self.size):
+            yield chosen if self.units is None else torch.cat([self.units[unit] for unit in chosen.tolist()])
+
+
+def consecutive_sequences(split: Split, length: int) -> list[Tensor]:
+    """Cut the split into sequences of `length` beats that follow one another in one record; the last are shorter.
+
+    Raises:
+        InputError: the split file does not say from which record and position its beats come.
+    """
+    if split.records is None or split.positions is None:
+        raise InputError(
+            f"--recipe notes needs sequences of consecutive beats, but the split file ({split.source}) has no "
+            "'records' and 'positions'; make the splits from WFDB records with python -m preprocess"
+        )
+    by_time = np.lexsort((split.positions.numpy(), split.records.numpy()))
+    order = torch.from_numpy(by_time)
+    beats_per_record = torch.bincount(split.records)
+    return [
+        sequence
+        for record in order.split(beats_per_record.tolist())
+        if len(record)
+        for sequence in record.split(length)
+    ]

@@ -1,0 +1,84 @@
+"""How the network is trained: one recipe a function, chosen with `--recipe`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training recipe; every field is read by the trainer."""
+
+    recipe: str
+    """Name of the recipe."""
+    num_epochs: int
+    """Passes over the training split."""
+    batch_size: int
+    """Beats in a step; with `sequence_beats` the number of sequences in a step."""
+    learning_rate: float
+    """Adam's step size."""
+    betas: tuple[float, float]
+    """Adam's decay rates of the first and second moment."""
+    weight_decay: float
+    """L2 penalty that Adam adds to the gradient."""
+    loss: str
+    """`cal`: context-aware loss, CAL; `hard_class`: cross-entropy with `hard_class_weight`."""
+    dropout: float = 0.2
+    """Dropout rate after MSC: 0.2 in the released code, which made the published checkpoints; 0.5 in the paper."""
+    encoder_dropout: float = 0.1
+    """Dropout rate inside the encoder layers of BiTrans (released code; the paper is silent)."""
+    clip_norm: float | None = None
+    """Gradients are scaled down to this total L2 norm; None leaves them."""
+    hard_class_weight: float = 1.0
+    """Weight of the dataset's hard class in the loss `hard_class`; the other classes weigh 1."""
+    sequence_beats: int | None = None
+    """Batches are made of sequences of this many consecutive beats of one record; None shuffles single beats."""
+
+
+def supervised() -> TrainingConfig:
+    """The paper's recipe (section 4.2); the betas, of which it says nothing, are the released code's."""
+    return TrainingConfig(
+        recipe="supervised",
+        num_epochs=60,
+        batch_size=128,
+        learning_rate=1e-3,
+        betas=(0.9, 0.99),
+        weight_decay=1e-4,
+        loss="cal",
+    )
+
+
+def notes() -> TrainingConfig:
+    """The user's notes: a recipe of sleep staging, its hard stage N1 replaced by the dataset's hard class.
+
+    The notes name no number of epochs; the paper's 60 are taken.
+    """
+    return TrainingConfig(
+        recipe="notes",
+        num_epochs=60,
+        batch_size=20,
+        learning_rate=1e-4,
+        betas=(0.9, 0.999),
+        weight_decay=1e-3,
+        loss="hard_class",
+        clip_norm=5.0,
+        hard_class_weight=1.5,
+        sequence_beats=15,
+    )
+
+
+RECIPES: dict[str, Callable[[], TrainingConfig]] = {"supervised": supervised, "notes": notes}
+
+
+def get_hparams_class(name: str) -> Callable[[], TrainingConfig]:
+    """Return the factory of recipe `name`.
+
+    Raises:
+        InputError: no recipe of that name.
+    """
+    if name not in RECIPES:
+        raise InputError(f"--recipe {name}: unknown; known are {', '.join(RECIPES)}")
+    return RECIPES[name]
