@@ -1,0 +1,197 @@
+"""The command line: recordings -> OUT/<dataset>/{train,val,test}.pt, and an account of what became of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from preprocess import records as recordings
+from preprocess import splits
+from preprocess.beats import BeatSet, read_beats
+from preprocess.kaggle import read_kaggle
+from preprocess.labels import CLASSES
+from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
+from utils.cli import ArgumentParser
+from utils.errors import InputError, run_command
+
+RAW_PATHS = {
+    "records": {"mit": "data/raw/mitdb", "ptb": "data/raw/ptbdb"},
+    "physionet": {"mit": "data/raw/mitdb", "ptb": "data/raw/ptbdb"},
+    "synthetic": {"mit": "data/raw/synthetic_mit", "ptb": "data/raw/synthetic_ptb"},
+    "kaggle": {"mit": "data/raw/kaggle", "ptb": "data/raw/kaggle"},
+}
+SYNTHESISE = {"mit": write_synthetic_mit, "ptb": write_synthetic_ptb}
+PATIENTS, MINUTES = 20, 5.0
+NAMED = 12  # records named in a line before it says how many more
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Raises:
+        InputError: an argument is unknown, out of range, or does not go with another one.
+    """
+    parser = ArgumentParser(
+        prog="python -m preprocess",
+        description="Read ECG recordings and write OUT/<dataset>/train.pt, val.pt and test.pt.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--dataset", required=True, choices=CLASSES, help="mit: AAMI beat classes; ptb: infarction or not")
+    add(
+        "--source",
+        default="records",
+        choices=RAW_PATHS,
+        help="where the recordings are from: a folder of WFDB records; mitdb or ptbdb, downloaded from PhysioNet "
+        "(about 0.1 GB and 1.7 GB); synthetic patients; or the CSV files of the Kaggle heartbeat set "
+        "(default: records)",
+    )
+    add(
+        "--raw_path",
+        type=Path,
+        metavar="DIR",
+        help="folder of the recordings, read and, when downloaded or synthetic, written first (default: "
+        + ", ".join(sorted({path for paths in RAW_PATHS.values() for path in paths.values()}))
+        + " by source and dataset)",
+    )
+    add("--out", type=Path, default=Path("data"), metavar="DIR", help="folder that gets <dataset>/ (default: data)")
+    add(
+        "--split",
+        default="beat",
+        choices=splits.PROTOCOLS,
+        help="deal single beats, or whole patients: DS1 and DS2 for mitdb (default: beat)",
+    )
+    add(
+        "--fractions",
+        type=float,
+        nargs=3,
+        metavar=("TRAIN", "VAL", "TEST"),
+        help="shares of the splits, any three positive numbers (default: 64 16 20, the paper's)",
+    )
+    add("--seed_id", type=int, default=0, metavar="N", help="seed of splits and of synthetic patients (default: 0)")
+    add("--any_lead", action="store_true", help="first channel of records without lead II (default: leave them out)")
+    add("--patients", type=int, metavar="N", help=f"synthetic patients (default: {PATIENTS})")
+    add("--minutes", type=float, metavar="M", help=f"minutes a synthetic patient (default: {MINUTES:g})")
+    args = parser.parse_args(arguments)
+    _check(args)
+    return args
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not 0 <= args.seed_id < 2**32:
+        raise InputError(f"--seed_id {args.seed_id}: a seed is 0 to {2**32 - 1}")
+    if args.fractions is not None:
+        total = sum(args.fractions)
+        if not (min(args.fractions) > 0 and np.isfinite(total)):
+            given = " ".join(f"{fraction:g}" for fraction in args.fractions)
+            raise InputError(f"--fractions {given}: three positive numbers are needed, such as 70 15 15")
+        args.fractions = tuple(fraction / total for fraction in args.fractions)
+    if args.source != "synthetic" and (args.patients is not None or args.minutes is not None):
+        raise InputError("--patients and --minutes go with --source synthetic only")
+    if args.source == "kaggle" and args.any_lead:
+        raise InputError("--any_lead does not go with --source kaggle, whose beats are cut already")
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Go from recordings to split files, and print what happened."""
+    start = time.monotonic()
+    folder, out = args.raw_path or Path(RAW_PATHS[args.source][args.dataset]), args.out / args.dataset
+    splits.check_writable(out)
+
+    if args.source == "physionet":
+        for name in recordings.download(args.dataset, folder, progress=True):
+            print(f"record {name} did not match its checksums and was fetched again")
+    elif args.source == "synthetic":
+        patients, minutes = args.patients or PATIENTS, args.minutes or MINUTES
+        SYNTHESISE[args.dataset](folder, patients, minutes, args.seed_id, sys.stderr.isatty())
+    if args.source == "kaggle":
+        beats = read_kaggle(args.dataset, folder)
+    else:
+        beats = read_beats(args.dataset, folder, args.any_lead, progress=True)
+    split = splits.split_beats(beats, args.split, args.fractions, args.seed_id)
+    paths = splits.write_split_files(out, beats, split, args.split, args.seed_id)
+
+    print("\n".join([*account(args.dataset, folder, beats), *split_account(beats, split, args.split, args.seed_id)]))
+    print(f"written      {', '.join(map(str, paths))}; {time.monotonic() - start:.1f} s")
+
+
+def account(dataset: str, folder: Path, beats: BeatSet) -> list[str]:
+    """Describe in lines what was read and what was left out."""
+    lines = [f"{dataset}: {folder}, source {beats.source}"]
+    known = f" of {len(beats.record_names)} records of {len({*beats.patients})} patients" if beats.patients else ""
+    lines.append(f"read         {len(beats.labels)} beats{known}")
+    if beats.leads:
+        names, counts = np.unique(beats.leads, return_counts=True)
+        lines.append("leads        " + ", ".join(f"{n} in {c}" for n, c in zip(names, counts, strict=True)))
+    lines.append(f"window       {beats.window}")
+    for reason, names in beats.account.left_out.items():
+        lines.append(f"left out     {_count(names)}, {reason}: {_some(names)}")
+    if "no lead II" in beats.account.left_out:
+        lines.append("             --any_lead takes the first channel of such records")
+    for reason, count in beats.account.dropped.items():
+        if count:
+            lines.append(f"dropped      {count} windows that {reason}")
+    if beats.account.flat:
+        lines.append(f"flat         {beats.account.flat} beats without any deflection, kept as zeros")
+    return lines
+
+
+def split_account(beats: BeatSet, split: splits.Split, protocol: str, seed: int) -> list[str]:
+    """Describe in lines which beats went where: a table of classes per split, and what to know of it."""
+    lines = [f"split        {protocol}, seed {seed}"]
+    lines.append(f"{'':13}" + "".join(f"{name:>11}" for name in (*beats.classes, "beats", "patients")))
+    for name, index in split.items():
+        counts = [*np.bincount(beats.labels[index], minlength=len(beats.classes)), len(index)]
+        patients = _patients(beats, index)
+        cells = [*map(str, counts), str(len(patients)) if patients else "unknown"]
+        lines.append(f"  {name:<11}" + "".join(f"{cell:>11}" for cell in cells))
+    for name, classes in splits.absent_classes(beats, split).items():
+        if classes:
+            lines.append(f"note         {name} has no beat of class {', '.join(classes)}")
+    if protocol == "inter_patient":
+        lines += _patient_notes(beats, split)
+    return lines
+
+
+def _patient_notes(beats: BeatSet, split: splits.Split) -> list[str]:
+    lines = [f"validation   patients {', '.join(sorted(_patients(beats, split['val'])))}"]
+    if splits.is_mitdb(beats):
+        dealt = np.unique(np.concatenate([beats.records[index] for index in split.values()]))
+        paced = [name for number, name in enumerate(beats.record_names) if number not in dealt]
+        lines.append("protocol     DS1 (train, validation) and DS2 (test) of de Chazal et al. 2004")
+        if paced:
+            lines.append(f"left out     paced records, as in the protocol: {', '.join(paced)}")
+    shared = _patients(beats, split["test"]) & (_patients(beats, split["train"]) | _patients(beats, split["val"]))
+    if shared:
+        names = [name for name, patient in zip(beats.record_names, beats.patients, strict=True) if patient in shared]
+        lines.append(f"note         one subject on both sides, as in the protocol: records {', '.join(names)}")
+    return lines
+
+
+def _patients(beats: BeatSet, index: np.ndarray) -> set[str]:
+    if beats.records is None:
+        return set()
+    return {beats.patients[record] for record in np.unique(beats.records[index])}
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names)} record{'s' if len(names) > 1 else ''}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_command(lambda: prepare(parse(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""What an annotation symbol or a diagnosis means: the AAMI groups and the two diagnoses of PTB.
+
+AAMI groups: ANSI/AAMI EC57, "Testing and reporting performance results of cardiac rhythm and ST segment
+measurement algorithms". PTB diagnoses: header comment "Reason for admission" of the PTB Diagnostic ECG Database
+(Bousseljot et al. 1995).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+AAMI_CLASSES = ("N", "S", "V", "F", "Q")
+"""Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable."""
+
+AAMI_SYMBOLS = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
+"""The annotation symbols of each group. All others mark rhythm, noise or signal quality: they are no beat."""
+
+NO_BEAT = -1
+
+PTB_CLASSES = ("normal", "infarction")
+
+PTB_DIAGNOSES = {"healthy control": 0, "myocardial infarction": 1}
+"""The two reasons for admission that are classes; records with any other are left out."""
+
+CLASSES = {"mit": AAMI_CLASSES, "ptb": PTB_CLASSES}
+
+_CLASS_OF_SYMBOL = {symbol: AAMI_CLASSES.index(group) for group, symbols in AAMI_SYMBOLS.items() for symbol in symbols}
+
+
+def aami_labels(symbols: Iterable[str]) -> np.ndarray:
+    """Return the index into `AAMI_CLASSES` of each annotation symbol, `NO_BEAT` where it marks no beat.
+
+    Returns:
+        int64 (n,).
+    """
+    return np.array([_CLASS_OF_SYMBOL.get(symbol, NO_BEAT) for symbol in symbols], dtype=np.int64)
+
+
+def reason_for_admission(comments: Sequence[str]) -> str | None:
+    """Return the diagnosis that the header comments of a PTB record give, None where they give none."""
+    for comment in comments:
+        key, _, value = comment.partition(":")
+        if key.strip().lower() == "reason for admission":
+            return value.strip() or None
+    return None
+
+
+def ptb_label(reason: str | None) -> int | None:
+    """Return the index into `PTB_CLASSES` of a reason for admission, None where it is neither of the two."""
+    return PTB_DIAGNOSES.get((reason or "").lower())
