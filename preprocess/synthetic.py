@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,8 +31,6 @@ from numpy.random import Generator
 from utils.errors import InputError
 
 MARK = "synthetic record"
-MIT_FS = 360  # Hz, as mitdb
-PTB_FS = 1000  # Hz, as ptbdb
 LEADS = ("i", "ii", "v1")  # the order of every amplitude below
 LEAD_II = LEADS.index("ii")
 SHORTEST = 0.25  # minutes: less holds no episode of every kind
@@ -103,7 +100,7 @@ def draw_beats(
 ) -> np.ndarray:
     """Clean ECG of `samples` at `fs` Hz -> (samples, leads) in mV.
 
-    Each beat takes one of its symbol's shapes, with 5 % of play in every wave.
+    Each beat takes one of its symbol's shapes, with 6 % of play in every wave.
     """
     before, after = int(0.5 * fs), int(0.8 * fs)  # a window that holds P to T
     signal = np.zeros((before + samples + after, len(LEADS)))  # margins: no beat needs care at an end
@@ -111,7 +108,7 @@ def draw_beats(
         shape = shapes[beat.symbol][rng.integers(len(shapes[beat.symbol]))]
         middle = round(beat.time * fs)
         time = np.arange(middle - before, middle + after) / fs - beat.time
-        gains = rng.normal(1.0, 0.05, len(shape.waves))
+        gains = rng.normal(1.0, 0.06, len(shape.waves))
         signal[middle : middle + before + after] += shape.at(time, beat.interval, gains)
     return signal[before : before + samples]
 
@@ -136,12 +133,12 @@ class Anatomy:
 def draw_anatomy(rng: Generator) -> Anatomy:
     """One adult."""
     return Anatomy(
-        p=rng.uniform(0.08, 0.20),
+        p=rng.uniform(0.10, 0.22),
         pr=rng.uniform(0.13, 0.19),
-        r=rng.uniform(0.7, 1.7),
-        width=rng.uniform(0.009, 0.014),
+        r=rng.uniform(0.5, 1.7),
+        width=rng.uniform(0.009, 0.015),
         s=rng.uniform(0.05, 0.45),
-        t=rng.uniform(0.12, 0.40),
+        t=rng.uniform(0.15, 0.40),
         qt=rng.uniform(0.27, 0.32),
         lead_i=rng.uniform(0.3, 1.2),
     )
@@ -177,7 +174,7 @@ def sinus_beat(heart: Anatomy) -> Morphology:
 
 def left_block_beat(heart: Anatomy) -> Morphology:
     """L: the left ventricle is late. QRS wide and notched, no Q, T against it."""
-    i, width = max(heart.lead_i, 0.6), 1.7 * heart.width
+    i, width = max(heart.lead_i, 0.6), 1.45 * heart.width
     qrs = (
         Wave(0.0, width, (i * heart.r, heart.r, -0.6)),
         Wave(2.4 * width, 1.2 * width, (0.7 * i * heart.r, 0.45 * heart.r, -1.0)),
@@ -194,22 +191,23 @@ def right_block_beat(heart: Anatomy) -> Morphology:
 
 
 def atrial_beats(heart: Anatomy, sinus: Morphology, rng: Generator) -> tuple[Morphology, ...]:
-    """A: the ventricles as in sinus rhythm, the P of another focus: flat or upside down, nearer to R."""
-    size, pr = rng.uniform(-1.0, 0.3), heart.pr * rng.uniform(0.65, 0.85)
+    """A: the ventricles as in sinus rhythm, the P of another focus: upside down, nearer to R."""
+    size, pr = rng.uniform(-1.2, -0.4), heart.pr * rng.uniform(0.6, 0.85)
     ectopic = Morphology((p_wave(heart, size, pr), *sinus.waves[1:]))
     hidden = Morphology(sinus.waves[1:])  # its P lies in the T before, or in the QRS
-    return ectopic, ectopic, hidden
+    return ectopic, ectopic, ectopic, hidden
 
 
 def ventricular_beat(heart: Anatomy, rng: Generator) -> Morphology:
     """V: no P, the wavefront creeps from muscle cell to muscle cell: wide QRS, T discordant to it."""
-    ii = rng.choice([1.0, 1.0, -1.0]) * rng.uniform(1.0, 2.0)
+    ii = rng.choice([1.0, 1.0, 1.0, 1.0, -1.0]) * rng.uniform(1.0, 2.0)
     i, v1 = rng.uniform(-0.8, 0.8) * ii, rng.choice([-1, 1]) * rng.uniform(0.6, 1.6)
-    width = rng.uniform(0.026, 0.040)
-    shoulder, t = rng.uniform(0.2, 0.6), rng.uniform(0.25, 0.5)
+    width = rng.uniform(0.025, 0.040)
+    start, shoulder, t = rng.uniform(-0.3, 0.1), rng.uniform(0.0, 0.7), rng.uniform(0.2, 0.5)
     waves = (
+        Wave(-2.0 * width, 0.5 * width, (start * i, start * ii, start * v1)),
         Wave(0.0, width, (i, ii, v1)),
-        Wave(1.7 * width, 0.9 * width, (shoulder * i, shoulder * ii, shoulder * v1)),
+        Wave(1.8 * width, 0.8 * width, (shoulder * i, shoulder * ii, shoulder * v1)),
         Wave(heart.qt - 0.03, 0.065, (-t * i, -t * ii, -t * v1), follows_rate=True),
     )
     return peak_at_zero(Morphology(waves))
@@ -217,17 +215,17 @@ def ventricular_beat(heart: Anatomy, rng: Generator) -> Morphology:
 
 def fusion_beats(sinus: Morphology, ventricular: Morphology, rng: Generator) -> tuple[Morphology, ...]:
     """F: the sinus wavefront meets the ectopic one, sometimes earlier, sometimes later."""
-    return tuple(blend(sinus, ventricular, share) for share in rng.uniform(0.3, 0.65, 4))
+    return tuple(blend(sinus, ventricular, share) for share in rng.uniform(0.35, 0.65, 4))
 
 
 def paced_beat(heart: Anatomy, rng: Generator) -> Morphology:
     """/: a spike of about 2 ms, then the wide QRS of a ventricle driven from its apex, T against it."""
-    spike = Wave(-rng.uniform(0.016, 0.028), 0.0012, (0.5, rng.uniform(0.9, 2.0), 0.4))
-    first, depth = rng.uniform(0.3, 1.2), rng.uniform(0.8, 2.2)
+    spike = Wave(-rng.uniform(0.016, 0.028), 0.0012, (0.5, rng.uniform(0.5, 2.0), 0.4))
+    first, depth = rng.uniform(0.2, 1.4), rng.uniform(0.5, 2.2)
     waves = (
         spike,
         Wave(0.0, 0.016, (0.5 * first, first, 0.2)),
-        Wave(rng.uniform(0.07, 0.10), 0.030, (0.6, -depth, -0.9)),
+        Wave(rng.uniform(0.065, 0.105), rng.uniform(0.022, 0.034), (0.6, -depth, -0.9)),
         Wave(heart.qt + 0.04, 0.07, (-0.2, 0.4 * depth, 0.4), follows_rate=True),
     )
     return Morphology(waves)
@@ -256,20 +254,25 @@ class Episode:
 EpisodeKind = Callable[[Generator, float], Episode]  # (rng, sinus RR in s) -> one such episode
 
 
+def early(rng: Generator, rr: float, low: float, high: float) -> float:
+    """Coupling of a premature beat in s, `low` to `high` of an RR, but never into the refractory muscle."""
+    return max(0.34, rng.uniform(low, high) * rr)
+
+
 def atrial_premature(rng: Generator, rr: float) -> Episode:
     """S alone: it resets the sinus node, so the pause after it is little longer than an RR."""
-    return Episode((("A", rng.uniform(0.55, 0.80) * rr), (SINUS, rng.uniform(1.0, 1.18) * rr)))
+    return Episode((("A", early(rng, rr, 0.50, 0.72)), (SINUS, rng.uniform(1.0, 1.18) * rr)))
 
 
 def atrial_run(rng: Generator, rr: float) -> Episode:
     """3 to 5 of S."""
-    early = tuple(("A", rng.uniform(0.55, 0.70) * rr) for _ in range(rng.integers(3, 6)))
-    return Episode((*early, (SINUS, rng.uniform(1.05, 1.25) * rr)), "(SVTA")
+    run = tuple(("A", early(rng, rr, 0.55, 0.70)) for _ in range(rng.integers(3, 6)))
+    return Episode((*run, (SINUS, rng.uniform(1.05, 1.25) * rr)), "(SVTA")
 
 
 def ventricular_premature(rng: Generator, rr: float) -> Episode:
     """V alone: the sinus node keeps its beat, so coupling and pause add up to two RR (fully compensatory)."""
-    coupling = rng.uniform(0.52, 0.75) * rr
+    coupling = early(rng, rr, 0.52, 0.75)
     return Episode((("V", coupling), (SINUS, 2 * rr - coupling)))
 
 
@@ -281,7 +284,7 @@ def ventricular_bigeminy(rng: Generator, rr: float) -> Episode:
 
 def _ventricular_chain(rng: Generator, rr: float, length: int) -> tuple[tuple[str, float], ...]:
     """`length` of V at 110 to 170 a minute, then the sinus beat that the undisturbed node would give."""
-    chain = [rng.uniform(0.55, 0.75) * rr, *rng.uniform(0.36, 0.54, length - 1)]
+    chain = [early(rng, rr, 0.55, 0.75), *rng.uniform(0.36, 0.54, length - 1)]
     missed = np.ceil(sum(chain) / rr + 0.6)  # the sinus beats up to here met refractory muscle
     return (*(("V", interval) for interval in chain), (SINUS, missed * rr - sum(chain)))
 
@@ -317,7 +320,7 @@ class Profile:
 
     words: str  # for the header
     conduction: str  # N, L or R: the symbol of the sinus beats
-    episodes: tuple[EpisodeKind, ...]  # drawn from like from a shuffled pack of cards
+    episodes: tuple[EpisodeKind, ...]  # drawn like cards from a shuffled pack
     every: int  # mean number of sinus beats between two episodes
 
 
@@ -336,7 +339,7 @@ VENTRICULAR = Profile(
     every=7,
 )
 QUIET = Profile("rare ectopy", "N", (atrial_premature, ventricular_premature), every=45)
-CONTROL_RHYTHM = Profile("sinus rhythm", "N", (), every=1)
+SINUS_RHYTHM = Profile("sinus rhythm", "N", (), every=1)
 
 # Dealt to the patients of a folder from the left, then shuffled. Its start is such that six patients have each
 # class at least twice, and two patients have all classes.
@@ -347,10 +350,10 @@ MIT_DECK = (
     PACED,
     ATRIAL,
     VENTRICULAR,
-    replace(ATRIAL, words="atrial ectopy, right bundle branch block", conduction="R"),
+    ATRIAL,
     replace(VENTRICULAR, words="ventricular ectopy, left bundle branch block", conduction="L"),
-    QUIET,
-    QUIET,
+    replace(QUIET, words="rare ectopy, right bundle branch block", conduction="R"),
+    replace(QUIET, words="rare ectopy, left bundle branch block", conduction="L"),
 )
 
 
@@ -397,7 +400,7 @@ def heart_beats(profile: Profile, sinus_rr: Callable[[float], float], seconds: f
             time += interval
             if time >= seconds:
                 return beats
-            own = symbol == SINUS and episode.rhythm != "(B"  # a sinus beat ends an episode, or is half of a pair
+            own = symbol == SINUS and episode.rhythm != "(B"  # a sinus beat ends an episode or is half of a pair
             beats.append(
                 Beat(
                     time,
@@ -425,10 +428,10 @@ class Noise:
 def draw_noise(rng: Generator, mains: int) -> Noise:
     """The electrodes of one recording: some good, some bad."""
     return Noise(
-        wander=rng.uniform(0.02, 0.10),
+        wander=rng.uniform(0.02, 0.12),
         hum=rng.uniform(0.0, 0.02),
         mains=mains,
-        muscle=rng.uniform(0.008, 0.03),
+        muscle=rng.uniform(0.006, 0.03),
         motions=rng.uniform(0.0, 1.0),
     )
 
@@ -442,7 +445,7 @@ def band_noise(samples: int, fs: int, low: float, high: float, rng: Generator) -
     parts = rng.normal(size=(2, int(inside.sum()), len(LEADS)))
     spectrum[inside] = parts[0] + 1j * parts[1]
     wave = np.fft.irfft(spectrum, length, axis=0)
-    return wave[:samples] / np.sqrt(2 * parts.size) * length
+    return wave[:samples] * length / (2 * np.sqrt(inside.sum()))
 
 
 def motion_artefacts(samples: int, fs: int, per_minute: float, rng: Generator) -> np.ndarray:
@@ -498,6 +501,7 @@ def draw_patient(profile: Profile, shapes: dict[str, tuple[Morphology, ...]], ma
 def draw_mit_patient(profile: Profile, rng: Generator) -> Patient:
     """A patient with the beats that mitdb's symbols name."""
     heart = draw_anatomy(rng)
+    heart = replace(heart, t=heart.t * rng.choice([1.0, 1.0, 1.0, 1.0, 0.5, -0.5]))  # the ill have flat and inverted T
     sinus = {"N": sinus_beat, "L": left_block_beat, "R": right_block_beat}[profile.conduction](heart)
     usual, second = ventricular_beat(heart, rng), ventricular_beat(heart, rng)
     paced = paced_beat(heart, rng)
@@ -513,45 +517,51 @@ def draw_mit_patient(profile: Profile, rng: Generator) -> Patient:
 
 
 @dataclass(frozen=True)
-class Infarction:
-    """The marks that an infarction leaves, as lead ii shows them; 0 is none."""
+class Marks:
+    """What an infarction changes in lead ii; a healthy heart may show a little of each."""
 
-    q: float  # depth of a pathological Q over the height of R
+    q: float  # depth of Q over the height of R
     st: float  # mV, ST elevation
     t: float  # how much of T is turned over: 0 upright, 0.5 flat, 1 upside down
-    site: str  # localisation, as ptbdb names it
+    site: str  # localisation, as ptbdb names it; "no" in the healthy
+
+    @property
+    def healthy(self) -> bool:
+        """Whether these are the marks of a healthy control."""
+        return self.site == "no"
 
 
-NO_INFARCTION = Infarction(0.0, 0.0, 0.0, "no")
+def draw_healthy(rng: Generator) -> Marks:
+    """A septal Q, an early repolarisation, a low T: what is normal and still misleads."""
+    return Marks(rng.uniform(0.0, 0.10), rng.uniform(0.0, 0.05), rng.uniform(0.0, 0.3), "no")
 
 
-def draw_infarction(rng: Generator) -> Infarction:
+def draw_infarction(rng: Generator) -> Marks:
     """An infarction of some degree: not every one shows all three marks, and an anterior one shows less in ii."""
     site = str(rng.choice(["inferior", "inferior", "infero-lateral", "infero-posterior", "anterior"]))
     seen = 0.5 if site == "anterior" else 1.0
     shown = rng.random(3) < (0.75, 0.65, 0.7)
     shown[rng.integers(3)] = True
-    q, st, t = shown * (rng.uniform(0.2, 0.7), rng.uniform(0.06, 0.25), rng.uniform(0.5, 1.1)) * seen
-    return Infarction(float(q), float(st), float(t), site)
+    q, st, t = shown * (rng.uniform(0.15, 0.6), rng.uniform(0.06, 0.25), rng.uniform(0.4, 1.0)) * seen
+    return Marks(float(q), float(st), float(t), site)
 
 
-def infarcted_beat(heart: Anatomy, infarction: Infarction) -> Morphology:
-    """A sinus beat with the marks of `infarction`; a healthy one with `NO_INFARCTION`."""
-    kept = replace(heart, t=heart.t * (1 - 2 * infarction.t))
-    p, q, r, *rest = sinus_beat(kept).waves
-    dead = -infarction.q * heart.r
-    marks = (
-        Wave(-0.034, 0.012, (0.3 * dead, dead, 0.0)),
-        Wave(0.10, 0.035, (-0.3 * infarction.st, infarction.st, -0.4 * infarction.st), follows_rate=True),
-        Wave(0.18, 0.045, (-0.3 * infarction.st, infarction.st, -0.4 * infarction.st), follows_rate=True),
+def marked_beat(heart: Anatomy, marks: Marks) -> Morphology:
+    """A sinus beat with Q, ST and T as `marks` says."""
+    beat = sinus_beat(replace(heart, t=heart.t * (1 - 2 * marks.t)))
+    q, st = -marks.q * heart.r, (-0.3 * marks.st, marks.st, -0.4 * marks.st)
+    changes = (
+        Wave(-0.034, 0.012, (0.3 * q, q, 0.0)),
+        Wave(0.10, 0.035, st, follows_rate=True),
+        Wave(0.18, 0.045, st, follows_rate=True),
     )
-    return Morphology((p, q, r, *rest, *marks))
+    return Morphology(beat.waves + changes)
 
 
-def draw_ptb_patient(infarction: Infarction, rng: Generator) -> Patient:
+def draw_ptb_patient(marks: Marks, rng: Generator) -> Patient:
     """A patient in sinus rhythm."""
-    shapes = {"N": (infarcted_beat(draw_anatomy(rng), infarction),)}
-    return draw_patient(CONTROL_RHYTHM, shapes, mains=50, rng=rng)
+    shapes = {"N": (marked_beat(draw_anatomy(rng), marks),)}
+    return draw_patient(SINUS_RHYTHM, shapes, mains=50, rng=rng)
 
 
 def record_patient(patient: Patient, seconds: float, fs: int, rng: Generator) -> tuple[np.ndarray, list[Beat]]:
@@ -575,127 +585,137 @@ def deal(deck: tuple, patients: int, rng: Generator) -> list:
 # ---------------------------------------------------------------------------------------------------------- files
 
 
+@dataclass(frozen=True)
+class Format:
+    """How a database digitises its signals."""
+
+    fs: int  # Hz
+    leads: dict[str, str]  # name in the database -> one of `LEADS`
+    code: str  # WFDB storage format
+    gain: int  # units a mV
+    baseline: int  # units at 0 mV
+    lowest: int  # units: the converter saturates below ...
+    highest: int  # ... and above
+
+
+MIT_FORMAT = Format(360, {"MLII": "ii", "V1": "v1"}, "212", 200, 1024, 0, 2047)  # 11 bits, as mitdb
+PTB_FORMAT = Format(1000, {lead: lead for lead in LEADS}, "16", 2000, 0, -32767, 32767)  # -32768 is "no value"
+
+# Infarctions are dealt more often than controls; three patients hold both, and six hold three of each.
+PTB_DECK = ("control", "infarction", "infarction", "control", "infarction")
+
+
 def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int, progress: bool) -> None:
     """Write one record of `minutes` a patient into `folder`, in the manner of mitdb.
 
-    Two leads (MLII, V1) at 360 Hz, format 212, 200 units a mV; m001.dat, .hea, .atr, ..., and RECORDS.
+    Leads MLII and V1 in `MIT_FORMAT`: m001.dat, .hea and .atr, m002..., and RECORDS. All of it appears, or on an
+    error nothing; synthetic records that are in `folder` are replaced.
 
     Raises:
         InputError: an argument is out of range, `folder` cannot be written, or it holds something else than
             synthetic records, which then stays as it is.
     """
-    import wfdb
-    from tqdm import tqdm
-
     _check_arguments(patients, minutes, seed)
     with _folder_written_whole(folder) as part:
         profiles = deal(MIT_DECK, patients, np.random.default_rng([seed, 0]))
-        names = [f"m{number:03d}" for number in range(1, patients + 1)]
-        for number, name in enumerate(tqdm(names, "synthetic patients", disable=not progress), start=1):
+        names = []
+        for number in _counted(patients, progress):
             rng = np.random.default_rng([seed, number])  # a patient does not depend on those before
             patient = draw_mit_patient(profiles[number - 1], rng)
-            signal, beats = record_patient(patient, minutes * 60, MIT_FS, rng)
-            units = np.clip(np.round(signal[:, [LEAD_II, LEADS.index("v1")]] * 200) + 1024, 0, 2047)
-            wfdb.wrsamp(
-                name,
-                fs=MIT_FS,
-                units=["mV", "mV"],
-                sig_name=["MLII", "V1"],
-                d_signal=units.astype(np.int64),
-                fmt=["212", "212"],
-                adc_gain=[200, 200],
-                baseline=[1024, 1024],
-                comments=[_mark(seed, number, patients), patient.profile.words],
-                write_dir=str(part),
-            )
-            _write_annotations(part, name, beats, len(units), rng)
-        (part / "RECORDS").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
-
-
-def _write_annotations(part: Path, name: str, beats: list[Beat], samples: int, rng: Generator) -> None:
-    """Write NAME.atr: the beats, and a "+" with the rhythm's name where a rhythm starts."""
-    import wfdb
-
-    marks, rhythm = [], None
-    for beat in beats:
-        # Annotators put a mark within a sample or two of the peak.
-        place = int(np.clip(round(beat.time * MIT_FS + rng.normal(0, 0.8)), 1, samples - 1))
-        if beat.rhythm != rhythm:
-            marks.append((max(place - 40, marks[-1][0] + 1 if marks else 0), "+", beat.rhythm + "\0"))
-            rhythm = beat.rhythm
-        marks.append((place, beat.symbol, ""))
-    places, symbols, notes = zip(*marks, strict=True)
-    wfdb.wrann(
-        name,
-        "atr",
-        np.array(places),
-        symbol=list(symbols),
-        aux_note=list(notes),
-        fs=MIT_FS,
-        write_dir=str(part),
-    )
-
-
-# Infarctions are dealt more often than controls, and the first three patients hold both.
-PTB_DECK = ("control", "infarction", "infarction", "control", "infarction")
+            signal, beats = record_patient(patient, minutes * 60, MIT_FORMAT.fs, rng)
+            names.append(f"m{number:03d}")
+            comments = [_mark(seed, number, patients), patient.profile.words]
+            _write_signal(part, names[-1], signal, MIT_FORMAT, comments)
+            _write_annotations(part, names[-1], beats, len(signal), rng)
+        _write_names(part, names)
 
 
 def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, progress: bool) -> None:
     """Write `minutes` a patient into `folder`, in the manner of ptbdb.
 
-    Three leads (i, ii, v1) at 1000 Hz, format 16, 2000 units a mV; patient001/s0001lre.dat, .hea, ..., and
-    RECORDS. Every third infarction comes as two records of half the length, as ptbdb has several of many
-    patients: a split by record is then not a split by patient.
+    Leads i, ii and v1 in `PTB_FORMAT`: patient001/s0001lre.dat and .hea, ..., and RECORDS; the diagnosis is in
+    the header, and no beat is annotated. Every third infarction comes as two records of half the length, as
+    ptbdb has several of many patients: a split by record is not a split by patient.
 
     Raises:
         InputError: as `write_synthetic_mit`.
     """
-    import wfdb
-    from tqdm import tqdm
-
     _check_arguments(patients, minutes, seed)
     with _folder_written_whole(folder) as part:
         groups = deal(PTB_DECK, patients, np.random.default_rng([seed, 0]))
-        names: list[str] = []
-        dealt: Counter[str] = Counter()
-        for number in tqdm(range(1, patients + 1), "synthetic patients", disable=not progress):
+        names = []
+        for number in _counted(patients, progress):
             rng = np.random.default_rng([seed, number])
-            group = groups[number - 1]
-            infarction = draw_infarction(rng) if group == "infarction" else NO_INFARCTION
-            patient = draw_ptb_patient(infarction, rng)
-            dealt[group] += 1
-            records = 2 if group == "infarction" and dealt[group] % 3 == 0 else 1
+            infarcted = groups[number - 1] == "infarction"
+            marks = draw_infarction(rng) if infarcted else draw_healthy(rng)
+            patient, person = draw_ptb_patient(marks, rng), _ptb_comments(marks, rng)
             home = part / f"patient{number:03d}"
             home.mkdir()
-            for _ in range(records):
+            parts = 2 if infarcted and groups[:number].count("infarction") % 3 == 0 else 1
+            for _ in range(parts):
+                signal, _ = record_patient(patient, minutes * 60 / parts, PTB_FORMAT.fs, rng)
                 name = f"s{len(names) + 1:04d}lre"
-                signal, _ = record_patient(patient, minutes * 60 / records, PTB_FS, rng)
-                wfdb.wrsamp(
-                    name,
-                    fs=PTB_FS,
-                    units=["mV"] * len(LEADS),
-                    sig_name=list(LEADS),
-                    d_signal=np.clip(np.round(signal * 2000), -32767, 32767).astype(np.int64),
-                    fmt=["16"] * len(LEADS),
-                    adc_gain=[2000] * len(LEADS),
-                    baseline=[0] * len(LEADS),
-                    comments=[_mark(seed, number, patients), *_ptb_comments(infarction, rng)],
-                    write_dir=str(home),
-                )
+                _write_signal(home, name, signal, PTB_FORMAT, [_mark(seed, number, patients), *person])
                 names.append(f"{home.name}/{name}")
-        (part / "RECORDS").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
+        _write_names(part, names)
 
 
-def _ptb_comments(infarction: Infarction, rng: Generator) -> list[str]:
+def _counted(patients: int, progress: bool) -> Iterable[int]:
+    """The numbers of the patients from 1, with a progress bar when asked for."""
+    from tqdm import tqdm
+
+    return tqdm(range(1, patients + 1), "synthetic patients", disable=not progress)
+
+
+def _write_signal(home: Path, name: str, signal: np.ndarray, form: Format, comments: list[str]) -> None:
+    """Write NAME.dat and NAME.hea of `signal` (samples, leads) in mV."""
+    import wfdb
+
+    columns = [LEADS.index(lead) for lead in form.leads.values()]
+    units = np.clip(np.round(signal[:, columns] * form.gain) + form.baseline, form.lowest, form.highest)
+    wfdb.wrsamp(
+        name,
+        fs=form.fs,
+        units=["mV"] * len(columns),
+        sig_name=list(form.leads),
+        d_signal=units.astype(np.int64),
+        fmt=[form.code] * len(columns),
+        adc_gain=[form.gain] * len(columns),
+        baseline=[form.baseline] * len(columns),
+        comments=comments,
+        write_dir=str(home),
+    )
+
+
+def _write_annotations(home: Path, name: str, beats: list[Beat], samples: int, rng: Generator) -> None:
+    """Write NAME.atr: the beats, and a "+" with the rhythm's name where a rhythm starts."""
+    import wfdb
+
+    marks, rhythm = [], None
+    for beat in beats:
+        # Annotators hit the peak within a sample or two.
+        place = int(np.clip(round(beat.time * MIT_FORMAT.fs + rng.normal(0, 0.8)), 1, samples - 1))
+        if beat.rhythm != rhythm:
+            rhythm = beat.rhythm
+            marks.append((max(place - 40, 0), "+", f"{rhythm}\0"))  # mitdb ends the names with a NUL
+        marks.append((place, beat.symbol, ""))
+    places, symbols, notes = (list(column) for column in zip(*marks, strict=True))
+    wfdb.wrann(name, "atr", np.array(places), symbols, aux_note=notes, fs=MIT_FORMAT.fs, write_dir=str(home))
+
+
+def _write_names(folder: Path, names: list[str]) -> None:
+    (folder / "RECORDS").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
+
+
+def _ptb_comments(marks: Marks, rng: Generator) -> list[str]:
     """The head of a ptbdb header, in its words."""
-    healthy = infarction == NO_INFARCTION
     return [
         f"age: {rng.integers(35, 80)}",
         f"sex: {rng.choice(['male', 'female'])}",
         "ECG date: n/a",
         "Diagnose:",
-        f"Reason for admission: {'Healthy control' if healthy else 'Myocardial infarction'}",
-        f"Acute infarction (localization): {infarction.site}",
+        f"Reason for admission: {'Healthy control' if marks.healthy else 'Myocardial infarction'}",
+        f"Acute infarction (localization): {marks.site}",
         "Former infarction (localization): no",
         "Additional diagnoses: no",
         "Smoker: unknown",
@@ -718,13 +738,13 @@ def _check_arguments(patients: int, minutes: float, seed: int) -> None:
 def _check_is_ours(folder: Path) -> None:
     """Raise `InputError` unless all files in `folder` belong to synthetic records."""
     files = [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
+    headers = {path for path in files if path.suffix == ".hea" and MARK in path.read_text("latin-1")}
     for path in files:
-        header = path.with_suffix(".hea")
-        ours = path.suffix in {".hea", ".dat", ".atr"} and header.is_file() and MARK in header.read_text("latin-1")
-        if not ours and path != folder / "RECORDS":
+        ours = path.suffix in {".hea", ".dat", ".atr"} and path.with_suffix(".hea") in headers
+        if not ours and not (headers and path == folder / "RECORDS"):
             raise InputError(
-                f"{folder} holds {path.relative_to(folder)}, which is not a synthetic record; synthetic patients "
-                "would replace it: name another folder"
+                f"{folder} holds {path.relative_to(folder)}, which is no part of a synthetic record and would be "
+                "lost; name another folder for the synthetic patients"
             )
 
 
@@ -748,8 +768,8 @@ def _folder_written_whole(folder: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(folder)
             raise
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror or error}; name a folder that can be") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
