@@ -7,7 +7,6 @@ of their copies hold samples and labels alone, as tensors or numpy arrays, as (n
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from utils.errors import InputError
+from utils.files import read_torch
 
 SPLITS = ("train", "val", "test")
 
@@ -83,7 +83,7 @@ def load_split(path: Path, configs: DatasetConfig) -> Split:
         InputError: the file is absent, cut short, not a split file, holds code, or its samples and labels do
             not fit `configs`.
     """
-    contents = _read_dict(path)
+    contents = read_torch(path, "split file", "make it anew with python -m preprocess", _NUMPY_GLOBALS)
     samples = _numbers(contents, "samples", path)
     labels = _numbers(contents, "labels", path)
     samples = _beats_first(samples, path, configs)
@@ -99,6 +99,12 @@ def load_split(path: Path, configs: DatasetConfig) -> Split:
             f"{path}: {int(bad.sum())} beats hold NaN or infinite samples, the first is beat {int(bad.nonzero()[0])}; "
             "every sample must be finite"
         )
+    stored_classes = contents.get("classes")
+    if stored_classes is not None and list(stored_classes) != list(configs.classes):
+        raise InputError(
+            f"{path}: its classes are {', '.join(map(str, stored_classes))}, those of {configs.name} are "
+            f"{', '.join(configs.classes)}; is it the file of another dataset?"
+        )
     classes = labels.long()
     outside = (classes != labels) | (classes < 0) | (classes >= configs.num_classes)
     if outside.any():
@@ -107,53 +113,23 @@ def load_split(path: Path, configs: DatasetConfig) -> Split:
             f"{path}: label {labels[first].item():g} of beat {first} is no class of {configs.name}; "
             f"0 to {configs.num_classes - 1} are ({', '.join(configs.classes)})"
         )
-    stored_classes = contents.get("classes")
-    if stored_classes is not None and list(stored_classes) != list(configs.classes):
+    records = _per_beat(contents, "records", len(classes), path)
+    record_names = tuple(str(name) for name in contents.get("record_names") or ())
+    if records is not None and not 0 <= int(records.min()) <= int(records.max()) < max(len(record_names), 1):
         raise InputError(
-            f"{path}: its classes are {', '.join(map(str, stored_classes))}, those of {configs.name} are "
-            f"{', '.join(configs.classes)}; is it the file of another dataset?"
+            f"{path}: 'records' counts from {int(records.min())} to {int(records.max())}, beside "
+            f"{len(record_names)} 'record_names'; it is an index into them"
         )
     return Split(
         samples,
         classes,
-        records=_per_beat(contents, "records", len(classes), path),
+        records=records,
         positions=_per_beat(contents, "positions", len(classes), path),
-        record_names=tuple(str(name) for name in contents.get("record_names") or ()),
+        record_names=record_names,
         source=str(contents.get("source", "unknown")),
         protocol=str(contents.get("protocol", "unknown")),
         window=str(contents.get("window", "unknown")),
     )
-
-
-def _read_dict(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty; make it anew with python -m preprocess")
-    try:
-        with torch.serialization.safe_globals(_NUMPY_GLOBALS):
-            contents = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: refused, it holds more than plain tensors and numbers (code in it was not run) or is "
-            "damaged; a split file is a dict of samples and labels"
-        ) from error
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        AttributeError,
-        OSError,
-    ) as error:
-        raise InputError(
-            f"{path}: is damaged, cut short or no split file; make it anew with python -m preprocess"
-        ) from error
-    if not isinstance(contents, dict):
-        raise InputError(f"{path}: holds a {type(contents).__name__}; a dict of samples and labels is right")
-    return contents
 
 
 def _numbers(contents: dict[str, Any], key: str, path: Path) -> Tensor:

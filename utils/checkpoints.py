@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 # As modules, since they import utils themselves: their names are looked up when a function runs.
 import data_configs
 import hparams as recipes
 from utils.errors import InputError
-from utils.files import write_torch
+from utils.files import read_torch, write_torch
 
 # Names in a released checkpoint -> names here. Its `encoder_layer.*` is a copy that the released network never uses.
 RELEASED_PREFIXES = {
@@ -61,7 +59,10 @@ def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
     Raises:
         InputError: absent, damaged, holding code, no checkpoint, or one of another dataset.
     """
-    contents = _read(Path(path))
+    path = Path(path)
+    contents = read_torch(path, "checkpoint", "name a checkpoint_best.pt or checkpoint_last.pt of a run folder")
+    if not {"dataset", "model"} <= contents.keys():
+        raise InputError(f"{path}: is no checkpoint; one holds at least 'dataset' and 'model'")
     name = str(contents["dataset"])
     if dataset is not None and name != dataset:
         raise InputError(f"{path}: is a checkpoint of dataset {name}, not of {dataset}; give --dataset {name}")
@@ -72,10 +73,10 @@ def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
     else:
         checkpoint = _from_ours(contents, path)
     classes = len(checkpoint.model.get("clf.weight", ()))
-    if classes != checkpoint.configs.num_classes:
+    if checkpoint.configs.name != name or checkpoint.configs.num_classes != classes:
         raise InputError(
-            f"{path}: its classifier has {classes} classes, dataset {name} has {checkpoint.configs.num_classes}; "
-            "is it the checkpoint of another dataset?"
+            f"{path}: says dataset {name}, but its configuration is of {checkpoint.configs.name} and its classifier "
+            f"has {classes} classes; is it the checkpoint of another dataset?"
         )
     return checkpoint
 
@@ -89,24 +90,6 @@ def released_to_ours(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         prefix = next((old for old in RELEASED_PREFIXES if key.startswith(old)), "")
         renamed[RELEASED_PREFIXES.get(prefix, "") + key.removeprefix(prefix)] = value
     return renamed
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such file; a checkpoint is a .pt file of a run folder, such as checkpoint_best.pt"
-        )
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: refused, it holds more than tensors and plain values (code in it was not run) or is damaged"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
-        raise InputError(f"{path}: is damaged, cut short or no checkpoint") from error
-    if not isinstance(contents, dict) or not {"dataset", "model"} <= contents.keys():
-        raise InputError(f"{path}: is no checkpoint; one holds at least 'dataset' and 'model'")
-    return contents
 
 
 def _from_ours(contents: dict[str, Any], path: Path) -> Checkpoint:

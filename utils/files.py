@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import pickle
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -55,3 +57,33 @@ def write_torch(path: Path, value: dict[str, Any]) -> None:
         torch.save(value, stream)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def read_torch(path: Path, kind: str, remedy: str, allowed: Sequence[Any] = ()) -> dict[str, Any]:
+    """Read a `torch.save`d dict without running code from the file.
+
+    Args:
+        kind: what the file should be, for the messages: "split file".
+        remedy: what the user can do about an absent or damaged file.
+        allowed: classes beyond torch's own safe ones that may be built.
+
+    Raises:
+        InputError: the file is absent, empty, damaged, no dict, or asks for code to be run.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {remedy}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty; {remedy}")
+    try:
+        with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings(action="ignore"):
+            contents = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: refused, it is damaged or holds more than tensors and plain values (code in it was not run); "
+            f"{remedy}"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+        raise InputError(f"{path}: is damaged, cut short or no {kind}; {remedy}") from error
+    if not isinstance(contents, dict):
+        raise InputError(f"{path}: holds a {type(contents).__name__}; a {kind} is a dict; {remedy}")
+    return contents

@@ -1,0 +1,1 @@
+"""Speed and memory against the plain formulation, in one run: python -m benchmarks.<name>."""

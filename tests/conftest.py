@@ -1,0 +1,65 @@
+"""Data that the tests share: toy beats, synthetic and easy, and the real records where they are present."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import data_configs
+import hparams
+from data_configs import DatasetConfig
+from hparams import TrainingConfig
+
+torch.set_num_threads(1)  # the suite runs in as many processes as there are cores; threads would only contend
+
+
+def toy_beats(count: int, num_classes: int, length: int = 186, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """`count` sine waves (n, 1, L) whose frequency is their class (n,), with noise; every class in turn."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % num_classes
+    time = torch.linspace(0, 1, length)
+    phase = 0.3 * torch.randn(count, 1, generator=generator)
+    noise = 0.2 * torch.randn(count, length, generator=generator)
+    waves = torch.sin(2 * torch.pi * (2 * labels[:, None] + 1) * time + phase) + noise
+    return waves.unsqueeze(1), labels
+
+
+def write_toy_splits(
+    folder: Path, dataset: str, counts: tuple[int, int, int] = (60, 20, 25), length: int = 186, records: bool = True
+) -> Path:
+    """Write train, val and test of toy beats to `folder/dataset`; return `folder`, the --data_path."""
+    configs = data_configs.get_dataset_class(dataset)(length)
+    (folder / dataset).mkdir(parents=True, exist_ok=True)
+    for seed, (split, count) in enumerate(zip(("train", "val", "test"), counts, strict=True)):
+        samples, labels = toy_beats(count, configs.num_classes, length, seed)
+        contents = {"samples": samples, "labels": labels, "source": "synthetic", "protocol": "beat"}
+        if records:
+            contents |= {
+                "records": torch.arange(count) * 2 // count,  # two records, one after the other
+                "positions": torch.arange(count) * 300,
+                "record_names": ["toy1", "toy2"],
+            }
+        torch.save(contents, folder / dataset / f"{split}.pt")
+    return folder
+
+
+@pytest.fixture
+def mit() -> DatasetConfig:
+    return data_configs.mit()
+
+
+@pytest.fixture
+def supervised() -> TrainingConfig:
+    return hparams.supervised()
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --data_path with toy splits of both datasets; tests only read it."""
+    folder = tmp_path_factory.mktemp("data")
+    write_toy_splits(folder, "mit")
+    write_toy_splits(folder, "ptb")
+    return folder

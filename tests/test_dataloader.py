@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import toy_beats, write_toy_splits
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hparams
+from data_configs import DatasetConfig
+from dataloader import (
+    Batches,
+    Split,
+    consecutive_sequences,
+    data_generator,
+    get_class_weights,
+    load_split,
+    stratified_subset,
+)
+from utils.errors import InputError
+
+PAPER_COUNTS = {"N": 72471, "S": 2223, "V": 5788, "F": 641, "Q": 6431}
+
+
+def labels_of(counts: list[int]) -> torch.Tensor:
+    return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+
+
+def test_class_weights_of_the_papers_counts() -> None:
+    weights = get_class_weights(labels_of(list(PAPER_COUNTS.values())), 5)
+    assert weights.dtype == torch.float32
+    torch.testing.assert_close(weights, torch.tensor([1, 3.48433, 2.52744, 4.72790, 2.42213]), rtol=0, atol=1e-4)
+
+
+def test_class_weights_are_at_least_one() -> None:
+    assert get_class_weights(labels_of([10, 9, 5]), 3).tolist() == [1, 1, 1]
+
+
+def test_an_absent_class_is_an_error_that_names_it() -> None:
+    with pytest.raises(InputError, match="no beat of class F"):
+        get_class_weights(labels_of([5, 5, 5, 0, 5]), 5, ("N", "S", "V", "F", "Q"))
+    with pytest.raises(InputError, match="no beat of class 3"):
+        get_class_weights(labels_of([5, 5, 5]), 4)
+
+
+@pytest.mark.parametrize("shape", ["n1L", "nL1", "nL"])
+@pytest.mark.parametrize("as_numpy", [False, True])
+@pytest.mark.parametrize("label_type", [torch.float64, torch.int64, torch.int32, torch.uint8])
+def test_files_of_the_released_code_and_its_copies_load(
+    tmp_path: Path, mit: DatasetConfig, shape: str, as_numpy: bool, label_type: torch.dtype
+) -> None:
+    samples, labels = toy_beats(10, 5)
+    stored = {"n1L": samples, "nL1": samples.transpose(1, 2), "nL": samples.squeeze(1)}[shape]
+    stored_labels = labels.to(label_type)
+    contents = (
+        {"samples": stored.numpy(), "labels": stored_labels.numpy()}
+        if as_numpy
+        else {"samples": stored, "labels": stored_labels}
+    )
+    torch.save(contents, tmp_path / "train.pt")
+    split = load_split(tmp_path / "train.pt", mit)
+    assert split.samples.dtype == torch.float32
+    assert split.labels.dtype == torch.int64
+    assert torch.equal(split.samples, samples)
+    assert torch.equal(split.labels, labels)
+
+
+def damage(kind: str, path: Path) -> None:
+    """Write a split file with one thing wrong."""
+    samples, labels = toy_beats(10, 5)
+    contents: object = {"samples": samples, "labels": labels}
+    match kind:
+        case "nan":
+            samples[3, 0, 7] = float("nan")
+        case "infinite":
+            samples[3, 0, 7] = float("inf")
+        case "label above":
+            labels[2] = 5
+        case "label below":
+            labels[2] = -1
+        case "label fraction":
+            contents = {"samples": samples, "labels": labels + 0.5}
+        case "lengths":
+            contents = {"samples": samples, "labels": labels[:-1]}
+        case "beat length":
+            contents = {"samples": samples[:, :, :100], "labels": labels}
+        case "dimensions":
+            contents = {"samples": samples.reshape(2, 5, 1, 186), "labels": labels}
+        case "two leads":
+            contents = {"samples": samples.repeat(1, 2, 1), "labels": labels}
+        case "no beats":
+            contents = {"samples": samples[:0], "labels": labels[:0]}
+        case "no labels":
+            contents = {"samples": samples}
+        case "text":
+            contents = {"samples": ["a", "b"], "labels": labels}
+        case "list":
+            contents = [samples, labels]
+        case "classes":
+            contents = {"samples": samples, "labels": labels, "classes": ["normal", "infarction"]}
+        case "records":
+            contents = {"samples": samples, "labels": labels, "records": labels[:3]}
+        case "record index":
+            contents = {"samples": samples, "labels": labels, "records": labels, "record_names": ["only"]}
+    torch.save(contents, path)
+    if kind == "cut short":
+        path.write_bytes(path.read_bytes()[:-300])
+    if kind == "empty":
+        path.write_bytes(b"")
+    if kind == "other file":
+        path.write_text("samples,labels\n1,2\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("nan", "1 beats hold NaN or infinite samples, the first is beat 3"),
+        ("infinite", "NaN or infinite"),
+        ("label above", r"label 5 of beat 2 .* 0 to 4"),
+        ("label below", "label -1 of beat 2"),
+        ("label fraction", "label 0.5 of beat 0"),
+        ("lengths", "labels of shape .*beside 10 beats"),
+        ("beat length", "beats of 100 samples, the configuration names 186"),
+        ("dimensions", r"samples of shape \(2, 5, 1, 186\)"),
+        ("two leads", r"samples of shape \(10, 2, 186\)"),
+        ("no beats", "holds no beats"),
+        ("no labels", "has no 'labels'"),
+        ("text", "'samples' is a list"),
+        ("list", "holds a list"),
+        ("classes", "normal, infarction"),
+        ("records", "'records' of shape"),
+        ("record index", "'records' counts from 0 to 4, beside 1"),
+        ("cut short", "damaged"),
+        ("empty", "is empty"),
+        ("other file", "damaged"),
+    ],
+)
+def test_bad_split_files(tmp_path: Path, mit: DatasetConfig, kind: str, message: str) -> None:
+    path = tmp_path / "train.pt"
+    damage(kind, path)
+    with pytest.raises(InputError, match=message) as error:
+        load_split(path, mit)
+    assert str(path) in str(error.value)
+
+
+class _Attack:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_code_in_a_file_is_never_run(tmp_path: Path, mit: DatasetConfig, writer: str) -> None:
+    path, marker = tmp_path / "train.pt", tmp_path / "ran"
+    contents = {"samples": _Attack(marker), "labels": torch.zeros(1)}
+    if writer == "torch":
+        torch.save(contents, path)
+    else:
+        path.write_bytes(pickle.dumps(contents))
+    with pytest.raises(InputError, match="was not run"):
+        load_split(path, mit)
+    assert not marker.exists()
+
+
+def test_numpy_objects_are_refused(tmp_path: Path, mit: DatasetConfig) -> None:
+    marker = tmp_path / "ran"
+    array = np.empty(1, dtype=object)
+    array[0] = _Attack(marker)
+    torch.save({"samples": array, "labels": np.zeros(1)}, tmp_path / "train.pt")
+    with pytest.raises(InputError):
+        load_split(tmp_path / "train.pt", mit)
+    assert not marker.exists()
+
+
+def test_missing_splits_name_the_three_commands(tmp_path: Path, mit: DatasetConfig) -> None:
+    with pytest.raises(InputError) as error:
+        data_generator(tmp_path, mit, None, 0)
+    message = str(error.value)
+    assert "train.pt, val.pt, test.pt" in message
+    for source in ("--source physionet", "--raw_path", "--source synthetic"):
+        assert source in message
+
+
+@given(
+    counts=st.lists(st.integers(0, 300), min_size=2, max_size=6).filter(lambda counts: sum(c > 0 for c in counts) > 0),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 5),
+)
+def test_stratified_subset(counts: list[int], share: float, seed: int) -> None:
+    labels = labels_of(counts)
+    present = sum(count > 0 for count in counts)
+    size = present + round(share * (len(labels) - present))
+    chosen = stratified_subset(labels, size, len(counts), seed)
+    assert len(chosen) == size == len(chosen.unique())
+    assert torch.equal(chosen, chosen.sort().values)
+    taken = torch.bincount(labels[chosen], minlength=len(counts))
+    for count, part in zip(counts, taken.tolist(), strict=True):
+        assert part <= count
+        assert (part > 0) == (count > 0)
+        assert part <= count * size / len(labels) + 1
+        assert part >= min(count, count * size / len(labels) - len(counts))
+
+
+def test_stratified_subset_of_impossible_size() -> None:
+    for size in (2, 31):
+        with pytest.raises(InputError, match="3 to 30 beats"):
+            stratified_subset(labels_of([10, 10, 10]), size, 3, 0)
+
+
+@pytest.mark.parametrize("recipe", ["supervised", "notes"])
+@pytest.mark.parametrize("beats", [1, 59, 600])
+def test_an_epoch_sees_each_beat_once(recipe: str, beats: int) -> None:
+    settings = hparams.get_hparams_class(recipe)()
+    samples, labels = toy_beats(beats, 5)
+    split = Split(samples, labels, records=torch.arange(beats) % 4, positions=torch.arange(beats))
+    batches = Batches(split, settings, seed=1)
+    first, second = ([*batches.order(epoch)] for epoch in (1, 2))
+    assert len(first) == len(batches)
+    assert sorted(torch.cat(first).tolist()) == list(range(beats))
+    assert all(torch.equal(a, b) for a, b in zip(first, batches.order(1), strict=True))
+    if beats > 1:
+        assert [batch.tolist() for batch in first] != [batch.tolist() for batch in second] or recipe == "notes"
+
+
+def test_notes_sequences_are_consecutive_beats_of_one_record() -> None:
+    generator = torch.Generator().manual_seed(0)
+    records = torch.randint(0, 3, (200,), generator=generator)
+    positions = torch.randperm(200, generator=generator) * 250
+    samples, labels = toy_beats(200, 5)
+    split = Split(samples, labels, records=records, positions=positions)
+    sequences = consecutive_sequences(split, 15)
+    for sequence in sequences:
+        assert len(records[sequence].unique()) == 1
+        own = positions[records == records[sequence[0]]].sort().values.tolist()
+        start = own.index(int(positions[sequence[0]]))
+        assert positions[sequence].tolist() == own[start : start + len(sequence)]
+    assert sum(len(sequence) == 15 for sequence in sequences) == sum(
+        int((records == record).sum()) // 15 for record in range(3)
+    )
+    batch = next(Batches(split, hparams.notes(), seed=0).order(1))
+    assert len(batch) <= 20 * 15
+
+
+def test_notes_need_records(toy_data: Path, tmp_path: Path, mit: DatasetConfig) -> None:
+    splits = data_generator(write_toy_splits(tmp_path, "mit", records=False), mit, None, 0)
+    with pytest.raises(InputError, match="'records' and 'positions'"):
+        Batches(splits["train"], hparams.notes(), seed=0)

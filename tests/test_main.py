@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import write_toy_splits
+
+import main
+from utils import InputError, load_checkpoint, run_command
+
+ROOT = Path(main.__file__).parent
+ARTEFACTS = {
+    "config.json",
+    "train.log",
+    "history.csv",
+    "checkpoint_best.pt",
+    "checkpoint_last.pt",
+    "test_best.json",
+    "test_best.csv",
+    "test_last.json",
+    "test_last.csv",
+    "predictions_test.csv",
+    "confusion_matrix.png",
+    "curves.png",
+    "code",
+}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, str(ROOT / "main.py"), *map(str, arguments)]
+
+
+def run_main(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The real command line in a process of its own, as a user runs it, with one thread."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=240, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def run_folder(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the command line; tests only read it."""
+    out = tmp_path_factory.mktemp("logs")
+    done = run_main(
+        "--dataset",
+        "mit",
+        "--device",
+        "cpu",
+        "--data_path",
+        toy_data,
+        "--save_dir",
+        out,
+        "--num_epochs",
+        2,
+        "--limit_train",
+        20,
+        "--batch_size",
+        10,
+        "--experiment_description",
+        "exp",
+        "--run_description",
+        "run",
+        "--seed_id",
+        3,
+        "--umap",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "test of the best checkpoint" in done.stdout
+    assert "test of the last checkpoint" in done.stdout
+    return out / "exp" / "run"
+
+
+def test_the_run_folder_holds_what_the_contract_says(run_folder: Path) -> None:
+    seed = run_folder / "seed_3"
+    assert {path.name for path in seed.iterdir()} == ARTEFACTS | {"umap.png"}
+    assert (run_folder / "summary.csv").is_file()
+    config = json.loads((seed / "config.json").read_text())
+    assert config["run"]["limit_train"] == 20
+    assert config["hparams"]["batch_size"] == 10
+    assert config["data"]["source"] == "synthetic"
+    assert config["data"]["counts"]["train"]["all"] == 20
+    assert config["parameters"] == 530_516
+    assert config["versions"]["device"] == "cpu"
+    history = pd.read_csv(seed / "history.csv")
+    assert list(history["epoch"]) == [1, 2]
+    assert {f"{split}_{name}" for split in ("train", "val") for name in ("loss", "accuracy", "macro_f1")} < set(history)
+    predictions = pd.read_csv(seed / "predictions_test.csv", keep_default_na=False)
+    test = json.loads((seed / "test_best.json").read_text())
+    assert len(predictions) == 25
+    assert (predictions["label"] == predictions["prediction"]).mean() == pytest.approx(test["accuracy"])
+    assert set(predictions["record"]) == {"toy1", "toy2"}
+    probabilities = predictions[["p_N", "p_S", "p_V", "p_F", "p_Q"]]
+    assert probabilities.sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-4)
+    assert (seed / "code" / "models.py").read_bytes() == (ROOT / "models.py").read_bytes()
+    checkpoint = torch.load(seed / "checkpoint_best.pt", weights_only=True)
+    assert {"dataset", "configs", "hparams", "model", "optimizer", "epoch", "rng", "metrics"} == checkpoint.keys()
+    assert "synthetic data" in (seed / "train.log").read_text()
+
+
+def test_test_only_gives_the_figures_of_the_run(run_folder: Path, toy_data: Path, tmp_path: Path) -> None:
+    best = run_folder / "seed_3" / "checkpoint_best.pt"
+    main.run(["--test", str(best), "--data_path", str(toy_data), "--save_dir", str(tmp_path), "--run_description", "t"])
+    tested = json.loads((tmp_path / "mit" / "t" / "test.json").read_text())
+    stored = json.loads((best.parent / "test_best.json").read_text())
+    assert tested["confusion_matrix"] == stored["confusion_matrix"]
+    assert tested["macro_f1"] == stored["macro_f1"]
+    assert tested["loss"] == pytest.approx(stored["loss"], rel=1e-5)
+    assert {path.name for path in (tmp_path / "mit" / "t").iterdir()} == {
+        "test.json",
+        "test.csv",
+        "test.log",
+        "predictions_test.csv",
+        "confusion_matrix.png",
+    }
+
+
+def test_a_killed_process_resumes(toy_data: Path, tmp_path: Path) -> None:
+    """SIGKILL a real run after its first epoch; --resume ends with the bits of a run never stopped."""
+    arguments = ["--data_path", toy_data, "--num_epochs", 3, "--limit_train", 20, "--batch_size", 10]
+    whole = run_main(*arguments, "--save_dir", tmp_path, "--run_description", "whole")
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(
+        command(*arguments, "--save_dir", tmp_path, "--run_description", "killed"),
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    folder = tmp_path / "mit" / "killed"
+    deadline = time.monotonic() + 120
+    while not (folder / "seed_0" / "checkpoint_last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (folder / "summary.csv").exists()
+    resumed = run_main("--resume", folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming after epoch" in resumed.stdout
+    one, other = (
+        load_checkpoint(tmp_path / "mit" / name / "seed_0" / "checkpoint_last.pt") for name in ("whole", "killed")
+    )
+    assert all(torch.equal(one.model[name], other.model[name]) for name in one.model)
+    times = ["seconds", "train_beats_per_second"]
+    histories = [pd.DataFrame(checkpoint.metrics["history"]).drop(columns=times) for checkpoint in (one, other)]
+    assert histories[0].equals(histories[1])
+
+
+def test_released_names_and_new_ones_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.run(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for name in (
+        "dataset", "device", "data_path", "save_dir", "experiment_description", "run_description", "seed_id",
+        "num_runs", "recipe", "num_epochs", "batch_size", "limit_train", "resume", "test", "umap",
+    ):  # fmt: skip
+        assert f"--{name}" in text
+    assert "default: experiments_logs" in text
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run a command line that must end with exit code 2 and one line on stderr; return the line."""
+    assert run_command(lambda: main.run([str(argument) for argument in arguments])) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_bad_command_lines(
+    capsys: pytest.CaptureFixture[str], toy_data: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    data = ("--data_path", toy_data, "--save_dir", tmp_path / "out")
+    assert "known are mit, ptb" in fails(capsys, *data, "--dataset", "chapman")
+    assert "known are supervised, notes" in fails(capsys, *data, "--recipe", "fast")
+    assert "it has cpu" in fails(capsys, *data, "--device", "cuda:77")
+    assert "invalid int value" in fails(capsys, *data, "--num_epochs", "many")
+    assert "--epochs" in fails(capsys, *data, "--epochs", 3)
+    assert "1 is the least" in fails(capsys, *data, "--num_runs", 0)
+    assert "--source synthetic" in fails(capsys, "--data_path", tmp_path, "--save_dir", tmp_path / "out")
+    checkpoint = run_folder / "seed_3" / "checkpoint_best.pt"
+    assert "dataset mit, not of ptb" in fails(capsys, *data, "--dataset", "ptb", "--test", checkpoint)
+    assert "no such file" in fails(capsys, *data, "--test", tmp_path / "none.pt")
+    assert "no run there" in fails(capsys, "--resume", tmp_path)
+    assert "began with 10" in fails(capsys, "--resume", run_folder, "--batch_size", 12)
+    assert "one of them" in fails(capsys, "--resume", run_folder, "--test", checkpoint)
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    assert "cannot be written" in fails(capsys, "--data_path", toy_data, "--save_dir", in_the_way)
+    assert not (tmp_path / "out").exists()
+
+
+def test_notes_without_records(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    data = write_toy_splits(tmp_path / "data", "mit", records=False)
+    line = fails(capsys, "--data_path", data, "--save_dir", tmp_path / "out", "--recipe", "notes")
+    assert "'records' and 'positions'" in line
+
+
+def test_notes_and_ptb_run(toy_data: Path, tmp_path: Path) -> None:
+    main.run(
+        ["--dataset", "ptb", "--recipe", "notes", "--batch_size", "1", "--num_epochs", "1", "--limit_train", "20",
+         "--data_path", str(toy_data), "--save_dir", str(tmp_path), "--run_description", "r"]
+    )  # fmt: skip
+    config = json.loads((tmp_path / "ptb" / "r" / "seed_0" / "config.json").read_text())
+    assert config["hparams"]["clip_norm"] == 5.0
+    assert config["class_weights"] == {"normal": 1.5, "infarction": 1.0}
+
+
+def test_a_traceback_is_kept_for_defects() -> None:
+    def defect() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(defect)
+
+
+def test_input_errors_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def wrong() -> None:
+        raise InputError("two\nlines")
+
+    assert run_command(wrong) == 2
+    assert capsys.readouterr().err == "error: two lines\n"

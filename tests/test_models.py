@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import toy_beats
+from torch import nn
+
+import data_configs
+import hparams
+from benchmarks.plain import PlainECGTransForm
+from data_configs import DatasetConfig
+from hparams import TrainingConfig
+from models import CRM, MSC, BiTrans, conv_block, ecgTransForm
+from utils.checkpoints import released_to_ours
+
+REFERENCE_KEYS = Path(__file__).resolve().parents[2] / "shared" / "reference_state_dict.csv"
+
+
+def scrambled(module: nn.Module, seed: int = 0) -> nn.Module:
+    """`module` with every parameter and running statistic drawn anew, as after some training.
+
+    At its initial weights the network's features are zero for every input (the mean of a normalised axis), and a
+    comparison of such outputs could not fail.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                noise = torch.randn(value.shape, generator=generator)
+                value.copy_(1 + 0.3 * noise.abs() if name.endswith("running_var") else value + 0.2 * noise)
+    return module
+
+
+@pytest.mark.parametrize(("dataset", "parameters"), [("mit", 530_516), ("ptb", 530_129)])
+def test_published_parameter_count(dataset: str, parameters: int, supervised: TrainingConfig) -> None:
+    model = ecgTransForm(data_configs.get_dataset_class(dataset)(), supervised)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+
+
+def test_plain_formulation_has_the_published_count(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    assert sum(p.numel() for p in PlainECGTransForm(mit, supervised).parameters()) == 637_689
+
+
+@pytest.mark.parametrize("length", [100, 186, 187, 188, 300, 360])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_length_that_the_config_names(length: int, batch: int, supervised: TrainingConfig) -> None:
+    configs = data_configs.mit(length)
+    model = ecgTransForm(configs, supervised).eval()
+    x = torch.randn(batch, 1, length)
+    assert model(x).shape == (batch, 5)
+    assert model.features(x).shape == (batch, 128)
+    assert model.conv_block3(model.conv_block2(model.msc(x))).shape == (batch, 128, configs.trans_dim)
+    assert configs.trans_dim % configs.num_heads == 0
+
+
+@pytest.mark.parametrize(("length", "width", "heads"), [(186, 25, 5), (187, 25, 5), (188, 26, 2), (196, 27, 3)])
+def test_embedding_width_and_heads_follow_the_length(length: int, width: int, heads: int) -> None:
+    assert (data_configs.mit(length).trans_dim, data_configs.mit(length).num_heads) == (width, heads)
+
+
+def test_shapes_of_the_blocks(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    x = torch.randn(2, 1, 186)
+    x = MSC(mit, supervised)(x)
+    assert x.shape == (2, 32, 94)
+    x = conv_block(32, 64, 8)(x)
+    assert x.shape == (2, 64, 48)
+    x = conv_block(64, 128, 8)(x)
+    assert x.shape == (2, 128, 25)
+    x = CRM(128, 4)(x)
+    assert x.shape == (2, 128, 25)
+    assert BiTrans(mit, supervised)(x).shape == (2, 128, 25)
+
+
+@pytest.mark.parametrize("length", [186, 187])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_same_weights_give_the_plain_formulations_logits(length: int, batch: int, supervised: TrainingConfig) -> None:
+    configs = data_configs.mit(length)
+    plain = scrambled(PlainECGTransForm(configs, supervised)).eval()
+    model = ecgTransForm(configs, supervised).eval()
+    model.load_state_dict(released_to_ours(plain.state_dict()))
+    x, _ = toy_beats(batch, 5, length)
+    expected = plain(x)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-5)
+
+
+def test_same_gradients_as_the_plain_formulation(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    no_dropout = dataclasses.replace(supervised, dropout=0.0, encoder_dropout=0.0)
+    plain = scrambled(PlainECGTransForm(mit, no_dropout)).train()
+    model = ecgTransForm(mit, no_dropout).train()
+    model.load_state_dict(released_to_ours(plain.state_dict()))
+    x, y = toy_beats(7, 5)
+    for network in (plain, model):
+        nn.functional.cross_entropy(network(x), y).backward()
+    theirs = {name: parameter.grad for name, parameter in plain.named_parameters() if parameter.grad is not None}
+    ours = {name: parameter.grad for name, parameter in model.named_parameters()}
+    theirs = released_to_ours(theirs)
+    assert theirs.keys() == ours.keys()
+    for name, gradient in theirs.items():
+        # Biases in front of a batch normalisation have gradient 0 but for rounding: hence the absolute part.
+        error = (ours[name] - gradient).norm()
+        assert error <= 1e-4 * gradient.norm() + 1e-6, f"{name}: {error} of {gradient.norm()}"
+
+
+def test_gradients_reach_every_parameter(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    model = scrambled(ecgTransForm(mit, supervised)).train()
+    x, y = toy_beats(10, 5)
+    nn.functional.cross_entropy(model(x), y).backward()
+    dead = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    assert dead == []
+
+
+def test_features_are_zero_at_initial_weights(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    """The plateau at the start of training: the head averages the axis that the last LayerNorm normalised."""
+    torch.manual_seed(0)
+    model = ecgTransForm(mit, supervised).eval()
+    assert model.features(torch.randn(4, 1, 186)).abs().max() < 1e-6
+
+
+def test_reading_backwards_changes_the_result(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    """BiTrans is symmetric in time only as a whole: its two directions differ, their sum does not depend on order."""
+    bitrans = scrambled(BiTrans(mit, supervised)).eval()
+    x = torch.randn(2, 128, 25)
+    forwards = bitrans.encoder(x)
+    backwards = bitrans.encoder(x.flip(2))
+    assert (forwards - backwards).abs().max() > 1e-3
+    torch.testing.assert_close(bitrans(x), forwards + backwards)
+    torch.testing.assert_close(bitrans(x.flip(2)), bitrans(x))
+
+
+def test_dropout_rates_come_from_the_recipe(mit: DatasetConfig) -> None:
+    model = ecgTransForm(mit, dataclasses.replace(hparams.supervised(), dropout=0.5, encoder_dropout=0.3))
+    rates = {module.p for module in model.modules() if isinstance(module, nn.Dropout)}
+    assert rates == {0.5, 0.3}
+
+
+@pytest.mark.skipif(not REFERENCE_KEYS.is_file(), reason="the key list of a released checkpoint is not at hand")
+def test_plain_formulation_has_the_keys_of_a_released_checkpoint(
+    mit: DatasetConfig, supervised: TrainingConfig
+) -> None:
+    with REFERENCE_KEYS.open() as stream:
+        expected = {row["name"]: row["shape"] for row in csv.DictReader(stream)}
+    state = PlainECGTransForm(mit, supervised).state_dict()
+    shapes = {name: "x".join(map(str, value.shape)) or "scalar" for name, value in state.items()}
+    assert shapes == expected

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import toy_beats
+from torch import Tensor, nn
+
+import data_configs
+import hparams
+import trainer
+import utils.files
+from data_configs import DatasetConfig
+from dataloader import Batches, Split, data_generator
+from hparams import TrainingConfig
+from models import ecgTransForm
+from trainer import RunConfig, Trainer, evaluate, make_loss, train_one_epoch
+from utils import InputError, TrainingError, load_checkpoint, seed_everything
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_network() -> Iterator[None]:
+    """The network with a narrow feed-forward: what is tested here does not depend on its width."""
+    whole = data_configs.mit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            data_configs.DATASETS, "mit", lambda *length: dataclasses.replace(whole(*length), feedforward_dim=64)
+        )
+        yield
+
+
+class SmallNetwork(nn.Module):
+    """Stands in for the network where only the loop around it is tested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(186, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.squeeze(1))
+
+
+def toy_split(count: int = 40) -> Split:
+    return Split(*toy_beats(count, 5), source="synthetic", protocol="beat")
+
+
+def test_training_metrics_come_from_the_training_batches(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    torch.manual_seed(0)
+    model, split = SmallNetwork(), toy_split()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # the network stays as it is, so the figures are known
+    batches = Batches(split, dataclasses.replace(supervised, batch_size=16), seed=0)
+    loss_function = nn.CrossEntropyLoss()
+    seen: list[Tensor] = []
+    figures = train_one_epoch(
+        model, split, batches.order(1), loss_function, optimizer, mit, epoch=1, on_step=seen.append
+    )
+    expected = evaluate(model, split, loss_function, mit)
+    assert len(seen) == 3  # 16 + 16 + 8: the last, incomplete batch too
+    assert figures["loss"] == pytest.approx(expected.loss, abs=1e-6)
+    assert figures["accuracy"] == expected.metrics["accuracy"]
+    assert figures["macro_f1"] == expected.metrics["macro_f1"]
+
+
+def test_evaluate_sees_every_beat_once_and_weighs_as_the_loss(mit: DatasetConfig) -> None:
+    torch.manual_seed(0)
+    model, split = SmallNetwork(), toy_split(300)  # not a multiple of the evaluation batch
+    weights = torch.tensor([1.0, 2, 3, 4, 5])
+    result = evaluate(model, split, nn.CrossEntropyLoss(weights), mit)
+    with torch.no_grad():
+        logits = model(split.samples)
+    own = nn.functional.nll_loss(logits.log_softmax(1), split.labels, reduction="none")
+    expected = (own * weights[split.labels]).sum() / weights[split.labels].sum()
+    assert result.loss == pytest.approx(float(expected), rel=1e-5)
+    assert np.array(result.metrics["confusion_matrix"]).sum() == 300
+    np.testing.assert_array_equal(result.predictions, logits.argmax(1))
+    assert not model.training
+
+
+def test_losses_of_the_recipes(mit: DatasetConfig) -> None:
+    labels = torch.repeat_interleave(torch.arange(5), torch.tensor([100, 10, 5, 2, 1]))
+    cal = make_loss(mit, hparams.supervised(), labels).weight
+    torch.testing.assert_close(cal, torch.log(100 / torch.tensor([100.0, 10, 5, 2, 1])).clamp(min=1))
+    assert make_loss(mit, hparams.notes(), labels).weight.tolist() == [1, 1.5, 1, 1, 1]
+    ptb = make_loss(data_configs.ptb(), hparams.notes(), labels.clamp(max=1)).weight
+    assert ptb.tolist() == [1.5, 1]
+
+
+def test_gradients_are_clipped(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    model, split = SmallNetwork(), toy_split()
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    train_one_epoch(model, split, [torch.arange(40)], nn.CrossEntropyLoss(), optimizer, mit, 1, clip_norm=1e-3)
+    moved = torch.cat([(p - old).flatten() for p, old in zip(model.parameters(), before, strict=True)])
+    assert float(moved.detach().norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_few_epochs_lower_the_loss(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    seed_everything(0)
+    configs = data_configs.DATASETS["mit"]()
+    model, split = ecgTransForm(configs, supervised), toy_split(60)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    batches = Batches(split, dataclasses.replace(supervised, batch_size=12), seed=0)
+    losses = [
+        train_one_epoch(model, split, batches.order(e), nn.CrossEntropyLoss(), optimizer, configs, e)["loss"]
+        for e in range(1, 6)
+    ]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(mit: DatasetConfig) -> None:
+    model, split = SmallNetwork(), toy_split()
+    split.samples[21] = float("inf")
+    batches = [torch.arange(0, 10), torch.arange(10, 20), torch.arange(20, 30), torch.arange(30, 40)]
+    with pytest.raises(TrainingError, match="epoch 7, batch 3"):
+        train_one_epoch(
+            model, split, batches, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1), mit, epoch=7
+        )
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def run_config(data: Path, out: Path, **changes: object) -> RunConfig:
+    settings = {"data_path": str(data), "save_dir": str(out), "run_description": "run", "num_epochs": 3}
+    return RunConfig(**settings | {"batch_size": 16, "limit_train": 30} | changes)
+
+
+def bits(folder: Path) -> tuple[dict[str, Tensor], str]:
+    """Weights of the last checkpoint, and the history without its times."""
+    history = pd.read_csv(folder / "history.csv").drop(columns=["seconds", "train_beats_per_second"])
+    return load_checkpoint(folder / "checkpoint_last.pt").model, history.to_csv()
+
+
+def assert_same_bits(one: Path, other: Path) -> None:
+    (weights, history), (other_weights, other_history) = bits(one), bits(other)
+    assert history == other_history
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+    for kept in ("best", "last"):
+        assert json.loads((one / f"test_{kept}.json").read_text()) == json.loads(
+            (other / f"test_{kept}.json").read_text()
+        )
+
+
+@pytest.fixture(scope="module")
+def finished(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The seed folder of a run that was never stopped; tests only read it."""
+    out = tmp_path_factory.mktemp("finished")
+    Trainer(run_config(toy_data, out)).train()
+    return out / "mit" / "run" / "seed_0"
+
+
+def test_same_seed_same_bits_and_another_seed_others(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    Trainer(run_config(toy_data, tmp_path / "again")).train()
+    assert_same_bits(finished, tmp_path / "again" / "mit" / "run" / "seed_0")
+    Trainer(run_config(toy_data, tmp_path / "other", seed_id=1)).train()
+    weights, other = bits(finished)[0], bits(tmp_path / "other" / "mit" / "run" / "seed_1")[0]
+    assert not torch.equal(weights["clf.weight"], other["clf.weight"])
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing in the package may catch it."""
+
+
+@pytest.mark.parametrize("write", [1, 2, 3, 4])
+def test_killed_while_a_checkpoint_is_written(
+    finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """Cut the n-th checkpoint in half and die; resume; the end is that of a run never stopped, bit for bit."""
+    writes = 0
+
+    def dying_save(value: object, stream: object) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == write:
+            stream.write(b"half a checkpoint")
+            raise Killed
+        whole_save(value, stream)
+
+    whole_save = torch.save
+    monkeypatch.setattr(utils.files.torch, "save", dying_save)
+    with pytest.raises(Killed):
+        Trainer(run_config(toy_data, tmp_path / "killed")).train()
+    monkeypatch.setattr(utils.files.torch, "save", whole_save)
+    folder = tmp_path / "killed" / "mit" / "run"
+    (folder / "seed_0" / ".checkpoint_last.1.part.pt").write_bytes(b"left by the killed process")
+    seed_everything(99)  # a new process has another generator state
+    Trainer(run_config(toy_data, tmp_path / "killed"), folder).train()
+    assert_same_bits(finished, folder / "seed_0")
+    assert not [*(folder / "seed_0").glob(".*")]
+
+
+def test_killed_within_an_epoch(
+    finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying_evaluate(*arguments: object) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise Killed
+        return whole_evaluate(*arguments)
+
+    calls: list[int] = []
+    whole_evaluate = trainer.evaluate
+    monkeypatch.setattr(trainer, "evaluate", dying_evaluate)
+    with pytest.raises(Killed):
+        Trainer(run_config(toy_data, tmp_path / "killed")).train()
+    monkeypatch.setattr(trainer, "evaluate", whole_evaluate)
+    folder = tmp_path / "killed" / "mit" / "run"
+    assert len(pd.read_csv(folder / "seed_0" / "history.csv")) == 1
+    Trainer(run_config(toy_data, tmp_path / "killed"), folder).train()
+    assert_same_bits(finished, folder / "seed_0")
+
+
+def test_more_epochs_by_resuming(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    Trainer(run_config(toy_data, tmp_path / "short", num_epochs=2)).train()
+    folder = tmp_path / "short" / "mit" / "run"
+    Trainer(run_config(toy_data, tmp_path / "short", num_epochs=3), folder).train()
+    assert_same_bits(finished, folder / "seed_0")
+
+
+def test_three_seeds_and_their_summary(toy_data: Path, tmp_path: Path) -> None:
+    run = run_config(toy_data, tmp_path, num_runs=3, num_epochs=1, seed_id=4)
+    results = Trainer(run).train()
+    folder = tmp_path / "mit" / "run"
+    assert sorted(path.name for path in folder.glob("seed_*")) == ["seed_4", "seed_5", "seed_6"]
+    summary = pd.read_csv(folder / "summary.csv", index_col=["checkpoint", "percent"])
+    macro = [100 * metrics["macro_f1"] for metrics in results]
+    assert summary.loc[("best", "f1"), "macro"] == pytest.approx(np.mean(macro), abs=0.006)
+    assert summary.loc[("best", "f1"), "macro_sd"] == pytest.approx(np.std(macro, ddof=1), abs=0.006)
+    # resuming a run whose seeds are all done trains nothing and says the same
+    assert Trainer(run, folder).train() == results
+
+
+def test_train_reload_evaluate_gives_the_same_metric(finished: Path, toy_data: Path) -> None:
+    checkpoint = load_checkpoint(finished / "checkpoint_best.pt", "mit")
+    model = ecgTransForm(checkpoint.configs, checkpoint.hparams)
+    model.load_state_dict(checkpoint.model)
+    splits = data_generator(toy_data, checkpoint.configs, None, 0)
+    loss = nn.CrossEntropyLoss(torch.tensor(checkpoint.metrics["class_weights"]))
+    row = checkpoint.metrics["history"][checkpoint.epoch - 1]
+    validation = evaluate(model, splits["val"], loss, checkpoint.configs)
+    assert validation.metrics["macro_f1"] == row["val_macro_f1"]
+    assert validation.loss == row["val_loss"]
+    stored = json.loads((finished / "test_best.json").read_text())
+    assert evaluate(model, splits["test"], loss, checkpoint.configs).metrics["macro_f1"] == stored["macro_f1"]
+
+
+def test_the_best_epoch_is_that_of_the_highest_validation_f1(finished: Path) -> None:
+    history = pd.read_csv(finished / "history.csv")
+    best = int(history.loc[history["val_macro_f1"].idxmax(), "epoch"])
+    assert load_checkpoint(finished / "checkpoint_best.pt").epoch == best
+    assert load_checkpoint(finished / "checkpoint_last.pt").epoch == 3
+    assert json.loads((finished / "test_best.json").read_text())["checkpoint_epoch"] == best
+
+
+def test_nothing_is_left_of_a_run_that_cannot_start(toy_data: Path, tmp_path: Path) -> None:
+    for changes in ({"data_path": str(tmp_path / "none")}, {"limit_train": 2}, {"sequence_len": 187}):
+        with pytest.raises(InputError):
+            Trainer(run_config(toy_data, tmp_path / "out", **changes)).train()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["num_runs", "num_epochs", "batch_size", "limit_train", "sequence_len"])
+def test_numbers_out_of_range(name: str) -> None:
+    with pytest.raises(InputError, match=f"--{name} 0: 1 is the least"):
+        RunConfig(**{name: 0})

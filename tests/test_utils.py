@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import hparams
+import utils
+from benchmarks.plain import PlainECGTransForm
+from data_configs import DatasetConfig
+from hparams import TrainingConfig
+from models import ecgTransForm
+from utils import InputError, classification_metrics, load_checkpoint, metrics_table, summary_table
+from utils.checkpoints import Checkpoint, save_checkpoint
+from utils.files import write_json, written_whole
+from utils.runlog import new_run_folder
+from utils.seeds import get_device
+
+
+def test_metrics_of_a_worked_example() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1])
+    predictions = np.array([0, 0, 0, 1, 1, 0])
+    metrics = classification_metrics(labels, predictions, ("a", "b"))
+    assert metrics["confusion_matrix"] == [[3, 1], [1, 1]]
+    assert metrics["accuracy"] == pytest.approx(4 / 6)
+    assert metrics["per_class"]["a"] == {"precision": 0.75, "recall": 0.75, "f1": 0.75, "support": 4}
+    assert metrics["per_class"]["b"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+    assert metrics["macro_f1"] == pytest.approx(0.625)
+    assert json.loads(json.dumps(metrics)) == metrics
+
+
+def test_a_class_that_does_not_occur_is_left_out_of_the_macro_figures() -> None:
+    metrics = classification_metrics(np.array([0, 1]), np.array([0, 1]), ("a", "b", "absent"))
+    assert metrics["macro_f1"] == 1
+    assert metrics["per_class"]["absent"]["support"] == 0
+    # predicted though absent: a false alarm, which counts
+    metrics = classification_metrics(np.array([0, 1]), np.array([0, 2]), ("a", "b", "absent"))
+    assert metrics["macro_f1"] == pytest.approx(1 / 3)
+
+
+def test_tables_have_the_shape_of_the_papers() -> None:
+    labels = np.array([0, 0, 1, 1])
+    runs = [classification_metrics(labels, np.array(p), ("a", "b")) for p in ([0, 0, 1, 1], [0, 1, 1, 1])]
+    table = metrics_table(runs[0])
+    assert list(table.columns) == ["a", "b", "macro"]
+    assert list(table.index) == ["precision", "recall", "f1", "support"]
+    summary = summary_table(runs)
+    assert list(summary.columns) == ["a", "a_sd", "b", "b_sd", "macro", "macro_sd"]
+    assert summary.loc["recall", "a"] == pytest.approx(75)
+    assert summary.loc["recall", "a_sd"] == pytest.approx(np.std([100, 50], ddof=1))
+    assert summary.loc["accuracy", "macro"] == pytest.approx(87.5)
+    assert summary_table(runs[:1])["a_sd"].isna().all()
+
+
+def test_released_checkpoint_gives_the_same_logits(
+    tmp_path: Path, mit: DatasetConfig, supervised: TrainingConfig
+) -> None:
+    torch.manual_seed(3)
+    plain = PlainECGTransForm(mit, supervised).eval()
+    for parameter in plain.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    path = tmp_path / "released.pt"
+    torch.save({"dataset": "mit", "configs": {"any": 1}, "hparams": {"lr": 1}, "model": plain.state_dict()}, path)
+    checkpoint = load_checkpoint(path)
+    model = ecgTransForm(checkpoint.configs, checkpoint.hparams).eval()
+    model.load_state_dict(checkpoint.model)
+    x = torch.randn(6, 1, 186)
+    assert plain(x).std() > 0.01
+    torch.testing.assert_close(model(x), plain(x), rtol=0, atol=1e-5)
+
+
+def test_checkpoint_comes_back_as_it_was(tmp_path: Path, mit: DatasetConfig) -> None:
+    model = ecgTransForm(mit, hparams.notes())
+    kept = Checkpoint("mit", mit, hparams.notes(), model.state_dict(), epoch=3, metrics={"history": [{"epoch": 1}]})
+    save_checkpoint(tmp_path / "c.pt", kept)
+    back = utils.load_checkpoint(tmp_path / "c.pt", "mit")
+    assert (back.configs, back.hparams, back.epoch, back.metrics) == (kept.configs, kept.hparams, 3, kept.metrics)
+    assert all(torch.equal(back.model[name], value) for name, value in model.state_dict().items())
+
+
+def test_bad_checkpoints(tmp_path: Path, mit: DatasetConfig) -> None:
+    model = ecgTransForm(mit, hparams.supervised())
+    good = tmp_path / "good.pt"
+    save_checkpoint(good, Checkpoint("mit", mit, hparams.supervised(), model.state_dict()))
+    with pytest.raises(InputError, match="is a checkpoint of dataset mit, not of ptb"):
+        load_checkpoint(good, "ptb")
+    with pytest.raises(InputError, match="no such file"):
+        load_checkpoint(tmp_path / "none.pt")
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(good.read_bytes()[:5000])
+    with pytest.raises(InputError, match="damaged"):
+        load_checkpoint(cut)
+    torch.save({"weights": 1}, cut)
+    with pytest.raises(InputError, match="no checkpoint"):
+        load_checkpoint(cut)
+    contents = torch.load(good, weights_only=True)
+    torch.save(contents | {"dataset": "ptb"}, cut)
+    with pytest.raises(InputError, match=r"ptb|classes"):
+        load_checkpoint(cut, "ptb")
+    torch.save(contents | {"hparams": {"unknown": 1}}, cut)
+    with pytest.raises(InputError, match="another version"):
+        load_checkpoint(cut)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError, match="in between"), written_whole(path) as part:
+        part.write_text("half")
+        raise RuntimeError("in between")
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_an_unwritable_folder_is_an_input_error(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_json(in_the_way / "value.json", 1)
+    with pytest.raises(InputError, match="--save_dir"):
+        new_run_folder(in_the_way, "e", "r")
+
+
+def test_runs_of_one_name_do_not_overwrite_one_another(tmp_path: Path) -> None:
+    names = [new_run_folder(tmp_path, "e", "r").name for _ in range(3)]
+    assert names == ["r", "r-2", "r-3"]
+    assert new_run_folder(tmp_path, "e", None) != new_run_folder(tmp_path, "e", None)
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(InputError, match="it has cpu"):
+        get_device("cuda:99")
+    with pytest.raises(InputError, match="it has cpu"):
+        get_device("toaster")
+
+
+def test_pictures_are_drawn(tmp_path: Path) -> None:
+    from utils import pictures
+
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2],
+            **{f"{s}_{m}": [0.1, 0.2] for s in ("train", "val") for m in ("loss", "accuracy", "macro_f1")},
+        }
+    )
+    pictures.plot_curves(history, "synthetic", tmp_path / "curves.png")
+    pictures.plot_confusion_matrix([[3, 1], [0, 0]], ("a", "b"), "synthetic", tmp_path / "confusion_matrix.png")
+    points = np.random.default_rng(0).normal(size=(9, 2))
+    pictures.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
+    for name in ("curves", "confusion_matrix", "umap"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
