@@ -107,7 +107,8 @@ def prepare(args: argparse.Namespace) -> None:
         for name in recordings.download(args.dataset, folder, progress=True):
             print(f"record {name} did not match its checksums and was fetched again")
     elif args.source == "synthetic":
-        patients, minutes = args.patients or PATIENTS, args.minutes or MINUTES
+        patients = PATIENTS if args.patients is None else args.patients
+        minutes = MINUTES if args.minutes is None else args.minutes
         SYNTHESISE[args.dataset](folder, patients, minutes, args.seed_id, sys.stderr.isatty())
     if args.source == "kaggle":
         beats = read_kaggle(args.dataset, folder)

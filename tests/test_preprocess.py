@@ -1,0 +1,679 @@
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import wfdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preprocess import labels as meanings
+from preprocess import records as recordings
+from preprocess import splits
+from preprocess.__main__ import main
+from preprocess.beats import (
+    FS,
+    LENGTH,
+    BeatSet,
+    bridge,
+    cut,
+    find_r_peaks,
+    read_beats,
+    resample,
+    standardise,
+)
+from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
+from utils.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
+MITDB, PTBDB = RAW / "mitdb", RAW / "ptbdb"
+needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
+needs_ptbdb = pytest.mark.skipif(not PTBDB.is_dir(), reason=f"{PTBDB}: the PTB records are not there")
+
+relaxed = settings(deadline=None, max_examples=50)  # a machine may be busy
+
+SPACE = 300  # samples between the beats of a written record
+
+
+def write_record(
+    folder: Path,
+    name: str,
+    symbols: str = "NNNN",
+    fs: float = 360,
+    leads: tuple[str, ...] = ("MLII", "V1"),
+    comments: tuple[str, ...] = (),
+    missing: slice | None = None,
+) -> np.ndarray:
+    """Write a record with a narrow peak every SPACE samples, one a symbol -> signals (samples, leads) in mV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(symbols))
+    samples = SPACE * (len(symbols) + 1)
+    positions = SPACE * np.arange(1, len(symbols) + 1)
+    signal = 0.02 * rng.standard_normal((samples, len(leads)))
+    for channel in range(len(leads)):
+        bumps = np.exp(-0.5 * ((np.arange(samples)[:, None] - positions) / 4) ** 2)  # (samples, beats)
+        signal[:, channel] += (channel + 1) * bumps.sum(axis=1)
+    units = np.round(1000 * signal).astype(np.int64)
+    if missing is not None:
+        units[missing] = -32768  # what format 16 keeps for a missing sample
+    wfdb.wrsamp(
+        name,
+        fs=fs,
+        units=["mV"] * len(leads),
+        sig_name=list(leads),
+        d_signal=units,
+        fmt=["16"] * len(leads),
+        adc_gain=[1000.0] * len(leads),
+        baseline=[0] * len(leads),
+        comments=list(comments),
+        write_dir=str(folder),
+    )
+    wfdb.wrann(name, "atr", positions, symbol=list(symbols), fs=fs, write_dir=str(folder))
+    return units / 1000
+
+
+def beat_set(labels: np.ndarray, records: np.ndarray, patients: tuple[str, ...], classes: int = 3) -> BeatSet:
+    """Beats without a shape, to be dealt."""
+    return BeatSet(
+        samples=np.zeros((len(labels), 1, LENGTH), dtype=np.float32),
+        labels=labels,
+        classes=tuple("abcde"[:classes]),
+        fs=FS,
+        source="records",
+        window="none",
+        records=records,
+        positions=np.arange(len(labels)),
+        record_fs=FS,
+        record_names=tuple(f"r{number}" for number in range(len(patients))),
+        leads=("MLII",) * len(patients),
+        patients=patients,
+    )
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def read_splits(folder: Path) -> dict[str, dict]:
+    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in splits.SPLITS}
+
+
+# -------------------------------------------------------------------------------------------------- labels
+
+
+def test_aami_groups_are_those_of_ec57() -> None:
+    groups = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
+    for label, (group, symbols) in enumerate(groups.items()):
+        assert meanings.AAMI_CLASSES[label] == group
+        assert meanings.aami_labels(symbols).tolist() == [label] * len(symbols)
+    beats = set("".join(groups.values()))
+    others = [symbol for symbol in wfdb.io.annotation.ann_label_table["symbol"] if symbol not in beats]
+    assert set('+~|"x[!]') <= set(others)
+    assert (meanings.aami_labels(others) == meanings.NO_BEAT).all()
+
+
+@pytest.mark.parametrize(
+    ("comments", "reason", "label"),
+    [
+        (["age: 81", "Reason for admission: Healthy control"], "Healthy control", 0),
+        (["Reason for admission: Myocardial infarction"], "Myocardial infarction", 1),
+        (["Reason for admission: Stable angina"], "Stable angina", None),
+        (["Reason for admission:"], None, None),
+        (["Diagnose:", "age: 81"], None, None),
+        ([], None, None),
+    ],
+)
+def test_diagnosis_comes_from_the_reason_for_admission(
+    comments: list[str], reason: str | None, label: int | None
+) -> None:
+    assert meanings.reason_for_admission(comments) == reason
+    assert meanings.ptb_label(reason) == label
+
+
+# --------------------------------------------------------------------------------------------------- beats
+
+
+@relaxed
+@given(
+    st.integers(0, 500),
+    st.lists(st.integers(-300, 800), max_size=20),
+    st.integers(0, 100),
+    st.integers(1, 100),
+)
+def test_windows_are_slices_and_those_that_leave_the_record_are_not_cut(
+    length: int, centres: list[int], before: int, after: int
+) -> None:
+    signal = np.arange(length, dtype=float)
+    windows, inside = cut(signal, np.array(centres, dtype=np.int64), before, after)
+    expected = [range(c - before, c + after) for c in centres if c - before >= 0 and c + after <= length]
+    assert windows.tolist() == [list(window) for window in expected]
+    assert inside.sum() == len(expected)
+
+
+@relaxed
+@given(st.integers(1, 30), st.floats(1e-3, 1e3), st.floats(-1e3, 1e3), st.integers(0, 2**32 - 1))
+def test_standardised_beats_have_zero_mean_and_unit_variance(n: int, scale: float, offset: float, seed: int) -> None:
+    windows = offset + scale * np.random.default_rng(seed).standard_normal((n, LENGTH))
+    scaled, flat = standardise(windows)
+    assert scaled.dtype == np.float32 and flat == 0
+    np.testing.assert_allclose(scaled.mean(axis=1), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, -1e6 / 3])
+def test_a_flat_beat_becomes_zeros_and_is_counted(level: float) -> None:
+    windows = np.stack([np.full(LENGTH, level), np.arange(LENGTH, dtype=float)])
+    scaled, flat = standardise(windows)
+    assert flat == 1
+    assert (scaled[0] == 0).all() and scaled[1].std() == pytest.approx(1)
+
+
+def test_resampling_keeps_time_and_missing_samples() -> None:
+    def wave(fs: float) -> np.ndarray:
+        return 5 + np.sin(2 * np.pi * 3 * np.arange(round(2 * fs)) / fs)
+
+    np.testing.assert_allclose(resample(wave(1000), 1000), wave(360), atol=2e-2)
+    np.testing.assert_allclose(resample(wave(1000), 1000)[20:-20], wave(360)[20:-20], atol=1e-3)
+    assert resample(wave(360), 360) is not None and (resample(wave(360), 360) == wave(360)).all()
+    signal = wave(1000)
+    signal[500:1000] = np.nan  # 0.5 s to 1 s
+    assert np.flatnonzero(np.isnan(resample(signal, 1000))).tolist() == list(range(180, 360))
+
+
+def test_missing_samples_are_bridged() -> None:
+    nan = np.nan
+    assert bridge(np.array([nan, 1, nan, 3, nan])).tolist() == [1, 1, 2, 3, 3]
+    assert bridge(np.array([nan, nan])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_r_peaks_are_found_where_they_are(sign: int) -> None:
+    positions = np.cumsum(np.random.default_rng(0).integers(250, 330, 60))
+    signal = np.zeros(positions[-1] + 300)
+    for position in positions:
+        signal[position - 40 : position + 41] += sign * np.exp(-0.5 * (np.arange(-40, 41) / 6) ** 2)
+    found = find_r_peaks(signal)
+    assert len(found) >= 58
+    assert np.abs(found[:, None] - positions).min(axis=1).max() <= 1
+
+
+@pytest.mark.parametrize("signal", [np.zeros(3600), np.zeros(0), np.ones(100), np.full(3600, np.nan)])
+def test_no_r_peaks_in_nothing(signal: np.ndarray) -> None:
+    assert find_r_peaks(signal).tolist() == []
+
+
+# ------------------------------------------------------------------------------------------------- records
+
+
+@pytest.mark.parametrize(
+    ("leads", "any_lead", "channel"),
+    [
+        (["MLII", "V5"], False, 0),
+        (["V5", "MLII"], False, 1),
+        (["i", "ii", "iii"], False, 1),
+        (["II", "MLII"], True, 1),
+        (["V5", "V2"], False, None),
+        (["V5", "V2"], True, 0),
+        (["iii", "avf", None], False, None),
+        ([], True, None),
+    ],
+)
+def test_lead_ii_is_chosen_by_name(leads: list[str], any_lead: bool, channel: int | None) -> None:
+    assert recordings.find_lead(leads, any_lead) == channel
+
+
+def test_beats_of_a_folder(tmp_path: Path) -> None:
+    first = write_record(tmp_path, "a", "N+A/", leads=("V1", "MLII"))
+    write_record(tmp_path, "b", "NN", leads=("V5", "V1"))
+    third = write_record(tmp_path, "c", "VF~Q")
+    beats = read_beats("mit", tmp_path)
+    assert beats.samples.shape == (6, 1, LENGTH) and beats.samples.dtype == np.float32
+    assert beats.record_names == ("a", "c") and beats.patients == ("a", "c") and beats.leads == ("MLII", "MLII")
+    assert beats.records.tolist() == [0, 0, 0, 1, 1, 1]
+    assert "".join(beats.classes[label] for label in beats.labels) == "NSQVFQ"
+    assert beats.positions.tolist() == [300, 900, 1200, 300, 600, 1200]
+    assert beats.source == "records" and beats.fs == beats.record_fs == 360
+    assert beats.account.left_out == {"no lead II": ["b"]}
+    for number, signal, position in ((1, first[:, 1], 900), (4, third[:, 0], 600)):
+        window = signal[position - 93 : position + 93]
+        expected = (window - window.mean()) / window.std()
+        np.testing.assert_allclose(beats.samples[number, 0], expected, atol=1e-5)
+
+    everything = read_beats("mit", tmp_path, any_lead=True)
+    assert everything.leads == ("MLII", "V5", "MLII") and len(everything.labels) == 8
+
+
+def test_records_lists_what_is_read_and_in_which_order(tmp_path: Path) -> None:
+    for name in "abc":
+        write_record(tmp_path, name)
+    (tmp_path / "RECORDS").write_text("c\na\n")
+    assert read_beats("mit", tmp_path).record_names == ("c", "a")
+
+
+def test_beats_at_another_rate_span_the_same_time(tmp_path: Path) -> None:
+    write_record(tmp_path, "a", "NNNN", fs=250)
+    beats = read_beats("mit", tmp_path)
+    assert beats.record_fs == 250 and beats.fs == 360
+    assert beats.positions.tolist() == [300, 600, 900, 1200]  # at 250 Hz
+    assert "resampled from 250 Hz" in beats.window
+    assert np.abs(beats.samples[:, 0].argmax(axis=1) - 93).max() <= 2  # noise may move the top of a bump
+
+
+def test_windows_with_missing_samples_are_dropped_and_counted(tmp_path: Path) -> None:
+    write_record(tmp_path, "a", "NNNN", missing=slice(650, 660))
+    write_record(tmp_path, "b", "NN", missing=slice(0, None))
+    beats = read_beats("mit", tmp_path)
+    assert beats.positions.tolist() == [300, 900, 1200]
+    assert beats.account.dropped == {"leave the record": 0, "hold missing samples": 3}
+    assert beats.account.left_out == {"no beats found": ["b"]}
+
+
+def test_records_of_mitdb_know_their_subject_and_source(tmp_path: Path) -> None:
+    for name in ("201", "202", "234"):
+        write_record(tmp_path, name)
+    beats = read_beats("mit", tmp_path)
+    assert beats.source == "physionet" and beats.patients == ("201", "201", "234")
+    write_record(tmp_path, "mine")
+    assert read_beats("mit", tmp_path).source == "records"
+
+
+@pytest.fixture(scope="module")
+def synthetic_mit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mit") / "records"
+    write_synthetic_mit(folder, patients=8, minutes=1.5, seed=3, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def synthetic_ptb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ptb") / "records"
+    write_synthetic_ptb(folder, patients=7, minutes=0.5, seed=3, progress=False)
+    return folder
+
+
+def test_synthetic_records_stay_synthetic_whoever_reads_them(synthetic_mit: Path, synthetic_ptb: Path) -> None:
+    assert read_beats("mit", synthetic_mit).source == "synthetic"
+    beats = read_beats("ptb", synthetic_ptb)
+    assert beats.source == "synthetic"
+    assert beats.record_fs == 1000 and beats.fs == 360 and set(beats.leads) == {"ii"}
+    assert len(set(beats.patients)) == 7 < len(beats.patients)  # some patients have two records
+    assert all(patient.startswith("patient") for patient in beats.patients)
+    assert set(beats.labels.tolist()) == {0, 1}
+
+
+# -------------------------------------------------------------------------------------------------- splits
+
+
+@relaxed
+@given(
+    st.lists(st.integers(0, 200), min_size=1, max_size=6).filter(any),
+    st.floats(0.05, 0.6),
+    st.integers(0, 2**32 - 1),
+)
+def test_held_out_beats_are_stratified(counts: list[int], share: float, seed: int) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    rest, held = splits.hold_out(labels, share, seed)
+    assert sorted([*rest, *held]) == list(range(len(labels)))
+    for label, count in enumerate(counts):
+        here = int((labels[held] == label).sum())
+        if count * min(share, 1 - share) < 1:
+            assert here == (count > 1)
+        else:
+            assert 1 <= here < count
+            assert abs(here - count * share) < 1.01 + len(counts) * share
+    again = splits.hold_out(labels, share, seed)
+    assert (again[0] == rest).all() and (again[1] == held).all()
+
+
+@relaxed
+@given(
+    st.lists(st.integers(3, 200), min_size=1, max_size=5),
+    st.tuples(*[st.integers(10, 100)] * 3),
+    st.integers(0, 100),
+)
+def test_no_beat_is_lost_or_doubled_by_beat(counts: list[int], fractions: tuple[int, ...], seed: int) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    shares = tuple(fraction / sum(fractions) for fraction in fractions)
+    split = splits.split_by_beat(labels, shares, seed)
+    assert sorted(np.concatenate([*split.values()])) == list(range(len(labels)))
+    for name, share in zip(splits.SPLITS, shares, strict=True):
+        assert (np.diff(split[name]) > 0).all()
+        common = [label for label, count in enumerate(counts) if count * min(shares) >= 3 or name == "train"]
+        assert set(common) <= set(labels[split[name]])
+        assert abs(len(split[name]) - share * len(labels)) <= 2 + len(counts)
+
+
+def test_the_papers_fractions_are_the_default() -> None:
+    labels = np.repeat(np.arange(5), [90589, 2779, 7236, 803, 8039])  # Table 1, train and test together
+    split = splits.split_beats(beat_set(labels, np.zeros_like(labels), ("p",), 5), "beat", None, 0)
+    test = np.bincount(labels[split["test"]])
+    assert np.abs(test - [18118, 556, 1448, 162, 1608]).max() <= 2
+    assert len(split["val"]) == pytest.approx(0.2 * (len(labels) - len(split["test"])), abs=1)
+
+
+@st.composite
+def patients_with_beats(draw: st.DrawFn) -> np.ndarray:
+    """Beats (patients, classes)."""
+    patients, classes = draw(st.integers(3, 25)), draw(st.integers(1, 4))
+    cell = st.one_of(st.just(0), st.integers(0, 300))
+    counts = draw(st.lists(st.lists(cell, min_size=classes, max_size=classes), min_size=patients, max_size=patients))
+    return np.array(counts) + (np.arange(classes) == 0)  # all have a beat
+
+
+@relaxed
+@given(patients_with_beats(), st.integers(0, 1000))
+def test_no_patient_is_in_two_splits(counts: np.ndarray, seed: int) -> None:
+    patients, classes = counts.shape
+    labels = np.repeat(np.tile(np.arange(classes), patients), counts.ravel())
+    records = np.repeat(np.arange(patients), counts.sum(axis=1))
+    names = tuple(f"p{number // 2}" for number in range(patients))  # two records a patient
+    if len(set(names)) < 3:
+        return
+    beats = beat_set(labels, records, names, classes)
+    split = splits.split_beats(beats, "inter_patient", None, seed)
+    owners = [{names[record] for record in np.unique(records[index])} for index in split.values()]
+    assert all(owners) and sum(map(len, owners)) == len(set(names))
+    assert sorted(np.concatenate([*split.values()])) == list(range(len(labels)))
+    assert set(labels) == set(labels[split["train"]])  # what is there can be learned
+    again = splits.split_beats(beats, "inter_patient", None, seed)
+    assert all((again[name] == split[name]).all() for name in split)
+
+
+def test_a_class_of_few_patients_is_in_every_split_where_that_is_possible() -> None:
+    counts = np.full((12, 4), 100)
+    counts[3:, 1] = 0  # three patients: one in each split
+    counts[2:, 2] = 0  # two: train and test
+    counts[1:, 3] = 0  # one: train
+    test = splits.draw_patients(counts, 0.2, seed=0, leave=2)
+    val = splits.draw_patients(counts[~test], 0.2, seed=0)
+    present = [counts[test] > 0, counts[~test][val] > 0, counts[~test][~val] > 0]
+    assert [part.any(axis=0).tolist() for part in present] == [
+        [True, True, True, False],
+        [True, True, False, False],
+        [True, True, True, True],
+    ]
+
+
+def test_drawn_patients_hold_the_share_that_was_asked_for() -> None:
+    counts = np.random.default_rng(0).integers(20, 200, (40, 3))
+    for share in (0.1, 0.2, 0.5):
+        chosen = splits.draw_patients(counts, share, seed=1)
+        np.testing.assert_allclose(counts[chosen].sum(axis=0) / counts.sum(axis=0), share, atol=0.03)
+
+
+@pytest.mark.parametrize("patients", [1, 2])
+def test_too_few_patients_are_an_error(patients: int) -> None:
+    names = tuple(f"p{number}" for number in range(patients))
+    beats = beat_set(np.zeros(60, dtype=int), np.arange(60) % patients, names)
+    with pytest.raises(InputError, match=f"at least 3 patients in this folder, there is {patients}"):
+        splits.split_beats(beats, "inter_patient", None, 0)
+
+
+def test_ds1_and_ds2_are_disjoint_and_whole() -> None:
+    assert len(splits.DS1) == len(splits.DS2) == 22 and len(splits.PACED) == 4
+    assert len(splits.DS1 | splits.DS2 | splits.PACED) == 48
+
+
+# -------------------------------------------------------------------------------------- the command line
+
+
+def test_split_files_keep_their_contract(synthetic_mit: Path, tmp_path: Path) -> None:
+    command = ("--dataset", "mit", "--raw_path", synthetic_mit, "--seed_id", 4, "--fractions", 70, 15, 15)
+    assert run(*command, "--out", tmp_path) == 0
+    files, beats = read_splits(tmp_path / "mit"), read_beats("mit", synthetic_mit)
+    assert sum(len(content["labels"]) for content in files.values()) == len(beats.labels)
+    seen = set()
+    for name, content in files.items():
+        n = len(content["labels"])
+        assert content["samples"].shape == (n, 1, 186) and content["samples"].dtype == torch.float32
+        for key in ("labels", "records", "positions"):
+            assert content[key].shape == (n,) and content[key].dtype == torch.int64
+        assert content["record_names"] == list(beats.record_names) and content["leads"] == ["MLII"] * 8
+        assert content["patients"] == list(beats.patients) and content["classes"] == list("NSVFQ")
+        assert content["fs"] == content["record_fs"] == 360.0
+        assert content["split"] == name and content["seed"] == 4
+        assert content["source"] == "synthetic" and content["protocol"] == "beat"
+        assert content["fractions"] == pytest.approx([0.7, 0.15, 0.15], abs=0.01)
+        assert "186 samples at 360 Hz" in content["window"]
+        keys = list(zip(content["records"].tolist(), content["positions"].tolist(), strict=True))
+        assert keys == sorted(keys)
+        seen |= set(keys)
+    assert len(seen) == len(beats.labels)
+
+    assert run(*command, "--out", tmp_path / "again") == 0
+    again = read_splits(tmp_path / "again/mit")
+    assert all(torch.equal(files[name]["samples"], again[name]["samples"]) for name in files)
+
+
+def test_the_account_names_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = tmp_path / "raw"
+    write_record(raw, "a", "N" * 20 + "A" * 8 + "V")
+    write_record(raw, "b", "N" * 3, leads=("V5",))
+    assert run("--dataset", "mit", "--raw_path", raw, "--out", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "29 beats of 1 records of 1 patients" in printed
+    assert "1 record, no lead II: b" in printed and "--any_lead" in printed
+    assert "val has no beat of class V" in printed and "test has no beat of class V" in printed
+    assert re.search(r"train +1[23] +[56] +1 +0 +0 +(18|19) +1\n", printed)
+    assert str(tmp_path / "mit/train.pt") in printed
+
+
+def test_synthetic_patients_go_the_same_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the defaults are relative
+    for dataset, patients, minutes in (("mit", 4, 1), ("ptb", 6, 0.5)):
+        command = ("--dataset", dataset, "--source", "synthetic", "--patients", patients, "--minutes", minutes)
+        assert run(*command, "--split", "inter_patient", "--seed_id", 5) == 0
+        assert "source synthetic" in capsys.readouterr().out
+        files = read_splits(tmp_path / "data" / dataset)
+        owners = [{content["patients"][record] for record in content["records"]} for content in files.values()]
+        assert all(owners) and len(set.union(*owners)) == sum(map(len, owners)) == patients
+        assert {content["source"] for content in files.values()} == {"synthetic"}
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+BAD_RECORDS = {
+    "no .dat": (lambda raw: (raw / "b.dat").unlink(), "record b has no signal file"),
+    "no .atr": (lambda raw: (raw / "b.atr").unlink(), "record b has no annotations"),
+    "no .hea": (lambda raw: (raw / "b.hea").unlink(), "record b has no header"),
+    "truncated .dat": (lambda raw: _truncate(raw / "b.dat"), "b.dat cannot be read"),
+    "truncated .atr": (lambda raw: _truncate(raw / "b.atr"), "b.atr was cut short"),
+    "empty .atr": (lambda raw: (raw / "b.atr").write_bytes(b""), "b.atr was cut short"),
+    "empty .hea": (lambda raw: (raw / "b.hea").write_text(""), "b.hea is not a WFDB header"),
+    "binary .hea": (lambda raw: (raw / "b.hea").write_bytes(bytes(range(256))), "b.hea is not a WFDB header"),
+    "short .hea": (lambda raw: (raw / "b.hea").write_text("b 2 360 1500\n"), "b.hea is not a WFDB header"),
+    "segments": (lambda raw: (raw / "b.hea").write_text("b/1 1 360 900\na 900\n"), "in several segments"),
+    "rates": (lambda raw: write_record(raw, "b", fs=250), "different rates (b at 250 Hz, a at 360 Hz)"),
+    "outside": (lambda raw: (raw / "RECORDS").write_text("../raw/a\n"), "outside of its folder"),
+    "nothing": (lambda raw: (raw / "RECORDS").write_text(""), "holds no WFDB record"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_RECORDS)
+def test_bad_records_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str) -> None:
+    raw, (spoil, message) = tmp_path / "raw", BAD_RECORDS[fault]
+    write_record(raw, "a")
+    write_record(raw, "b")
+    (raw / "RECORDS").write_text("a\nb\n")
+    spoil(raw)
+    assert run("--dataset", "mit", "--raw_path", raw, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and message in error
+    assert not (tmp_path / "out").exists()
+
+
+BAD_ARGUMENTS = {
+    "--dataset eeg": "invalid choice: 'eeg' (choose from",
+    "": "--dataset",
+    "--dataset mit --source nowhere": "invalid choice: 'nowhere'",
+    "--dataset mit --raw_path TMP/absent": "--source physionet` downloads them",
+    "--dataset mit --raw_path TMP/empty": "holds no WFDB record",
+    "--dataset mit --raw_path TMP/raw --out TMP/file": "file is a file; name another folder",
+    "--dataset mit --raw_path TMP/raw --fractions 1 0 1": "three positive numbers",
+    "--dataset mit --raw_path TMP/raw --fractions 1 nan 1": "three positive numbers",
+    "--dataset mit --raw_path TMP/raw --fractions 1 1": "expected 3 arguments",
+    "--dataset mit --raw_path TMP/raw --seed_id -1": "--seed_id -1",
+    "--dataset mit --raw_path TMP/raw --patients 3": "go with --source synthetic only",
+    "--dataset mit --raw_path TMP/raw --split inter_patient": "at least 3 patients",
+    "--dataset mit --raw_path TMP/v5": "wanted is a lead named MLII or II, there are V5",
+    "--dataset ptb --raw_path TMP/raw": "no record to read (diagnosis not given: 1 records)",
+    "--dataset mit --source synthetic --patients 0": "0 synthetic patients",
+    "--dataset mit --source synthetic --raw_path TMP/raw": "name another folder",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_ARGUMENTS)
+def test_bad_arguments_are_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the defaults are relative
+    write_record(tmp_path / "raw", "a", "N" * 20)
+    write_record(tmp_path / "v5", "a", "N" * 20, leads=("V5",))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    words = arguments.replace("TMP", str(tmp_path)).split()
+    assert run(*words, *([] if "--out" in words else ["--out", tmp_path / "out"])) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[-1].startswith("error: ") and BAD_ARGUMENTS[arguments] in errors[-1]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_too_few_beats_for_three_splits_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_record(tmp_path / "raw", "a", "NN")
+    assert run("--dataset", "mit", "--raw_path", tmp_path / "raw", "--out", tmp_path / "out") == 2
+    assert "the val split would be empty: 2 beats are too few" in capsys.readouterr().err
+
+
+def test_a_failure_while_writing_leaves_the_old_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_record(tmp_path / "raw", "a", "N" * 30)
+    command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--out", tmp_path)
+    assert run(*command) == 0
+    old = {path: path.read_bytes() for path in (tmp_path / "mit").iterdir()}
+    save = torch.save
+
+    def full_disk(content: dict, stream: object) -> None:
+        if content["split"] == "test":
+            raise OSError(28, "No space left on device")
+        save(content, stream)
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    assert run(*command, "--seed_id", 1) == 2
+    assert "test.pt cannot be written: No space left on device" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "mit").iterdir()} == old
+
+
+def test_the_module_is_cheap_to_import() -> None:
+    heavy = "import preprocess, sys; sys.exit(bool({'torch', 'wfdb', 'scipy', 'pandas'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, check=False).returncode == 0
+
+
+# ------------------------------------------------------------------------------------------ real records
+
+
+@pytest.fixture(scope="module")
+def mitdb() -> BeatSet:
+    return read_beats("mit", MITDB)
+
+
+@needs_mitdb
+def test_mitdb_from_the_command_line(mitdb: BeatSet, tmp_path: Path) -> None:
+    start = time.monotonic()
+    command = [sys.executable, "-m", "preprocess", "--dataset", "mit", "--raw_path", str(MITDB), "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 60
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024) < 2e9
+    assert "2 records, no lead II: 102, 104" in done.stdout
+    counts = [torch.bincount(content["labels"]).numpy() for content in read_splits(tmp_path / "mit").values()]
+    assert sum(counts).tolist() == [90346, 2781, 7229, 802, 3895]
+    for part, share in zip(counts, splits.FRACTIONS, strict=True):
+        np.testing.assert_allclose(part / sum(counts), share, atol=0.002)
+    assert done.stdout.count("\n") < 20 and "Traceback" not in done.stderr
+
+
+@needs_mitdb
+def test_every_record_of_mitdb_with_any_lead() -> None:
+    beats = read_beats("mit", MITDB, any_lead=True)
+    assert np.bincount(beats.labels).tolist() == [90608, 2781, 7235, 802, 8042]
+    assert len(beats.record_names) == 48 and len(set(beats.patients)) == 47
+    assert beats.leads[beats.record_names.index("114")] == "MLII"
+    assert {beats.leads[beats.record_names.index(name)] for name in ("102", "104")} == {"V5"}
+
+
+@needs_mitdb
+def test_ds1_and_ds2_of_mitdb(mitdb: BeatSet) -> None:
+    split = splits.split_beats(mitdb, "inter_patient", None, 0)
+    counts = {name: np.bincount(mitdb.labels[index]) for name, index in split.items()}
+    assert (counts["train"] + counts["val"]).tolist() == [45856, 944, 3788, 414, 8]
+    assert counts["test"].tolist() == [44246, 1837, 3220, 388, 7]
+    assert (counts["train"] > 0).all() and (counts["val"] > 0).all()
+    share = counts["val"] / (counts["train"] + counts["val"])
+    assert np.abs(share[:3] - 0.2).max() < 0.05 and counts["val"][3] >= 15
+    owners = {name: set(mitdb.records[index]) for name, index in split.items()}
+    assert not owners["train"] & owners["val"]
+    assert {mitdb.record_names[record] for record in owners["test"]} == splits.DS2
+    with pytest.raises(InputError, match="DS1 and DS2 are fixed"):
+        splits.split_beats(mitdb, "inter_patient", (0.7, 0.15, 0.15), 0)
+
+
+@needs_mitdb
+def test_a_beat_of_mitdb_is_the_signal_around_its_annotation(mitdb: BeatSet) -> None:
+    for number in (0, 50_000, len(mitdb.labels) - 1):
+        name, position = mitdb.record_names[mitdb.records[number]], int(mitdb.positions[number])
+        record = wfdb.rdrecord(str(MITDB / name), channel_names=["MLII"], sampfrom=position - 93, sampto=position + 93)
+        window = record.p_signal[:, 0]
+        np.testing.assert_allclose(mitdb.samples[number, 0], (window - window.mean()) / window.std(), atol=1e-5)
+
+
+@needs_mitdb
+@pytest.mark.parametrize(("name", "within"), [("100", 3.0), ("119", 10.0)])  # ms; 119 has wide V beats
+def test_detected_r_peaks_of_mitdb_are_near_the_annotated_ones(name: str, within: float) -> None:
+    seconds = 300
+    record = wfdb.rdrecord(str(MITDB / name), channel_names=["MLII"], sampto=360 * seconds)
+    positions, symbols = recordings.read_annotations(MITDB, name)
+    annotated = positions[(meanings.aami_labels(symbols) != meanings.NO_BEAT) & (positions < 360 * seconds)]
+    found = find_r_peaks(record.p_signal[:, 0])
+    distance = np.abs(found[:, None] - annotated).min(axis=1) / 0.36  # ms
+    assert len(found) == pytest.approx(len(annotated), rel=0.01)
+    assert np.percentile(distance, 95) < within
+
+
+@needs_ptbdb
+def test_ptbdb_from_some_records(tmp_path: Path) -> None:
+    names = [
+        "patient001/s0010_re",  # infarction, lead ii alone
+        "patient001/s0014lre",  # infarction, 15 leads
+        "patient104/s0306lre",  # control, 15 leads
+        "patient117/s0291lre",  # control
+        "patient191/s0340lre",  # stable angina
+    ]
+    for name in names:
+        shutil.copytree(PTBDB / Path(name).parent, tmp_path / Path(name).parent, dirs_exist_ok=True)
+    (tmp_path / "RECORDS").write_text("\n".join(names))
+    beats = read_beats("ptb", tmp_path)
+    assert beats.source == "physionet" and set(beats.leads) == {"ii"} and beats.record_fs == 1000
+    assert beats.account.left_out == {"diagnosis Stable angina": ["patient191/s0340lre"]}
+    assert beats.patients == ("patient001", "patient001", "patient104", "patient117")
+    labels = [set(beats.labels[beats.records == record]) for record in range(4)]
+    assert labels == [{1}, {1}, {0}, {0}]
+    rates = np.bincount(beats.records) / np.array([38.4, 115.2, 115.2, 115.2]) * 60  # beats a minute
+    assert ((rates > 55) & (rates < 95)).all()
+    largest = np.abs(beats.samples[:, 0, 66:120]).argmax(axis=1) + 66
+    assert (np.abs(largest - 93) <= 3).mean() > 0.9
