@@ -1,7 +1,7 @@
 """Synthetic patients, written as true WFDB records: they stand in for mitdb and ptbdb where nothing can be downloaded.
 
 A beat is a sum of Gaussian waves (P, Q, R, S, T and what disease adds), each with a centre, a width and an
-amplitude in every lead, and its beats follow a tachogram with a low-frequency and a respiratory rhythm. This is
+amplitude in every lead, and the beats follow a tachogram with a low-frequency and a respiratory rhythm. This is
 the closed form of the model of
 
     McSharry PE, Clifford GD, Tarassenko L, Smith LA. A dynamical model for generating synthetic
@@ -33,7 +33,7 @@ from utils.errors import InputError
 MARK = "synthetic record"
 LEADS = ("i", "ii", "v1")  # the order of every amplitude below
 LEAD_II = LEADS.index("ii")
-SHORTEST = 0.25  # minutes: less holds no episode of every kind
+SHORTEST = 0.25  # minutes: a dozen beats, too few below for an episode
 
 # ------------------------------------------------------------------------------------------------ waves and beats
 
