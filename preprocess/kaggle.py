@@ -60,7 +60,8 @@ def read_rows(path: Path, labels: range) -> tuple[np.ndarray, np.ndarray]:
             f"{' and '.join(FILES['ptb'])}, of kaggle.com/datasets/shayanfazeli/heartbeat from --raw_path"
         )
     try:
-        table = pd.read_csv(path, header=None, dtype=np.float32).to_numpy()
+        with np.errstate(over="ignore"):  # too large for float32: infinite, and found below
+            table = pd.read_csv(path, header=None, dtype=np.float32).to_numpy()
     except (ValueError, OSError):  # pandas' parser errors are ValueErrors, and do not always say where
         table = np.empty((0, 0), dtype=np.float32)
     last = table[:, -1] if table.size else table
@@ -95,6 +96,7 @@ def faulty_row(path: Path, labels: range) -> str:
 
 def _is_finite(cell: str) -> bool:
     try:
-        return math.isfinite(np.float32(cell))
+        with np.errstate(over="ignore"):
+            return math.isfinite(np.float32(cell))
     except ValueError:
         return False

@@ -498,7 +498,11 @@ BAD_RECORDS = {
     "short .hea": (lambda raw: (raw / "b.hea").write_text("b 2 360 1500\n"), "b.hea is not a WFDB header"),
     "segments": (lambda raw: (raw / "b.hea").write_text("b/1 1 360 900\na 900\n"), "in several segments"),
     "rates": (lambda raw: write_record(raw, "b", fs=250), "different rates (b at 250 Hz, a at 360 Hz)"),
-    "outside": (lambda raw: (raw / "RECORDS").write_text("../raw/a\n"), "outside of its folder"),
+    "outside": (lambda raw: (raw / "RECORDS").write_text("../raw/a\n"), "names '../raw/a', which is no record"),
+    "file outside": (
+        lambda raw: (raw / "b.hea").write_text((raw / "b.hea").read_text().replace("b.dat", "../raw/b.dat")),
+        "b.hea is not a WFDB header",
+    ),
     "nothing": (lambda raw: (raw / "RECORDS").write_text(""), "holds no WFDB record"),
 }
 
