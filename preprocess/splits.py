@@ -240,11 +240,14 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
 
 
 def check_writable(folder: Path) -> None:
-    """Raise an `InputError` when `folder` can neither be written nor made: sooner than after minutes of work."""
+    """Raise an `InputError` when the split files of `folder` cannot be written: sooner than after minutes of work."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "cannot be written" if there.is_dir() else "is a file"
         raise InputError(f"{folder} cannot be made or written: {there} {reason}; name another folder with --out")
+    for name in SPLITS:
+        if (folder / f"{name}.pt").is_dir():
+            raise InputError(f"{folder / name}.pt is a folder and in the way of a file; name another one with --out")
 
 
 def write_split_files(folder: Path, beats: BeatSet, split: Split, protocol: str, seed: int) -> list[Path]:
@@ -262,7 +265,10 @@ def write_split_files(folder: Path, beats: BeatSet, split: Split, protocol: str,
     with ExitStack() as stack:
         for name, path in zip(SPLITS, paths, strict=True):
             stream = stack.enter_context(stack.enter_context(written_whole(path)).open("wb"))
-            torch.save(split_file(beats, split, name, protocol, seed), stream)
+            try:
+                torch.save(split_file(beats, split, name, protocol, seed), stream)
+            except RuntimeError as error:  # torch's writer hides a full disk behind a complaint of its own
+                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
             stream.flush()
             os.fsync(stream.fileno())
     return paths
