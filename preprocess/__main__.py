@@ -127,8 +127,8 @@ def account(dataset: str, folder: Path, beats: BeatSet) -> list[str]:
     known = f" of {len(beats.record_names)} records of {len({*beats.patients})} patients" if beats.patients else ""
     lines.append(f"read         {len(beats.labels)} beats{known}")
     if beats.leads:
-        names, counts = np.unique(beats.leads, return_counts=True)
-        lines.append("leads        " + ", ".join(f"{n} in {c}" for n, c in zip(names, counts, strict=True)))
+        leads = sorted({*beats.leads})
+        lines.append("leads        " + ", ".join(f"{lead} in {beats.leads.count(lead)}" for lead in leads))
     lines.append(f"window       {beats.window}")
     for reason, names in beats.account.left_out.items():
         lines.append(f"left out     {_count(names)}, {reason}: {_some(names)}")
