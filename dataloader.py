@@ -7,7 +7,7 @@ of their copies hold samples and labels alone, as tensors or numpy arrays, as (n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -247,32 +247,28 @@ def get_class_weights(labels: Tensor, num_classes: int, class_names: Sequence[st
 class Batches:
     """The order in which an epoch visits the training beats; each beat once.
 
-    `order(epoch)` yields index tensors. The order depends on the seed and the epoch alone, so that a resumed
+    `order(epoch)` gives index tensors. The order depends on the seed and the epoch alone, so that a resumed
     run continues with the batches that it would have seen.
     """
 
     def __init__(self, split: Split, hparams: TrainingConfig, seed: int) -> None:
         self.size = hparams.batch_size
         self.seed = seed
-        if hparams.sequence_beats is None:
-            self.units = None
-            self.count = -(-len(split) // self.size)
-            self.beats = len(split)
-        else:
-            self.units = consecutive_sequences(split, hparams.sequence_beats)
-            self.count = -(-len(self.units) // self.size)
-            self.beats = len(split)
+        self.beats = len(split)
+        self.units = None if hparams.sequence_beats is None else consecutive_sequences(split, hparams.sequence_beats)
 
     def __len__(self) -> int:
         """Steps of one epoch."""
-        return self.count
+        return -(-(self.beats if self.units is None else len(self.units)) // self.size)
 
-    def order(self, epoch: int) -> Iterator[Tensor]:
-        """Yield the beat indices (b,) int64 of each step of `epoch`."""
+    def order(self, epoch: int, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
+        """The beat indices (b,) int64 of each step of `epoch`, on `device`."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        units = self.beats if self.units is None else len(self.units)
-        for chosen in torch.randperm(units, generator=generator).split(self.size):
-            yield chosen if self.units is None else torch.cat([self.units[unit] for unit in chosen.tolist()])
+        if self.units is None:
+            return torch.randperm(self.beats, generator=generator).to(device).split(self.size)
+        units = [self.units[unit] for unit in torch.randperm(len(self.units), generator=generator).tolist()]
+        sizes = [sum(map(len, units[first : first + self.size])) for first in range(0, len(units), self.size)]
+        return torch.cat(units).to(device).split(sizes)
 
 
 def consecutive_sequences(split: Split, length: int) -> list[Tensor]:

@@ -23,7 +23,7 @@ from utils.cli import ArgumentParser
 from utils.errors import InputError, run_command
 
 # What a resumed run may be given anew; everything else stays as it was when the run began.
-RESUME_MAY_CHANGE = ("device", "data_path", "num_epochs", "umap")
+RESUME_MAY_CHANGE = ("device", "data_path", "num_epochs", "kernel", "precision", "umap")
 
 
 def build_parser() -> ArgumentParser:
@@ -61,6 +61,12 @@ def build_parser() -> ArgumentParser:
     )
     add("--limit_train", type=int, metavar="N", help="train on a class-stratified subset of N beats (default: all)")
     add("--sequence_len", type=int, metavar="L", help="samples of a beat in the split files (default: 186)")
+    add(
+        "--kernel",
+        help="how the encoder layers are computed: auto, stock (torch.nn's layers), torch (memory-saving "
+        "PyTorch), native (compiled on first use); the mathematics is the same (default: auto)",
+    )
+    add("--precision", help="arithmetic of the matrix products: fp32, bf16, on CUDA also tf32 (default: fp32)")
     add("--umap", action="store_true", help="draw umap.png: the test beats' features in the plane (default: off)")
     add(
         "--resume",

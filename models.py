@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
+from kernels.encoder import TransformerEncoderLayer
 
 
 class MSC(nn.Module):
@@ -85,12 +86,12 @@ class BiTrans(nn.Module):
 
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
         super().__init__()
-        layer = nn.TransformerEncoderLayer(
+        layer = TransformerEncoderLayer(
             d_model=configs.trans_dim,
             nhead=configs.num_heads,
             dim_feedforward=configs.feedforward_dim,
             dropout=hparams.encoder_dropout,
-            batch_first=True,
+            kernel=hparams.kernel,
         )
         # nn.TransformerEncoder copies the layer: all layers start from one draw, as in the released code.
         self.encoder = nn.TransformerEncoder(layer, configs.encoder_layers, enable_nested_tensor=False)

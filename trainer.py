@@ -4,15 +4,18 @@ The two functions return values and print nothing; `Trainer` writes the run fold
 
     <save_dir>/<experiment>/<run>/seed_<k>/    a seed: configuration, log, history, checkpoints, tests, pictures
     <save_dir>/<experiment>/<run>/summary.csv  mean and standard deviation over the seeds (paper Table 2)
+
+Under torchrun several processes train one network (`utils.distributed`): each takes its share of every batch.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,22 +24,27 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig, get_dataset_class
-from dataloader import SPLITS, Batches, Split, data_generator, get_class_weights, load_split, stratified_subset
+from dataloader import SPLITS, Batches, Split, data_generator, load_split, stratified_subset
 from hparams import TrainingConfig, get_hparams_class
+from losses import ClassWeightedLoss, make_loss
 from models import ecgTransForm
-from utils import pictures
+from utils import distributed, pictures
 from utils.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from utils.errors import InputError, TrainingError
-from utils.files import write_json
-from utils.metrics import classification_metrics, metrics_table, summary_table
-from utils.runlog import copy_code, environment, new_run_folder, run_log, write_table
+from utils.files import write_json, write_table
+from utils.metrics import classification_metrics, summary_table
+from utils.progress import progress_bar
+from utils.reports import log_metrics, provenance, write_metrics, write_test
+from utils.runlog import copy_code, environment, new_run_folder, run_log
 from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
 UMAP_BEATS = 5000  # most beats in a UMAP picture, class-stratified; more only hide one another
+KEPT = {"best": "highest validation macro-F1, the one to quote", "last": "after the last epoch"}
 
 
 @dataclass(frozen=True)
@@ -69,21 +77,19 @@ class RunConfig:
     """Train on a class-stratified subset of this many beats."""
     sequence_len: int | None = None
     """Samples of a beat."""
+    kernel: str | None = None
+    """How the encoder layers are computed."""
+    precision: str | None = None
+    """Arithmetic of the matrix products."""
     umap: bool = False
     """Draw the UMAP picture of the test features."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("seed_id", 0),
-            ("num_runs", 1),
-            ("num_epochs", 1),
-            ("batch_size", 1),
-            ("limit_train", 1),
-            ("sequence_len", 1),
-        ):
+        least = {"seed_id": 0, "num_runs": 1, "num_epochs": 1, "batch_size": 1, "limit_train": 1, "sequence_len": 1}
+        for name, bound in least.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"--{name} {value}: {least} is the least")
+            if value is not None and value < bound:
+                raise InputError(f"--{name} {value}: {bound} is the least")
 
     def effective_configs(self) -> DatasetConfig:
         """The dataset's configuration with this run's overrides."""
@@ -93,7 +99,7 @@ class RunConfig:
     def effective_hparams(self) -> TrainingConfig:
         """The recipe with this run's overrides."""
         hparams = get_hparams_class(self.recipe)()
-        overrides = {name: getattr(self, name) for name in ("num_epochs", "batch_size")}
+        overrides = {name: getattr(self, name) for name in ("num_epochs", "batch_size", "kernel", "precision")}
         return dataclasses.replace(hparams, **{name: value for name, value in overrides.items() if value is not None})
 
 
@@ -108,39 +114,40 @@ class Evaluation:
     probabilities: np.ndarray
     """(n, C) softmax of the logits."""
 
-    @property
-    def predictions(self) -> np.ndarray:
-        """(n,) most probable class."""
-        return self.probabilities.argmax(axis=1)
 
-
-def make_loss(configs: DatasetConfig, hparams: TrainingConfig, train_labels: Tensor) -> nn.CrossEntropyLoss:
-    """The recipe's loss; its class weights come from the training split alone.
-
-    Raises:
-        InputError: a class has no training beat.
-    """
-    weights = get_class_weights(train_labels, configs.num_classes, configs.classes)
-    if hparams.loss == "hard_class":
-        weights = torch.ones(configs.num_classes)
-        weights[configs.classes.index(configs.hard_class)] = hparams.hard_class_weight
-    return nn.CrossEntropyLoss(weight=weights)
+def make_scheduler(
+    optimizer: torch.optim.Optimizer, hparams: TrainingConfig, steps_per_epoch: int, epochs_done: int
+) -> LRScheduler | None:
+    """The recipe's schedule of the step size as it stands after `epochs_done`; None leaves the step size alone."""
+    if hparams.schedule == "constant":
+        return None
+    return OneCycleLR(
+        optimizer,
+        max_lr=hparams.learning_rate,
+        total_steps=hparams.num_epochs * steps_per_epoch,
+        cycle_momentum=False,  # Adam's betas stay those of the recipe
+        last_epoch=epochs_done * steps_per_epoch - 1 if epochs_done else -1,  # torch counts steps here
+    )
 
 
 def train_one_epoch(
     model: nn.Module,
     split: Split,
     batches: Iterable[Tensor],
-    loss_function: nn.Module,
+    loss_function: ClassWeightedLoss,
     optimizer: torch.optim.Optimizer,
     configs: DatasetConfig,
     epoch: int,
     clip_norm: float | None = None,
+    scheduler: LRScheduler | None = None,
     on_step: Callable[[Tensor], None] | None = None,
 ) -> dict[str, float]:
-    """Take one optimiser step for each index tensor of `batches`; `split` and `model` are on one device.
+    """Take one optimiser step for each index tensor of `batches`; all arguments are on one device.
+
+    Nothing in the loop makes the host wait for a device other than the CPU.
 
     Args:
+        scheduler: moves the step size after every step.
         on_step: called after each step with the loss of its batch, a scalar tensor.
 
     Returns:
@@ -150,31 +157,37 @@ def train_one_epoch(
         TrainingError: the loss of a batch is not finite; on the CPU before the weights took that step.
     """
     model.train()
-    losses, predictions, labels = [], [], []
+    losses, sizes, predictions, labels = [], [], [], []
     for step, indices in enumerate(batches, start=1):
-        indices = indices.to(split.labels.device, non_blocking=True)
-        x, y = split.samples[indices], split.labels[indices]  # (b, 1, L), (b,)
+        own = distributed.share(indices)
+        # A process without a share of a small batch goes along with a beat of weight 0: all must take every step.
+        x, y = (values[own if len(own) else indices[:1]] for values in (split.samples, split.labels))
         optimizer.zero_grad(set_to_none=True)
-        logits = model(x)  # (b, C)
-        loss = loss_function(logits, y)
-        if loss.device.type == "cpu":  # elsewhere reading the loss would make the device wait: see below
+        logits = model(x)  # (b, 1, L) -> (b, C)
+        own_total = loss_function.total(logits, y) if len(own) else 0.0 * logits.sum()
+        # Divided by the weight of the whole batch, not of the share: the shares then add up to the batch's loss.
+        loss = own_total / loss_function.total_weight(split.labels[indices])
+        if loss.device.type == "cpu":  # elsewhere reading the loss would make the host wait: see below
             _insist_on_finite(loss.detach().reshape(1), epoch, first_step=step)
-        loss.backward()
+        (loss * distributed.world_size()).backward()  # DistributedDataParallel takes the mean over processes
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
         optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
         losses.append(loss.detach())
-        predictions.append(logits.detach().argmax(dim=1))
-        labels.append(y)
+        sizes.append(len(indices))
+        predictions.append(logits.detach().argmax(dim=1)[: len(own)])
+        labels.append(y[: len(own)])
         if on_step is not None:
             on_step(losses[-1])
-    every_loss = torch.stack(losses)
-    _insist_on_finite(every_loss, epoch, first_step=1)
-    sizes = torch.tensor([len(batch) for batch in labels], dtype=torch.float64)
-    true, predicted = torch.cat(labels).cpu().numpy(), torch.cat(predictions).cpu().numpy()
+    own_losses = torch.stack(losses).double().cpu()
+    _insist_on_finite(own_losses, epoch, first_step=1)
+    every_loss = distributed.gather(own_losses.unsqueeze(0).numpy()).sum(axis=0)
+    true, predicted = (distributed.gather(torch.cat(parts).cpu().numpy()) for parts in (labels, predictions))
     metrics = classification_metrics(true, predicted, configs.classes)
     return {
-        "loss": float((every_loss.double().cpu() * sizes).sum() / sizes.sum()),
+        "loss": float(np.average(every_loss, weights=sizes)),
         "accuracy": metrics["accuracy"],
         "macro_f1": metrics["macro_f1"],
     }
@@ -183,29 +196,41 @@ def train_one_epoch(
 def _insist_on_finite(losses: Tensor, epoch: int, first_step: int) -> None:
     bad = (~torch.isfinite(losses)).nonzero().flatten()
     if len(bad):
-        step = first_step + int(bad[0])
         raise TrainingError(
-            f"the loss is {float(losses[bad[0]])} in epoch {epoch}, batch {step}; the run stops, the checkpoints of "
-            "earlier epochs stay. A smaller learning rate or a look at the data may help"
+            f"the loss is {float(losses[bad[0]])} in epoch {epoch}, batch {first_step + int(bad[0])}; the run stops, "
+            "the checkpoints of earlier epochs stay. A smaller learning rate or a look at the data may help"
         )
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Split, loss_function: nn.Module, configs: DatasetConfig) -> Evaluation:
-    """Classify every beat of `split` once; `split`, `model` and `loss_function` are on one device."""
+def stream_logits(model: nn.Module, beats: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Classify any number of beats in bounded memory: parts (b, 1, L) of any size -> logits (b, C) of each part."""
     model.eval()
-    logits = torch.cat([model(x) for x in split.samples.split(EVALUATION_BATCH)])  # (n, C)
-    loss = float(loss_function(logits, split.labels))
-    probabilities = logits.softmax(dim=1).cpu().numpy()
-    metrics = classification_metrics(split.labels.cpu().numpy(), probabilities.argmax(axis=1), configs.classes)
+    for part in beats:
+        yield torch.cat([model(x) for x in part.split(EVALUATION_BATCH)])
+
+
+def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, configs: DatasetConfig) -> Evaluation:
+    """Classify every beat of `split` once; all arguments are on one device.
+
+    Of several processes each classifies its share, and all return the same figures over the whole split.
+    """
+    own = distributed.share(torch.arange(len(split)))
+    parts = split.samples[int(own[0]) : int(own[-1]) + 1].split(EVALUATION_BATCH) if len(own) else ()
+    logits = [*stream_logits(model, parts), split.samples.new_empty(0, configs.num_classes)]
+    every_logit = torch.from_numpy(distributed.gather(torch.cat(logits).cpu().numpy()))  # (n, C)
+    labels = split.labels.cpu()
+    loss = float(copy.deepcopy(loss_function).cpu()(every_logit, labels))
+    probabilities = every_logit.softmax(dim=1).numpy()
+    metrics = classification_metrics(labels.numpy(), probabilities.argmax(axis=1), configs.classes)
     return Evaluation(loss, metrics, probabilities)
 
 
 @torch.no_grad()
-def extract_features(model: ecgTransForm, split: Split) -> np.ndarray:
-    """What the classifier sees of every beat of `split`: (n, 128)."""
+def extract_features(model: ecgTransForm, samples: Tensor) -> np.ndarray:
+    """What the classifier sees of each beat: (n, 1, L) -> (n, 128)."""
     model.eval()
-    return torch.cat([model.features(x) for x in split.samples.split(EVALUATION_BATCH)]).cpu().numpy()
+    return torch.cat([model.features(x) for x in samples.split(EVALUATION_BATCH)]).cpu().numpy()
 
 
 class Trainer:
@@ -216,7 +241,7 @@ class Trainer:
         self.run = run
         self.configs = run.effective_configs()
         self.hparams = run.effective_hparams()
-        self.device = get_device(run.device)
+        self.device = get_device(distributed.local_device(run.device))
         self.run_folder = run_folder
 
     def train(self) -> list[dict[str, Any]]:
@@ -226,17 +251,13 @@ class Trainer:
             InputError: data, device or folder do not fit; nothing was written.
             TrainingError: the loss is no longer finite.
         """
-        results: dict[str, list[dict[str, Any]]] = {"best": [], "last": []}
-        for seed in range(self.run.seed_id, self.run.seed_id + self.run.num_runs):
-            for kept, metrics in self._train_seed(seed).items():
-                results[kept].append(metrics)
-        assert self.run_folder is not None
-        summary = pd.concat({kept: summary_table(runs) for kept, runs in results.items()}, names=["checkpoint"])
-        write_table(self.run_folder / "summary.csv", summary, decimals=2)
-        if self.run.num_runs > 1:
-            print(f"\nTest, best checkpoints, mean and sd of {self.run.num_runs} runs, percent:")
-            print(summary.loc["best"].to_string(float_format="{:.2f}".format, na_rep=""))
-        print(f"\nEverything is in {self.run_folder}")
+        results: dict[str, list[dict[str, Any]]] = {kept: [] for kept in KEPT}
+        with distributed.process_group(self.device):
+            for seed in range(self.run.seed_id, self.run.seed_id + self.run.num_runs):
+                for kept, metrics in self._train_seed(seed).items():
+                    results[kept].append(metrics)
+        if distributed.is_first():
+            self._summarise(results)
         return results["best"]
 
     def _train_seed(self, seed: int) -> dict[str, dict[str, Any]]:
@@ -251,87 +272,71 @@ class Trainer:
             betas=self.hparams.betas,
             weight_decay=self.hparams.weight_decay,
         )
-        if self.run_folder is None:
-            experiment = self.run.experiment_description or self.run.dataset
-            self.run_folder = new_run_folder(Path(self.run.save_dir), experiment, self.run.run_description)
-        folder = self.run_folder / f"seed_{seed}"
-        folder.mkdir(exist_ok=True)
-        for leftover in folder.glob(".*.part*"):  # of a run that was killed while it wrote
-            leftover.unlink()
+        folder = self._seed_folder(seed)
         with run_log(folder / "train.log") as log:
-            history, rng = self._resume(folder, model, optimizer)
             if _tests_done(folder, self.hparams.num_epochs):
                 log.info(f"seed {seed}: finished before, tests read from {folder}")
-                return {kept: json.loads((folder / f"test_{kept}.json").read_text()) for kept in ("best", "last")}
-            self._describe(folder, seed, splits, loss_function, model, log)
-            if history:
-                log.info(f"resuming after epoch {history[-1]['epoch']}")
-                restore_rng_state(rng, self.device)
+                return {kept: json.loads((folder / f"test_{kept}.json").read_text()) for kept in KEPT}
+            if distributed.is_first():
+                self._describe(folder, seed, splits, loss_function, model, log)
+            history = self._resume(folder, model, optimizer, log)
+            scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
             splits = {name: split.to(self.device) for name, split in splits.items()}
+            learner = DistributedDataParallel(model) if distributed.world_size() > 1 else model
             for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):
-                history.append(self._epoch(epoch, model, splits, batches, loss_function, optimizer, log))
-                self._keep(folder, history, model, optimizer, loss_function, splits["train"])
+                started = time.perf_counter()
+                distributed.seed_ranks()
+                with progress_bar(f"epoch {epoch}/{self.hparams.num_epochs}", len(batches)) as show:
+                    train = train_one_epoch(
+                        learner,
+                        splits["train"],
+                        batches.order(epoch, self.device),
+                        loss_function,
+                        optimizer,
+                        self.configs,
+                        epoch,
+                        self.hparams.clip_norm,
+                        scheduler,
+                        show,
+                    )
+                train["beats_per_second"] = len(splits["train"]) / (time.perf_counter() - started)
+                distributed.copy_buffers_from_first(model)
+                validation = evaluate(model, splits["val"], loss_function, self.configs)
+                history.append(_history_row(epoch, train, validation, time.perf_counter() - started))
+                if distributed.is_first():
+                    self._keep(folder, history, model, optimizer, loss_function, splits["train"])
                 log.info(_epoch_line(history, self.hparams.num_epochs))
-            pictures.plot_curves(
-                pd.DataFrame(history), self._title(splits["train"], seed, "training"), folder / "curves.png"
-            )
-            return self._test_kept(folder, seed, model, splits["test"], loss_function, log)
+            return self._test_kept(folder, seed, model, splits, loss_function, log)
+
+    def _seed_folder(self, seed: int) -> Path:
+        """Make the folder of a seed, and at the first seed of a new run that of the run."""
+        if self.run_folder is None:
+            experiment = self.run.experiment_description or self.run.dataset
+            made = None
+            if distributed.is_first():
+                made = new_run_folder(Path(self.run.save_dir), experiment, self.run.run_description)
+            self.run_folder = distributed.from_first(made)
+        folder = self.run_folder / f"seed_{seed}"
+        if distributed.is_first():
+            folder.mkdir(exist_ok=True)
+            for leftover in folder.glob(".*.part*"):  # of a run that was killed while it wrote
+                leftover.unlink()
+        return folder
 
     def _resume(
-        self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Load the last checkpoint of `folder`, if there is one; return its history and generator states."""
+        self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, log: logging.Logger
+    ) -> list[dict[str, Any]]:
+        """Go on from the last checkpoint in `folder`, if there is one; return its history."""
         path = folder / "checkpoint_last.pt"
-        if not path.is_file():
-            return [], {}
-        last = load_checkpoint(path, self.run.dataset)
+        there = distributed.is_first() and path.is_file()
+        last = distributed.from_first(load_checkpoint(path, self.run.dataset) if there else None)
+        if last is None:
+            return []
         model.load_state_dict(last.model)
         optimizer.load_state_dict(last.optimizer)
-        return last.metrics["history"], last.rng
-
-    def _epoch(
-        self,
-        epoch: int,
-        model: nn.Module,
-        splits: dict[str, Split],
-        batches: Batches,
-        loss_function: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        log: logging.Logger,
-    ) -> dict[str, Any]:
-        """Train and validate once; return the epoch's row of the history."""
-        started = time.perf_counter()
-        with tqdm(total=len(batches), desc=f"epoch {epoch}", unit="batch", leave=False, disable=None) as bar:
-
-            def show(loss: Tensor) -> None:
-                bar.update()
-                if not bar.disable and bar.n % 10 == 1:
-                    bar.set_postfix(loss=f"{float(loss):.4f}", refresh=False)
-
-            train = train_one_epoch(
-                model,
-                splits["train"],
-                batches.order(epoch),
-                loss_function,
-                optimizer,
-                self.configs,
-                epoch,
-                self.hparams.clip_norm,
-                show,
-            )
-        trained = time.perf_counter()
-        validation = evaluate(model, splits["val"], loss_function, self.configs)
-        per_class = validation.metrics["per_class"]
-        return {
-            "epoch": epoch,
-            **{f"train_{name}": value for name, value in train.items()},
-            "val_loss": validation.loss,
-            "val_accuracy": validation.metrics["accuracy"],
-            "val_macro_f1": validation.metrics["macro_f1"],
-            **{f"val_f1_{name}": figures["f1"] for name, figures in per_class.items()},
-            "seconds": time.perf_counter() - started,
-            "train_beats_per_second": len(splits["train"]) / (trained - started),
-        }
+        restore_rng_state(last.rng, self.device)
+        log.info(f"resuming after epoch {last.epoch}")
+        return last.metrics["history"]
 
     def _keep(
         self,
@@ -339,7 +344,7 @@ class Trainer:
         history: list[dict[str, Any]],
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        loss_function: nn.CrossEntropyLoss,
+        loss_function: ClassWeightedLoss,
         train: Split,
     ) -> None:
         """Write the checkpoints and the history of the epochs so far.
@@ -371,25 +376,33 @@ class Trainer:
         folder: Path,
         seed: int,
         model: ecgTransForm,
-        test: Split,
-        loss_function: nn.Module,
+        splits: dict[str, Split],
+        loss_function: ClassWeightedLoss,
         log: logging.Logger,
     ) -> dict[str, dict[str, Any]]:
         """Test the best and the last checkpoint; the best is the one to quote, and the one in the pictures."""
-        results = {}
-        for kept in ("best", "last"):
-            checkpoint = load_checkpoint(folder / f"checkpoint_{kept}.pt")
+        results, test = {}, splits["test"]
+        for kept, meaning in KEPT.items():
+            checkpoint = distributed.from_first(
+                load_checkpoint(folder / f"checkpoint_{kept}.pt") if distributed.is_first() else None
+            )
             model.load_state_dict(checkpoint.model)
             evaluation = evaluate(model, test, loss_function, self.configs)
+            metrics = results[kept] = _test_metrics(checkpoint.epoch, test, evaluation)
+            log.info(f"test of the {kept} checkpoint (epoch {checkpoint.epoch}: {meaning}), {provenance(test)}:")
+            log_metrics(metrics, log)
+            if not distributed.is_first():
+                continue
             if kept == "best":
-                title = self._title(test, seed, f"test, best epoch {checkpoint.epoch}")
-                self._write_pictures(folder, title, model, test, evaluation, seed)
-                write_table(
-                    folder / "predictions_test.csv", self._predictions(test, evaluation), index=False, decimals=6
-                )
-            name = {"best": "best validation macro-F1", "last": "last"}[kept]
-            log.info(f"test of the {kept} checkpoint ({name}, epoch {checkpoint.epoch}), {_provenance(test)}:")
-            results[kept] = self._report(folder / f"test_{kept}.json", checkpoint.epoch, test, evaluation, log)
+                title = f"{self.run.dataset} test, seed {seed}, best epoch {checkpoint.epoch}\n{provenance(test)}"
+                write_test(folder, test, evaluation.probabilities, metrics, self.configs.classes, title)
+                if self.run.umap:
+                    self._draw_umap(folder / "umap.png", title, model, test, seed)
+            else:
+                title = f"{self.run.dataset} training, seed {seed}, {provenance(test)}"
+                pictures.plot_curves(pd.DataFrame(checkpoint.metrics["history"]), title, folder / "curves.png")
+            # The last file of a seed is test_last.json: `_tests_done` takes it for the end.
+            write_metrics(folder / f"test_{kept}.json", metrics)
         return results
 
     def test(self, checkpoint_path: Path) -> dict[str, Any]:
@@ -399,107 +412,65 @@ class Trainer:
             InputError: checkpoint, test split or folder do not fit.
         """
         checkpoint = load_checkpoint(checkpoint_path, self.run.dataset)
-        self.configs, self.hparams = checkpoint.configs, checkpoint.hparams
-        path = Path(self.run.data_path) / self.configs.name / "test.pt"
-        test = load_split(path, self.configs).to(self.device)
-        model = ecgTransForm(self.configs, self.hparams).to(self.device)
+        configs = checkpoint.configs
+        overrides = {name: value for name in ("kernel", "precision") if (value := getattr(self.run, name)) is not None}
+        model = ecgTransForm(configs, dataclasses.replace(checkpoint.hparams, **overrides)).to(self.device)
         try:
             model.load_state_dict(checkpoint.model)
         except RuntimeError as error:
             raise InputError(f"{checkpoint_path}: its weights do not fit the network ({error})") from error
-        weights = checkpoint.metrics.get("class_weights")
-        loss_function = nn.CrossEntropyLoss(None if weights is None else torch.tensor(weights)).to(self.device)
-        evaluation = evaluate(model, test, loss_function, self.configs)
-        experiment = self.run.experiment_description or self.run.dataset
+        test = load_split(Path(self.run.data_path) / configs.name / "test.pt", configs).to(self.device)
+        weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
+        evaluation = evaluate(model, test, ClassWeightedLoss(weight).to(self.device), configs)
+        metrics = _test_metrics(checkpoint.epoch, test, evaluation)
+
         run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+        experiment = self.run.experiment_description or self.run.dataset
         folder = self.run_folder = new_run_folder(Path(self.run.save_dir), experiment, run)
         with run_log(folder / "test.log") as log:
-            log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {_provenance(test)}:")
-            title = self._title(test, None, f"test of {Path(checkpoint_path).name}")
-            self._write_pictures(folder, title, model, test, evaluation, self.run.seed_id)
-            write_table(folder / "predictions_test.csv", self._predictions(test, evaluation), index=False, decimals=6)
-            metrics = self._report(folder / "test.json", checkpoint.epoch, test, evaluation, log)
+            log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {provenance(test)}:")
+            log_metrics(metrics, log)
+        title = f"{self.run.dataset} test of {Path(checkpoint_path).name}\n{provenance(test)}"
+        write_test(folder, test, evaluation.probabilities, metrics, configs.classes, title)
+        if self.run.umap:
+            self._draw_umap(folder / "umap.png", title, model, test, self.run.seed_id)
+        write_metrics(folder / "test.json", metrics)
         print(f"\nEverything is in {folder}")
         return metrics
 
-    def _report(
-        self, path: Path, epoch: int, test: Split, evaluation: Evaluation, log: logging.Logger
-    ) -> dict[str, Any]:
-        """Log one test, write it as JSON and CSV, return what was written."""
-        table = metrics_table(evaluation.metrics)
-        text = table.astype(object).map(lambda value: value if isinstance(value, str) else f"{value:.2f}")
-        text.loc["support"] = [f"{int(value):,}" for value in table.loc["support"]]
-        for line in text.to_string().splitlines():
-            log.info(line)
-        log.info(f"accuracy {100 * evaluation.metrics['accuracy']:.2f} %, loss {evaluation.loss:.4f}")
-        data = {"source": test.source, "protocol": test.protocol, "window": test.window}
-        metrics = {"checkpoint_epoch": epoch, "data": data, "loss": evaluation.loss, **evaluation.metrics}
-        write_table(path.with_suffix(".csv"), table, decimals=2)
-        write_json(path, metrics)
-        return metrics
-
-    def _predictions(self, test: Split, evaluation: Evaluation) -> pd.DataFrame:
-        """A row a test beat: where it is, its class, the predicted class, the probability of each class."""
-        names = np.asarray(self.configs.classes)
-        columns: dict[str, Any] = {}
-        if test.records is not None and test.record_names:
-            columns["record"] = np.asarray(test.record_names)[test.records.numpy()]
-        if test.positions is not None:
-            columns["position"] = test.positions.numpy()
-        columns["label"] = names[test.labels.cpu().numpy()]
-        columns["prediction"] = names[evaluation.predictions]
-        columns |= {f"p_{name}": evaluation.probabilities[:, index] for index, name in enumerate(names)}
-        return pd.DataFrame(columns)
-
-    def _write_pictures(
-        self, folder: Path, title: str, model: ecgTransForm, test: Split, evaluation: Evaluation, seed: int
-    ) -> None:
-        metrics = evaluation.metrics
-        figures = f"accuracy {100 * metrics['accuracy']:.2f} %, macro-F1 {100 * metrics['macro_f1']:.2f} %"
-        pictures.plot_confusion_matrix(
-            metrics["confusion_matrix"], self.configs.classes, f"{title}\n{figures}", folder / "confusion_matrix.png"
-        )
-        if self.run.umap:
-            labels = test.labels.cpu()
-            if len(labels) > UMAP_BEATS:
-                test = test.subset(stratified_subset(labels, UMAP_BEATS, self.configs.num_classes, seed))
-            points = pictures.umap_embedding(extract_features(model, test), seed)
-            pictures.plot_umap(points, test.labels.cpu().numpy(), self.configs.classes, title, folder / "umap.png")
-
-    def _title(self, split: Split, seed: int | None, what: str) -> str:
-        seed_text = "" if seed is None else f", seed {seed}"
-        return f"{self.run.dataset} {what}{seed_text}\n{_provenance(split)}"
+    def _draw_umap(self, path: Path, title: str, model: ecgTransForm, test: Split, seed: int) -> None:
+        if len(test) > UMAP_BEATS:
+            chosen = stratified_subset(test.labels.cpu(), UMAP_BEATS, self.configs.num_classes, seed)
+            test = test.subset(chosen)
+        points = pictures.umap_embedding(extract_features(model, test.samples), seed)
+        pictures.plot_umap(points, test.labels.cpu().numpy(), self.configs.classes, title, path)
 
     def _describe(
         self,
         folder: Path,
         seed: int,
         splits: dict[str, Split],
-        loss_function: nn.CrossEntropyLoss,
+        loss_function: ClassWeightedLoss,
         model: nn.Module,
         log: logging.Logger,
     ) -> None:
         """Log and save the effective configuration, and copy the code that runs."""
-        train = splits["train"]
-        counts = {name: splits[name].class_counts(self.configs.num_classes) for name in SPLITS}
+        train, classes = splits["train"], self.configs.classes
+        counts = {
+            name: dict(zip(classes, splits[name].class_counts(len(classes)), strict=True)) | {"all": len(splits[name])}
+            for name in SPLITS
+        }
+        derived = {"trans_dim": self.configs.trans_dim, "num_heads": self.configs.num_heads}
         config = {
             "run": asdict(self.run),
             "seed": seed,
-            "dataset": asdict(self.configs)
-            | {"trans_dim": self.configs.trans_dim, "num_heads": self.configs.num_heads},
+            "dataset": asdict(self.configs) | derived,
             "hparams": asdict(self.hparams),
-            "data": {
-                "source": train.source,
-                "protocol": train.protocol,
-                "window": train.window,
-                "counts": {
-                    name: dict(zip(self.configs.classes, row, strict=True)) | {"all": sum(row)}
-                    for name, row in counts.items()
-                },
-            },
-            "class_weights": dict(zip(self.configs.classes, loss_function.weight.tolist(), strict=True)),
+            "data": {"source": train.source, "protocol": train.protocol, "window": train.window},
+            "counts": counts,
+            "class_weights": dict(zip(classes, loss_function.weight.tolist(), strict=True)),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "versions": environment(self.device),
+            "versions": environment(self.device) | {"processes": distributed.world_size()},
         }
         write_json(folder / "config.json", config)
         copy_code(folder / "code")
@@ -511,15 +482,38 @@ class Trainer:
             else:
                 log.info(f"{part} = {values}")
 
+    def _summarise(self, results: dict[str, list[dict[str, Any]]]) -> None:
+        """Write summary.csv over the seeds, and print where everything is."""
+        summary = pd.concat({kept: summary_table(runs) for kept, runs in results.items()}, names=["checkpoint"])
+        write_table(self.run_folder / "summary.csv", summary, decimals=2)
+        if self.run.num_runs > 1:
+            print(f"\ntest, best checkpoints, mean and standard deviation of {self.run.num_runs} runs, percent:")
+            print(summary.loc["best"].to_string(float_format="{:.2f}".format, na_rep=""))
+        print(f"\nEverything is in {self.run_folder}")
+
+
+def _history_row(epoch: int, train: dict[str, float], validation: Evaluation, seconds: float) -> dict[str, Any]:
+    metrics = validation.metrics
+    return {
+        "epoch": epoch,
+        **{f"train_{name}": train[name] for name in ("loss", "accuracy", "macro_f1")},
+        "val_loss": validation.loss,
+        "val_accuracy": metrics["accuracy"],
+        "val_macro_f1": metrics["macro_f1"],
+        **{f"val_f1_{name}": figures["f1"] for name, figures in metrics["per_class"].items()},
+        "seconds": seconds,
+        "train_beats_per_second": train["beats_per_second"],
+    }
+
+
+def _test_metrics(epoch: int, test: Split, evaluation: Evaluation) -> dict[str, Any]:
+    data = {"source": test.source, "protocol": test.protocol, "window": test.window}
+    return {"checkpoint_epoch": epoch, "data": data, "loss": evaluation.loss, **evaluation.metrics}
+
 
 def _best_epoch(history: list[dict[str, Any]]) -> int:
     """The epoch of the highest validation macro-F1; of equals the first."""
     return 1 + max(range(len(history)), key=lambda index: (history[index]["val_macro_f1"], -index))
-
-
-def _provenance(split: Split) -> str:
-    """Where the beats come from and how they were split, for every line and title of a result."""
-    return f"{split.source} data, {split.protocol} split"
 
 
 def _epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:

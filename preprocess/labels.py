@@ -11,7 +11,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-AAMI_CLASSES = ("N", "S", "V", "F", "Q")
+from data_configs import DATASETS
+
+CLASSES = {name: dataset().classes for name, dataset in DATASETS.items()}
+
+AAMI_CLASSES = CLASSES["mit"]
 """Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable."""
 
 AAMI_SYMBOLS = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
@@ -19,12 +23,10 @@ AAMI_SYMBOLS = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
 
 NO_BEAT = -1
 
-PTB_CLASSES = ("normal", "infarction")
+PTB_CLASSES = CLASSES["ptb"]
 
 PTB_DIAGNOSES = {"healthy control": 0, "myocardial infarction": 1}
 """The two reasons for admission that are classes; records with any other are left out."""
-
-CLASSES = {"mit": AAMI_CLASSES, "ptb": PTB_CLASSES}
 
 _CLASS_OF_SYMBOL = {symbol: AAMI_CLASSES.index(group) for group, symbols in AAMI_SYMBOLS.items() for symbol in symbols}
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from preprocess.beats import BeatSet
 from utils.errors import InputError
-from utils.files import written_whole
+from utils.files import save_torch, written_whole
 
 Split = dict[str, np.ndarray]
 """Name of each split -> int64 indices of its beats, ascending; a beat is in one split at most."""
@@ -259,18 +259,11 @@ def write_split_files(folder: Path, beats: BeatSet, split: Split, protocol: str,
     Raises:
         InputError: the folder cannot be written; what was there is then unchanged.
     """
-    import torch
-
     paths = [Path(folder, f"{name}.pt") for name in SPLITS]
     with ExitStack() as stack:
         for name, path in zip(SPLITS, paths, strict=True):
             stream = stack.enter_context(stack.enter_context(written_whole(path)).open("wb"))
-            try:
-                torch.save(split_file(beats, split, name, protocol, seed), stream)
-            except RuntimeError as error:  # torch's writer hides a full disk behind a complaint of its own
-                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
-            stream.flush()
-            os.fsync(stream.fileno())
+            save_torch(split_file(beats, split, name, protocol, seed), stream)
     return paths
 
 

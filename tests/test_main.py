@@ -87,7 +87,7 @@ def test_the_run_folder_holds_what_the_contract_says(run_folder: Path) -> None:
     assert config["run"]["limit_train"] == 20
     assert config["hparams"]["batch_size"] == 10
     assert config["data"]["source"] == "synthetic"
-    assert config["data"]["counts"]["train"]["all"] == 20
+    assert config["counts"]["train"]["all"] == 20
     assert config["parameters"] == 530_516
     assert config["versions"]["device"] == "cpu"
     history = pd.read_csv(seed / "history.csv")

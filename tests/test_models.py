@@ -89,21 +89,21 @@ def test_same_weights_give_the_plain_formulations_logits(length: int, batch: int
 
 
 def test_same_gradients_as_the_plain_formulation(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    """In float64: in float32 rounding moves a few of millions of ReLUs across their kink, in either formulation."""
     no_dropout = dataclasses.replace(supervised, dropout=0.0, encoder_dropout=0.0)
-    plain = scrambled(PlainECGTransForm(mit, no_dropout)).train()
-    model = ecgTransForm(mit, no_dropout).train()
+    plain = scrambled(PlainECGTransForm(mit, no_dropout)).double().train()
+    model = ecgTransForm(mit, no_dropout).double().train()
     model.load_state_dict(released_to_ours(plain.state_dict()))
     x, y = toy_beats(7, 5)
     for network in (plain, model):
-        nn.functional.cross_entropy(network(x), y).backward()
+        nn.functional.cross_entropy(network(x.double()), y).backward()
     theirs = {name: parameter.grad for name, parameter in plain.named_parameters() if parameter.grad is not None}
     ours = {name: parameter.grad for name, parameter in model.named_parameters()}
     theirs = released_to_ours(theirs)
     assert theirs.keys() == ours.keys()
     for name, gradient in theirs.items():
         # Biases in front of a batch normalisation have gradient 0 but for rounding: hence the absolute part.
-        error = (ours[name] - gradient).norm()
-        assert error <= 1e-4 * gradient.norm() + 1e-6, f"{name}: {error} of {gradient.norm()}"
+        torch.testing.assert_close(ours[name], gradient, rtol=1e-6, atol=1e-12)
 
 
 def test_gradients_reach_every_parameter(mit: DatasetConfig, supervised: TrainingConfig) -> None:

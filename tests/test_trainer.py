@@ -19,8 +19,9 @@ import utils.files
 from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator
 from hparams import TrainingConfig
+from losses import ClassWeightedLoss, make_loss
 from models import ecgTransForm
-from trainer import RunConfig, Trainer, evaluate, make_loss, train_one_epoch
+from trainer import RunConfig, Trainer, evaluate, train_one_epoch
 from utils import InputError, TrainingError, load_checkpoint, seed_everything
 
 
@@ -33,6 +34,9 @@ def small_network() -> Iterator[None]:
             data_configs.DATASETS, "mit", lambda *length: dataclasses.replace(whole(*length), feedforward_dim=64)
         )
         yield
+
+
+UNWEIGHTED = ClassWeightedLoss(torch.ones(5))
 
 
 class SmallNetwork(nn.Module):
@@ -55,7 +59,7 @@ def test_training_metrics_come_from_the_training_batches(mit: DatasetConfig, sup
     model, split = SmallNetwork(), toy_split()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # the network stays as it is, so the figures are known
     batches = Batches(split, dataclasses.replace(supervised, batch_size=16), seed=0)
-    loss_function = nn.CrossEntropyLoss()
+    loss_function = UNWEIGHTED
     seen: list[Tensor] = []
     figures = train_one_epoch(
         model, split, batches.order(1), loss_function, optimizer, mit, epoch=1, on_step=seen.append
@@ -71,14 +75,14 @@ def test_evaluate_sees_every_beat_once_and_weighs_as_the_loss(mit: DatasetConfig
     torch.manual_seed(0)
     model, split = SmallNetwork(), toy_split(300)  # not a multiple of the evaluation batch
     weights = torch.tensor([1.0, 2, 3, 4, 5])
-    result = evaluate(model, split, nn.CrossEntropyLoss(weights), mit)
+    result = evaluate(model, split, ClassWeightedLoss(weights), mit)
     with torch.no_grad():
         logits = model(split.samples)
     own = nn.functional.nll_loss(logits.log_softmax(1), split.labels, reduction="none")
     expected = (own * weights[split.labels]).sum() / weights[split.labels].sum()
     assert result.loss == pytest.approx(float(expected), rel=1e-5)
     assert np.array(result.metrics["confusion_matrix"]).sum() == 300
-    np.testing.assert_array_equal(result.predictions, logits.argmax(1))
+    np.testing.assert_array_equal(result.probabilities.argmax(1), logits.argmax(1))
     assert not model.training
 
 
@@ -95,7 +99,7 @@ def test_gradients_are_clipped(mit: DatasetConfig, supervised: TrainingConfig) -
     model, split = SmallNetwork(), toy_split()
     before = [p.detach().clone() for p in model.parameters()]
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    train_one_epoch(model, split, [torch.arange(40)], nn.CrossEntropyLoss(), optimizer, mit, 1, clip_norm=1e-3)
+    train_one_epoch(model, split, [torch.arange(40)], UNWEIGHTED, optimizer, mit, 1, clip_norm=1e-3)
     moved = torch.cat([(p - old).flatten() for p, old in zip(model.parameters(), before, strict=True)])
     assert float(moved.detach().norm()) == pytest.approx(1e-3, rel=1e-3)
 
@@ -107,8 +111,7 @@ def test_a_few_epochs_lower_the_loss(mit: DatasetConfig, supervised: TrainingCon
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     batches = Batches(split, dataclasses.replace(supervised, batch_size=12), seed=0)
     losses = [
-        train_one_epoch(model, split, batches.order(e), nn.CrossEntropyLoss(), optimizer, configs, e)["loss"]
-        for e in range(1, 6)
+        train_one_epoch(model, split, batches.order(e), UNWEIGHTED, optimizer, configs, e)["loss"] for e in range(1, 6)
     ]
     assert losses[-1] < 0.8 * losses[0]
 
@@ -119,7 +122,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(mit: DatasetConfig) -> 
     batches = [torch.arange(0, 10), torch.arange(10, 20), torch.arange(20, 30), torch.arange(30, 40)]
     with pytest.raises(TrainingError, match="epoch 7, batch 3"):
         train_one_epoch(
-            model, split, batches, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1), mit, epoch=7
+            model,
+            split,
+            batches,
+            UNWEIGHTED,
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            mit,
+            epoch=7,
         )
     assert all(p.isfinite().all() for p in model.parameters())
 
@@ -239,7 +248,7 @@ def test_train_reload_evaluate_gives_the_same_metric(finished: Path, toy_data: P
     model = ecgTransForm(checkpoint.configs, checkpoint.hparams)
     model.load_state_dict(checkpoint.model)
     splits = data_generator(toy_data, checkpoint.configs, None, 0)
-    loss = nn.CrossEntropyLoss(torch.tensor(checkpoint.metrics["class_weights"]))
+    loss = ClassWeightedLoss(torch.tensor(checkpoint.metrics["class_weights"]))
     row = checkpoint.metrics["history"][checkpoint.epoch - 1]
     validation = evaluate(model, splits["val"], loss, checkpoint.configs)
     assert validation.metrics["macro_f1"] == row["val_macro_f1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 
 
@@ -28,6 +29,8 @@ def run_command(command: Callable[[], None]) -> int:
     try:
         command()
     except (InputError, TrainingError) as error:
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(2)  # the first of several processes mostly says the same, and its end ends this one
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:

@@ -9,8 +9,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import pandas as pd
 import torch
 
 from utils.errors import InputError
@@ -54,9 +55,29 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  (whatever JSON 
 def write_torch(path: Path, value: dict[str, Any]) -> None:
     """`torch.save` a dict of tensors and plain values, whole or not at all and flushed to disk."""
     with written_whole(path) as part, part.open("wb") as stream:
+        save_torch(value, stream)
+
+
+def save_torch(value: dict[str, Any], stream: BinaryIO) -> None:
+    """`torch.save` to an open file and flush it to disk.
+
+    Raises:
+        OSError: the disk is full, say; torch wraps what the file raised in a RuntimeError of its own.
+    """
+    try:
         torch.save(value, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def write_table(path: Path, table: pd.DataFrame, index: bool = True, decimals: int | None = None) -> None:
+    """Write `table` as CSV, whole or not at all."""
+    with written_whole(path) as part:
+        table.to_csv(part, index=index, float_format=None if decimals is None else f"%.{decimals}f")
 
 
 def read_torch(path: Path, kind: str, remedy: str, allowed: Sequence[Any] = ()) -> dict[str, Any]:

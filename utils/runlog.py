@@ -18,8 +18,8 @@ import sklearn
 import torch
 from tqdm import tqdm
 
+from utils.distributed import is_first
 from utils.errors import InputError
-from utils.files import written_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,8 +34,15 @@ class _TqdmHandler(logging.StreamHandler):
 
 @contextmanager
 def run_log(path: Path) -> Iterator[logging.Logger]:
-    """A logger whose lines go to stdout and, with the time before them, to the end of the file `path`."""
+    """A logger whose lines go to stdout and, with the time before them, to the end of the file `path`.
+
+    Of several processes only the first one's lines go anywhere.
+    """
     logger = logging.Logger("ecgtransform", level=logging.INFO)
+    if not is_first():
+        logger.addHandler(logging.NullHandler())
+        yield logger
+        return
     to_file = logging.FileHandler(path, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
     logger.addHandler(to_file)
@@ -96,9 +103,3 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device_name": name,
         "threads": torch.get_num_threads(),
     }
-
-
-def write_table(path: Path, table: pd.DataFrame, index: bool = True, decimals: int | None = None) -> None:
-    """Write `table` as CSV, whole or not at all."""
-    with written_whole(path) as part:
-        table.to_csv(part, index=index, float_format=None if decimals is None else f"%.{decimals}f")

@@ -1,0 +1,1 @@
+"""The hot room: the encoder layer of BiTrans at the speed of the machine. `encoder` chooses, `native` compiles."""

@@ -1,0 +1,94 @@
+"""Several processes that train one network (torchrun); a single process is the case of one.
+
+Every process holds all the data and works on its share of each global batch; files, lines and progress bars come
+from the first one alone. `torchrun` sets RANK, WORLD_SIZE and LOCAL_RANK; without them there is one process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+def world_size() -> int:
+    """Number of processes."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return rank() == 0
+
+
+def local_device(name: str) -> str:
+    """The device of this process when the user asked for `name`: `cuda` becomes a GPU of its own for each process."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" and world_size() > 1 else name
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the other processes for the length of the block: over nccl on CUDA, over gloo elsewhere."""
+    if world_size() == 1 or dist.is_initialized():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def share(indices: Tensor) -> Tensor:
+    """This process's part of the indices (b,) of a global batch: sizes differ by one at most, and may be 0."""
+    return indices if world_size() == 1 else indices.tensor_split(world_size())[rank()]
+
+
+def gather(values: np.ndarray) -> np.ndarray:
+    """The rows of all processes, (n, ...) each, in the order of their ranks."""
+    if world_size() == 1:
+        return values
+    parts: list[np.ndarray | None] = [None] * world_size()
+    dist.all_gather_object(parts, values)
+    return np.concatenate(parts)
+
+
+def from_first(value: T) -> T:
+    """The first process's `value`."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def seed_ranks() -> None:
+    """Give every process random numbers of its own, drawn from the first one's generator.
+
+    Called before each epoch. The first process's generator is what a checkpoint keeps, so a run resumes with any
+    number of processes; a single process goes on with its generator untouched.
+    """
+    if world_size() > 1:
+        torch.manual_seed(from_first(int(torch.randint(2**62, ()))) + rank())
+
+
+def copy_buffers_from_first(model: nn.Module) -> None:
+    """Give every process the running statistics of the first: those that a checkpoint keeps."""
+    if world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)

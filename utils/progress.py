@@ -1,0 +1,58 @@
+"""The progress bar of an epoch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from utils.distributed import is_first
+
+
+class LateValue:
+    """Reads scalars of a device without waiting for it: a value comes out once the device has got that far."""
+
+    def __init__(self) -> None:
+        self.copy: Tensor | None = None
+        self.copied: torch.cuda.Event | None = None
+
+    def offer(self, value: Tensor) -> float | None:
+        """Take in `value`, a scalar tensor; return it, or an earlier one that has arrived, or None."""
+        if value.device.type != "cuda":
+            return float(value)
+        arrived = None
+        if self.copied is not None and self.copied.query():
+            arrived, self.copied = float(self.copy), None
+        if self.copied is None:
+            self.copy = torch.empty((), dtype=value.dtype, pin_memory=True).copy_(value, non_blocking=True)
+            self.copied = torch.cuda.Event()
+            self.copied.record()
+        return arrived
+
+
+@contextmanager
+def progress_bar(title: str, steps: int) -> Iterator[Callable[[Tensor], None]]:
+    """A bar with loss and time left on stderr; the block calls what it yields with the loss of every step.
+
+    On a terminal it moves twice a second, elsewhere (a log file) it says a line a minute; of several processes the
+    first alone shows it.
+    """
+    every = 0.5 if sys.stderr.isatty() else 60.0
+    with tqdm(
+        total=steps, desc=title, unit="batch", leave=False, disable=not is_first(), mininterval=every, delay=every
+    ) as bar:
+        late = LateValue()
+
+        def show(loss: Tensor) -> None:
+            if bar.disable:
+                return
+            value = late.offer(loss)
+            if value is not None:
+                bar.set_postfix(loss=f"{value:.4f}", refresh=False)
+            bar.update()
+
+        yield show
