@@ -411,6 +411,8 @@ class Trainer:
         Raises:
             InputError: checkpoint, test split or folder do not fit.
         """
+        if distributed.world_size() > 1:
+            raise InputError("--test: works with one process; start it without torchrun")
         checkpoint = load_checkpoint(checkpoint_path, self.run.dataset)
         configs = checkpoint.configs
         overrides = {name: value for name in ("kernel", "precision") if (value := getattr(self.run, name)) is not None}
