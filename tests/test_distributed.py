@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import toy_beats, write_toy_splits
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+import data_configs
+import hparams
+import main
+from dataloader import Batches, Split
+from losses import ClassWeightedLoss
+from trainer import evaluate, train_one_epoch
+from utils import distributed
+
+ROOT = Path(main.__file__).parent
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+
+
+class Linear(nn.Module):
+    """A network without batch statistics and dropout: for it several processes must do exactly what one does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(186, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.squeeze(1))
+
+
+def train_linear(out: Path) -> None:
+    """Train two epochs in as many processes as there are; the first one writes what came of it."""
+    configs = data_configs.mit()
+    settings = hparams.TrainingConfig("test", 2, 14, 1e-2, (0.9, 0.99), 0.0, "cal")
+    split = Split(*toy_beats(57, 5))  # batches of 14, 14, 14, 14 and 1: the last leaves a process without a beat
+    torch.manual_seed(0)
+    model = Linear()
+    loss = ClassWeightedLoss(torch.tensor([1.0, 3, 2, 5, 2]))
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    with distributed.process_group(torch.device("cpu")):
+        learner = DistributedDataParallel(model) if distributed.world_size() > 1 else model
+        epochs = []
+        for epoch in (1, 2):
+            order = Batches(split, settings, seed=0).order(epoch)
+            train = train_one_epoch(learner, split, order, loss, optimizer, configs, epoch, clip_norm=1.0)
+            validation = evaluate(model, split, loss, configs)
+            epochs.append({"train": train, "loss": validation.loss, "metrics": validation.metrics})
+    if distributed.is_first():
+        out.write_text(json.dumps({"epochs": epochs, "weights": model.linear.weight.tolist()}))
+
+
+def launch(processes: int, *command: object) -> subprocess.CompletedProcess[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"]
+    return subprocess.run(
+        [*torchrun, *map(str, command)], capture_output=True, text=True, timeout=240, env=ENVIRONMENT, check=False
+    )
+
+
+def test_several_processes_do_what_one_does(tmp_path: Path) -> None:
+    train_linear(tmp_path / "one.json")
+    one = json.loads((tmp_path / "one.json").read_text())
+    for processes in (2, 3):
+        done = launch(processes, Path(__file__), tmp_path / "several.json")
+        assert done.returncode == 0, done.stderr
+        several = json.loads((tmp_path / "several.json").read_text())
+        np.testing.assert_allclose(several["weights"], one["weights"], atol=1e-6)
+        for mine, theirs in zip(several["epochs"], one["epochs"], strict=True):
+            assert mine["train"] == pytest.approx(theirs["train"], abs=1e-6)
+            assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
+            assert mine["metrics"]["confusion_matrix"] == theirs["metrics"]["confusion_matrix"]
+        assert np.sum(several["epochs"][0]["metrics"]["confusion_matrix"]) == 57
+
+
+def test_the_command_line_in_two_processes_and_resumed_by_one(tmp_path: Path) -> None:
+    data = write_toy_splits(tmp_path / "data", "mit", (29, 11, 13))
+    done = launch(
+        2, ROOT / "main.py", "--data_path", data, "--save_dir", tmp_path, "--run_description", "two", "--num_epochs", 2,
+        "--batch_size", 14,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1/2") == 1  # one process speaks
+    folder = tmp_path / "mit" / "two"
+    assert [path.name for path in (tmp_path / "mit").iterdir()] == ["two"]
+    assert json.loads((folder / "seed_0" / "config.json").read_text())["versions"]["processes"] == 2
+    test = json.loads((folder / "seed_0" / "test_best.json").read_text())
+    assert np.sum(test["confusion_matrix"]) == 13
+    assert len(pd.read_csv(folder / "seed_0" / "predictions_test.csv")) == 13
+    main.run(["--resume", str(folder), "--num_epochs", "3"])
+    history = pd.read_csv(folder / "seed_0" / "history.csv")
+    assert list(history["epoch"]) == [1, 2, 3]
+    assert json.loads((folder / "seed_0" / "test_last.json").read_text())["checkpoint_epoch"] == 3
+
+
+def test_an_error_of_one_process_ends_all(tmp_path: Path) -> None:
+    data = write_toy_splits(tmp_path / "data", "mit", (29, 11, 13))
+    script = tmp_path / "one_fails.py"
+    script.write_text(
+        "import sys, dataloader, main, utils\n"
+        "from utils import distributed\n"
+        "whole = dataloader.load_split\n"
+        "def failing(path, configs):\n"
+        "    if distributed.rank() == 1:\n"
+        "        raise utils.InputError('the disk of the second machine is gone')\n"
+        "    return whole(path, configs)\n"
+        "dataloader.load_split = failing\n"
+        f"arguments = ['--data_path', {str(data)!r}, '--save_dir', {str(tmp_path / 'out')!r}]\n"
+        "sys.exit(utils.run_command(lambda: main.run(arguments)))\n"
+    )
+    done = launch(2, script)
+    assert done.returncode != 0
+    assert done.stderr.count("error: the disk of the second machine is gone") == 1
+
+
+def test_shares_cover_a_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    parts = []
+    for rank in range(3):
+        monkeypatch.setenv("RANK", str(rank))
+        parts.append(distributed.share(torch.arange(8)))
+    assert torch.cat(parts).tolist() == list(range(8))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+if __name__ == "__main__":
+    train_linear(Path(sys.argv[1]))
