@@ -25,6 +25,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <type_traits>
 #include <vector>
 
 #if defined(__AVX512F__)
@@ -52,6 +53,7 @@ typedef int32_t VecI __attribute__((vector_size(4 * LANES)));
 typedef uint32_t VecU __attribute__((vector_size(4 * LANES)));
 
 #define INLINE static inline __attribute__((always_inline))
+#define INLINE_MEMBER __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 
 INLINE Vec load(const float* p) { Vec v; std::memcpy(&v, p, sizeof v); return v; }
@@ -80,6 +82,8 @@ INLINE Vec exp2_negative(Vec x) {
 
 // ------------------------------------------------------------------------------------------------ matrix product
 
+template <int N> using Constant = std::integral_constant<int, N>;
+
 enum class Start { zero, bias, sum };               // C = A B, C = bias + A B, C = C + A B
 
 // Views of a matrix in memory: its rows, or its columns, lie LD floats apart.
@@ -87,42 +91,47 @@ template <int LD> struct Rows { const float* data; static constexpr int row_step
 template <int LD> struct Columns { const float* data; static constexpr int row_step = 1, column_step = LD; };
 template <int LD> struct Output { float* data; };
 
+// What may be done to the R-th row of a tile while it is in registers: nothing, by default.
+struct AsItIs { template <class Tile> void operator()(Tile&, int, int) const {} };
+
 // One register tile: R rows by V vectors of C, summed over all of K while it stays in registers.
-template <int R, int V, int K, class A, int LDB, int LDC>
-void gemm_tile(const float* a, const float* b, float* c, Start start, const float* bias) {
+template <int R, int V, int K, class A, int LDB, int LDC, class Finish>
+void gemm_tile(const float* a, const float* b, float* c, Start start, const float* bias, int row, int column, Finish finish) {
     Vec sum[R][V];                                  // in registers, because all its loops are unrolled
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int v = 0; v < V; v++)
             sum[r][v] = start == Start::sum ? load(c + r * LDC + v * LANES) : splat(start == Start::bias ? bias[r] : 0.f);
     for (int k = 0; k < K; k++, a += A::column_step, b += LDB) {
-        Vec row[V];
-        UNROLL for (int v = 0; v < V; v++) row[v] = load(b + v * LANES);
+        Vec b_row[V];
+        UNROLL for (int v = 0; v < V; v++) b_row[v] = load(b + v * LANES);
         UNROLL for (int r = 0; r < R; r++)
-            UNROLL for (int v = 0; v < V; v++) sum[r][v] += a[r * A::row_step] * row[v];
+            UNROLL for (int v = 0; v < V; v++) sum[r][v] += a[r * A::row_step] * b_row[v];
     }
-    UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int r = 0; r < R; r++) {
+        finish(sum[r], row + r, column);
         UNROLL for (int v = 0; v < V; v++) store(c + r * LDC + v * LANES, sum[r][v]);
-}
-
-// V vectors of columns of C, cut into blocks of nearly equal height
-template <int V, int M, int K, class A, int LDB, int LDC>
-INLINE void gemm_columns(const float* a, const float* b, float* c, Start start, const float* bias) {
-    constexpr int blocks = (M + MAX_ROWS - 1) / MAX_ROWS, low = M / blocks, high_blocks = M % blocks;
-    for (int i = 0, row = 0; i < blocks; i++) {
-        const int rows = i < high_blocks ? low + 1 : low;
-        const auto tile = i < high_blocks ? gemm_tile<low + 1, V, K, A, LDB, LDC> : gemm_tile<low, V, K, A, LDB, LDC>;
-        tile(a + row * A::row_step, b, c + row * LDC, start, bias + row);
-        row += rows;
     }
 }
 
-// C[M][N] = A[M][K] B[K][N]
-template <int M, int N, int K, class A, int LDB, int LDC>
-INLINE void gemm(A a, Rows<LDB> b, Output<LDC> c, Start start, const float* bias = nullptr) {
+// C[M][N] = A[M][K] B[K][N], PANEL columns at a time, in blocks of rows of nearly equal height
+template <int M, int N, int K, class A, int LDB, int LDC, class Finish = AsItIs>
+INLINE void gemm(A a, Rows<LDB> b, Output<LDC> c, Start start, const float* bias = nullptr, Finish finish = {}) {
     static_assert(N % LANES == 0, "columns of C fill the vectors");
-    constexpr int rest = N / PANEL * PANEL;
-    for (int n = 0; n < rest; n += PANEL) gemm_columns<2, M, K, A, LDB, LDC>(a.data, b.data + n, c.data + n, start, bias);
-    if (rest < N) gemm_columns<1, M, K, A, LDB, LDC>(a.data, b.data + rest, c.data + rest, start, bias);
+    constexpr int blocks = (M + MAX_ROWS - 1) / MAX_ROWS, low = M / blocks, high_blocks = M % blocks;
+    for (int n = 0; n < N; n += PANEL)
+        for (int i = 0, row = 0; i < blocks; i++) {
+            const auto run = [&](auto rows, auto vectors) {
+                gemm_tile<rows(), vectors(), K, A, LDB, LDC>(a.data + row * A::row_step, b.data + n, c.data + row * LDC + n,
+                                                             start, bias + row, row, n, finish);
+                row += rows();
+            };
+            const auto choose_rows = [&](auto vectors) {
+                if (high_blocks && i < high_blocks) run(Constant<low + 1>{}, vectors);
+                else run(Constant<low>{}, vectors);
+            };
+            if (N - n >= PANEL) choose_rows(Constant<2>{});
+            else if constexpr (N % PANEL) choose_rows(Constant<1>{});
+        }
 }
 
 // ------------------------------------------------------------------------------------------------------- dropout
@@ -146,15 +155,15 @@ struct Dropout {
     }
     bool active() const { return threshold != 0; }
 
-    __attribute__((always_inline)) VecU random(VecU counter) const { // an integer hash of low bias: shift, multiply, shift, multiply
+    INLINE_MEMBER VecU random(VecU counter) const { // an integer hash of low bias: shift, multiply, shift, multiply
         VecU x = counter + key1;
         x = (x ^ (x >> 16)) * 0x7feb352du;
         x ^= key2;
         x = (x ^ (x >> 15)) * 0x846ca68bu;
         return x ^ (x >> 16);
     }
-    __attribute__((always_inline)) VecI keep_high(VecU random) const { return random >= threshold; }
-    __attribute__((always_inline)) VecI keep_low(VecU random) const { return (random << 16) >= threshold; }
+    INLINE_MEMBER VecI keep_high(VecU random) const { return random >= threshold; }
+    INLINE_MEMBER VecI keep_low(VecU random) const { return (random << 16) >= threshold; }
 };
 
 // In place on x[D][T]: dropped elements become 0, the others grow by `scale`.
@@ -303,9 +312,10 @@ void attention(const Dropout& dropout, const float* qkv, float* attended, float*
                 float* s = scores + half * LANES;
                 Vec top = load(s), sum{};
                 for (int j = 1; j < T; j++) top = larger(top, load(s + j * PANEL));
+                top *= SCORE_SCALE;
                 for (int j = 0; j < T; j += 2) {
-                    Vec even = exp2_negative((load(s + j * PANEL) - top) * SCORE_SCALE);
-                    Vec odd = exp2_negative((load(s + (j + 1) * PANEL) - top) * SCORE_SCALE);
+                    Vec even = exp2_negative(load(s + j * PANEL) * SCORE_SCALE - top);
+                    Vec odd = exp2_negative(load(s + (j + 1) * PANEL) * SCORE_SCALE - top);
                     sum += even + odd;
                     if (dropout.active()) {
                         const VecU random = attention_random(dropout, h, j, query);
@@ -317,7 +327,7 @@ void attention(const Dropout& dropout, const float* qkv, float* attended, float*
                 }
                 Vec logarithm;
                 for (int l = 0; l < LANES; l++) logarithm[l] = std::log2(sum[l]);
-                store(log_sum + h * T + query, top * SCORE_SCALE + logarithm);
+                store(log_sum + h * T + query, top + logarithm);
                 weight[half] = dropout.scale / sum;
             }
             gemm<E, PANEL, T>(Rows<T>{v}, Rows<PANEL>{scores}, Output<T>{out + i}, Start::zero);
@@ -381,21 +391,36 @@ void attention_backward(const Dropout& dropout, const float* qkv, const Saved& s
 
 // -------------------------------------------------------------------------------------------------- feed-forward
 
+// ReLU, then dropout without its scale, on two vectors of the hidden map: one hash serves both.
+struct ReluDropout {
+    const Dropout& dropout;
+    int first_unit;
+
+    INLINE_MEMBER void operator()(Vec (&hidden)[2], int row, int column) const {
+        hidden[0] = larger(hidden[0], Vec{});
+        hidden[1] = larger(hidden[1], Vec{});
+        if (!dropout.active()) return;
+        const VecU random = dropout.random(lane_numbers() + (uint32_t)(((first_unit + row) * T + column) / 2));
+        hidden[0] = keep_where(dropout.keep_high(random), hidden[0]);
+        hidden[1] = keep_where(dropout.keep_low(random), hidden[1]);
+    }
+};
+
+// The gradient of both: a hidden element that is 0 was negative or dropped.
+struct WhereAlive {
+    const float* hidden;
+
+    INLINE_MEMBER void operator()(Vec (&grad)[2], int row, int column) const {
+        const float* h = hidden + row * T + column;
+        grad[0] = keep_where(load(h) > 0.f, grad[0]);
+        grad[1] = keep_where(load(h + LANES) > 0.f, grad[1]);
+    }
+};
+
 // hidden[CHUNK][T] = dropout(relu(W1 x + b1)) of the units from f on, without dropout's scale
 void hidden_chunk(const Layer& L, const Dropout& dropout, int f, const float* x, float* hidden) {
-    gemm<CHUNK, T, D>(Columns<CHUNK>{L.weight1_chunks + f * D}, Rows<T>{x}, Output<T>{hidden}, Start::bias, L.w.bias1 + f);
-    for (int h = 0; h < CHUNK; h += 2)              // one hash serves two units
-        for (int t = 0; t < T; t += LANES) {
-            float *even = hidden + h * T + t, *odd = even + T;
-            Vec a = larger(load(even), Vec{}), b = larger(load(odd), Vec{});
-            if (dropout.active()) {
-                const VecU random = dropout.random(lane_numbers() + (uint32_t)((f + h) / 2 * T + t));
-                a = keep_where(dropout.keep_high(random), a);
-                b = keep_where(dropout.keep_low(random), b);
-            }
-            store(even, a);
-            store(odd, b);
-        }
+    gemm<CHUNK, T, D>(Columns<CHUNK>{L.weight1_chunks + f * D}, Rows<T>{x}, Output<T>{hidden}, Start::bias, L.w.bias1 + f,
+                      ReluDropout{dropout, f});
 }
 
 // out[D][T] = W2 dropout(relu(W1 x + b1)) + b2
@@ -436,9 +461,8 @@ void feed_forward_backward(const Layer& L, const Dropout& dropout, Gradients& g,
     for (int f = 0; f < F; f += CHUNK) {
         hidden_chunk(L, dropout, f, x, hidden);
         gemm<CHUNK, W, T>(Rows<T>{hidden}, Rows<W>{grad_out_t}, Output<W>{g.weight2_t + f * W}, Start::sum);
-        gemm<CHUNK, T, D>(Columns<CHUNK>{L.weight2_chunks + f * D}, Rows<T>{grad_out}, Output<T>{grad_hidden}, Start::zero);
-        for (int i = 0; i < CHUNK * T; i += LANES)  // a hidden element that is 0 was negative or dropped
-            store(grad_hidden + i, keep_where(load(hidden + i) > 0.f, load(grad_hidden + i)));
+        gemm<CHUNK, T, D>(Columns<CHUNK>{L.weight2_chunks + f * D}, Rows<T>{grad_out}, Output<T>{grad_hidden}, Start::zero,
+                          nullptr, WhereAlive{hidden});
         gemm<CHUNK, W, T>(Rows<T>{grad_hidden}, Rows<W>{x_t}, Output<W>{g.weight1 + f * W}, Start::sum);
         gemm<D, T, CHUNK>(Columns<D>{L.w.weight1 + f * D}, Rows<T>{grad_hidden}, Output<T>{grad_x}, Start::sum);
     }

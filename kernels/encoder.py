@@ -1,29 +1,225 @@
-"""The Transformer encoder layer of BiTrans (section 3.3 of the paper) at the speed of the machine."""
+"""The Transformer encoder layer of BiTrans at the speed of the machine.
 
-from typing import Literal
+`TransformerEncoderLayer` is `torch.nn.TransformerEncoderLayer` with the same parameters, names and mathematics, and
+three ways to compute it (`kernel`):
+
+* "stock"  PyTorch's own layer, on any device. On CPU it writes the hidden map (2048 numbers a token), its dropout mask
+           and all attention probabilities to memory, one random number at a time: that is where the time goes.
+* "torch"  the same in PyTorch operations that stay in the processor's cache: both large maps are made a chunk at a
+           time in a buffer that is used again, and made once more in the backward pass instead of being kept.
+* "native" the compiled operator of `encoder.cpp`, another few times faster. CPU and float32 only.
+
+"auto" takes the fastest that works: native or torch on CPU, stock elsewhere.
+
+The tokens are channels and the features are time steps: x is (sequences, 128, 25).
+"""
+
+import math
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from kernels import native
 
 Kernel = Literal["auto", "stock", "torch", "native"]
 
+# What is worked on at a time; such a chunk of the maps (2 and 1.3 MB) fits the second-level caches.
+TOKENS_AT_A_TIME = 512
+SEQUENCES_AT_A_TIME = 8
+
 
 class TransformerEncoderLayer(nn.TransformerEncoderLayer):
-    """The stock post-norm layer (same parameters, same mathematics) with a faster way through it."""
+    """Post-norm Transformer encoder layer with ReLU, batch first; see the module's text for `kernel`."""
 
     def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, kernel: Kernel = "auto"
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        kernel: Kernel = "auto",
     ) -> None:
-        super().__init__(d_model, nhead, dim_feedforward, dropout, activation="relu", batch_first=True)
+        super().__init__(d_model, nhead, dim_feedforward, dropout, batch_first=True)
         self.kernel = kernel
 
-    def forward(self, src: Tensor, **unused: object) -> Tensor:
-        """Encode `src` (sequences, tokens, features)."""
-        if self.kernel == "stock" or src.dtype != torch.float32:
+    def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
+        """Encode `src` (sequences, tokens, features); takes the masks of the stock layer only to refuse them."""
+        if any(mask is not None and mask is not False for mask in (*args, *kwargs.values())):
+            raise ValueError("this encoder attends from all tokens to all tokens: no masks")
+        kernel, library = self._choose(src)
+        if kernel == "stock":
             return super().forward(src)
-        shape = native.Shape(src.shape[1], src.shape[2], self.self_attn.num_heads, self.linear1.out_features)
-        lib = native.library(shape)
-        p = self.dropout.p if self.training else 0.0
-        return native.encoder_layer(src, tuple(self.parameters()), lib, p, (self.norm1.eps, self.norm2.eps))
+        if library is not None:
+            parameters = self._parameters_in_order()
+            return native.encoder_layer(src, parameters, library, self._p(), (self.norm1.eps, self.norm2.eps))
+        return self._forward_torch(src)
+
+    def _p(self) -> float:
+        return self.dropout.p if self.training else 0.0
+
+    def _choose(self, x: Tensor) -> tuple[Kernel, Any]:
+        """The kernel to use for `x`, and the compiled library if it is "native"."""
+        here = x.device.type == "cpu" and x.dtype == self.linear1.weight.dtype == torch.float32
+        if self.kernel == "stock" or not here:
+            return "stock", None
+        library = None
+        if self.kernel != "torch":
+            shape = native.Shape(x.shape[1], x.shape[2], self.self_attn.num_heads, self.linear1.out_features)
+            library = native.library(shape)
+        return ("torch", None) if library is None else ("native", library)
+
+    def _parameters_in_order(self) -> tuple[Tensor, ...]:
+        attention = self.self_attn
+        modules = (attention.out_proj, self.linear1, self.linear2, self.norm1, self.norm2)
+        pairs = ((m.weight, m.bias) for m in modules)
+        return (attention.in_proj_weight, attention.in_proj_bias, *(p for pair in pairs for p in pair))
+
+    def _forward_torch(self, x: Tensor) -> Tensor:
+        attention, p = self.self_attn, self._p()
+        qkv = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+        attended = attention.out_proj(_attention(qkv, attention.num_heads, p))
+        x = self.norm1(x + _dropout(attended, p))
+        w1, b1, w2, b2 = self.linear1.weight, self.linear1.bias, self.linear2.weight, self.linear2.bias
+        fed = _FeedForward.apply(x.flatten(0, 1), w1, b1, w2, b2, p)
+        return self.norm2(x + _dropout(fed.view_as(x), p))
+
+
+# ---------------------------------------------------------------------------------------------------- dropout
+
+
+def random_mask(shape: tuple[int, ...], p: float) -> Tensor:
+    """A random mask of bytes, each 1 with probability `p` and 0 otherwise.
+
+    PyTorch draws one float for each element of a mask; here each element costs one byte of a 64-bit draw. A byte
+    knows only multiples of 1/256, so the threshold itself is drawn for each place of the last axis, between the
+    two multiples next to p: every element is 1 with probability p exactly.
+    """
+    count = math.prod(shape)
+    draws = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
+    threshold = (256 * p + torch.rand(shape[-1])).floor().to(torch.uint8)
+    return torch.lt(draws[:count].view(shape), threshold).view(torch.uint8)
+
+
+def _dropout(x: Tensor, p: float) -> Tensor:
+    """Dropout of a small map, through autograd."""
+    return x if p == 0 else x * random_mask(tuple(x.shape), 1 - p).float().mul_(1 / (1 - p))
+
+
+# ----------------------------------------------------------------------------------------------- feed-forward
+
+
+def _hidden(x1: Tensor, weight: Tensor, dropped: Tensor | None, out: Tensor) -> Tensor:
+    """dropout(relu(W1 x + b1)) short of dropout's scale, into the buffer `out` (tokens, hidden units).
+
+    x1 ends in a column of ones and `weight` (features + 1, hidden units) in a row of biases. The mask goes into the
+    product's accumulator, as -1e30 where dropped, so that ReLU does dropout as well.
+    """
+    out = out[: len(x1)]
+    if dropped is None:
+        torch.mm(x1, weight, out=out)
+    else:
+        torch.addmm(out.copy_(dropped), x1, weight, beta=-1e30, out=out)
+    return out.clamp_min_(0)
+
+
+class _FeedForward(torch.autograd.Function):
+    """W2 dropout(relu(W1 x + b1)) + b2 for x (tokens, features). Kept for the backward pass: x and the mask."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, p: float) -> Tensor:  # noqa: ANN401
+        x1 = F.pad(x, (0, 1), value=1.0)
+        weight = torch.cat([w1, b1[:, None]], 1).t().contiguous()
+        w2t = w2.t() / (1 - p)
+        buffer, out, masks = x.new_empty(TOKENS_AT_A_TIME, len(w1)), torch.empty_like(x), []
+        for x_part, o in zip(x1.split(TOKENS_AT_A_TIME), out.split(TOKENS_AT_A_TIME), strict=True):
+            masks.append(random_mask((len(x_part), len(w1)), p) if p else None)
+            torch.mm(_hidden(x_part, weight, masks[-1], buffer), w2t, out=o)
+        ctx.p, ctx.masks = p, masks
+        ctx.save_for_backward(x1, weight, w1, w2)
+        return out.add_(b2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        x1, weight, w1, w2 = ctx.saved_tensors
+        scaled = grad / (1 - ctx.p)  # the scale of dropout that the hidden map lacks
+        grad_x, grad_weight, grad_w2 = torch.empty_like(grad), torch.zeros_like(weight), torch.zeros_like(w2)
+        buffer = x1.new_empty(2, TOKENS_AT_A_TIME, len(w1))
+        parts = zip(*(t.split(TOKENS_AT_A_TIME) for t in (x1, scaled, grad_x)), ctx.masks, strict=True)
+        for x_part, g, gx, dropped in parts:
+            hidden, grad_hidden = _hidden(x_part, weight, dropped, buffer[0]), buffer[1, : len(x_part)]
+            grad_w2.addmm_(g.t(), hidden)
+            torch.mm(g, w2, out=grad_hidden)
+            # A hidden element that is 0 was negative or dropped: this is the gradient of both.
+            torch.ops.aten.threshold_backward.grad_input(grad_hidden, hidden, 0, grad_input=grad_hidden)
+            grad_weight.addmm_(x_part.t(), grad_hidden)
+            torch.mm(grad_hidden, w1, out=gx)
+        return grad_x, grad_weight[:-1].t(), grad_weight[-1], grad_w2, grad.sum(0), None
+
+
+# -------------------------------------------------------------------------------------------------- attention
+
+
+def _attention(qkv: Tensor, heads: int, p: float) -> Tensor:
+    """softmax(q k' / sqrt(e)) v with dropout; qkv (sequences, tokens, 3 features) -> (sequences, tokens, features)."""
+    if p:
+        return _DropoutAttention.apply(qkv, heads, p)
+    q, k, v = _split_heads(qkv, 3, heads)  # without dropout, PyTorch's own operator works in the cache
+    return _merge_heads([F.scaled_dot_product_attention(q, k, v)])
+
+
+def _split_heads(x: Tensor, parts: int, heads: int) -> Tensor:
+    """(sequences, tokens, parts * features) -> (parts, sequences, heads, tokens, features of a head)."""
+    return x.view(*x.shape[:2], parts, heads, -1).permute(2, 0, 3, 1, 4).contiguous()
+
+
+def _merge_heads(parts: list[Tensor]) -> Tensor:
+    """Undo `_split_heads`."""
+    return torch.stack(parts).permute(1, 3, 0, 2, 4).flatten(2)
+
+
+class _DropoutAttention(torch.autograd.Function):
+    """Attention with dropout of the probabilities. Kept for the backward pass: qkv and the mask."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, heads: int, p: float) -> Tensor:  # noqa: ANN401
+        out = qkv.new_empty(*qkv.shape[:2], qkv.shape[2] // 3)
+        masks = []
+        for part, o in zip(qkv.split(SEQUENCES_AT_A_TIME), out.split(SEQUENCES_AT_A_TIME), strict=True):
+            q, k, v = _split_heads(part, 3, heads).flatten(1, 2)
+            probability = _probability(q, k)
+            masks.append(random_mask(tuple(probability.shape), 1 - p))
+            attended = torch.bmm(probability.mul_(masks[-1].float()), v.mul_(1 / (1 - p)))
+            o.copy_(_merge_heads([attended.view(len(o), heads, *attended.shape[1:])]))
+        ctx.heads, ctx.p, ctx.masks = heads, p, masks
+        ctx.save_for_backward(qkv)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        (qkv,) = ctx.saved_tensors
+        grad_qkv = torch.empty_like(qkv)
+        parts = zip(*(t.split(SEQUENCES_AT_A_TIME) for t in (qkv, grad, grad_qkv)), ctx.masks, strict=True)
+        for part, grad_part, out, mask in parts:
+            q, k, v = _split_heads(part, 3, ctx.heads).flatten(1, 2)
+            g = _split_heads(grad_part, 1, ctx.heads)[0].flatten(0, 1).mul_(1 / (1 - ctx.p))
+            probability, keep = _probability(q, k), mask.float()
+            grad_p = torch.bmm(g, v.transpose(1, 2)).mul_(keep)
+            grad_v = torch.bmm(keep.mul_(probability).transpose(1, 2), g)
+            # Backward of the softmax, with the scale of the scores
+            shift = (grad_p * probability).sum(-1, keepdim=True)
+            grad_s = grad_p.sub_(shift).mul_(probability)
+            grad_q, grad_k = torch.bmm(grad_s, k.mul_(q.shape[-1] ** -0.5)), torch.bmm(grad_s.transpose(1, 2), q)
+            grads = [t.view(len(out), ctx.heads, *t.shape[1:]) for t in (grad_q, grad_k, grad_v)]
+            out.copy_(_merge_heads(grads))
+        return grad_qkv, None, None
+
+
+def _probability(q: Tensor, k: Tensor) -> Tensor:
+    """softmax(q k' / sqrt(e)) of (batch, tokens, e); q is scaled in place."""
+    scores = torch.bmm(q.mul_(q.shape[-1] ** -0.5), k.transpose(1, 2))
+    return torch.softmax(scores, -1, out=scores)

@@ -43,7 +43,8 @@ class Shape:
 
     def supported(self) -> bool:
         """Whether the sizes fill the operator's tiles."""
-        return self.tokens % 32 == 0 and self.hidden_units % 64 == 0 and self.features % self.heads == 0
+        fills = self.tokens % 32 == 0 and self.hidden_units % 64 == 0 and self.features % self.heads == 0
+        return fills and self.tokens <= 512  # a sequence's maps are on the stack
 
 
 class _Call(ctypes.Structure):
@@ -71,9 +72,7 @@ def _build(shape: Shape) -> Path:
     cpu = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
     command = [*compiler.split(), "-std=c++17", "-O3", cpu, "-fopenmp", "-fPIC", "-shared", *shape.flags()]
     # The macros that the compiler predefines tell its version and what this processor can do.
-    macros = subprocess.run(
-        [*command[:4], "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True
-    ).stdout
+    macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True).stdout
     key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), macros, *map(str.encode, command)])).hexdigest()[:16]
     home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions"
     folder = Path(home) / "ecgtransform"

@@ -1,0 +1,100 @@
+"""How an epoch's time grows with the beats, and what part of it is not the network.
+
+    python -m benchmarks.epoch [--beats 1000 10000 100000] [--kernel auto] [--precision fp32] [--threads N]
+
+For each number of beats one epoch of training and one evaluation of the network, and the same with a stand-in that
+does next to nothing: what the stand-in needs is data, metrics and bookkeeping. Writing the checkpoints is timed on its
+own. Inputs are noise: no figure here is of real beats.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import hparams
+from benchmarks.throughput import resident_mb
+from data_configs import DatasetConfig, mit
+from dataloader import Batches, Split
+from losses import make_loss
+from models import ecgTransForm
+from trainer import evaluate, train_one_epoch
+from utils.checkpoints import Checkpoint, save_checkpoint
+from utils.cli import ArgumentParser
+
+
+class StandIn(nn.Module):
+    """A network of five weights: its epochs cost what is not the network."""
+
+    def __init__(self, configs: DatasetConfig) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(configs.num_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, L) -> (B, C)."""
+        return self.bias.expand(len(x), -1)
+
+
+def epoch_seconds(
+    model: nn.Module, split: Split, configs: DatasetConfig, recipe: hparams.TrainingConfig
+) -> tuple[float, float]:
+    """Seconds of one training epoch and of one evaluation of `model` on `split`."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+    loss_function = make_loss(configs, recipe, split.labels)
+    started = time.perf_counter()
+    order = Batches(split, recipe, seed=0).order(1)
+    train_one_epoch(model, split, order, loss_function, optimizer, configs, epoch=1)
+    trained = time.perf_counter()
+    evaluate(model, split, loss_function, configs)
+    return trained - started, time.perf_counter() - trained
+
+
+def checkpoint_seconds(model: nn.Module, configs: DatasetConfig, recipe: hparams.TrainingConfig) -> float:
+    """Seconds to write the best and the last checkpoint, with Adam's state."""
+    optimizer = torch.optim.Adam(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    checkpoint = Checkpoint(configs.name, configs, recipe, model.state_dict(), optimizer.state_dict())
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        for name in ("best", "last"):
+            save_checkpoint(Path(folder) / f"{name}.pt", checkpoint)
+        return time.perf_counter() - started
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = ArgumentParser(prog="python -m benchmarks.epoch", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--beats", type=int, nargs="+", default=[1000, 10_000, 100_000], help="sizes (default: 1000 10000 100000)")
+    add("--kernel", default="auto", help="as for main.py (default: auto)")
+    add("--precision", default="fp32", help="as for main.py (default: fp32)")
+    add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    configs = mit()
+    recipe = dataclasses.replace(hparams.supervised(), kernel=args.kernel, precision=args.precision)
+    model = ecgTransForm(configs, recipe)
+    writing = checkpoint_seconds(model, configs, recipe)
+    print(f"{args.kernel}, {args.precision}, {args.threads} threads; two checkpoints: {1e3 * writing:.0f} ms; noise")
+    print(f"{'beats':>8} {'train s':>8} {'beats/s':>8} {'test s':>8} {'beats/s':>8} {'not network':>15} {'peak MB':>8}")
+    for beats in args.beats:
+        split = Split(torch.randn(beats, 1, configs.sequence_len), torch.arange(beats) % configs.num_classes)
+        train, test = epoch_seconds(model, split, configs, recipe)
+        outside = sum(epoch_seconds(StandIn(configs), split, configs, recipe)) + writing
+        print(
+            f"{beats:8} {train:8.1f} {beats / train:8.0f} {test:8.1f} {beats / test:8.0f} "
+            f"{100 * outside / (train + test):13.2f} % {resident_mb()[1]:8.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
