@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from utils.errors import InputError
 
+KERNELS = ("auto", "stock", "torch", "native")
+PRECISIONS = ("fp32", "tf32", "bf16")
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -35,7 +38,9 @@ class TrainingConfig:
     """Step size over the run: `constant`, or `one_cycle` (Smith & Topin 2018), which rises to `learning_rate` over
     the first 30 % of the steps and falls to almost 0 at the last."""
     kernel: str = "auto"
-    """How the encoder layers are computed; the mathematics is the same. `stock`: torch.nn's own layers."""
+    """How the encoder layers are computed; the mathematics is the same (`kernels.encoder`). `stock`: torch.nn's own
+    layers; `torch`: PyTorch operations that stay in the cache; `native`: compiled on first use; `auto`: the fastest
+    that works, on CUDA torch.nn's layers through torch.compile."""
     precision: str = "fp32"
     """Arithmetic of the matrix products: `fp32`, or `bf16` (sums stay in float32), on CUDA also `tf32`."""
     clip_norm: float | None = None
@@ -44,6 +49,11 @@ class TrainingConfig:
     """Weight of the dataset's hard class in the loss `hard_class`; the other classes weigh 1."""
     sequence_beats: int | None = None
     """Batches are made of sequences of this many consecutive beats of one record; None shuffles single beats."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("kernel", KERNELS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"--{name} {getattr(self, name)}: unknown; known are {', '.join(known)}")
 
 
 def supervised() -> TrainingConfig:

@@ -118,6 +118,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         self.crm = nn.Sequential(*(CRM(final, configs.se_reduction) for _ in range(configs.crm_blocks)))
         self.bitrans = BiTrans(configs, hparams)
         self.clf = nn.Linear(final, configs.num_classes)
+        self.precision = hparams.precision
 
     def features(self, x: Tensor) -> Tensor:
         """What the classifier sees of each beat: (B, 1, 186) -> (B, 128)."""
@@ -130,4 +131,8 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch of beats: (B, 1, 186) -> (B, C)."""
-        return self.clf(self.features(x))
+        # On the CPU the encoder layers alone use bf16, and do so by themselves.
+        bf16 = self.precision == "bf16" and x.device.type == "cuda"
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+            logits = self.clf(self.features(x))
+        return logits.float() if bf16 else logits

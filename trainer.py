@@ -40,7 +40,7 @@ from utils.metrics import classification_metrics, summary_table
 from utils.progress import progress_bar
 from utils.reports import log_metrics, provenance, write_metrics, write_test
 from utils.runlog import copy_code, environment, new_run_folder, run_log
-from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything
+from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything, set_precision
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
 UMAP_BEATS = 5000  # most beats in a UMAP picture, class-stratified; more only hide one another
@@ -128,6 +128,16 @@ def make_scheduler(
         cycle_momentum=False,  # Adam's betas stay those of the recipe
         last_epoch=epochs_done * steps_per_epoch - 1 if epochs_done else -1,  # torch counts steps here
     )
+
+
+def as_fast_as_possible(model: ecgTransForm, hparams: TrainingConfig, device: torch.device) -> nn.Module:
+    """`model` as training steps call it: over all processes, compiled where that pays; the weights stay `model`'s."""
+    learner: nn.Module = model
+    if distributed.world_size() > 1:
+        learner = DistributedDataParallel(learner)
+    if device.type == "cuda" and hparams.kernel == "auto":
+        learner = torch.compile(learner, dynamic=False)  # two shapes: a whole batch and the last one
+    return learner
 
 
 def train_one_epoch(
@@ -242,6 +252,7 @@ class Trainer:
         self.configs = run.effective_configs()
         self.hparams = run.effective_hparams()
         self.device = get_device(distributed.local_device(run.device))
+        set_precision(self.hparams.precision, self.device)
         self.run_folder = run_folder
 
     def train(self) -> list[dict[str, Any]]:
@@ -282,7 +293,7 @@ class Trainer:
             history = self._resume(folder, model, optimizer, log)
             scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
             splits = {name: split.to(self.device) for name, split in splits.items()}
-            learner = DistributedDataParallel(model) if distributed.world_size() > 1 else model
+            learner = as_fast_as_possible(model, self.hparams, self.device)
             for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):
                 started = time.perf_counter()
                 distributed.seed_ranks()

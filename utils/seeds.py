@@ -59,3 +59,19 @@ def get_device(name: str) -> torch.device:
     if name not in names:
         raise InputError(f"--device {name}: not on this machine; it has {', '.join(names)}")
     return torch.device(name)
+
+
+def set_precision(precision: str, device: torch.device) -> None:
+    """Let matrix products and convolutions on `device` use the arithmetic `precision`; says so where it is slow.
+
+    bf16 is switched on by the network itself; here are only the switches that torch keeps for a whole process.
+
+    Raises:
+        InputError: the device has no such arithmetic.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    elif precision == "tf32":
+        raise InputError(f"--precision tf32: an arithmetic of CUDA GPUs; on {device.type} there are fp32 and bf16")
+    elif precision == "bf16" and device.type == "mps":
+        raise InputError("--precision bf16: not on mps; fp32 is")
