@@ -573,7 +573,7 @@ extern "C" void layer_forward(const Call* call, const Parameters<const float*>* 
 extern "C" void layer_backward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* saved,
                                const float* grad_y, float* grad_x, const Parameters<float*>* grad_parameters) {
     const Layer L(*call, *parameters);
-    const int64_t sequences = call->sequences, slabs = sequences < SLABS ? sequences : SLABS;
+    const int64_t sequences = call->sequences, slabs = sequences > SLABS ? SLABS : sequences > 0 ? sequences : 1;
     std::vector<std::unique_ptr<Gradients>> gradients(slabs);
 #pragma omp parallel for num_threads(call->threads) schedule(dynamic)
     for (int64_t slab = 0; slab < slabs; slab++) {

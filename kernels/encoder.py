@@ -15,7 +15,7 @@ The tokens are channels and the features are time steps: x is (sequences, 128, 2
 """
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,8 @@ from kernels import native
 
 Kernel = Literal["auto", "stock", "torch", "native"]
 
-# What is worked on at a time; such a chunk of the maps (2 and 1.3 MB) fits the second-level caches.
+# What is worked on at a time: 4 MB of the hidden map and 2.6 MB of the probabilities, as much as the caches of two
+# cores hold, and enough for every operation to be worth its call.
 TOKENS_AT_A_TIME = 512
 SEQUENCES_AT_A_TIME = 8
 
@@ -43,6 +44,8 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         kernel: Kernel = "auto",
     ) -> None:
         super().__init__(d_model, nhead, dim_feedforward, dropout, batch_first=True)
+        if kernel not in get_args(Kernel):
+            raise ValueError(f"kernel {kernel!r} is none of {', '.join(get_args(Kernel))}")
         self.kernel = kernel
 
     def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
@@ -63,7 +66,7 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
     def _choose(self, x: Tensor) -> tuple[Kernel, Any]:
         """The kernel to use for `x`, and the compiled library if it is "native"."""
         here = x.device.type == "cpu" and x.dtype == self.linear1.weight.dtype == torch.float32
-        if self.kernel == "stock" or not here:
+        if self.kernel == "stock" or not here or self.dropout.p > 0.99:  # almost all dropped: beyond byte masks
             return "stock", None
         library = None
         if self.kernel != "torch":
@@ -90,38 +93,46 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
 # ---------------------------------------------------------------------------------------------------- dropout
 
 
-def random_mask(shape: tuple[int, ...], p: float) -> Tensor:
-    """A random mask of bytes, each 1 with probability `p` and 0 otherwise.
+def dropped(shape: tuple[int, ...], p: float) -> Tensor:
+    """A random mask of bytes: 1, for dropped, with probability `p`, and 0 otherwise.
 
     PyTorch draws one float for each element of a mask; here each element costs one byte of a 64-bit draw. A byte
     knows only multiples of 1/256, so the threshold itself is drawn for each place of the last axis, between the
     two multiples next to p: every element is 1 with probability p exactly.
     """
+    return torch.lt(*_bytes_and_threshold(shape, p)).view(torch.uint8)
+
+
+def kept(shape: tuple[int, ...], p: float) -> Tensor:
+    """The opposite of `dropped`."""
+    return torch.ge(*_bytes_and_threshold(shape, p)).view(torch.uint8)
+
+
+def _bytes_and_threshold(shape: tuple[int, ...], p: float) -> tuple[Tensor, Tensor]:
     count = math.prod(shape)
     draws = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
-    threshold = (256 * p + torch.rand(shape[-1])).floor().to(torch.uint8)
-    return torch.lt(draws[:count].view(shape), threshold).view(torch.uint8)
+    return draws[:count].view(shape), (256 * p + torch.rand(shape[-1])).floor().to(torch.uint8)
 
 
 def _dropout(x: Tensor, p: float) -> Tensor:
     """Dropout of a small map, through autograd."""
-    return x if p == 0 else x * random_mask(tuple(x.shape), 1 - p).float().mul_(1 / (1 - p))
+    return x if p == 0 else x * kept(tuple(x.shape), p).float().mul_(1 / (1 - p))
 
 
 # ----------------------------------------------------------------------------------------------- feed-forward
 
 
-def _hidden(x1: Tensor, weight: Tensor, dropped: Tensor | None, out: Tensor) -> Tensor:
+def _hidden(x1: Tensor, weight: Tensor, mask: Tensor | None, out: Tensor) -> Tensor:
     """dropout(relu(W1 x + b1)) short of dropout's scale, into the buffer `out` (tokens, hidden units).
 
     x1 ends in a column of ones and `weight` (features + 1, hidden units) in a row of biases. The mask goes into the
     product's accumulator, as -1e30 where dropped, so that ReLU does dropout as well.
     """
     out = out[: len(x1)]
-    if dropped is None:
+    if mask is None:
         torch.mm(x1, weight, out=out)
     else:
-        torch.addmm(out.copy_(dropped), x1, weight, beta=-1e30, out=out)
+        torch.addmm(out.copy_(mask), x1, weight, beta=-1e30, out=out)
     return out.clamp_min_(0)
 
 
@@ -135,7 +146,7 @@ class _FeedForward(torch.autograd.Function):
         w2t = w2.t() / (1 - p)
         buffer, out, masks = x.new_empty(TOKENS_AT_A_TIME, len(w1)), torch.empty_like(x), []
         for x_part, o in zip(x1.split(TOKENS_AT_A_TIME), out.split(TOKENS_AT_A_TIME), strict=True):
-            masks.append(random_mask((len(x_part), len(w1)), p) if p else None)
+            masks.append(dropped((len(x_part), len(w1)), p) if p else None)
             torch.mm(_hidden(x_part, weight, masks[-1], buffer), w2t, out=o)
         ctx.p, ctx.masks = p, masks
         ctx.save_for_backward(x1, weight, w1, w2)
@@ -149,8 +160,8 @@ class _FeedForward(torch.autograd.Function):
         grad_x, grad_weight, grad_w2 = torch.empty_like(grad), torch.zeros_like(weight), torch.zeros_like(w2)
         buffer = x1.new_empty(2, TOKENS_AT_A_TIME, len(w1))
         parts = zip(*(t.split(TOKENS_AT_A_TIME) for t in (x1, scaled, grad_x)), ctx.masks, strict=True)
-        for x_part, g, gx, dropped in parts:
-            hidden, grad_hidden = _hidden(x_part, weight, dropped, buffer[0]), buffer[1, : len(x_part)]
+        for x_part, g, gx, mask in parts:
+            hidden, grad_hidden = _hidden(x_part, weight, mask, buffer[0]), buffer[1, : len(x_part)]
             grad_w2.addmm_(g.t(), hidden)
             torch.mm(g, w2, out=grad_hidden)
             # A hidden element that is 0 was negative or dropped: this is the gradient of both.
@@ -191,7 +202,7 @@ class _DropoutAttention(torch.autograd.Function):
         for part, o in zip(qkv.split(SEQUENCES_AT_A_TIME), out.split(SEQUENCES_AT_A_TIME), strict=True):
             q, k, v = _split_heads(part, 3, heads).flatten(1, 2)
             probability = _probability(q, k)
-            masks.append(random_mask(tuple(probability.shape), 1 - p))
+            masks.append(kept(tuple(probability.shape), p))
             attended = torch.bmm(probability.mul_(masks[-1].float()), v.mul_(1 / (1 - p)))
             o.copy_(_merge_heads([attended.view(len(o), heads, *attended.shape[1:])]))
         ctx.heads, ctx.p, ctx.masks = heads, p, masks
