@@ -92,6 +92,7 @@ class BiTrans(nn.Module):
             dim_feedforward=configs.feedforward_dim,
             dropout=hparams.encoder_dropout,
             kernel=hparams.kernel,
+            precision=hparams.precision,
         )
         # nn.TransformerEncoder copies the layer: all layers start from one draw, as in the released code.
         self.encoder = nn.TransformerEncoder(layer, configs.encoder_layers, enable_nested_tensor=False)

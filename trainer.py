@@ -40,7 +40,7 @@ from utils.metrics import classification_metrics, summary_table
 from utils.progress import progress_bar
 from utils.reports import log_metrics, provenance, write_metrics, write_test
 from utils.runlog import copy_code, environment, new_run_folder, run_log
-from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything, set_precision
+from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything, usable_precision
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
 UMAP_BEATS = 5000  # most beats in a UMAP picture, class-stratified; more only hide one another
@@ -252,7 +252,8 @@ class Trainer:
         self.configs = run.effective_configs()
         self.hparams = run.effective_hparams()
         self.device = get_device(distributed.local_device(run.device))
-        set_precision(self.hparams.precision, self.device)
+        precision, self.precision_note = usable_precision(self.hparams.precision, self.device)
+        self.hparams = dataclasses.replace(self.hparams, precision=precision)
         self.run_folder = run_folder
 
     def train(self) -> list[dict[str, Any]]:
@@ -290,6 +291,8 @@ class Trainer:
                 return {kept: json.loads((folder / f"test_{kept}.json").read_text()) for kept in KEPT}
             if distributed.is_first():
                 self._describe(folder, seed, splits, loss_function, model, log)
+            if self.precision_note:
+                log.info(self.precision_note)
             history = self._resume(folder, model, optimizer, log)
             scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
             splits = {name: split.to(self.device) for name, split in splits.items()}
@@ -426,8 +429,8 @@ class Trainer:
             raise InputError("--test: works with one process; start it without torchrun")
         checkpoint = load_checkpoint(checkpoint_path, self.run.dataset)
         configs = checkpoint.configs
-        overrides = {name: value for name in ("kernel", "precision") if (value := getattr(self.run, name)) is not None}
-        model = ecgTransForm(configs, dataclasses.replace(checkpoint.hparams, **overrides)).to(self.device)
+        arithmetic = {"kernel": self.hparams.kernel, "precision": self.hparams.precision}  # this machine's, not its own
+        model = ecgTransForm(configs, dataclasses.replace(checkpoint.hparams, **arithmetic)).to(self.device)
         try:
             model.load_state_dict(checkpoint.model)
         except RuntimeError as error:

@@ -27,13 +27,13 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import mit
 from models import ecgTransForm
 from utils.cli import ArgumentParser
+from utils.seeds import matmul_gflops
 
 VARIANTS = {  # name -> kernel and precision of the network; plain is benchmarks.plain
     "plain": None,
     "torch": ("torch", "fp32"),
     "native": ("native", "fp32"),
-    "torch-bf16": ("torch", "bf16"),
-    "native-bf16": ("native", "bf16"),
+    "bf16": ("torch", "bf16"),
 }
 WARM_UP, MEMORY_STEPS = 1, 2
 
@@ -82,12 +82,6 @@ def seconds(step: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def matmul_peak(dtype: torch.dtype, size: int = 1024) -> float:
-    """What square matrix products reach, GFLOP/s: the best of ten."""
-    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
-    return 2 * size**3 / min(seconds(lambda: a @ b) for _ in range(10)) / 1e9
-
-
 def step_gflop(setting: Setting, train: bool) -> float:
     """Arithmetic of the encoder's feed-forward products, nearly all there is; backward is twice forward."""
     configs = mit(setting.length)
@@ -132,7 +126,7 @@ def measure(setting: Setting, variants: Sequence[str], repeats: int, train: bool
         for _ in range(WARM_UP):
             step()
     for _ in range(repeats):
-        peaks.append(matmul_peak(torch.float32))
+        peaks.append(matmul_gflops(torch.float32))
         for variant, step in steps.items():
             times[variant].append(seconds(step))
     peak, gflop = statistics.median(peaks), step_gflop(setting, train)
@@ -187,8 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"batch {setting.batch_size}, L = {setting.length}, {setting.threads} threads, {args.repeats} repeats, noise")
     for train in (True, False):
         measure(setting, args.variants, args.repeats, train)
-    bf16 = matmul_peak(torch.bfloat16)
-    print(f"\nmatrix products: float32 {matmul_peak(torch.float32):.0f}, bfloat16 {bf16:.0f} GFLOP/s")
+    bf16 = matmul_gflops(torch.bfloat16)
+    print(f"\nmatrix products: float32 {matmul_gflops(torch.float32):.0f}, bfloat16 {bf16:.0f} GFLOP/s")
     if args.profile:
         profile(setting, args.variants)
 

@@ -9,7 +9,8 @@ three ways to compute it (`kernel`):
            time in a buffer that is used again, and made once more in the backward pass instead of being kept.
 * "native" the compiled operator of `encoder.cpp`, another few times faster. CPU and float32 only.
 
-"auto" takes the fastest that works: native or torch on CPU, stock elsewhere.
+"auto" takes the fastest that works: native or torch on CPU, stock elsewhere. With `precision` "bf16" the CPU computes
+the feed-forward's products, nearly all the arithmetic there is, in bfloat16 with float32 sums, in the way of "torch".
 
 The tokens are channels and the features are time steps: x is (sequences, 128, 25).
 """
@@ -42,11 +43,13 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
         kernel: Kernel = "auto",
+        precision: str = "fp32",
     ) -> None:
         super().__init__(d_model, nhead, dim_feedforward, dropout, batch_first=True)
         if kernel not in get_args(Kernel):
             raise ValueError(f"kernel {kernel!r} is none of {', '.join(get_args(Kernel))}")
         self.kernel = kernel
+        self.products = torch.bfloat16 if precision == "bf16" else torch.float32
 
     def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
         """Encode `src` (sequences, tokens, features); takes the masks of the stock layer only to refuse them."""
@@ -69,7 +72,7 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         if self.kernel == "stock" or not here or self.dropout.p > 0.99:  # almost all dropped: beyond byte masks
             return "stock", None
         library = None
-        if self.kernel != "torch":
+        if self.kernel != "torch" and self.products == torch.float32:
             shape = native.Shape(x.shape[1], x.shape[2], self.self_attn.num_heads, self.linear1.out_features)
             library = native.library(shape)
         return ("torch", None) if library is None else ("native", library)
@@ -86,7 +89,7 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         attended = attention.out_proj(_attention(qkv, attention.num_heads, p))
         x = self.norm1(x + _dropout(attended, p))
         w1, b1, w2, b2 = self.linear1.weight, self.linear1.bias, self.linear2.weight, self.linear2.bias
-        fed = _FeedForward.apply(x.flatten(0, 1), w1, b1, w2, b2, p)
+        fed = _FeedForward.apply(x.flatten(0, 1), w1, b1, w2, b2, p, self.products)
         return self.norm2(x + _dropout(fed.view_as(x), p))
 
 
@@ -137,17 +140,29 @@ def _hidden(x1: Tensor, weight: Tensor, mask: Tensor | None, out: Tensor) -> Ten
 
 
 class _FeedForward(torch.autograd.Function):
-    """W2 dropout(relu(W1 x + b1)) + b2 for x (tokens, features). Kept for the backward pass: x and the mask."""
+    """W2 dropout(relu(W1 x + b1)) + b2 for x (tokens, features), with products of type `products`.
+
+    Kept for the backward pass: x and the mask.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, p: float) -> Tensor:  # noqa: ANN401
-        x1 = F.pad(x, (0, 1), value=1.0)
-        weight = torch.cat([w1, b1[:, None]], 1).t().contiguous()
-        w2t = w2.t() / (1 - p)
-        buffer, out, masks = x.new_empty(TOKENS_AT_A_TIME, len(w1)), torch.empty_like(x), []
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        x: Tensor,
+        w1: Tensor,
+        b1: Tensor,
+        w2: Tensor,
+        b2: Tensor,
+        p: float,
+        products: torch.dtype,
+    ) -> Tensor:
+        x1 = F.pad(x, (0, 1), value=1.0).to(products)
+        weight = torch.cat([w1, b1[:, None]], 1).t().contiguous().to(products)
+        w2t = (w2.t() / (1 - p)).to(products)
+        buffer, out, masks = x1.new_empty(TOKENS_AT_A_TIME, len(w1)), torch.empty_like(x), []
         for x_part, o in zip(x1.split(TOKENS_AT_A_TIME), out.split(TOKENS_AT_A_TIME), strict=True):
             masks.append(dropped((len(x_part), len(w1)), p) if p else None)
-            torch.mm(_hidden(x_part, weight, masks[-1], buffer), w2t, out=o)
+            _product(_hidden(x_part, weight, masks[-1], buffer), w2t, o)
         ctx.p, ctx.masks = p, masks
         ctx.save_for_backward(x1, weight, w1, w2)
         return out.add_(b2)
@@ -156,19 +171,37 @@ class _FeedForward(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x1, weight, w1, w2 = ctx.saved_tensors
-        scaled = grad / (1 - ctx.p)  # the scale of dropout that the hidden map lacks
-        grad_x, grad_weight, grad_w2 = torch.empty_like(grad), torch.zeros_like(weight), torch.zeros_like(w2)
+        scaled = (grad / (1 - ctx.p)).to(x1.dtype)  # the scale of dropout that the hidden map lacks
+        grad_x, grad_w2 = torch.empty_like(grad), torch.zeros_like(w2)
+        grad_weight = grad.new_zeros(weight.shape)
+        w1, w2 = w1.to(x1.dtype), w2.to(x1.dtype)
         buffer = x1.new_empty(2, TOKENS_AT_A_TIME, len(w1))
         parts = zip(*(t.split(TOKENS_AT_A_TIME) for t in (x1, scaled, grad_x)), ctx.masks, strict=True)
         for x_part, g, gx, mask in parts:
             hidden, grad_hidden = _hidden(x_part, weight, mask, buffer[0]), buffer[1, : len(x_part)]
-            grad_w2.addmm_(g.t(), hidden)
+            _add_product(g.t(), hidden, grad_w2)
             torch.mm(g, w2, out=grad_hidden)
             # A hidden element that is 0 was negative or dropped: this is the gradient of both.
             torch.ops.aten.threshold_backward.grad_input(grad_hidden, hidden, 0, grad_input=grad_hidden)
-            grad_weight.addmm_(x_part.t(), grad_hidden)
-            torch.mm(grad_hidden, w1, out=gx)
-        return grad_x, grad_weight[:-1].t(), grad_weight[-1], grad_w2, grad.sum(0), None
+            _add_product(x_part.t(), grad_hidden, grad_weight)
+            _product(grad_hidden, w1, gx)
+        return grad_x, grad_weight[:-1].t(), grad_weight[-1], grad_w2, grad.sum(0), None, None
+
+
+def _product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """out = a b, rounded to the type of a and b where `out` is wider."""
+    if out.dtype == a.dtype:
+        torch.mm(a, b, out=out)
+    else:
+        out.copy_(torch.mm(a, b))
+
+
+def _add_product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """out = out + a b; the sum keeps the type of `out`."""
+    if out.dtype == a.dtype:
+        out.addmm_(a, b)
+    else:
+        out.add_(torch.mm(a, b))
 
 
 # -------------------------------------------------------------------------------------------------- attention

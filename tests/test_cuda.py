@@ -17,7 +17,7 @@ from losses import ClassWeightedLoss
 from models import ecgTransForm
 from trainer import as_fast_as_possible, evaluate, train_one_epoch
 from utils import InputError
-from utils.seeds import set_precision
+from utils.seeds import usable_precision
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
@@ -42,7 +42,7 @@ def test_the_network_compiles_whole(mit: DatasetConfig) -> None:
 
 def test_arithmetic_that_a_device_lacks() -> None:
     with pytest.raises(InputError, match="tf32"):
-        set_precision("tf32", torch.device("cpu"))
+        usable_precision("tf32", torch.device("cpu"))
     with pytest.raises(InputError, match="known are fp32, tf32, bf16"):
         dataclasses.replace(hparams.supervised(), precision="fp8")
     with pytest.raises(InputError, match="known are auto, stock, torch, native"):
@@ -55,7 +55,7 @@ def test_epochs_on_cuda_are_those_of_the_cpu(mit: DatasetConfig, kernel: str) ->
     results = []
     for device in (torch.device("cpu"), torch.device("cuda")):
         recipe = no_dropout(kernel=kernel)
-        set_precision("fp32", device)
+        usable_precision("fp32", device)
         model = scrambled(ecgTransForm(mit, recipe)).to(device)
         split = Split(*toy_beats(40, 5)).to(device)
         loss = ClassWeightedLoss(torch.ones(5)).to(device)

@@ -61,6 +61,25 @@ def test_the_same_gradients_as_the_stock_layer(kernel: str, sequences: int, feat
         assert (got[name].double() - gradient).norm() <= 1e-4 * gradient.norm(), name
 
 
+def test_bf16_products_are_near_the_stock_layers() -> None:
+    """bfloat16 has 8 bits: each product is off by up to 2^-9, the sums average that out."""
+    stock, _ = pair("stock")
+    ours = TransformerEncoderLayer(25, 5, 2048, 0.0, precision="bf16")
+    ours.load_state_dict(stock.state_dict())
+    x = torch.randn(5, 128, 25)
+    direction = torch.randn(5, 128, 25)
+    outputs, gradients = [], []
+    for layer in (stock, ours):
+        y = layer(x)
+        y.backward(direction)
+        outputs.append(y.detach())
+        gradients.append([parameter.grad for parameter in layer.parameters()])
+    error = (outputs[1] - outputs[0]).norm() / outputs[0].norm()
+    assert 1e-5 < error < 5e-3  # more than float32's rounding: it is bf16 that ran
+    for one, other in zip(*gradients, strict=True):
+        assert (other - one).norm() < 5e-2 * one.norm()  # some ReLUs cross their kink
+
+
 # ------------------------------------------------------------------------------------------------------ dropout
 
 
