@@ -81,8 +81,8 @@ def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:
 
 
 def copy_code(folder: Path) -> None:
-    """Copy the Python files that ran into `folder`, as they stand beside this package."""
-    for source in sorted(ROOT.rglob("*.py")):
+    """Copy the source files that ran into `folder`, as they stand beside this package."""
+    for source in sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.cpp")]):
         relative = source.relative_to(ROOT)
         if not {".venv", "experiments_logs", "tests", "data"} & set(relative.parts[:-1]):
             target = folder / relative
