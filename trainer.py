@@ -289,11 +289,13 @@ class Trainer:
             if _tests_done(folder, self.hparams.num_epochs):
                 log.info(f"seed {seed}: finished before, tests read from {folder}")
                 return {kept: json.loads((folder / f"test_{kept}.json").read_text()) for kept in KEPT}
+            history = self._resume(folder, model, optimizer)
             if distributed.is_first():
                 self._describe(folder, seed, splits, loss_function, model, log)
             if self.precision_note:
                 log.info(self.precision_note)
-            history = self._resume(folder, model, optimizer, log)
+            if history:
+                log.info(f"resuming after epoch {len(history)}")
             scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
             splits = {name: split.to(self.device) for name, split in splits.items()}
             learner = as_fast_as_possible(model, self.hparams, self.device)
@@ -337,19 +339,21 @@ class Trainer:
                 leftover.unlink()
         return folder
 
-    def _resume(
-        self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, log: logging.Logger
-    ) -> list[dict[str, Any]]:
+    def _resume(self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
         """Go on from the last checkpoint in `folder`, if there is one; return its history."""
         path = folder / "checkpoint_last.pt"
         there = distributed.is_first() and path.is_file()
         last = distributed.from_first(load_checkpoint(path, self.run.dataset) if there else None)
         if last is None:
             return []
+        if self.hparams.schedule != "constant" and last.hparams.num_epochs != self.hparams.num_epochs:
+            raise InputError(
+                f"--num_epochs {self.hparams.num_epochs}: the {self.hparams.schedule} schedule of this run was laid "
+                f"out for {last.hparams.num_epochs} epochs; resume it with those, or start a new run"
+            )
         model.load_state_dict(last.model)
         optimizer.load_state_dict(last.optimizer)
         restore_rng_state(last.rng, self.device)
-        log.info(f"resuming after epoch {last.epoch}")
         return last.metrics["history"]
 
     def _keep(

@@ -230,6 +230,42 @@ def test_more_epochs_by_resuming(finished: Path, toy_data: Path, tmp_path: Path)
     assert_same_bits(finished, folder / "seed_0")
 
 
+def test_a_one_cycle_schedule_resumes_where_it_was(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying_evaluate(*arguments: object) -> None:
+        if (tmp_path / "killed" / "mit" / "run" / "seed_0" / "history.csv").exists():
+            raise Killed
+        return whole_evaluate(*arguments)
+
+    Trainer(run_config(toy_data, tmp_path / "whole", recipe="short")).train()
+    whole_evaluate = trainer.evaluate
+    monkeypatch.setattr(trainer, "evaluate", dying_evaluate)
+    with pytest.raises(Killed):
+        Trainer(run_config(toy_data, tmp_path / "killed", recipe="short")).train()
+    monkeypatch.setattr(trainer, "evaluate", whole_evaluate)
+    folder = tmp_path / "killed" / "mit" / "run"
+    with pytest.raises(InputError, match="laid out for 3 epochs"):
+        Trainer(run_config(toy_data, tmp_path / "killed", recipe="short", num_epochs=5), folder).train()
+    Trainer(run_config(toy_data, tmp_path / "killed", recipe="short"), folder).train()
+    assert_same_bits(tmp_path / "whole" / "mit" / "run" / "seed_0", folder / "seed_0")
+
+
+def test_the_step_size_of_one_cycle(supervised: TrainingConfig) -> None:
+    recipe = dataclasses.replace(hparams.short(), num_epochs=2)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.learning_rate)
+    scheduler = trainer.make_scheduler(optimizer, recipe, steps_per_epoch=50, epochs_done=0)
+    sizes = []
+    for _ in range(100):
+        sizes.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert max(sizes) == pytest.approx(recipe.learning_rate)
+    assert 25 <= sizes.index(max(sizes)) <= 35
+    assert sizes[-1] < 1e-3 * recipe.learning_rate
+    assert trainer.make_scheduler(optimizer, supervised, 50, 0) is None
+
+
 def test_three_seeds_and_their_summary(toy_data: Path, tmp_path: Path) -> None:
     run = run_config(toy_data, tmp_path, num_runs=3, num_epochs=1, seed_id=4)
     results = Trainer(run).train()
