@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from utils.errors import InputError
 
+LOSSES = ("cal", "cross_entropy", "weighted_ce", "focal", "hard_class")
+VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "full")
 KERNELS = ("auto", "stock", "torch", "native")
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -29,7 +31,13 @@ class TrainingConfig:
     weight_decay: float
     """L2 penalty that Adam adds to the gradient."""
     loss: str
-    """`cal`: context-aware loss, CAL; `hard_class`: cross-entropy with `hard_class_weight`."""
+    """`cal`: the paper's context-aware loss. Beside it stand, for Fig. 6, `cross_entropy`, `weighted_ce` (weights
+    inverse to the class frequencies) and `focal`; `hard_class`: cross-entropy with `hard_class_weight`."""
+    variant: str = "full"
+    """What of the network there is (ablation of Fig. 5): `cnn`, three plain conv blocks; `msc`, the first of them
+    multi-scale; `msc_crm`; `msc_crm_trans`, with a Transformer that reads forwards only; `full`."""
+    focal_gamma: float = 2.0
+    """Exponent of the focal loss (Lin et al. 2017)."""
     dropout: float = 0.2
     """Dropout rate after MSC: 0.2 in the released code, which made the published checkpoints; 0.5 in the paper."""
     encoder_dropout: float = 0.1
@@ -51,7 +59,8 @@ class TrainingConfig:
     """Batches are made of sequences of this many consecutive beats of one record; None shuffles single beats."""
 
     def __post_init__(self) -> None:
-        for name, known in (("kernel", KERNELS), ("precision", PRECISIONS)):
+        choices = {"loss": LOSSES, "variant": VARIANTS, "kernel": KERNELS, "precision": PRECISIONS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise InputError(f"--{name} {getattr(self, name)}: unknown; known are {', '.join(known)}")
 

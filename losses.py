@@ -37,14 +37,37 @@ class ClassWeightedLoss(nn.Module):
         return self.total(logits, labels) / self.total_weight(labels)
 
 
-def make_loss(configs: DatasetConfig, hparams: TrainingConfig, train_labels: Tensor) -> ClassWeightedLoss:
-    """The recipe's loss; its class weights come from the training split alone.
+class FocalLoss(ClassWeightedLoss):
+    """Focal loss (Lin et al. 2017, eq. 4): cross-entropy times (1 - p)^gamma, p the true class's probability."""
+
+    def __init__(self, weight: Tensor, gamma: float) -> None:
+        super().__init__(weight)
+        self.gamma = gamma
+
+    def total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Sum of the weighted terms of all beats: (B, C), (B,) -> scalar."""
+        log_p = logits.log_softmax(dim=1).gather(1, labels[:, None]).squeeze(1)  # (B,)
+        return -(self.weight[labels] * (1 - log_p.exp()) ** self.gamma * log_p).sum()
+
+
+def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: Tensor) -> Tensor:
+    """The class weights (C,) of the recipe's loss; they come from the training split alone.
 
     Raises:
         InputError: a class has no training beat.
     """
-    weight = get_class_weights(train_labels, configs.num_classes, configs.classes)
-    if hparams.loss == "hard_class":
-        weight = torch.ones(configs.num_classes)
+    cal = get_class_weights(train_labels, configs.num_classes, configs.classes)
+    if hparams.loss == "cal":
+        return cal
+    weight = torch.ones_like(cal)
+    if hparams.loss == "weighted_ce":
+        counts = torch.bincount(train_labels.cpu(), minlength=configs.num_classes)
+        weight = len(train_labels) / (configs.num_classes * counts.float())
+    elif hparams.loss == "hard_class":
         weight[configs.classes.index(configs.hard_class)] = hparams.hard_class_weight
-    return ClassWeightedLoss(weight)
+    return weight
+
+
+def make_loss(hparams: TrainingConfig, weight: Tensor) -> ClassWeightedLoss:
+    """The recipe's loss with class weights (C,)."""
+    return FocalLoss(weight, hparams.focal_gamma) if hparams.loss == "focal" else ClassWeightedLoss(weight)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data_configs import DATASETS
-from hparams import RECIPES
+from hparams import LOSSES, RECIPES, VARIANTS
 from trainer import RunConfig, Trainer
 from utils.cli import ArgumentParser
 from utils.errors import InputError, run_command
@@ -59,6 +59,8 @@ def build_parser() -> ArgumentParser:
         help="beats a step, for recipe notes sequences of 15 beats a step "
         "(default: the recipe's, 128 beats or 20 sequences)",
     )
+    add("--loss", help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class)")
+    add("--variant", help=f"ablation of the network (Fig. 5): {', '.join(VARIANTS)} (default: full)")
     add("--limit_train", type=int, metavar="N", help="train on a class-stratified subset of N beats (default: all)")
     add("--sequence_len", type=int, metavar="L", help="samples of a beat in the split files (default: 186)")
     add(

@@ -42,6 +42,12 @@ def conv_block(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequ
     )
 
 
+def plain_first_block(configs: DatasetConfig, hparams: TrainingConfig) -> nn.Sequential:
+    """What the ablation `cnn` has in the place of MSC: (B, 1, 186) -> (B, 32, 94)."""
+    block = conv_block(configs.input_channels, configs.mid_channels, configs.conv_kernel_size)
+    return block.append(nn.Dropout(hparams.dropout))
+
+
 class SqueezeExcitation(nn.Module):
     """Channel gates of the CRM (Fig. 1): each map is rescaled by a gate that sees the mean of all maps."""
 
@@ -81,7 +87,8 @@ class CRM(nn.Module):
 class BiTrans(nn.Module):
     """Bidirectional Transformer (Fig. 1): one encoder reads the map forwards and, with the same weights, reversed.
 
-    The channels are the tokens and time is the embedding: attention relates feature maps, not moments.
+    The channels are the tokens and time is the embedding: attention relates feature maps, not moments. The variant
+    `msc_crm_trans` of the ablation reads forwards only.
     """
 
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
@@ -96,9 +103,12 @@ class BiTrans(nn.Module):
         )
         # nn.TransformerEncoder copies the layer: all layers start from one draw, as in the released code.
         self.encoder = nn.TransformerEncoder(layer, configs.encoder_layers, enable_nested_tensor=False)
+        self.one_way = hparams.variant == "msc_crm_trans"
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 128, 25) -> (B, 128, 25): the sum of both directions."""
+        if self.one_way:
+            return self.encoder(x)
         both = torch.cat([x, x.flip(dims=[2])])  # (2B, 128, 25): time reversed in the second half
         forwards, backwards = self.encoder(both).chunk(2)
         return forwards + backwards
@@ -107,17 +117,23 @@ class BiTrans(nn.Module):
 class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     """The whole network (Fig. 1): 530,516 parameters for five classes, all of them trained.
 
+    The ablations of Fig. 5 leave blocks out (`hparams.variant`): a left-out CRM or BiTrans passes its input on, and
+    `cnn` has a plain conv block in the place of MSC.
+
     Shapes: forward (B, 1, L) -> logits (B, C); features (B, 1, L) -> (B, 128). L is `configs.sequence_len`.
     """
 
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
         super().__init__()
         mid, final = configs.mid_channels, configs.final_out_channels
-        self.msc = MSC(configs, hparams)
+        has_crm = hparams.variant not in ("cnn", "msc")
+        has_trans = hparams.variant in ("msc_crm_trans", "full")
+        self.msc = plain_first_block(configs, hparams) if hparams.variant == "cnn" else MSC(configs, hparams)
         self.conv_block2 = conv_block(mid, 2 * mid, configs.conv_kernel_size)
         self.conv_block3 = conv_block(2 * mid, final, configs.conv_kernel_size)
-        self.crm = nn.Sequential(*(CRM(final, configs.se_reduction) for _ in range(configs.crm_blocks)))
-        self.bitrans = BiTrans(configs, hparams)
+        crm_blocks = configs.crm_blocks if has_crm else 0
+        self.crm = nn.Sequential(*(CRM(final, configs.se_reduction) for _ in range(crm_blocks)))
+        self.bitrans = BiTrans(configs, hparams) if has_trans else nn.Identity()
         self.clf = nn.Linear(final, configs.num_classes)
         self.precision = hparams.precision
 

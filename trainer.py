@@ -30,7 +30,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from data_configs import DatasetConfig, get_dataset_class
 from dataloader import SPLITS, Batches, Split, data_generator, load_split, stratified_subset
 from hparams import TrainingConfig, get_hparams_class
-from losses import ClassWeightedLoss, make_loss
+from losses import ClassWeightedLoss, loss_weights, make_loss
 from models import ecgTransForm
 from utils import distributed, pictures
 from utils.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -73,6 +73,10 @@ class RunConfig:
     """Passes over the training split."""
     batch_size: int | None = None
     """Beats (recipe notes: sequences) in a step."""
+    loss: str | None = None
+    """Loss function."""
+    variant: str | None = None
+    """Ablation of the network."""
     limit_train: int | None = None
     """Train on a class-stratified subset of this many beats."""
     sequence_len: int | None = None
@@ -99,7 +103,9 @@ class RunConfig:
     def effective_hparams(self) -> TrainingConfig:
         """The recipe with this run's overrides."""
         hparams = get_hparams_class(self.recipe)()
-        overrides = {name: getattr(self, name) for name in ("num_epochs", "batch_size", "kernel", "precision")}
+        overrides = {
+            name: getattr(self, name) for name in ("num_epochs", "batch_size", "loss", "variant", "kernel", "precision")
+        }
         return dataclasses.replace(hparams, **{name: value for name, value in overrides.items() if value is not None})
 
 
@@ -276,7 +282,8 @@ class Trainer:
         seed_everything(seed)
         splits = data_generator(Path(self.run.data_path), self.configs, self.run.limit_train, seed)
         batches = Batches(splits["train"], self.hparams, seed)
-        loss_function = make_loss(self.configs, self.hparams, splits["train"].labels).to(self.device)
+        weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
+        loss_function = make_loss(self.hparams, weight).to(self.device)
         model = ecgTransForm(self.configs, self.hparams).to(self.device)
         optimizer = torch.optim.Adam(
             model.parameters(),
@@ -441,7 +448,7 @@ class Trainer:
             raise InputError(f"{checkpoint_path}: its weights do not fit the network ({error})") from error
         test = load_split(Path(self.run.data_path) / configs.name / "test.pt", configs).to(self.device)
         weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
-        evaluation = evaluate(model, test, ClassWeightedLoss(weight).to(self.device), configs)
+        evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs)
         metrics = _test_metrics(checkpoint.epoch, test, evaluation)
 
         run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"

@@ -22,7 +22,7 @@ import hparams
 from benchmarks.throughput import resident_mb
 from data_configs import DatasetConfig, mit
 from dataloader import Batches, Split
-from losses import make_loss
+from losses import loss_weights, make_loss
 from models import ecgTransForm
 from trainer import evaluate, train_one_epoch
 from utils.checkpoints import Checkpoint, save_checkpoint
@@ -46,7 +46,7 @@ def epoch_seconds(
 ) -> tuple[float, float]:
     """Seconds of one training epoch and of one evaluation of `model` on `split`."""
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
-    loss_function = make_loss(configs, recipe, split.labels)
+    loss_function = make_loss(recipe, loss_weights(configs, recipe, split.labels))
     started = time.perf_counter()
     order = Batches(split, recipe, seed=0).order(1)
     train_one_epoch(model, split, order, loss_function, optimizer, configs, epoch=1)

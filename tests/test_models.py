@@ -114,6 +114,40 @@ def test_gradients_reach_every_parameter(mit: DatasetConfig, supervised: Trainin
     assert dead == []
 
 
+# Worked out by hand: BN is two numbers a channel; cnn has 1->32 of kernel 8, MSC kernels of 5 + 9 + 11.
+BLOCK_2_AND_3 = 32 * 64 * 8 + 2 * 64 + 64 * 128 * 8 + 2 * 128
+CNN = 32 * 8 + 2 * 32 + BLOCK_2_AND_3 + 128 * 5 + 5
+MSC_ONLY = CNN + 32 * (5 + 9 + 11 - 8)
+CRM_BLOCKS = 3 * (2 * (128 * 128 + 128 + 2 * 128) + 2 * 128 * 32)
+
+
+@pytest.mark.parametrize(
+    ("variant", "parameters"),
+    [
+        ("cnn", CNN),
+        ("msc", MSC_ONLY),
+        ("msc_crm", MSC_ONLY + CRM_BLOCKS),
+        ("msc_crm_trans", 530_516),  # both directions share their weights
+        ("full", 530_516),
+    ],
+)
+def test_ablations(variant: str, parameters: int, mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    model = scrambled(ecgTransForm(mit, dataclasses.replace(supervised, variant=variant))).train()
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    x, y = toy_beats(10, 5)
+    assert model.features(x).shape == (10, 128)
+    nn.functional.cross_entropy(model(x), y).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_the_one_way_transformer_is_half_of_the_full_one(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    full = scrambled(BiTrans(mit, supervised)).eval()
+    one_way = BiTrans(mit, dataclasses.replace(supervised, variant="msc_crm_trans")).eval()
+    one_way.load_state_dict(full.state_dict())
+    x = torch.randn(2, 128, 25)
+    torch.testing.assert_close(full(x), one_way(x) + one_way(x.flip(2)))
+
+
 def test_features_are_zero_at_initial_weights(mit: DatasetConfig, supervised: TrainingConfig) -> None:
     """The plateau at the start of training: the head averages the axis that the last LayerNorm normalised."""
     torch.manual_seed(0)

@@ -19,7 +19,7 @@ import utils.files
 from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator
 from hparams import TrainingConfig
-from losses import ClassWeightedLoss, make_loss
+from losses import ClassWeightedLoss, loss_weights
 from models import ecgTransForm
 from trainer import RunConfig, Trainer, evaluate, train_one_epoch
 from utils import InputError, TrainingError, load_checkpoint, seed_everything
@@ -86,13 +86,12 @@ def test_evaluate_sees_every_beat_once_and_weighs_as_the_loss(mit: DatasetConfig
     assert not model.training
 
 
-def test_losses_of_the_recipes(mit: DatasetConfig) -> None:
+def test_loss_weights_of_the_recipes(mit: DatasetConfig) -> None:
     labels = torch.repeat_interleave(torch.arange(5), torch.tensor([100, 10, 5, 2, 1]))
-    cal = make_loss(mit, hparams.supervised(), labels).weight
+    cal = loss_weights(mit, hparams.supervised(), labels)
     torch.testing.assert_close(cal, torch.log(100 / torch.tensor([100.0, 10, 5, 2, 1])).clamp(min=1))
-    assert make_loss(mit, hparams.notes(), labels).weight.tolist() == [1, 1.5, 1, 1, 1]
-    ptb = make_loss(data_configs.ptb(), hparams.notes(), labels.clamp(max=1)).weight
-    assert ptb.tolist() == [1.5, 1]
+    assert loss_weights(mit, hparams.notes(), labels).tolist() == [1, 1.5, 1, 1, 1]
+    assert loss_weights(data_configs.ptb(), hparams.notes(), labels.clamp(max=1)).tolist() == [1.5, 1]
 
 
 def test_gradients_are_clipped(mit: DatasetConfig, supervised: TrainingConfig) -> None:

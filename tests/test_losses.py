@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+import hparams
+from data_configs import DatasetConfig
+from hparams import TrainingConfig
+from losses import FocalLoss, loss_weights, make_loss
+from utils import InputError
+
+COUNTS = torch.tensor([100, 10, 5, 2, 1])
+LABELS = torch.repeat_interleave(torch.arange(5), COUNTS)
+
+
+def loss_named(name: str, configs: DatasetConfig, supervised: TrainingConfig) -> torch.nn.Module:
+    recipe = dataclasses.replace(supervised, loss=name)
+    return make_loss(recipe, loss_weights(configs, recipe, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("cal", torch.log(100 / COUNTS).clamp(min=1)),
+        ("cross_entropy", torch.ones(5)),
+        ("weighted_ce", 118 / (5 * COUNTS)),
+        ("focal", torch.ones(5)),
+    ],
+)
+def test_each_loss_against_its_formula(
+    name: str, weights: torch.Tensor, mit: DatasetConfig, supervised: TrainingConfig
+) -> None:
+    loss = loss_named(name, mit, supervised)
+    torch.testing.assert_close(loss.weight, weights)
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(20, 5, generator=generator), torch.arange(20) % 5
+    terms, total = 0.0, 0.0
+    for row, label in zip(logits, labels, strict=True):
+        p = float(torch.exp(row[label]) / torch.exp(row).sum())
+        factor = (1 - p) ** 2 if name == "focal" else 1
+        terms -= float(weights[label]) * factor * torch.log(torch.tensor(p)).item()
+        total += float(weights[label])
+    assert float(loss(logits, labels)) == pytest.approx(terms / total, rel=1e-5)
+
+
+def test_focal_loss_of_gamma_zero_is_cross_entropy() -> None:
+    logits, labels = torch.randn(9, 5), torch.arange(9) % 5
+    expected = torch.nn.functional.cross_entropy(logits, labels)
+    torch.testing.assert_close(FocalLoss(torch.ones(5), gamma=0.0)(logits, labels), expected)
+
+
+def test_unknown_names() -> None:
+    for name in ("loss", "variant"):
+        with pytest.raises(InputError, match=f"--{name} other: unknown"):
+            dataclasses.replace(hparams.supervised(), **{name: "other"})
