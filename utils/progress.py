@@ -43,7 +43,14 @@ def progress_bar(title: str, steps: int) -> Iterator[Callable[[Tensor], None]]:
     """
     every = 0.5 if sys.stderr.isatty() else 60.0
     with tqdm(
-        total=steps, desc=title, unit="batch", leave=False, disable=not is_first(), mininterval=every, delay=every
+        total=steps,
+        desc=title,
+        unit="batch",
+        leave=False,
+        disable=not is_first(),
+        mininterval=every,
+        maxinterval=every,  # else tqdm's monitor speeds a slow bar up to a line every 10 s
+        delay=every,
     ) as bar:
         late = LateValue()
 
