@@ -7,6 +7,7 @@ of their copies hold samples and labels alone, as tensors or numpy arrays, as (n
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +71,13 @@ class Split:
     def to(self, device: torch.device) -> Split:
         """The same split with samples and labels on `device`."""
         return replace(self, samples=self.samples.to(device), labels=self.labels.to(device))
+
+    def fingerprint(self) -> str:
+        """A hash of samples and labels: equal for the same beats in the same order."""
+        digest = hashlib.blake2b(digest_size=16)
+        for values in (self.samples, self.labels):
+            digest.update(values.cpu().contiguous().numpy())
+        return digest.hexdigest()
 
     def class_counts(self, num_classes: int) -> list[int]:
         """Beats of each class, a list of C numbers."""

@@ -22,6 +22,11 @@ from trainer import RunConfig, Trainer
 from utils.cli import ArgumentParser
 from utils.errors import InputError, run_command
 
+# What has a meaning for a test of a checkpoint, which knows the rest itself.
+TEST_TAKES = (
+    *("dataset", "device", "data_path", "save_dir", "experiment_description", "run_description", "seed_id"),
+    *("kernel", "precision", "umap"),
+)
 # What a resumed run may be given anew; everything else stays as it was when the run began.
 RESUME_MAY_CHANGE = ("device", "data_path", "num_epochs", "kernel", "precision", "umap")
 
@@ -50,9 +55,11 @@ def build_parser() -> ArgumentParser:
         help=f"runs with seeds k, k+1, ...; mean and sd go to summary.csv (default: {default.num_runs})",
     )
     add(
-        "--recipe", help=f"{' or '.join(RECIPES)}: the paper's training or the user's notes (default: {default.recipe})"
+        "--recipe",
+        help=f"{', '.join(RECIPES)}: the paper's training; sequences of 15 beats, as in the user's notes; the "
+        f"paper's in 6 epochs with a one-cycle step size (default: {default.recipe})",
     )
-    add("--num_epochs", type=int, help="passes over the training beats (default: the recipe's 60)")
+    add("--num_epochs", type=int, help="passes over the training beats (default: the recipe's, 60 or 6)")
     add(
         "--batch_size",
         type=int,
@@ -61,7 +68,12 @@ def build_parser() -> ArgumentParser:
     )
     add("--loss", help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class)")
     add("--variant", help=f"ablation of the network (Fig. 5): {', '.join(VARIANTS)} (default: full)")
-    add("--limit_train", type=int, metavar="N", help="train on a class-stratified subset of N beats (default: all)")
+    add(
+        "--limit_train",
+        type=int,
+        metavar="N",
+        help="train on a class-stratified subset of N beats; validation and test keep theirs (default: all)",
+    )
     add("--sequence_len", type=int, metavar="L", help="samples of a beat in the split files (default: 186)")
     add(
         "--kernel",
@@ -116,6 +128,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if resume is not None and test is not None:
         raise InputError("--resume and --test: one of them at a time")
     if test is not None:
+        for name in given.keys() - set(TEST_TAKES):
+            raise InputError(f"--{name} has no meaning with --test, which trains nothing; leave it out")
         Trainer(RunConfig(**given)).test(Path(test))
     elif resume is not None:
         # A seed's own folder is taken for the run that it belongs to.

@@ -105,6 +105,10 @@ class BiTrans(nn.Module):
         self.encoder = nn.TransformerEncoder(layer, configs.encoder_layers, enable_nested_tensor=False)
         self.one_way = hparams.variant == "msc_crm_trans"
 
+    def kernel_on(self, device: torch.device) -> str:
+        """How the encoder layers are computed on `device`."""
+        return self.encoder.layers[0].kernel_on(device)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, 128, 25) -> (B, 128, 25): the sum of both directions."""
         if self.one_way:

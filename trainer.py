@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import json
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +33,7 @@ from data_configs import DatasetConfig, get_dataset_class
 from dataloader import SPLITS, Batches, Split, data_generator, load_split, stratified_subset
 from hparams import TrainingConfig, get_hparams_class
 from losses import ClassWeightedLoss, loss_weights, make_loss
-from models import ecgTransForm
+from models import BiTrans, ecgTransForm
 from utils import distributed, pictures
 from utils.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from utils.errors import InputError, TrainingError
@@ -94,6 +96,10 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise InputError(f"--{name} {value}: {bound} is the least")
+        for name in ("experiment_description", "run_description"):
+            value = getattr(self, name)
+            if value is not None and (value in ("", ".", "..") or {"/", "\\", "\0"} & set(value)):
+                raise InputError(f"--{name} {value}: names a folder in --save_dir, so a name without / is right")
 
     def effective_configs(self) -> DatasetConfig:
         """The dataset's configuration with this run's overrides."""
@@ -140,6 +146,8 @@ def as_fast_as_possible(model: ecgTransForm, hparams: TrainingConfig, device: to
     """`model` as training steps call it: over all processes, compiled where that pays; the weights stay `model`'s."""
     learner: nn.Module = model
     if distributed.world_size() > 1:
+        # A remark on the memory layout of 1x1 convolutions' gradients, which costs nothing at their size.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         learner = DistributedDataParallel(learner)
     if device.type == "cuda" and hparams.kernel == "auto":
         learner = torch.compile(learner, dynamic=False)  # two shapes: a whole batch and the last one
@@ -296,9 +304,10 @@ class Trainer:
             if _tests_done(folder, self.hparams.num_epochs):
                 log.info(f"seed {seed}: finished before, tests read from {folder}")
                 return {kept: json.loads((folder / f"test_{kept}.json").read_text()) for kept in KEPT}
-            history = self._resume(folder, model, optimizer)
+            prints = {name: split.fingerprint() for name, split in splits.items()}
+            history = self._resume(folder, model, optimizer, prints)
             if distributed.is_first():
-                self._describe(folder, seed, splits, loss_function, model, log)
+                self._describe(folder, seed, splits, prints, loss_function, model, log)
             if self.precision_note:
                 log.info(self.precision_note)
             if history:
@@ -327,7 +336,7 @@ class Trainer:
                 validation = evaluate(model, splits["val"], loss_function, self.configs)
                 history.append(_history_row(epoch, train, validation, time.perf_counter() - started))
                 if distributed.is_first():
-                    self._keep(folder, history, model, optimizer, loss_function, splits["train"])
+                    self._keep(folder, history, model, optimizer, loss_function, splits["train"], prints)
                 log.info(_epoch_line(history, self.hparams.num_epochs))
             return self._test_kept(folder, seed, model, splits, loss_function, log)
 
@@ -346,13 +355,26 @@ class Trainer:
                 leftover.unlink()
         return folder
 
-    def _resume(self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-        """Go on from the last checkpoint in `folder`, if there is one; return its history."""
+    def _resume(
+        self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, prints: dict[str, str]
+    ) -> list[dict[str, Any]]:
+        """Go on from the last checkpoint in `folder`, if there is one; return its history.
+
+        Raises:
+            InputError: the checkpoint does not fit what this run is to do, or the beats (`prints`) have changed.
+        """
         path = folder / "checkpoint_last.pt"
         there = distributed.is_first() and path.is_file()
         last = distributed.from_first(load_checkpoint(path, self.run.dataset) if there else None)
         if last is None:
             return []
+        if last.metrics["data"]["fingerprints"] != prints:
+            raise InputError(
+                f"{self.run.data_path}: holds other beats than those that the run in {folder} began with; resume it "
+                "with the same split files, or start a new run"
+            )
+        if last.epoch > self.hparams.num_epochs:
+            raise InputError(f"--num_epochs {self.hparams.num_epochs}: the run in {folder} has {last.epoch} already")
         if self.hparams.schedule != "constant" and last.hparams.num_epochs != self.hparams.num_epochs:
             raise InputError(
                 f"--num_epochs {self.hparams.num_epochs}: the {self.hparams.schedule} schedule of this run was laid "
@@ -371,6 +393,7 @@ class Trainer:
         optimizer: torch.optim.Optimizer,
         loss_function: ClassWeightedLoss,
         train: Split,
+        prints: dict[str, str],
     ) -> None:
         """Write the checkpoints and the history of the epochs so far.
 
@@ -388,7 +411,7 @@ class Trainer:
             metrics={
                 "history": history,
                 "class_weights": loss_function.weight.tolist(),
-                "data": {"source": train.source, "protocol": train.protocol, "window": train.window},
+                "data": _data(train) | {"fingerprints": prints},
             },
         )
         if _best_epoch(history) == len(history):
@@ -407,12 +430,16 @@ class Trainer:
     ) -> dict[str, dict[str, Any]]:
         """Test the best and the last checkpoint; the best is the one to quote, and the one in the pictures."""
         results, test = {}, splits["test"]
+        tested: dict[int, Evaluation] = {}  # epoch -> evaluation: the best epoch may be the last one
         for kept, meaning in KEPT.items():
             checkpoint = distributed.from_first(
                 load_checkpoint(folder / f"checkpoint_{kept}.pt") if distributed.is_first() else None
             )
             model.load_state_dict(checkpoint.model)
-            evaluation = evaluate(model, test, loss_function, self.configs)
+            if checkpoint.epoch not in tested:
+                log.info(f"testing on {len(test):,} beats")
+                tested[checkpoint.epoch] = evaluate(model, test, loss_function, self.configs)
+            evaluation = tested[checkpoint.epoch]
             metrics = results[kept] = _test_metrics(checkpoint.epoch, test, evaluation)
             log.info(f"test of the {kept} checkpoint (epoch {checkpoint.epoch}: {meaning}), {provenance(test)}:")
             log_metrics(metrics, log)
@@ -449,7 +476,12 @@ class Trainer:
         test = load_split(Path(self.run.data_path) / configs.name / "test.pt", configs).to(self.device)
         weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
         evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs)
-        metrics = _test_metrics(checkpoint.epoch, test, evaluation)
+        metrics = {
+            "checkpoint": str(checkpoint_path),
+            "dataset": configs.name,
+            "trained_on": checkpoint.metrics.get("data"),
+            **_test_metrics(checkpoint.epoch, test, evaluation),
+        }
 
         run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
         experiment = self.run.experiment_description or self.run.dataset
@@ -457,7 +489,7 @@ class Trainer:
         with run_log(folder / "test.log") as log:
             log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {provenance(test)}:")
             log_metrics(metrics, log)
-        title = f"{self.run.dataset} test of {Path(checkpoint_path).name}\n{provenance(test)}"
+        title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{provenance(test)}"
         write_test(folder, test, evaluation.probabilities, metrics, configs.classes, title)
         if self.run.umap:
             self._draw_umap(folder / "umap.png", title, model, test, self.run.seed_id)
@@ -477,8 +509,9 @@ class Trainer:
         folder: Path,
         seed: int,
         splits: dict[str, Split],
+        prints: dict[str, str],
         loss_function: ClassWeightedLoss,
-        model: nn.Module,
+        model: ecgTransForm,
         log: logging.Logger,
     ) -> None:
         """Log and save the effective configuration, and copy the code that runs."""
@@ -493,12 +526,14 @@ class Trainer:
             "seed": seed,
             "dataset": asdict(self.configs) | derived,
             "hparams": asdict(self.hparams),
-            "data": {"source": train.source, "protocol": train.protocol, "window": train.window},
+            "data": _data(train) | {"fingerprints": prints},
             "counts": counts,
             "class_weights": dict(zip(classes, loss_function.weight.tolist(), strict=True)),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "versions": environment(self.device) | {"processes": distributed.world_size()},
+            "environment": environment(self.device) | {"processes": distributed.world_size()},
         }
+        if isinstance(model.bitrans, BiTrans):
+            config["environment"]["encoder_kernel"] = model.bitrans.kernel_on(self.device)
         write_json(folder / "config.json", config)
         copy_code(folder / "code")
         for part, values in config.items():
@@ -508,6 +543,9 @@ class Trainer:
                     log.info(f"  {key} = {value}")
             else:
                 log.info(f"{part} = {values}")
+        for one, other in itertools.combinations(SPLITS, 2):
+            if prints[one] == prints[other]:
+                log.info(f"note: {one} and {other} hold the same beats; the figures of one say nothing that is new")
 
     def _summarise(self, results: dict[str, list[dict[str, Any]]]) -> None:
         """Write summary.csv over the seeds, and print where everything is."""
@@ -533,9 +571,12 @@ def _history_row(epoch: int, train: dict[str, float], validation: Evaluation, se
     }
 
 
+def _data(split: Split) -> dict[str, Any]:
+    return {"source": split.source, "protocol": split.protocol, "window": split.window}
+
+
 def _test_metrics(epoch: int, test: Split, evaluation: Evaluation) -> dict[str, Any]:
-    data = {"source": test.source, "protocol": test.protocol, "window": test.window}
-    return {"checkpoint_epoch": epoch, "data": data, "loss": evaluation.loss, **evaluation.metrics}
+    return {"checkpoint_epoch": epoch, "data": _data(test), "loss": evaluation.loss, **evaluation.metrics}
 
 
 def _best_epoch(history: list[dict[str, Any]]) -> int:
@@ -547,17 +588,17 @@ def _epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
     row = history[-1]
     figures = "; ".join(
         f"{split} loss {row[f'{split}_loss']:.4f} acc {100 * row[f'{split}_accuracy']:.2f} "
-        f"F1 {100 * row[f'{split}_macro_f1']:.2f}"
+        f"macro-F1 {100 * row[f'{split}_macro_f1']:.2f}"
         for split in ("train", "val")
     )
     mark = ", best so far" if _best_epoch(history) == len(history) else ""
     return (
         f"epoch {row['epoch']}/{num_epochs}: {figures}; {row['seconds']:.1f} s, "
-        f"{row['train_beats_per_second']:.0f} beats/s{mark}"
+        f"training {row['train_beats_per_second']:.0f} beats/s{mark}"
     )
 
 
 def _tests_done(folder: Path, num_epochs: int) -> bool:
     """Whether the tests in `folder` are those of a run of `num_epochs`; test_last.json is the last file of a run."""
     path = folder / "test_last.json"
-    return path.is_file() and json.loads(path.read_text())["checkpoint_epoch"] >= num_epochs
+    return path.is_file() and json.loads(path.read_text())["checkpoint_epoch"] == num_epochs

@@ -63,6 +63,10 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
             return native.encoder_layer(src, parameters, library, self._p(), (self.norm1.eps, self.norm2.eps))
         return self._forward_torch(src)
 
+    def kernel_on(self, device: torch.device) -> Kernel:
+        """The kernel that works on float32 input on `device`; compiles it if need be."""
+        return self._choose(torch.empty(0, 128, self.linear1.in_features, device=device))[0]
+
     def _p(self) -> float:
         return self.dropout.p if self.training else 0.0
 

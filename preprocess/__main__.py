@@ -93,6 +93,8 @@ def _check(args: argparse.Namespace) -> None:
         args.fractions = tuple(fraction / total for fraction in args.fractions)
     if args.source != "synthetic" and (args.patients is not None or args.minutes is not None):
         raise InputError("--patients and --minutes go with --source synthetic only")
+    if args.source == "synthetic" and args.split == "inter_patient" and (args.patients or PATIENTS) < 3:
+        raise InputError(f"--patients {args.patients}: --split inter_patient needs at least 3, one a split")
     if args.source == "kaggle" and args.any_lead:
         raise InputError("--any_lead does not go with --source kaggle, whose beats are cut already")
 

@@ -233,12 +233,18 @@ def _choose(
             channels[name] = channel
     if not channels:
         why = "; ".join(f"{reason}: {len(names)} records" for reason, names in left_out.items())
-        there = sorted({lead or "unnamed" for header in headers.values() for lead in header.sig_name or []})
-        raise InputError(
-            f"{folder} holds no record to read ({why}); wanted is a lead named MLII or II, there are "
-            f"{', '.join(there) or 'none'}; --any_lead takes the first channel"
-            + ("; wanted is a diagnosis of healthy control or myocardial infarction" if dataset == "ptb" else "")
-        )
+        wanted = []
+        if "no lead II" in left_out:
+            there = sorted({lead or "unnamed" for header in headers.values() for lead in header.sig_name or []})
+            wanted.append(
+                f"a lead named MLII or II is wanted, there are {', '.join(there) or 'none'}; --any_lead takes the first"
+            )
+        if left_out.keys() - {"no lead II"}:
+            wanted.append(
+                "a 'Reason for admission' of healthy control or myocardial infarction is wanted, as in ptbdb; records "
+                "with annotated beats are read by --dataset mit"
+            )
+        raise InputError(f"{folder} holds no record to read ({why}); {'; '.join(wanted)}")
     return channels, left_out
 
 

@@ -154,7 +154,7 @@ def read_annotations(folder: Path, name: str, suffix: str = "atr") -> tuple[np.n
 
     path = Path(folder, f"{name}.{suffix}")
     if not path.is_file():
-        raise InputError(f"record {name} has no annotations: {path} is not there")
+        raise InputError(f"record {name} has no annotations, which --dataset mit needs: {path} is not there")
     content = path.read_bytes()
     if len(content) % 2 or content[-2:] != b"\0\0":  # annot(5): a zero word ends every annotation file
         raise InputError(f"{path} was cut short or is no annotation file; fetch it again")

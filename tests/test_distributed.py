@@ -90,7 +90,7 @@ def test_the_command_line_in_two_processes_and_resumed_by_one(tmp_path: Path) ->
     assert done.stdout.count("epoch 1/2") == 1  # one process speaks
     folder = tmp_path / "mit" / "two"
     assert [path.name for path in (tmp_path / "mit").iterdir()] == ["two"]
-    assert json.loads((folder / "seed_0" / "config.json").read_text())["versions"]["processes"] == 2
+    assert json.loads((folder / "seed_0" / "config.json").read_text())["environment"]["processes"] == 2
     test = json.loads((folder / "seed_0" / "test_best.json").read_text())
     assert np.sum(test["confusion_matrix"]) == 13
     assert len(pd.read_csv(folder / "seed_0" / "predictions_test.csv")) == 13

@@ -89,7 +89,8 @@ def test_the_run_folder_holds_what_the_contract_says(run_folder: Path) -> None:
     assert config["data"]["source"] == "synthetic"
     assert config["counts"]["train"]["all"] == 20
     assert config["parameters"] == 530_516
-    assert config["versions"]["device"] == "cpu"
+    assert config["environment"]["device"] == "cpu"
+    assert config["environment"]["encoder_kernel"] in ("torch", "native")
     history = pd.read_csv(seed / "history.csv")
     assert list(history["epoch"]) == [1, 2]
     assert {f"{split}_{name}" for split in ("train", "val") for name in ("loss", "accuracy", "macro_f1")} < set(history)
@@ -111,6 +112,8 @@ def test_test_only_gives_the_figures_of_the_run(run_folder: Path, toy_data: Path
     main.run(["--test", str(best), "--data_path", str(toy_data), "--save_dir", str(tmp_path), "--run_description", "t"])
     tested = json.loads((tmp_path / "mit" / "t" / "test.json").read_text())
     stored = json.loads((best.parent / "test_best.json").read_text())
+    assert tested["checkpoint"] == str(best)
+    assert tested["trained_on"]["source"] == "synthetic"
     assert tested["confusion_matrix"] == stored["confusion_matrix"]
     assert tested["macro_f1"] == stored["macro_f1"]
     assert tested["loss"] == pytest.approx(stored["loss"], rel=1e-5)
@@ -190,6 +193,11 @@ def test_bad_command_lines(
     assert "no run there" in fails(capsys, "--resume", tmp_path)
     assert "began with 10" in fails(capsys, "--resume", run_folder, "--batch_size", 12)
     assert "one of them" in fails(capsys, "--resume", run_folder, "--test", checkpoint)
+    assert "--num_runs has no meaning with --test" in fails(capsys, *data, "--test", checkpoint, "--num_runs", 2)
+    assert "has 2 already" in fails(capsys, "--resume", run_folder, "--num_epochs", 1)
+    for name in ("../escape", "a/b", ".."):
+        assert "a name without / is right" in fails(capsys, *data, "--run_description", name)
+        assert "a name without / is right" in fails(capsys, *data, "--experiment_description", name)
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
     assert "cannot be written" in fails(capsys, "--data_path", toy_data, "--save_dir", in_the_way)

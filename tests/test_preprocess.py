@@ -534,7 +534,7 @@ BAD_ARGUMENTS = {
     "--dataset mit --raw_path TMP/raw --seed_id -1": "--seed_id -1",
     "--dataset mit --raw_path TMP/raw --patients 3": "go with --source synthetic only",
     "--dataset mit --raw_path TMP/raw --split inter_patient": "at least 3 patients",
-    "--dataset mit --raw_path TMP/v5": "wanted is a lead named MLII or II, there are V5",
+    "--dataset mit --raw_path TMP/v5": "a lead named MLII or II is wanted, there are V5",
     "--dataset ptb --raw_path TMP/raw": "no record to read (diagnosis not given: 1 records)",
     "--dataset mit --source synthetic --patients 0": "0 synthetic patients",
     "--dataset mit --source synthetic --raw_path TMP/raw": "name another folder",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import toy_beats
+from conftest import toy_beats, write_toy_splits
 from torch import Tensor, nn
 
 import data_configs
@@ -227,6 +228,28 @@ def test_more_epochs_by_resuming(finished: Path, toy_data: Path, tmp_path: Path)
     folder = tmp_path / "short" / "mit" / "run"
     Trainer(run_config(toy_data, tmp_path / "short", num_epochs=3), folder).train()
     assert_same_bits(finished, folder / "seed_0")
+
+
+def test_a_run_does_not_resume_with_other_beats(finished: Path, tmp_path: Path) -> None:
+    other = write_toy_splits(tmp_path / "data", "mit", (50, 20, 25))
+    before = {path: path.read_bytes() for path in finished.iterdir() if path.is_file()}
+    with pytest.raises(InputError, match="holds other beats"):
+        Trainer(run_config(other, tmp_path, num_epochs=4), finished.parent).train()
+    assert {path: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
+
+
+def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has 3 already"):
+        Trainer(run_config(toy_data, tmp_path, num_epochs=2), finished.parent).train()
+
+
+def test_splits_of_the_same_beats_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_toy_splits(tmp_path / "data", "mit", (20, 20, 20))
+    shutil.copyfile(data / "mit" / "val.pt", data / "mit" / "test.pt")
+    Trainer(run_config(data, tmp_path, num_epochs=1, limit_train=10)).train()
+    printed = capsys.readouterr().out
+    assert "val and test hold the same beats" in printed
+    assert "train and" not in printed
 
 
 def test_a_one_cycle_schedule_resumes_where_it_was(

@@ -60,7 +60,7 @@ def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
         InputError: absent, damaged, holding code, no checkpoint, or one of another dataset.
     """
     path = Path(path)
-    contents = read_torch(path, "checkpoint", "name a checkpoint_best.pt or checkpoint_last.pt of a run folder")
+    contents = read_torch(path, "checkpoint", "a whole checkpoint_best.pt or checkpoint_last.pt is needed")
     if not {"dataset", "model"} <= contents.keys():
         raise InputError(f"{path}: is no checkpoint; one holds at least 'dataset' and 'model'")
     name = str(contents["dataset"])

@@ -20,7 +20,7 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes:
 
     Returns:
         accuracy, macro_precision, macro_recall, macro_f1, per_class (name -> precision, recall, f1, support)
-        and confusion_matrix (rows true, columns predicted), ready for JSON.
+        and confusion_matrix (rows true, columns predicted, in the order of classes), ready for JSON.
     """
     every_label = np.arange(len(classes))
     precision, recall, f1, support = precision_recall_fscore_support(
@@ -42,6 +42,7 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes:
             }
             for index, name in enumerate(classes)
         },
+        "classes": list(classes),
         "confusion_matrix": matrix.tolist(),
     }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from utils.errors import InputError
 from utils.files import written_whole
@@ -59,13 +60,19 @@ def plot_curves(history: pd.DataFrame, title: str, path: Path) -> None:
     names = {"loss": "loss", "accuracy": "accuracy, %", "macro_f1": "macro-F1, %"}
     for axes, (column, name) in zip(panels, names.items(), strict=True):
         scale = 1 if column == "loss" else 100
+        span = 0.1 if column == "loss" else 2.0  # at least: a flat curve should look flat
         for split, colour in (("train", CLASS_COLOURS[0]), ("val", CLASS_COLOURS[1])):
             values = scale * history[f"{split}_{column}"]
             axes.plot(history["epoch"], values, color=colour, marker="o", markersize=3, label=split)
         axes.axvline(best, color="grey", linestyle=":", label=f"best epoch, {best}")
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(0.5, len(history) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.ticklabel_format(axis="y", useOffset=False)
+        low, high = axes.get_ylim()
+        if high - low < span:
+            axes.set_ylim((low + high - span) / 2, (low + high + span) / 2)
         axes.grid(alpha=0.3)
     panels[0].legend(fontsize=8)
     figure.suptitle(title, fontsize=9)
@@ -100,6 +107,8 @@ def plot_umap(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], ti
     axes.set_yticks([])
     axes.set_xlabel("UMAP 1")
     axes.set_ylabel("UMAP 2")
-    axes.legend(markerscale=3, fontsize=8)
+    entries = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    in_order = [text for name in classes for text in entries if text.startswith(f"{name} (")]
+    axes.legend([entries[text] for text in in_order], in_order, markerscale=3, fontsize=8)
     axes.set_title(title, fontsize=9)
     _save(figure, path)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 def provenance(split: Split) -> str:
     """Where the beats come from and how they were split, for every line and title of a result."""
+    if split.source == split.protocol == "unknown":
+        return "split files that name no source"
     return f"{split.source} data, {split.protocol} split"
 
 
@@ -28,14 +30,16 @@ def log_metrics(metrics: dict[str, Any], log: logging.Logger) -> None:
     table = metrics_table(metrics)
     text = table.map("{:.2f}".format)
     text.loc["support"] = [f"{int(beats):,}" for beats in table.loc["support"]]
-    for line in text.to_string().splitlines():
+    for line in text.rename_axis(index=None, columns="percent").to_string().splitlines():
         log.info(line)
     log.info(f"accuracy {100 * metrics['accuracy']:.2f} %, loss {metrics['loss']:.4f}")
 
 
 def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
     """Write a test as `path`, which ends in .json, and as the .csv table beside it."""
-    write_table(path.with_suffix(".csv"), metrics_table(metrics), decimals=2)
+    table = metrics_table(metrics).round(2).astype(object)
+    table.loc["support"] = table.loc["support"].astype(int)
+    write_table(path.with_suffix(".csv"), table)
     write_json(path, metrics)
 
 

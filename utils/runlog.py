@@ -92,7 +92,7 @@ def copy_code(folder: Path) -> None:
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, device and threads that a run depends on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -103,3 +103,11 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device_name": name,
         "threads": torch.get_num_threads(),
     }
+
+
+def _processor() -> str:
+    """The CPU's name where the system tells it, else its architecture."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
