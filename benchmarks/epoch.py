@@ -1,10 +1,10 @@
 """How an epoch's time grows with the beats, and what part of it is not the network.
 
-    python -m benchmarks.epoch [--beats 1000 10000 100000] [--kernel auto] [--precision fp32] [--threads N]
+    python -m benchmarks.epoch [--beats 1000 10000 100000] [--stream N] [--kernel auto] [--threads N]
 
 For each number of beats one epoch of training and one evaluation of the network, and the same with a stand-in that
 does next to nothing: what the stand-in needs is data, metrics and bookkeeping. Writing the checkpoints is timed on its
-own. Inputs are noise: no figure here is of real beats.
+own. `--stream` instead classifies beats that come part by part, and shows that memory does not grow. Inputs are noise: no figure here is of real beats.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from data_configs import DatasetConfig, mit
 from dataloader import Batches, Split
 from losses import loss_weights, make_loss
 from models import ecgTransForm
-from trainer import evaluate, train_one_epoch
+from trainer import evaluate, stream_logits, train_one_epoch
 from utils.checkpoints import Checkpoint, save_checkpoint
 from utils.cli import ArgumentParser
+
+
+PART = 2048  # beats
 
 
 class StandIn(nn.Module):
@@ -69,11 +72,23 @@ def checkpoint_seconds(model: nn.Module, configs: DatasetConfig, recipe: hparams
         return time.perf_counter() - started
 
 
+def stream(model: nn.Module, beats: int, length: int) -> None:
+    """Classify `beats` that are drawn a part at a time; print speed and peak memory as they go by."""
+    done, started = 0, time.perf_counter()
+    parts = (torch.randn(min(PART, beats - first), 1, length) for first in range(0, beats, PART))
+    for logits in stream_logits(model, parts):
+        done += len(logits)
+        if done == beats or done // PART in (1, 4, 16, 64):
+            speed = done / (time.perf_counter() - started)
+            print(f"{done:8} beats streamed, {speed:6.0f} beats/s, peak {resident_mb()[1]:5.0f} MB", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = ArgumentParser(prog="python -m benchmarks.epoch", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--beats", type=int, nargs="+", default=[1000, 10_000, 100_000], help="sizes (default: 1000 10000 100000)")
+    add("--stream", type=int, metavar="N", help="classify N beats part by part instead")
     add("--kernel", default="auto", help="as for main.py (default: auto)")
     add("--precision", default="fp32", help="as for main.py (default: fp32)")
     add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
@@ -82,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     configs = mit()
     recipe = dataclasses.replace(hparams.supervised(), kernel=args.kernel, precision=args.precision)
     model = ecgTransForm(configs, recipe)
+    if args.stream:
+        stream(model, args.stream, configs.sequence_len)
+        return
     writing = checkpoint_seconds(model, configs, recipe)
     print(f"{args.kernel}, {args.precision}, {args.threads} threads; two checkpoints: {1e3 * writing:.0f} ms; noise")
     print(f"{'beats':>8} {'train s':>8} {'beats/s':>8} {'test s':>8} {'beats/s':>8} {'not network':>15} {'peak MB':>8}")
