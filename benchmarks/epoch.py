@@ -4,7 +4,8 @@
 
 For each number of beats one epoch of training and one evaluation of the network, and the same with a stand-in that
 does next to nothing: what the stand-in needs is data, metrics and bookkeeping. Writing the checkpoints is timed on its
-own. `--stream` instead classifies beats that come part by part, and shows that memory does not grow. Inputs are noise: no figure here is of real beats.
+own. `--stream` instead classifies beats that come part by part, and shows that memory does not grow. Inputs are noise:
+no figure here is of real beats.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from models import ecgTransForm
 from trainer import evaluate, stream_logits, train_one_epoch
 from utils.checkpoints import Checkpoint, save_checkpoint
 from utils.cli import ArgumentParser
-
 
 PART = 2048  # beats
 
