@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from trainer import RunConfig, Trainer
 from utils.cli import ArgumentParser
 from utils.errors import InputError, run_command
 
+SEED_FOLDER = re.compile(r"seed_\d+")
 # What has a meaning for a test of a checkpoint, which knows the rest itself.
 TEST_TAKES = (
     *("dataset", "device", "data_path", "save_dir", "experiment_description", "run_description", "seed_id"),
@@ -98,7 +100,8 @@ def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
     Raises:
         InputError: no run there, or `given` contradicts it.
     """
-    configs = sorted(folder.glob("seed_*/config.json"), key=lambda path: int(path.parent.name.removeprefix("seed_")))
+    configs = [path for path in folder.glob("seed_*/config.json") if SEED_FOLDER.fullmatch(path.parent.name)]
+    configs.sort(key=lambda path: int(path.parent.name.removeprefix("seed_")))
     if not configs:
         raise InputError(
             f"--resume {folder}: no run there (no seed_*/config.json); a run folder is "
@@ -133,7 +136,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         Trainer(RunConfig(**given)).test(Path(test))
     elif resume is not None:
         # A seed's own folder is taken for the run that it belongs to.
-        folder = Path(resume).parent if Path(resume).name.startswith("seed_") else Path(resume)
+        folder = Path(resume).parent if SEED_FOLDER.fullmatch(Path(resume).name) else Path(resume)
         Trainer(resumed_config(folder, given), folder).train()
     else:
         Trainer(RunConfig(**given)).train()

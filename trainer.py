@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib.util
 import itertools
 import json
 import logging
@@ -96,6 +97,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise InputError(f"--{name} {value}: {bound} is the least")
+        if self.seed_id + self.num_runs > 2**32:
+            raise InputError(f"--seed_id {self.seed_id}: the seeds must stay below {2**32}")
         for name in ("experiment_description", "run_description"):
             value = getattr(self, name)
             if value is not None and (value in ("", ".", "..") or {"/", "\\", "\0"} & set(value)):
@@ -150,7 +153,9 @@ def as_fast_as_possible(model: ecgTransForm, hparams: TrainingConfig, device: to
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         learner = DistributedDataParallel(learner)
     if device.type == "cuda" and hparams.kernel == "auto":
-        learner = torch.compile(learner, dynamic=False)  # two shapes: a whole batch and the last one
+        torch._dynamo.config.suppress_errors = True  # without Triton or a C compiler: not compiled, with a warning
+        # Single beats come in two shapes, a whole batch and the last one; of sequences nearly every batch has its own.
+        learner = torch.compile(learner, dynamic=hparams.sequence_beats is not None)
     return learner
 
 
@@ -205,7 +210,7 @@ def train_one_epoch(
         labels.append(y[: len(own)])
         if on_step is not None:
             on_step(losses[-1])
-    own_losses = torch.stack(losses).double().cpu()
+    own_losses = torch.stack(losses).cpu().double()  # in this order: MPS has no float64
     _insist_on_finite(own_losses, epoch, first_step=1)
     every_loss = distributed.gather(own_losses.unsqueeze(0).numpy()).sum(axis=0)
     true, predicted = (distributed.gather(torch.cat(parts).cpu().numpy()) for parts in (labels, predictions))
@@ -267,6 +272,10 @@ class Trainer:
         self.hparams = run.effective_hparams()
         self.device = get_device(distributed.local_device(run.device))
         precision, self.precision_note = usable_precision(self.hparams.precision, self.device)
+        if self.device.type == "cpu" and precision == "bf16" and self.hparams.kernel in ("stock", "native"):
+            raise InputError(f"--precision bf16: not with --kernel {self.hparams.kernel}; auto and torch have it")
+        if run.umap and importlib.util.find_spec("umap") is None:  # now, not after 60 epochs
+            raise InputError("--umap needs umap-learn: pip install -r requirements.txt")
         self.hparams = dataclasses.replace(self.hparams, precision=precision)
         self.run_folder = run_folder
 
@@ -279,6 +288,9 @@ class Trainer:
         """
         results: dict[str, list[dict[str, Any]]] = {kept: [] for kept in KEPT}
         with distributed.process_group(self.device):
+            # The choice is a matter of timing: all processes take the first one's.
+            precision = distributed.from_first(self.hparams.precision)
+            self.hparams = dataclasses.replace(self.hparams, precision=precision)
             for seed in range(self.run.seed_id, self.run.seed_id + self.run.num_runs):
                 for kept, metrics in self._train_seed(seed).items():
                     results[kept].append(metrics)
@@ -301,10 +313,13 @@ class Trainer:
         )
         folder = self._seed_folder(seed)
         with run_log(folder / "train.log") as log:
-            if _tests_done(folder, self.hparams.num_epochs):
+            done = distributed.from_first(self._finished_tests(folder) if distributed.is_first() else None)
+            if done:
                 log.info(f"seed {seed}: finished before, tests read from {folder}")
-                return {kept: json.loads((folder / f"test_{kept}.json").read_text()) for kept in KEPT}
+                return done
             prints = {name: split.fingerprint() for name, split in splits.items()}
+            if distributed.from_first(prints) != prints:
+                raise InputError(f"{self.run.data_path}: other beats than those of the first process; copy its files")
             history = self._resume(folder, model, optimizer, prints)
             if distributed.is_first():
                 self._describe(folder, seed, splits, prints, loss_function, model, log)
@@ -350,10 +365,23 @@ class Trainer:
             self.run_folder = distributed.from_first(made)
         folder = self.run_folder / f"seed_{seed}"
         if distributed.is_first():
-            folder.mkdir(exist_ok=True)
-            for leftover in folder.glob(".*.part*"):  # of a run that was killed while it wrote
-                leftover.unlink()
+            try:
+                folder.mkdir(exist_ok=True)
+                for leftover in folder.glob(".*.part*"):  # of a run that was killed while it wrote
+                    leftover.unlink()
+                (folder / "train.log").open("a").close()
+            except OSError as error:
+                raise InputError(f"{folder} cannot be written: {error.strerror}") from error
         return folder
+
+    def _finished_tests(self, folder: Path) -> dict[str, dict[str, Any]] | None:
+        """The tests in `folder` if the seed is finished: test_last.json, its last file, is of the last epoch."""
+        paths = {kept: folder / f"test_{kept}.json" for kept in KEPT}
+        drawn = not self.run.umap or (folder / "umap.png").is_file()
+        if not (drawn and all(path.is_file() for path in paths.values())):
+            return None
+        tests = {kept: json.loads(path.read_text()) for kept, path in paths.items()}
+        return tests if tests["last"]["checkpoint_epoch"] == self.hparams.num_epochs else None
 
     def _resume(
         self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, prints: dict[str, str]
@@ -368,7 +396,7 @@ class Trainer:
         last = distributed.from_first(load_checkpoint(path, self.run.dataset) if there else None)
         if last is None:
             return []
-        if last.metrics["data"]["fingerprints"] != prints:
+        if last.metrics.get("data", {}).get("fingerprints") != prints:
             raise InputError(
                 f"{self.run.data_path}: holds other beats than those that the run in {folder} began with; resume it "
                 "with the same split files, or start a new run"
@@ -380,6 +408,8 @@ class Trainer:
                 f"--num_epochs {self.hparams.num_epochs}: the {self.hparams.schedule} schedule of this run was laid "
                 f"out for {last.hparams.num_epochs} epochs; resume it with those, or start a new run"
             )
+        if distributed.is_first():
+            _write_what_follows(folder, last)
         model.load_state_dict(last.model)
         optimizer.load_state_dict(last.optimizer)
         restore_rng_state(last.rng, self.device)
@@ -397,8 +427,7 @@ class Trainer:
     ) -> None:
         """Write the checkpoints and the history of the epochs so far.
 
-        Best before last: a run that is killed in between resumes from the older last one, repeats the epoch and
-        finds the same best again.
+        The last checkpoint comes first: what a kill after it leaves undone, `_resume` makes up from it.
         """
         checkpoint = Checkpoint(
             dataset=self.run.dataset,
@@ -409,15 +438,13 @@ class Trainer:
             epoch=len(history),
             rng=rng_state(self.device),
             metrics={
-                "history": history,
+                "history": [*history],
                 "class_weights": loss_function.weight.tolist(),
                 "data": _data(train) | {"fingerprints": prints},
             },
         )
-        if _best_epoch(history) == len(history):
-            save_checkpoint(folder / "checkpoint_best.pt", checkpoint)
         save_checkpoint(folder / "checkpoint_last.pt", checkpoint)
-        write_table(folder / "history.csv", pd.DataFrame(history), index=False)
+        _write_what_follows(folder, checkpoint)
 
     def _test_kept(
         self,
@@ -487,6 +514,8 @@ class Trainer:
         experiment = self.run.experiment_description or self.run.dataset
         folder = self.run_folder = new_run_folder(Path(self.run.save_dir), experiment, run)
         with run_log(folder / "test.log") as log:
+            if self.precision_note:
+                log.info(self.precision_note)
             log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {provenance(test)}:")
             log_metrics(metrics, log)
         title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{provenance(test)}"
@@ -557,6 +586,14 @@ class Trainer:
         print(f"\nEverything is in {self.run_folder}")
 
 
+def _write_what_follows(folder: Path, last: Checkpoint) -> None:
+    """Write what follows from the last checkpoint: the best one, where it is that, and the history."""
+    history = last.metrics["history"]
+    if _best_epoch(history) == last.epoch:
+        save_checkpoint(folder / "checkpoint_best.pt", last)
+    write_table(folder / "history.csv", pd.DataFrame(history), index=False)
+
+
 def _history_row(epoch: int, train: dict[str, float], validation: Evaluation, seconds: float) -> dict[str, Any]:
     metrics = validation.metrics
     return {
@@ -596,9 +633,3 @@ def _epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
         f"epoch {row['epoch']}/{num_epochs}: {figures}; {row['seconds']:.1f} s, "
         f"training {row['train_beats_per_second']:.0f} beats/s{mark}"
     )
-
-
-def _tests_done(folder: Path, num_epochs: int) -> bool:
-    """Whether the tests in `folder` are those of a run of `num_epochs`; test_last.json is the last file of a run."""
-    path = folder / "test_last.json"
-    return path.is_file() and json.loads(path.read_text())["checkpoint_epoch"] == num_epochs

@@ -2,8 +2,8 @@
 
 The operator is compiled on first use for the shape and the processor at hand (some seconds, kept in PyTorch's
 extension cache). It is plain C++ called through ctypes, so all that it asks for is a C++ compiler with OpenMP.
-Where there is none, or with ECGTRANSFORM_NATIVE=0 in the environment, `library` returns None after one message, and
-`encoder.py` does the same in PyTorch.
+Where there is none, `library` returns None after one message; with ECGTRANSFORM_NATIVE=0 in the environment, or for a
+shape that does not fill its tiles, without one. `encoder.py` then does the same in PyTorch.
 """
 
 import ctypes
@@ -44,7 +44,7 @@ class Shape:
     def supported(self) -> bool:
         """Whether the sizes fill the operator's tiles."""
         fills = self.tokens % 32 == 0 and self.hidden_units % 64 == 0 and self.features % self.heads == 0
-        return fills and self.tokens <= 512  # a sequence's maps are on the stack
+        return fills and self.tokens * self.features <= 128 * 64  # a sequence's maps are on the stack: about 0.5 MB
 
 
 class _Call(ctypes.Structure):
@@ -97,9 +97,9 @@ def library(shape: Shape) -> ctypes.CDLL | None:
         return None
     try:
         lib = ctypes.CDLL(str(_build(shape)))
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = getattr(error, "stderr", None)
-        reason = reason.decode(errors="replace").strip().splitlines()[0] if reason else error
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: there is no home folder
+        said = (getattr(error, "stderr", None) or b"").decode(errors="replace")
+        reason = next(iter(said.strip().splitlines()), error)
         _say(f"the compiled encoder is not available ({reason}); using PyTorch operations, which are slower")
         return None
     lib.saved_size.restype = ctypes.c_int64

@@ -101,6 +101,10 @@ def test_bad_checkpoints(tmp_path: Path, mit: DatasetConfig) -> None:
     torch.save(contents | {"dataset": "ptb"}, cut)
     with pytest.raises(InputError, match=r"ptb|classes"):
         load_checkpoint(cut, "ptb")
+    for model_entry in (None, 3, {1: 2}):
+        torch.save(contents | {"model": model_entry}, cut)
+        with pytest.raises(InputError, match="no state dict"):
+            load_checkpoint(cut)
     torch.save(contents | {"hparams": {"unknown": 1}}, cut)
     with pytest.raises(InputError, match="another version"):
         load_checkpoint(cut)

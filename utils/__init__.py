@@ -1,16 +1,14 @@
-"""Seeds, run log, checkpoints, metrics, pictures: one room each, gathered here under their short names."""
+"""Seeds, run log, checkpoints, metrics, pictures: one room each; the names that users of the package need are here."""
 
 from utils.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from utils.errors import InputError, TrainingError, run_command
-from utils.files import write_json, write_text, write_torch, written_whole
 from utils.metrics import classification_metrics, metrics_table, summary_table
-from utils.seeds import available_devices, get_device, seed_everything
+from utils.seeds import get_device, seed_everything
 
 __all__ = [
     "Checkpoint",
     "InputError",
     "TrainingError",
-    "available_devices",
     "classification_metrics",
     "get_device",
     "load_checkpoint",
@@ -19,8 +17,4 @@ __all__ = [
     "save_checkpoint",
     "seed_everything",
     "summary_table",
-    "write_json",
-    "write_text",
-    "write_torch",
-    "written_whole",
 ]

@@ -67,12 +67,17 @@ def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
     if dataset is not None and name != dataset:
         raise InputError(f"{path}: is a checkpoint of dataset {name}, not of {dataset}; give --dataset {name}")
     weights = contents["model"]
+    if not (
+        isinstance(weights, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in weights.items())
+    ):
+        raise InputError(f"{path}: its 'model' is no state dict of tensors")
     if any(key.startswith("transformer_encoder.") for key in weights):
         configs = data_configs.get_dataset_class(name)()
         checkpoint = Checkpoint(name, configs, recipes.supervised(), released_to_ours(weights))
     else:
         checkpoint = _from_ours(contents, path)
-    classes = len(checkpoint.model.get("clf.weight", ()))
+    head = checkpoint.model.get("clf.weight")
+    classes = 0 if head is None or head.dim() == 0 else len(head)
     if checkpoint.configs.name != name or checkpoint.configs.num_classes != classes:
         raise InputError(
             f"{path}: says dataset {name}, but its configuration is of {checkpoint.configs.name} and its classifier "

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from utils.errors import InputError
+
 T = TypeVar("T")
 
 
@@ -36,17 +38,21 @@ def is_first() -> bool:
 
 def local_device(name: str) -> str:
     """The device of this process when the user asked for `name`: `cuda` becomes a GPU of its own for each process."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" and world_size() > 1 else name
+    if world_size() == 1:
+        return name
+    if name not in ("cpu", "cuda"):
+        raise InputError(f"--device {name}: several processes take cpu, or cuda, which gives each a GPU of its own")
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
     """Join the other processes for the length of the block: over nccl on CUDA, over gloo elsewhere."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # events and streams are those of the current device
     if world_size() == 1 or dist.is_initialized():
         yield
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     yield
     # Not after an error: the others would notice the closed connection and fail first, with that as their message.

@@ -36,7 +36,7 @@ def run_command(command: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output (head, less) went away: not an error
+    except BrokenPipeError:  # the reader of our output (head, less) went away; the code is that of SIGPIPE
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 141
     return 0

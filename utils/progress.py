@@ -23,7 +23,7 @@ class LateValue:
     def offer(self, value: Tensor) -> float | None:
         """Take in `value`, a scalar tensor; return it, or an earlier one that has arrived, or None."""
         if value.device.type != "cuda":
-            return float(value)
+            return float(value) if value.device.type == "cpu" else None
         arrived = None
         if self.copied is not None and self.copied.query():
             arrived, self.copied = float(self.copy), None

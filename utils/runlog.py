@@ -82,10 +82,9 @@ def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:
 
 def copy_code(folder: Path) -> None:
     """Copy the source files that ran into `folder`, as they stand beside this package."""
-    for source in sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.cpp")]):
-        relative = source.relative_to(ROOT)
-        if not {".venv", "experiments_logs", "tests", "data"} & set(relative.parts[:-1]):
-            target = folder / relative
+    for pattern in ("*.py", "kernels/*.py", "kernels/*.cpp", "utils/*.py"):
+        for source in sorted(ROOT.glob(pattern)):
+            target = folder / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
 
