@@ -223,6 +223,29 @@ def test_killed_within_an_epoch(
     assert_same_bits(finished, folder / "seed_0")
 
 
+@pytest.mark.parametrize("write", [1, 3])
+def test_killed_between_the_checkpoint_and_the_history(
+    finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """Resuming makes up for it, also when no epoch is left to do."""
+    tables: list[Path] = []
+
+    def dying_write(path: Path, *arguments: object, **options: object) -> None:
+        tables.append(path)
+        if len(tables) == write:
+            raise Killed
+        whole_write(path, *arguments, **options)
+
+    whole_write = trainer.write_table
+    monkeypatch.setattr(trainer, "write_table", dying_write)
+    with pytest.raises(Killed):
+        Trainer(run_config(toy_data, tmp_path)).train()
+    monkeypatch.setattr(trainer, "write_table", whole_write)
+    folder = tmp_path / "mit" / "run"
+    Trainer(run_config(toy_data, tmp_path), folder).train()
+    assert_same_bits(finished, folder / "seed_0")
+
+
 def test_more_epochs_by_resuming(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     Trainer(run_config(toy_data, tmp_path / "short", num_epochs=2)).train()
     folder = tmp_path / "short" / "mit" / "run"
