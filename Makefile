@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	$(RUN) -m preprocess --dataset mit --source synthetic --patients 12 --minutes 3 \
 		--raw_path $(DEMO)/raw --out $(DEMO)
 	$(RUN) main.py --dataset mit --device cpu --data_path $(DEMO) \
-		--experiment_description demo --recipe short --num_epochs 8 --batch_size 32 --umap
+		--experiment_description demo --recipe short --num_epochs 12 --batch_size 32 --umap
 
 test: $(VENV)/.installed lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile
