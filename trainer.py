@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import importlib.util
 import itertools
 import json
 import logging
@@ -274,8 +273,8 @@ class Trainer:
         precision, self.precision_note = usable_precision(self.hparams.precision, self.device)
         if self.device.type == "cpu" and precision == "bf16" and self.hparams.kernel in ("stock", "native"):
             raise InputError(f"--precision bf16: not with --kernel {self.hparams.kernel}; auto and torch have it")
-        if run.umap and importlib.util.find_spec("umap") is None:  # now, not after 60 epochs
-            raise InputError("--umap needs umap-learn: pip install -r requirements.txt")
+        if run.umap:
+            pictures.require_umap()  # now, not after 60 epochs
         self.hparams = dataclasses.replace(self.hparams, precision=precision)
         self.run_folder = run_folder
 
@@ -313,7 +312,7 @@ class Trainer:
         )
         folder = self._seed_folder(seed)
         with run_log(folder / "train.log") as log:
-            done = distributed.from_first(self._finished_tests(folder) if distributed.is_first() else None)
+            done = distributed.on_first(lambda: self._finished_tests(folder))
             if done:
                 log.info(f"seed {seed}: finished before, tests read from {folder}")
                 return done
@@ -359,10 +358,9 @@ class Trainer:
         """Make the folder of a seed, and at the first seed of a new run that of the run."""
         if self.run_folder is None:
             experiment = self.run.experiment_description or self.run.dataset
-            made = None
-            if distributed.is_first():
-                made = new_run_folder(Path(self.run.save_dir), experiment, self.run.run_description)
-            self.run_folder = distributed.from_first(made)
+            self.run_folder = distributed.on_first(
+                lambda: new_run_folder(Path(self.run.save_dir), experiment, self.run.run_description)
+            )
         folder = self.run_folder / f"seed_{seed}"
         if distributed.is_first():
             try:
@@ -392,8 +390,7 @@ class Trainer:
             InputError: the checkpoint does not fit what this run is to do, or the beats (`prints`) have changed.
         """
         path = folder / "checkpoint_last.pt"
-        there = distributed.is_first() and path.is_file()
-        last = distributed.from_first(load_checkpoint(path, self.run.dataset) if there else None)
+        last = distributed.on_first(lambda: load_checkpoint(path, self.run.dataset) if path.is_file() else None)
         if last is None:
             return []
         if last.metrics.get("data", {}).get("fingerprints") != prints:
@@ -459,9 +456,8 @@ class Trainer:
         results, test = {}, splits["test"]
         tested: dict[int, Evaluation] = {}  # epoch -> evaluation: the best epoch may be the last one
         for kept, meaning in KEPT.items():
-            checkpoint = distributed.from_first(
-                load_checkpoint(folder / f"checkpoint_{kept}.pt") if distributed.is_first() else None
-            )
+            path = folder / f"checkpoint_{kept}.pt"
+            checkpoint = distributed.on_first(lambda path=path: load_checkpoint(path))
             model.load_state_dict(checkpoint.model)
             if checkpoint.epoch not in tested:
                 log.info(f"testing on {len(test):,} beats")

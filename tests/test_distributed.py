@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import toy_beats, write_toy_splits
-from torch import Tensor, nn
+from conftest import LinearNetwork, toy_beats, write_toy_splits
 from torch.nn.parallel import DistributedDataParallel
 
 import data_configs
@@ -26,24 +25,13 @@ ROOT = Path(main.__file__).parent
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
 
 
-class Linear(nn.Module):
-    """A network without batch statistics and dropout: for it several processes must do exactly what one does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(186, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x.squeeze(1))
-
-
 def train_linear(out: Path) -> None:
     """Train two epochs in as many processes as there are; the first one writes what came of it."""
     configs = data_configs.mit()
     settings = hparams.TrainingConfig("test", 2, 14, 1e-2, (0.9, 0.99), 0.0, "cal")
     split = Split(*toy_beats(57, 5))  # batches of 14, 14, 14, 14 and 1: the last leaves a process without a beat
     torch.manual_seed(0)
-    model = Linear()
+    model = LinearNetwork()
     loss = ClassWeightedLoss(torch.tensor([1.0, 3, 2, 5, 2]))
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     with distributed.process_group(torch.device("cpu")):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import toy_beats, write_toy_splits
+from conftest import LinearNetwork, toy_beats, write_toy_splits
 from torch import Tensor, nn
 
 import data_configs
@@ -40,24 +40,13 @@ def small_network() -> Iterator[None]:
 UNWEIGHTED = ClassWeightedLoss(torch.ones(5))
 
 
-class SmallNetwork(nn.Module):
-    """Stands in for the network where only the loop around it is tested."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(186, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x.squeeze(1))
-
-
 def toy_split(count: int = 40) -> Split:
     return Split(*toy_beats(count, 5), source="synthetic", protocol="beat")
 
 
 def test_training_metrics_come_from_the_training_batches(mit: DatasetConfig, supervised: TrainingConfig) -> None:
     torch.manual_seed(0)
-    model, split = SmallNetwork(), toy_split()
+    model, split = LinearNetwork(), toy_split()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # the network stays as it is, so the figures are known
     batches = Batches(split, dataclasses.replace(supervised, batch_size=16), seed=0)
     loss_function = UNWEIGHTED
@@ -74,7 +63,7 @@ def test_training_metrics_come_from_the_training_batches(mit: DatasetConfig, sup
 
 def test_evaluate_sees_every_beat_once_and_weighs_as_the_loss(mit: DatasetConfig) -> None:
     torch.manual_seed(0)
-    model, split = SmallNetwork(), toy_split(300)  # not a multiple of the evaluation batch
+    model, split = LinearNetwork(), toy_split(300)  # not a multiple of the evaluation batch
     weights = torch.tensor([1.0, 2, 3, 4, 5])
     result = evaluate(model, split, ClassWeightedLoss(weights), mit)
     with torch.no_grad():
@@ -96,7 +85,7 @@ def test_loss_weights_of_the_recipes(mit: DatasetConfig) -> None:
 
 
 def test_gradients_are_clipped(mit: DatasetConfig, supervised: TrainingConfig) -> None:
-    model, split = SmallNetwork(), toy_split()
+    model, split = LinearNetwork(), toy_split()
     before = [p.detach().clone() for p in model.parameters()]
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     train_one_epoch(model, split, [torch.arange(40)], UNWEIGHTED, optimizer, mit, 1, clip_norm=1e-3)
@@ -117,7 +106,7 @@ def test_a_few_epochs_lower_the_loss(mit: DatasetConfig, supervised: TrainingCon
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(mit: DatasetConfig) -> None:
-    model, split = SmallNetwork(), toy_split()
+    model, split = LinearNetwork(), toy_split()
     split.samples[21] = float("inf")
     batches = [torch.arange(0, 10), torch.arange(10, 20), torch.arange(20, 30), torch.arange(30, 40)]
     with pytest.raises(TrainingError, match="epoch 7, batch 3"):

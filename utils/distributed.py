@@ -7,7 +7,7 @@ from the first one alone. `torchrun` sets RANK, WORLD_SIZE and LOCAL_RANK; witho
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -80,6 +80,11 @@ def from_first(value: T) -> T:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def on_first(function: Callable[[], T]) -> T:
+    """Call `function` in the first process alone, and give all of them what it returned."""
+    return from_first(function() if is_first() else None)
 
 
 def seed_ranks() -> None:

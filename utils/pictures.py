@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,16 +80,21 @@ def plot_curves(history: pd.DataFrame, title: str, path: Path) -> None:
     _save(figure, path)
 
 
+def require_umap() -> None:
+    """Raise an `InputError` where umap-learn is not installed."""
+    if importlib.util.find_spec("umap") is None:
+        raise InputError("--umap needs umap-learn: pip install -r requirements.txt")
+
+
 def umap_embedding(features: np.ndarray, seed: int) -> np.ndarray:
     """Embed (n, 128) features in the plane with UMAP (McInnes et al. 2018): (n, 2).
 
     Raises:
         InputError: umap-learn is not installed, or there are too few beats for it.
     """
-    try:
-        import umap  # heavy, and needed for this picture alone
-    except ImportError as error:
-        raise InputError("--umap needs umap-learn: pip install -r requirements.txt") from error
+    require_umap()
+    import umap  # heavy, and needed for this picture alone
+
     if len(features) < 5:
         raise InputError(f"--umap: {len(features)} beats are too few for a picture; 5 are the least")
     return umap.UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1).fit_transform(features)
