@@ -48,6 +48,8 @@ class Split:
     positions: Tensor | None = None
     """(n,) int64 sample index of the R-peak in its record."""
     record_names: tuple[str, ...] = ()
+    fs: float | None = None
+    """Hz, the rate of `samples`; None where the file does not say."""
     source: str = "unknown"
     """Where the beats come from: physionet, kaggle, synthetic, ..."""
     protocol: str = "unknown"
@@ -134,6 +136,7 @@ def load_split(path: Path, configs: DatasetConfig) -> Split:
         records=records,
         positions=_per_beat(contents, "positions", len(classes), path),
         record_names=record_names,
+        fs=_rate(contents, path),
         source=str(contents.get("source", "unknown")),
         protocol=str(contents.get("protocol", "unknown")),
         window=str(contents.get("window", "unknown")),
@@ -171,6 +174,13 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig) -> Tensor:
             f"--sequence_len {samples.shape[2]} fits the network to them"
         )
     return samples.to(torch.float32).contiguous()
+
+
+def _rate(contents: dict[str, Any], path: Path) -> float | None:
+    fs = contents.get("fs")
+    if fs is not None and not (isinstance(fs, (int, float)) and 0 < fs < float("inf")):
+        raise InputError(f"{path}: 'fs' is {fs!r}; a rate in Hz is right")
+    return None if fs is None else float(fs)
 
 
 def _per_beat(contents: dict[str, Any], key: str, beats: int, path: Path) -> Tensor | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from utils.errors import InputError
 
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "focal", "hard_class")
+SCHEDULES = ("constant", "one_cycle")
 VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "full")
 KERNELS = ("auto", "stock", "torch", "native")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -59,7 +60,13 @@ class TrainingConfig:
     """Batches are made of sequences of this many consecutive beats of one record; None shuffles single beats."""
 
     def __post_init__(self) -> None:
-        choices = {"loss": LOSSES, "variant": VARIANTS, "kernel": KERNELS, "precision": PRECISIONS}
+        choices = {
+            "schedule": SCHEDULES,
+            "loss": LOSSES,
+            "variant": VARIANTS,
+            "kernel": KERNELS,
+            "precision": PRECISIONS,
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise InputError(f"--{name} {getattr(self, name)}: unknown; known are {', '.join(known)}")

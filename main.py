@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data_configs import DATASETS
-from hparams import LOSSES, RECIPES, VARIANTS
+from hparams import LOSSES, RECIPES, SCHEDULES, VARIANTS
 from trainer import RunConfig, Trainer
 from utils.cli import ArgumentParser
 from utils.errors import InputError, run_command
@@ -67,6 +67,11 @@ def build_parser() -> ArgumentParser:
         type=int,
         help="beats a step, for recipe notes sequences of 15 beats a step "
         "(default: the recipe's, 128 beats or 20 sequences)",
+    )
+    add(
+        "--schedule",
+        help=f"course of the step size over the run, {' or '.join(SCHEDULES)}: a rise over the first 30 %% of the "
+        "steps and a fall to almost 0 (default: the recipe's, constant, for short one_cycle)",
     )
     add("--loss", help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class)")
     add("--variant", help=f"ablation of the network (Fig. 5): {', '.join(VARIANTS)} (default: full)")

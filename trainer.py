@@ -17,7 +17,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,8 @@ class RunConfig:
     """Passes over the training split."""
     batch_size: int | None = None
     """Beats (recipe notes: sequences) in a step."""
+    schedule: str | None = None
+    """Course of the step size."""
     loss: str | None = None
     """Loss function."""
     variant: str | None = None
@@ -112,7 +114,8 @@ class RunConfig:
         """The recipe with this run's overrides."""
         hparams = get_hparams_class(self.recipe)()
         overrides = {
-            name: getattr(self, name) for name in ("num_epochs", "batch_size", "loss", "variant", "kernel", "precision")
+            name: getattr(self, name)
+            for name in ("num_epochs", "schedule", "batch_size", "loss", "variant", "kernel", "precision")
         }
         return dataclasses.replace(hparams, **{name: value for name, value in overrides.items() if value is not None})
 
@@ -259,6 +262,14 @@ def extract_features(model: ecgTransForm, samples: Tensor) -> np.ndarray:
     """What the classifier sees of each beat: (n, 1, L) -> (n, 128)."""
     model.eval()
     return torch.cat([model.features(x) for x in samples.split(EVALUATION_BATCH)]).cpu().numpy()
+
+
+def draw_umap(path: Path, title: str, model: ecgTransForm, test: Split, classes: Sequence[str], seed: int) -> None:
+    """Draw the features of the beats of `test`, or of a stratified part of many, into the file `path`."""
+    if len(test) > UMAP_BEATS:
+        test = test.subset(stratified_subset(test.labels.cpu(), UMAP_BEATS, len(classes), seed))
+    points = pictures.umap_embedding(extract_features(model, test.samples), seed)
+    pictures.plot_umap(points, test.labels.cpu().numpy(), classes, title, path)
 
 
 class Trainer:
@@ -472,7 +483,7 @@ class Trainer:
                 title = f"{self.run.dataset} test, seed {seed}, best epoch {checkpoint.epoch}\n{provenance(test)}"
                 write_test(folder, test, evaluation.probabilities, metrics, self.configs.classes, title)
                 if self.run.umap:
-                    self._draw_umap(folder / "umap.png", title, model, test, seed)
+                    draw_umap(folder / "umap.png", title, model, test, self.configs.classes, seed)
             else:
                 title = f"{self.run.dataset} training, seed {seed}, {provenance(test)}"
                 pictures.plot_curves(pd.DataFrame(checkpoint.metrics["history"]), title, folder / "curves.png")
@@ -517,17 +528,10 @@ class Trainer:
         title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{provenance(test)}"
         write_test(folder, test, evaluation.probabilities, metrics, configs.classes, title)
         if self.run.umap:
-            self._draw_umap(folder / "umap.png", title, model, test, self.run.seed_id)
+            draw_umap(folder / "umap.png", title, model, test, configs.classes, self.run.seed_id)
         write_metrics(folder / "test.json", metrics)
         print(f"\nEverything is in {folder}")
         return metrics
-
-    def _draw_umap(self, path: Path, title: str, model: ecgTransForm, test: Split, seed: int) -> None:
-        if len(test) > UMAP_BEATS:
-            chosen = stratified_subset(test.labels.cpu(), UMAP_BEATS, self.configs.num_classes, seed)
-            test = test.subset(chosen)
-        points = pictures.umap_embedding(extract_features(model, test.samples), seed)
-        pictures.plot_umap(points, test.labels.cpu().numpy(), self.configs.classes, title, path)
 
     def _describe(
         self,

@@ -346,3 +346,10 @@ def test_nothing_is_left_of_a_run_that_cannot_start(toy_data: Path, tmp_path: Pa
 def test_numbers_out_of_range(name: str) -> None:
     with pytest.raises(InputError, match=f"--{name} 0: 1 is the least"):
         RunConfig(**{name: 0})
+
+
+def test_the_schedule_can_be_chosen_apart_from_the_recipe() -> None:
+    hparams = RunConfig(recipe="notes", schedule="one_cycle", num_epochs=3).effective_hparams()
+    assert (hparams.recipe, hparams.schedule, hparams.num_epochs) == ("notes", "one_cycle", 3)
+    with pytest.raises(InputError, match="--schedule linear: unknown; known are constant, one_cycle"):
+        RunConfig(schedule="linear").effective_hparams()
