@@ -10,6 +10,7 @@ from utils.errors import InputError
 
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "focal", "hard_class")
 VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "full")
+SAMPLERS = ("shuffle", "balanced", "smote")
 KERNELS = ("auto", "stock", "torch", "native")
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -36,6 +37,10 @@ class TrainingConfig:
     variant: str = "full"
     """What of the network there is (ablation of Fig. 5): `cnn`, three plain conv blocks; `msc`, the first of them
     multi-scale; `msc_crm`; `msc_crm_trans`, with a Transformer that reads forwards only; `full`."""
+    sampler: str = "shuffle"
+    """Which beats an epoch trains on. `shuffle`: every training beat once. Beside it stand, for Fig. 6, `balanced`
+    (as many beats, drawn with replacement, every class equally probable) and `smote` (Chawla et al. 2002: before
+    training, every class is filled up with beats between its own, to as many as the largest has)."""
     focal_gamma: float = 2.0
     """Exponent of the focal loss (Lin et al. 2017)."""
     dropout: float = 0.2
@@ -59,10 +64,15 @@ class TrainingConfig:
     """Batches are made of sequences of this many consecutive beats of one record; None shuffles single beats."""
 
     def __post_init__(self) -> None:
-        choices = {"loss": LOSSES, "variant": VARIANTS, "kernel": KERNELS, "precision": PRECISIONS}
+        choices = {"loss": LOSSES, "variant": VARIANTS, "sampler": SAMPLERS, "kernel": KERNELS, "precision": PRECISIONS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise InputError(f"--{name} {getattr(self, name)}: unknown; known are {', '.join(known)}")
+        if self.sampler != "shuffle" and self.sequence_beats is not None:
+            raise InputError(
+                f"--sampler {self.sampler}: takes single beats, but recipe {self.recipe} trains on sequences of "
+                "consecutive ones; leave it out, or take another recipe"
+            )
 
 
 def supervised() -> TrainingConfig:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data_configs import DATASETS
-from hparams import LOSSES, RECIPES, VARIANTS
+from hparams import LOSSES, RECIPES, SAMPLERS, VARIANTS
 from trainer import RunConfig, Trainer
 from utils.cli import ArgumentParser
 from utils.errors import InputError, run_command
@@ -68,8 +68,17 @@ def build_parser() -> ArgumentParser:
         help="beats a step, for recipe notes sequences of 15 beats a step "
         "(default: the recipe's, 128 beats or 20 sequences)",
     )
-    add("--loss", help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class)")
+    add(
+        "--loss",
+        help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class; with --sampler balanced or smote "
+        "cross_entropy)",
+    )
     add("--variant", help=f"ablation of the network (Fig. 5): {', '.join(VARIANTS)} (default: full)")
+    add(
+        "--sampler",
+        help=f"{', '.join(SAMPLERS)} (Fig. 6): every training beat once an epoch; as many drawn at random, every class "
+        "equally probable; every class filled up to the largest with beats between its own (default: shuffle)",
+    )
     add(
         "--limit_train",
         type=int,

@@ -30,7 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig, get_dataset_class
-from dataloader import SPLITS, Batches, Split, data_generator, load_split, stratified_subset
+from dataloader import SPLITS, Batches, Split, data_generator, load_split, oversample, stratified_subset
 from hparams import TrainingConfig, get_hparams_class
 from losses import ClassWeightedLoss, loss_weights, make_loss
 from models import BiTrans, ecgTransForm
@@ -79,6 +79,8 @@ class RunConfig:
     """Loss function."""
     variant: str | None = None
     """Ablation of the network."""
+    sampler: str | None = None
+    """Which beats an epoch trains on."""
     limit_train: int | None = None
     """Train on a class-stratified subset of this many beats."""
     sequence_len: int | None = None
@@ -109,12 +111,19 @@ class RunConfig:
         return factory() if self.sequence_len is None else factory(self.sequence_len)
 
     def effective_hparams(self) -> TrainingConfig:
-        """The recipe with this run's overrides."""
+        """The recipe with this run's overrides.
+
+        Where no loss is given, `balanced` and `smote` train with cross-entropy: Fig. 6 compares the remedies one at a
+        time, and to weight a class that is drawn more often already would count it twice.
+        """
         hparams = get_hparams_class(self.recipe)()
-        overrides = {
-            name: getattr(self, name) for name in ("num_epochs", "batch_size", "loss", "variant", "kernel", "precision")
-        }
+        names = ("num_epochs", "batch_size", "loss", "variant", "sampler", "kernel", "precision")
+        overrides = {name: getattr(self, name) for name in names} | {"loss": self._loss_or_default()}
         return dataclasses.replace(hparams, **{name: value for name, value in overrides.items() if value is not None})
+
+    def _loss_or_default(self) -> str | None:
+        one_remedy_already = self.sampler not in (None, "shuffle")
+        return "cross_entropy" if self.loss is None and one_remedy_already else self.loss
 
 
 @dataclass(frozen=True)
@@ -300,8 +309,11 @@ class Trainer:
     def _train_seed(self, seed: int) -> dict[str, dict[str, Any]]:
         seed_everything(seed)
         splits = data_generator(Path(self.run.data_path), self.configs, self.run.limit_train, seed)
-        batches = Batches(splits["train"], self.hparams, seed)
         weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
+        trained_on = splits["train"]
+        if self.hparams.sampler == "smote":
+            trained_on = oversample(trained_on, self.configs, seed)
+        batches = Batches(trained_on, self.hparams, seed)
         loss_function = make_loss(self.hparams, weight).to(self.device)
         model = ecgTransForm(self.configs, self.hparams).to(self.device)
         optimizer = torch.optim.Adam(
@@ -319,15 +331,22 @@ class Trainer:
             prints = {name: split.fingerprint() for name, split in splits.items()}
             if distributed.from_first(prints) != prints:
                 raise InputError(f"{self.run.data_path}: other beats than those of the first process; copy its files")
+            if self.hparams.sampler == "smote":
+                made = trained_on.fingerprint()
+                if distributed.from_first(made) != made:
+                    raise InputError(
+                        "--sampler smote: made other beats here than in the first process; take the same processor and "
+                        "versions of numpy, scikit-learn and imbalanced-learn for all"
+                    )
             history = self._resume(folder, model, optimizer, prints)
             if distributed.is_first():
-                self._describe(folder, seed, splits, prints, loss_function, model, log)
+                self._describe(folder, seed, splits, trained_on, prints, loss_function, model, log)
             if self.precision_note:
                 log.info(self.precision_note)
             if history:
                 log.info(f"resuming after epoch {len(history)}")
             scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
-            splits = {name: split.to(self.device) for name, split in splits.items()}
+            trained_on, val, test = (split.to(self.device) for split in (trained_on, splits["val"], splits["test"]))
             learner = as_fast_as_possible(model, self.hparams, self.device)
             for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):
                 started = time.perf_counter()
@@ -335,7 +354,7 @@ class Trainer:
                 with progress_bar(f"epoch {epoch}/{self.hparams.num_epochs}", len(batches)) as show:
                     train = train_one_epoch(
                         learner,
-                        splits["train"],
+                        trained_on,
                         batches.order(epoch, self.device),
                         loss_function,
                         optimizer,
@@ -345,14 +364,14 @@ class Trainer:
                         scheduler,
                         show,
                     )
-                train["beats_per_second"] = len(splits["train"]) / (time.perf_counter() - started)
+                train["beats_per_second"] = len(trained_on) / (time.perf_counter() - started)
                 distributed.copy_buffers_from_first(model)
-                validation = evaluate(model, splits["val"], loss_function, self.configs)
+                validation = evaluate(model, val, loss_function, self.configs)
                 history.append(_history_row(epoch, train, validation, time.perf_counter() - started))
                 if distributed.is_first():
                     self._keep(folder, history, model, optimizer, loss_function, splits["train"], prints)
                 log.info(_epoch_line(history, self.hparams.num_epochs))
-            return self._test_kept(folder, seed, model, splits, loss_function, log)
+            return self._test_kept(folder, seed, model, test, loss_function, log)
 
     def _seed_folder(self, seed: int) -> Path:
         """Make the folder of a seed, and at the first seed of a new run that of the run."""
@@ -448,12 +467,12 @@ class Trainer:
         folder: Path,
         seed: int,
         model: ecgTransForm,
-        splits: dict[str, Split],
+        test: Split,
         loss_function: ClassWeightedLoss,
         log: logging.Logger,
     ) -> dict[str, dict[str, Any]]:
         """Test the best and the last checkpoint; the best is the one to quote, and the one in the pictures."""
-        results, test = {}, splits["test"]
+        results = {}
         tested: dict[int, Evaluation] = {}  # epoch -> evaluation: the best epoch may be the last one
         for kept, meaning in KEPT.items():
             path = folder / f"checkpoint_{kept}.pt"
@@ -534,6 +553,7 @@ class Trainer:
         folder: Path,
         seed: int,
         splits: dict[str, Split],
+        trained_on: Split,
         prints: dict[str, str],
         loss_function: ClassWeightedLoss,
         model: ecgTransForm,
@@ -541,9 +561,10 @@ class Trainer:
     ) -> None:
         """Log and save the effective configuration, and copy the code that runs."""
         train, classes = splits["train"], self.configs.classes
+        counted = splits | ({"trained_on": trained_on} if self.hparams.sampler == "smote" else {})
         counts = {
-            name: dict(zip(classes, splits[name].class_counts(len(classes)), strict=True)) | {"all": len(splits[name])}
-            for name in SPLITS
+            name: dict(zip(classes, split.class_counts(len(classes)), strict=True)) | {"all": len(split)}
+            for name, split in counted.items()
         }
         derived = {"trans_dim": self.configs.trans_dim, "num_heads": self.configs.num_heads}
         config = {
