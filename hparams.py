@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from utils.errors import InputError
 
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "focal", "hard_class")
-VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "full")
+VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "msc_crm_bitrans", "full")
 SAMPLERS = ("shuffle", "balanced", "smote")
 KERNELS = ("auto", "stock", "torch", "native")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -36,7 +36,8 @@ class TrainingConfig:
     inverse to the class frequencies) and `focal`; `hard_class`: cross-entropy with `hard_class_weight`."""
     variant: str = "full"
     """What of the network there is (ablation of Fig. 5): `cnn`, three plain conv blocks; `msc`, the first of them
-    multi-scale; `msc_crm`; `msc_crm_trans`, with a Transformer that reads forwards only; `full`."""
+    multi-scale; `msc_crm`; `msc_crm_trans`, with a Transformer that reads forwards only; `msc_crm_bitrans`, the whole
+    network, as is `full`: in the figure they differ by the loss, cross-entropy until `full` adds CAL."""
     sampler: str = "shuffle"
     """Which beats an epoch trains on. `shuffle`: every training beat once. Beside it stand, for Fig. 6, `balanced`
     (as many beats, drawn with replacement, every class equally probable) and `smote` (Chawla et al. 2002: before

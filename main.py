@@ -70,10 +70,14 @@ def build_parser() -> ArgumentParser:
     )
     add(
         "--loss",
-        help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class; with --sampler balanced or smote "
-        "cross_entropy)",
+        help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class; with --sampler balanced or smote, and "
+        "with every --variant but full, cross_entropy)",
     )
-    add("--variant", help=f"ablation of the network (Fig. 5): {', '.join(VARIANTS)} (default: full)")
+    add(
+        "--variant",
+        help=f"ablation of the network (Fig. 5): {', '.join(VARIANTS)}; msc_crm_bitrans is the whole network "
+        "before CAL is added (default: full)",
+    )
     add(
         "--sampler",
         help=f"{', '.join(SAMPLERS)} (Fig. 6): every training beat once an epoch; as many drawn at random, every class "

@@ -113,8 +113,9 @@ class RunConfig:
     def effective_hparams(self) -> TrainingConfig:
         """The recipe with this run's overrides.
 
-        Where no loss is given, `balanced` and `smote` train with cross-entropy: Fig. 6 compares the remedies one at a
-        time, and to weight a class that is drawn more often already would count it twice.
+        Where no loss is given, it is cross-entropy for every variant but `full`, since Fig. 5 adds CAL last, and for
+        the samplers `balanced` and `smote`: Fig. 6 compares the remedies one at a time, and to weight a class that is
+        drawn more often already would count it twice.
         """
         hparams = get_hparams_class(self.recipe)()
         names = ("num_epochs", "batch_size", "loss", "variant", "sampler", "kernel", "precision")
@@ -122,8 +123,8 @@ class RunConfig:
         return dataclasses.replace(hparams, **{name: value for name, value in overrides.items() if value is not None})
 
     def _loss_or_default(self) -> str | None:
-        one_remedy_already = self.sampler not in (None, "shuffle")
-        return "cross_entropy" if self.loss is None and one_remedy_already else self.loss
+        plain = self.variant not in (None, "full") or self.sampler not in (None, "shuffle")
+        return "cross_entropy" if self.loss is None and plain else self.loss
 
 
 @dataclass(frozen=True)
@@ -416,6 +417,11 @@ class Trainer:
             raise InputError(
                 f"{self.run.data_path}: holds other beats than those that the run in {folder} began with; resume it "
                 "with the same split files, or start a new run"
+            )
+        if last.hparams.loss != self.hparams.loss:  # an earlier version had other losses where none was given
+            raise InputError(
+                f"{folder}: began with the loss {last.hparams.loss}, and would go on with {self.hparams.loss}; start a "
+                f"new run, with --loss {last.hparams.loss} if it is to be that"
             )
         if last.epoch > self.hparams.num_epochs:
             raise InputError(f"--num_epochs {self.hparams.num_epochs}: the run in {folder} has {last.epoch} already")

@@ -284,9 +284,15 @@ def test_processes_that_made_other_beats_do_not_train(
         ({"sampler": "smote", "recipe": "short"}, "cross_entropy"),
         ({"sampler": "smote", "loss": "cal"}, "cal"),
         ({"sampler": "balanced", "loss": "focal"}, "focal"),
+        *(({"variant": variant}, "cross_entropy") for variant in hparams.VARIANTS if variant != "full"),
+        ({"variant": "full"}, "cal"),
+        ({"variant": "full", "recipe": "notes"}, "hard_class"),
+        ({"variant": "cnn", "recipe": "notes"}, "cross_entropy"),
+        ({"variant": "cnn", "loss": "cal"}, "cal"),
+        ({"variant": "full", "sampler": "smote"}, "cross_entropy"),
     ],
 )
-def test_one_remedy_at_a_time_unless_a_loss_is_given(given: dict[str, str], loss: str) -> None:
+def test_the_loss_where_none_is_given(given: dict[str, str], loss: str) -> None:
     assert RunConfig(**given).effective_hparams().loss == loss
 
 
@@ -326,6 +332,12 @@ def test_a_run_does_not_resume_with_other_beats(finished: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="holds other beats"):
         Trainer(run_config(other, tmp_path, num_epochs=4), finished.parent).train()
     assert {path: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
+
+
+def test_a_run_does_not_go_on_with_another_loss(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    """As one of an ablation would that began when its loss was still CAL."""
+    with pytest.raises(InputError, match="began with the loss cal, and would go on with cross_entropy"):
+        Trainer(run_config(toy_data, tmp_path, num_epochs=4, variant="msc_crm_bitrans"), finished.parent).train()
 
 
 def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -> None:
