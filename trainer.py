@@ -325,13 +325,13 @@ class Trainer:
         )
         folder = self._seed_folder(seed)
         with run_log(folder / "train.log") as log:
-            done = distributed.on_first(lambda: self._finished_tests(folder))
-            if done:
-                log.info(f"seed {seed}: finished before, tests read from {folder}")
-                return done
             prints = {name: split.fingerprint() for name, split in splits.items()}
             if distributed.from_first(prints) != prints:
                 raise InputError(f"{self.run.data_path}: other beats than those of the first process; copy its files")
+            done = distributed.on_first(lambda: self._finished_tests(folder, prints))
+            if done:
+                log.info(f"seed {seed}: finished before, tests read from {folder}")
+                return done
             if self.hparams.sampler == "smote":
                 made = trained_on.fingerprint()
                 if distributed.from_first(made) != made:
@@ -392,14 +392,30 @@ class Trainer:
                 raise InputError(f"{folder} cannot be written: {error.strerror}") from error
         return folder
 
-    def _finished_tests(self, folder: Path) -> dict[str, dict[str, Any]] | None:
-        """The tests in `folder` if the seed is finished: test_last.json, its last file, is of the last epoch."""
+    def _finished_tests(self, folder: Path, prints: dict[str, str]) -> dict[str, dict[str, Any]] | None:
+        """The tests in `folder` if the seed is finished: test_last.json, its last file, is of the last epoch.
+
+        Raises:
+            InputError: it is finished, but with other beats than those of today's split files (`prints`).
+        """
         paths = {kept: folder / f"test_{kept}.json" for kept in KEPT}
+        config = folder / "config.json"
         drawn = not self.run.umap or (folder / "umap.png").is_file()
-        if not (drawn and all(path.is_file() for path in paths.values())):
+        if not (drawn and config.is_file() and all(path.is_file() for path in paths.values())):
             return None
         tests = {kept: json.loads(path.read_text()) for kept, path in paths.items()}
-        return tests if tests["last"]["checkpoint_epoch"] == self.hparams.num_epochs else None
+        if tests["last"]["checkpoint_epoch"] != self.hparams.num_epochs:
+            return None
+        self._insist_on_same_beats(folder, json.loads(config.read_text()).get("data", {}), prints)
+        return tests
+
+    def _insist_on_same_beats(self, folder: Path, data: dict[str, Any], prints: dict[str, str]) -> None:
+        """Raise an `InputError` where the run in `folder`, which noted `data`, began with other beats than `prints`."""
+        if data.get("fingerprints") != prints:
+            raise InputError(
+                f"{self.run.data_path}: holds other beats than those that the run in {folder} began with; resume it "
+                "with the same split files, or start a new run"
+            )
 
     def _resume(
         self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, prints: dict[str, str]
@@ -413,11 +429,7 @@ class Trainer:
         last = distributed.on_first(lambda: load_checkpoint(path, self.run.dataset) if path.is_file() else None)
         if last is None:
             return []
-        if last.metrics.get("data", {}).get("fingerprints") != prints:
-            raise InputError(
-                f"{self.run.data_path}: holds other beats than those that the run in {folder} began with; resume it "
-                "with the same split files, or start a new run"
-            )
+        self._insist_on_same_beats(folder, last.metrics.get("data", {}), prints)
         if last.hparams.loss != self.hparams.loss:  # an earlier version had other losses where none was given
             raise InputError(
                 f"{folder}: began with the loss {last.hparams.loss}, and would go on with {self.hparams.loss}; start a "
@@ -501,7 +513,7 @@ class Trainer:
             else:
                 title = f"{self.run.dataset} training, seed {seed}, {provenance(test)}"
                 pictures.plot_curves(pd.DataFrame(checkpoint.metrics["history"]), title, folder / "curves.png")
-            # The last file of a seed is test_last.json: `_tests_done` takes it for the end.
+            # The last file of a seed is test_last.json: `_finished_tests` takes it for the end.
             write_metrics(folder / f"test_{kept}.json", metrics)
         return results
 

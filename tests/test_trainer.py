@@ -334,6 +334,26 @@ def test_a_run_does_not_resume_with_other_beats(finished: Path, tmp_path: Path) 
     assert {path: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 
 
+@pytest.mark.parametrize("changed", ["train", "val", "test"])
+def test_a_finished_seed_is_not_read_back_for_other_beats(
+    finished: Path, toy_data: Path, tmp_path: Path, changed: str
+) -> None:
+    """Else a run of several seeds that is resumed with other files would average over both."""
+    other = tmp_path / "data"
+    shutil.copytree(toy_data, other)
+    path = other / "mit" / f"{changed}.pt"
+    contents = torch.load(path, weights_only=True)
+    torch.save(contents | {"samples": contents["samples"] + 1e-3}, path)
+    before = {path: path.read_bytes() for path in finished.iterdir() if path.suffix in (".json", ".csv", ".pt")}
+    with pytest.raises(InputError, match="holds other beats"):
+        Trainer(run_config(other, tmp_path), finished.parent).train()
+    assert {path: path.read_bytes() for path in before} == before
+    # copied elsewhere, the same beats are the same beats
+    shutil.copyfile(toy_data / "mit" / f"{changed}.pt", path)
+    results = Trainer(run_config(other, tmp_path), finished.parent).train()
+    assert results == [json.loads((finished / "test_best.json").read_text())]
+
+
 def test_a_run_does_not_go_on_with_another_loss(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     """As one of an ablation would that began when its loss was still CAL."""
     with pytest.raises(InputError, match="began with the loss cal, and would go on with cross_entropy"):
