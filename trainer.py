@@ -32,6 +32,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from data_configs import DatasetConfig, get_dataset_class
 from dataloader import SPLITS, Batches, Split, data_generator, load_split, oversample, stratified_subset
 from hparams import TrainingConfig, get_hparams_class
+from kernels.precision import usable_precision
 from losses import ClassWeightedLoss, loss_weights, make_loss
 from models import BiTrans, ecgTransForm
 from utils import distributed, pictures
@@ -42,7 +43,7 @@ from utils.metrics import classification_metrics, summary_table
 from utils.progress import progress_bar
 from utils.reports import log_metrics, provenance, write_metrics, write_test
 from utils.runlog import copy_code, environment, new_run_folder, run_log
-from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything, usable_precision
+from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
 UMAP_BEATS = 5000  # most beats in a UMAP picture, class-stratified; more only hide one another
@@ -280,9 +281,10 @@ class Trainer:
         self.configs = run.effective_configs()
         self.hparams = run.effective_hparams()
         self.device = get_device(distributed.local_device(run.device))
-        precision, self.precision_note = usable_precision(self.hparams.precision, self.device)
-        if self.device.type == "cpu" and precision == "bf16" and self.hparams.kernel in ("stock", "native"):
-            raise InputError(f"--precision bf16: not with --kernel {self.hparams.kernel}; auto and torch have it")
+        layer = (self.configs.trans_dim, self.configs.num_heads, self.configs.feedforward_dim)
+        precision, self.precision_note = usable_precision(
+            self.hparams.precision, self.device, self.hparams.kernel, *layer
+        )
         if run.umap:
             pictures.require_umap()  # now, not after 60 epochs
         self.hparams = dataclasses.replace(self.hparams, precision=precision)

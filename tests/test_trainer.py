@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import data_configs
 import hparams
+import kernels.precision
 import trainer
 import utils.files
 from data_configs import DatasetConfig
@@ -456,3 +457,14 @@ def test_nothing_is_left_of_a_run_that_cannot_start(toy_data: Path, tmp_path: Pa
 def test_numbers_out_of_range(name: str) -> None:
     with pytest.raises(InputError, match=f"--{name} 0: 1 is the least"):
         RunConfig(**{name: 0})
+
+
+def test_bf16_that_does_not_pay_trains_in_float32_and_says_so(
+    finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timed: list[object] = []
+    monkeypatch.setattr(kernels.precision, "training_rates", lambda *layer: timed.append(layer) or (1, 2))
+    Trainer(run_config(toy_data, tmp_path, precision="bf16")).train()
+    assert timed == [("auto", 25, 5, 64)]
+    assert "--precision bf16 would not be faster" in capsys.readouterr().out
+    assert_same_bits(finished, tmp_path / "mit" / "run" / "seed_0")
