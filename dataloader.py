@@ -1,4 +1,4 @@
-"""Split file -> tensors -> batches, and the class weights of the context-aware loss.
+"""Split file -> tensors -> batches; the samplers of Fig. 6, and the class weights of the context-aware loss.
 
 A split file is a `torch.save`d dict: `samples` (n, 1, L), `labels` (n,), and where known `records`, `positions`,
 `record_names`, `source`, `protocol`, `window` and more (data/README.md). The files of the paper's authors and
@@ -8,6 +8,7 @@ of their copies hold samples and labels alone, as tensors or numpy arrays, as (n
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from utils.errors import InputError
 from utils.files import read_torch
 
 SPLITS = ("train", "val", "test")
+SMOTE_NEIGHBOURS = 5  # as in Chawla et al. 2002
 
 # What numpy arrays are pickled as, under the old and the new name of numpy's core; nothing else may be built
 # while a file is read, so no code in a file can run.
@@ -262,8 +264,44 @@ def get_class_weights(labels: Tensor, num_classes: int, class_names: Sequence[st
     return torch.log(counts.max() / counts).clamp(min=1).float()
 
 
+def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
+    """Fill every class up with SMOTE (Chawla et al. 2002) to as many beats as the largest has.
+
+    A new beat is a random point between a beat and one of its `SMOTE_NEIGHBOURS` nearest of the same class; a class
+    of fewer beats takes all of them for neighbours. The same seed gives the same beats.
+
+    Returns:
+        The beats of `split` (n, 1, L), unchanged and in their order, then the new ones; those are of no record.
+
+    Raises:
+        InputError: imbalanced-learn is not installed, or a class has a single beat.
+    """
+    if importlib.util.find_spec("imblearn") is None:
+        raise InputError("--sampler smote needs imbalanced-learn: pip install -r requirements.txt")
+    from imblearn.over_sampling import SMOTE  # takes a second, and is needed for this sampler alone
+
+    counts = split.class_counts(configs.num_classes)
+    if 1 in counts:
+        raise InputError(
+            f"--sampler smote: class {configs.classes[counts.index(1)]} has a single training beat, and a new one "
+            "lies between two; take more beats, or another sampler"
+        )
+    beats, labels = split.samples.squeeze(1).numpy(), split.labels.numpy()
+    random = np.random.RandomState(seed)
+    new_beats, new_labels = [split.samples], [split.labels]
+    for label, count in enumerate(counts):
+        if 0 < count < max(counts):
+            # One class at a time, since the number of neighbours is one for all classes of a call.
+            neighbours = min(SMOTE_NEIGHBOURS, count - 1)
+            smote = SMOTE(sampling_strategy={label: max(counts)}, k_neighbors=neighbours, random_state=random)
+            made = torch.from_numpy(smote.fit_resample(beats, labels)[0][len(beats) :])  # (max - count, L)
+            new_beats.append(made.to(torch.float32).unsqueeze(1))
+            new_labels.append(torch.full((len(made),), label))
+    return replace(split, samples=torch.cat(new_beats), labels=torch.cat(new_labels), records=None, positions=None)
+
+
 class Batches:
-    """The order in which an epoch visits the training beats; each beat once.
+    """The order in which an epoch visits the training beats: each once, or for `balanced` as many, drawn at random.
 
     `order(epoch)` gives index tensors. The order depends on the seed and the epoch alone, so that a resumed
     run continues with the batches that it would have seen.
@@ -274,6 +312,10 @@ class Batches:
         self.seed = seed
         self.beats = len(split)
         self.units = None if hparams.sequence_beats is None else consecutive_sequences(split, hparams.sequence_beats)
+        self.chances: Tensor | None = None  # (n,): a beat's chance to be drawn, up to a factor
+        if hparams.sampler == "balanced":
+            labels = split.labels.cpu()
+            self.chances = 1 / torch.bincount(labels).double()[labels]
 
     def __len__(self) -> int:
         """Steps of one epoch."""
@@ -282,6 +324,9 @@ class Batches:
     def order(self, epoch: int, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
         """The beat indices (b,) int64 of each step of `epoch`, on `device`."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        if self.chances is not None:
+            drawn = torch.multinomial(self.chances, self.beats, replacement=True, generator=generator)
+            return drawn.to(device).split(self.size)
         if self.units is None:
             return torch.randperm(self.beats, generator=generator).to(device).split(self.size)
         units = [self.units[unit] for unit in torch.randperm(len(self.units), generator=generator).tolist()]

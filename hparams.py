@@ -10,7 +10,8 @@ from utils.errors import InputError
 
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "focal", "hard_class")
 SCHEDULES = ("constant", "one_cycle")
-VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "full")
+VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "msc_crm_bitrans", "full")
+SAMPLERS = ("shuffle", "balanced", "smote")
 KERNELS = ("auto", "stock", "torch", "native")
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -36,7 +37,12 @@ class TrainingConfig:
     inverse to the class frequencies) and `focal`; `hard_class`: cross-entropy with `hard_class_weight`."""
     variant: str = "full"
     """What of the network there is (ablation of Fig. 5): `cnn`, three plain conv blocks; `msc`, the first of them
-    multi-scale; `msc_crm`; `msc_crm_trans`, with a Transformer that reads forwards only; `full`."""
+    multi-scale; `msc_crm`; `msc_crm_trans`, with a Transformer that reads forwards only; `msc_crm_bitrans`, the whole
+    network, as is `full`: in the figure they differ by the loss, cross-entropy until `full` adds CAL."""
+    sampler: str = "shuffle"
+    """Which beats an epoch trains on. `shuffle`: every training beat once. Beside it stand, for Fig. 6, `balanced`
+    (as many beats, drawn with replacement, every class equally probable) and `smote` (Chawla et al. 2002: before
+    training, every class is filled up with beats between its own, to as many as the largest has)."""
     focal_gamma: float = 2.0
     """Exponent of the focal loss (Lin et al. 2017)."""
     dropout: float = 0.2
@@ -64,12 +70,18 @@ class TrainingConfig:
             "schedule": SCHEDULES,
             "loss": LOSSES,
             "variant": VARIANTS,
+            "sampler": SAMPLERS,
             "kernel": KERNELS,
             "precision": PRECISIONS,
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise InputError(f"--{name} {getattr(self, name)}: unknown; known are {', '.join(known)}")
+        if self.sampler != "shuffle" and self.sequence_beats is not None:
+            raise InputError(
+                f"--sampler {self.sampler}: takes single beats, but recipe {self.recipe} trains on sequences of "
+                "consecutive ones; leave it out, or take another recipe"
+            )
 
 
 def supervised() -> TrainingConfig:

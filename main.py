@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data_configs import DATASETS
-from hparams import LOSSES, RECIPES, SCHEDULES, VARIANTS
+from hparams import LOSSES, RECIPES, SAMPLERS, SCHEDULES, VARIANTS
 from trainer import RunConfig, Trainer
 from utils.cli import ArgumentParser
 from utils.errors import InputError, run_command
@@ -73,8 +73,21 @@ def build_parser() -> ArgumentParser:
         help=f"course of the step size over the run, {' or '.join(SCHEDULES)}: a rise over the first 30 %% of the "
         "steps and a fall to almost 0 (default: the recipe's, constant, for short one_cycle)",
     )
-    add("--loss", help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class)")
-    add("--variant", help=f"ablation of the network (Fig. 5): {', '.join(VARIANTS)} (default: full)")
+    add(
+        "--loss",
+        help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class; with --sampler balanced or smote, and "
+        "with every --variant but full, cross_entropy)",
+    )
+    add(
+        "--variant",
+        help=f"ablation of the network (Fig. 5): {', '.join(VARIANTS)}; msc_crm_bitrans is the whole network "
+        "before CAL is added (default: full)",
+    )
+    add(
+        "--sampler",
+        help=f"{', '.join(SAMPLERS)} (Fig. 6): every training beat once an epoch; as many drawn at random, every class "
+        "equally probable; every class filled up to the largest with beats between its own (default: shuffle)",
+    )
     add(
         "--limit_train",
         type=int,

@@ -122,7 +122,8 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     """The whole network (Fig. 1): 530,516 parameters for five classes, all of them trained.
 
     The ablations of Fig. 5 leave blocks out (`hparams.variant`): a left-out CRM or BiTrans passes its input on, and
-    `cnn` has a plain conv block in the place of MSC.
+    `cnn` has a plain conv block in the place of MSC; `msc_crm_bitrans` leaves out nothing and differs from `full` in
+    the loss that it is trained with.
 
     Shapes: forward (B, 1, L) -> logits (B, C); features (B, 1, L) -> (B, 128). L is `configs.sequence_len`.
     """
@@ -131,7 +132,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         super().__init__()
         mid, final = configs.mid_channels, configs.final_out_channels
         has_crm = hparams.variant not in ("cnn", "msc")
-        has_trans = hparams.variant in ("msc_crm_trans", "full")
+        has_trans = hparams.variant not in ("cnn", "msc", "msc_crm")
         self.msc = plain_first_block(configs, hparams) if hparams.variant == "cnn" else MSC(configs, hparams)
         self.conv_block2 = conv_block(mid, 2 * mid, configs.conv_kernel_size)
         self.conv_block3 = conv_block(2 * mid, final, configs.conv_kernel_size)

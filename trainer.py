@@ -30,8 +30,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig, get_dataset_class
-from dataloader import SPLITS, Batches, Split, data_generator, load_split, stratified_subset
+from dataloader import SPLITS, Batches, Split, data_generator, load_split, oversample, stratified_subset
 from hparams import TrainingConfig, get_hparams_class
+from kernels.precision import usable_precision
 from losses import ClassWeightedLoss, loss_weights, make_loss
 from models import BiTrans, ecgTransForm
 from utils import distributed, pictures
@@ -42,7 +43,7 @@ from utils.metrics import classification_metrics, summary_table
 from utils.progress import progress_bar
 from utils.reports import log_metrics, provenance, write_metrics, write_test
 from utils.runlog import copy_code, environment, new_run_folder, run_log
-from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything, usable_precision
+from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
 UMAP_BEATS = 5000  # most beats in a UMAP picture, class-stratified; more only hide one another
@@ -81,6 +82,8 @@ class RunConfig:
     """Loss function."""
     variant: str | None = None
     """Ablation of the network."""
+    sampler: str | None = None
+    """Which beats an epoch trains on."""
     limit_train: int | None = None
     """Train on a class-stratified subset of this many beats."""
     sequence_len: int | None = None
@@ -111,13 +114,20 @@ class RunConfig:
         return factory() if self.sequence_len is None else factory(self.sequence_len)
 
     def effective_hparams(self) -> TrainingConfig:
-        """The recipe with this run's overrides."""
+        """The recipe with this run's overrides.
+
+        Where no loss is given, it is cross-entropy for every variant but `full`, since Fig. 5 adds CAL last, and for
+        the samplers `balanced` and `smote`: Fig. 6 compares the remedies one at a time, and to weight a class that is
+        drawn more often already would count it twice.
+        """
         hparams = get_hparams_class(self.recipe)()
-        overrides = {
-            name: getattr(self, name)
-            for name in ("num_epochs", "schedule", "batch_size", "loss", "variant", "kernel", "precision")
-        }
+        names = ("num_epochs", "schedule", "batch_size", "loss", "variant", "sampler", "kernel", "precision")
+        overrides = {name: getattr(self, name) for name in names} | {"loss": self._loss_or_default()}
         return dataclasses.replace(hparams, **{name: value for name, value in overrides.items() if value is not None})
+
+    def _loss_or_default(self) -> str | None:
+        plain = self.variant not in (None, "full") or self.sampler not in (None, "shuffle")
+        return "cross_entropy" if self.loss is None and plain else self.loss
 
 
 @dataclass(frozen=True)
@@ -281,9 +291,10 @@ class Trainer:
         self.configs = run.effective_configs()
         self.hparams = run.effective_hparams()
         self.device = get_device(distributed.local_device(run.device))
-        precision, self.precision_note = usable_precision(self.hparams.precision, self.device)
-        if self.device.type == "cpu" and precision == "bf16" and self.hparams.kernel in ("stock", "native"):
-            raise InputError(f"--precision bf16: not with --kernel {self.hparams.kernel}; auto and torch have it")
+        layer = (self.configs.trans_dim, self.configs.num_heads, self.configs.feedforward_dim)
+        precision, self.precision_note = usable_precision(
+            self.hparams.precision, self.device, self.hparams.kernel, *layer
+        )
         if run.umap:
             pictures.require_umap()  # now, not after 60 epochs
         self.hparams = dataclasses.replace(self.hparams, precision=precision)
@@ -311,8 +322,11 @@ class Trainer:
     def _train_seed(self, seed: int) -> dict[str, dict[str, Any]]:
         seed_everything(seed)
         splits = data_generator(Path(self.run.data_path), self.configs, self.run.limit_train, seed)
-        batches = Batches(splits["train"], self.hparams, seed)
         weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
+        trained_on = splits["train"]
+        if self.hparams.sampler == "smote":
+            trained_on = oversample(trained_on, self.configs, seed)
+        batches = Batches(trained_on, self.hparams, seed)
         loss_function = make_loss(self.hparams, weight).to(self.device)
         model = ecgTransForm(self.configs, self.hparams).to(self.device)
         optimizer = torch.optim.Adam(
@@ -323,22 +337,29 @@ class Trainer:
         )
         folder = self._seed_folder(seed)
         with run_log(folder / "train.log") as log:
-            done = distributed.on_first(lambda: self._finished_tests(folder))
-            if done:
-                log.info(f"seed {seed}: finished before, tests read from {folder}")
-                return done
             prints = {name: split.fingerprint() for name, split in splits.items()}
             if distributed.from_first(prints) != prints:
                 raise InputError(f"{self.run.data_path}: other beats than those of the first process; copy its files")
+            done = distributed.on_first(lambda: self._finished_tests(folder, prints))
+            if done:
+                log.info(f"seed {seed}: finished before, tests read from {folder}")
+                return done
+            if self.hparams.sampler == "smote":
+                made = trained_on.fingerprint()
+                if distributed.from_first(made) != made:
+                    raise InputError(
+                        "--sampler smote: made other beats here than in the first process; take the same processor and "
+                        "versions of numpy, scikit-learn and imbalanced-learn for all"
+                    )
             history = self._resume(folder, model, optimizer, prints)
             if distributed.is_first():
-                self._describe(folder, seed, splits, prints, loss_function, model, log)
+                self._describe(folder, seed, splits, trained_on, prints, loss_function, model, log)
             if self.precision_note:
                 log.info(self.precision_note)
             if history:
                 log.info(f"resuming after epoch {len(history)}")
             scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
-            splits = {name: split.to(self.device) for name, split in splits.items()}
+            trained_on, val, test = (split.to(self.device) for split in (trained_on, splits["val"], splits["test"]))
             learner = as_fast_as_possible(model, self.hparams, self.device)
             for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):
                 started = time.perf_counter()
@@ -346,7 +367,7 @@ class Trainer:
                 with progress_bar(f"epoch {epoch}/{self.hparams.num_epochs}", len(batches)) as show:
                     train = train_one_epoch(
                         learner,
-                        splits["train"],
+                        trained_on,
                         batches.order(epoch, self.device),
                         loss_function,
                         optimizer,
@@ -356,14 +377,14 @@ class Trainer:
                         scheduler,
                         show,
                     )
-                train["beats_per_second"] = len(splits["train"]) / (time.perf_counter() - started)
+                train["beats_per_second"] = len(trained_on) / (time.perf_counter() - started)
                 distributed.copy_buffers_from_first(model)
-                validation = evaluate(model, splits["val"], loss_function, self.configs)
+                validation = evaluate(model, val, loss_function, self.configs)
                 history.append(_history_row(epoch, train, validation, time.perf_counter() - started))
                 if distributed.is_first():
                     self._keep(folder, history, model, optimizer, loss_function, splits["train"], prints)
                 log.info(_epoch_line(history, self.hparams.num_epochs))
-            return self._test_kept(folder, seed, model, splits, loss_function, log)
+            return self._test_kept(folder, seed, model, test, loss_function, log)
 
     def _seed_folder(self, seed: int) -> Path:
         """Make the folder of a seed, and at the first seed of a new run that of the run."""
@@ -383,14 +404,30 @@ class Trainer:
                 raise InputError(f"{folder} cannot be written: {error.strerror}") from error
         return folder
 
-    def _finished_tests(self, folder: Path) -> dict[str, dict[str, Any]] | None:
-        """The tests in `folder` if the seed is finished: test_last.json, its last file, is of the last epoch."""
+    def _finished_tests(self, folder: Path, prints: dict[str, str]) -> dict[str, dict[str, Any]] | None:
+        """The tests in `folder` if the seed is finished: test_last.json, its last file, is of the last epoch.
+
+        Raises:
+            InputError: it is finished, but with other beats than those of today's split files (`prints`).
+        """
         paths = {kept: folder / f"test_{kept}.json" for kept in KEPT}
+        config = folder / "config.json"
         drawn = not self.run.umap or (folder / "umap.png").is_file()
-        if not (drawn and all(path.is_file() for path in paths.values())):
+        if not (drawn and config.is_file() and all(path.is_file() for path in paths.values())):
             return None
         tests = {kept: json.loads(path.read_text()) for kept, path in paths.items()}
-        return tests if tests["last"]["checkpoint_epoch"] == self.hparams.num_epochs else None
+        if tests["last"]["checkpoint_epoch"] != self.hparams.num_epochs:
+            return None
+        self._insist_on_same_beats(folder, json.loads(config.read_text()).get("data", {}), prints)
+        return tests
+
+    def _insist_on_same_beats(self, folder: Path, data: dict[str, Any], prints: dict[str, str]) -> None:
+        """Raise an `InputError` where the run in `folder`, which noted `data`, began with other beats than `prints`."""
+        if data.get("fingerprints") != prints:
+            raise InputError(
+                f"{self.run.data_path}: holds other beats than those that the run in {folder} began with; resume it "
+                "with the same split files, or start a new run"
+            )
 
     def _resume(
         self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, prints: dict[str, str]
@@ -404,10 +441,11 @@ class Trainer:
         last = distributed.on_first(lambda: load_checkpoint(path, self.run.dataset) if path.is_file() else None)
         if last is None:
             return []
-        if last.metrics.get("data", {}).get("fingerprints") != prints:
+        self._insist_on_same_beats(folder, last.metrics.get("data", {}), prints)
+        if last.hparams.loss != self.hparams.loss:  # an earlier version had other losses where none was given
             raise InputError(
-                f"{self.run.data_path}: holds other beats than those that the run in {folder} began with; resume it "
-                "with the same split files, or start a new run"
+                f"{folder}: began with the loss {last.hparams.loss}, and would go on with {self.hparams.loss}; start a "
+                f"new run, with --loss {last.hparams.loss} if it is to be that"
             )
         if last.epoch > self.hparams.num_epochs:
             raise InputError(f"--num_epochs {self.hparams.num_epochs}: the run in {folder} has {last.epoch} already")
@@ -459,12 +497,12 @@ class Trainer:
         folder: Path,
         seed: int,
         model: ecgTransForm,
-        splits: dict[str, Split],
+        test: Split,
         loss_function: ClassWeightedLoss,
         log: logging.Logger,
     ) -> dict[str, dict[str, Any]]:
         """Test the best and the last checkpoint; the best is the one to quote, and the one in the pictures."""
-        results, test = {}, splits["test"]
+        results = {}
         tested: dict[int, Evaluation] = {}  # epoch -> evaluation: the best epoch may be the last one
         for kept, meaning in KEPT.items():
             path = folder / f"checkpoint_{kept}.pt"
@@ -487,7 +525,7 @@ class Trainer:
             else:
                 title = f"{self.run.dataset} training, seed {seed}, {provenance(test)}"
                 pictures.plot_curves(pd.DataFrame(checkpoint.metrics["history"]), title, folder / "curves.png")
-            # The last file of a seed is test_last.json: `_tests_done` takes it for the end.
+            # The last file of a seed is test_last.json: `_finished_tests` takes it for the end.
             write_metrics(folder / f"test_{kept}.json", metrics)
         return results
 
@@ -538,6 +576,7 @@ class Trainer:
         folder: Path,
         seed: int,
         splits: dict[str, Split],
+        trained_on: Split,
         prints: dict[str, str],
         loss_function: ClassWeightedLoss,
         model: ecgTransForm,
@@ -545,9 +584,10 @@ class Trainer:
     ) -> None:
         """Log and save the effective configuration, and copy the code that runs."""
         train, classes = splits["train"], self.configs.classes
+        counted = splits | ({"trained_on": trained_on} if self.hparams.sampler == "smote" else {})
         counts = {
-            name: dict(zip(classes, splits[name].class_counts(len(classes)), strict=True)) | {"all": len(splits[name])}
-            for name in SPLITS
+            name: dict(zip(classes, split.class_counts(len(classes)), strict=True)) | {"all": len(split)}
+            for name, split in counted.items()
         }
         derived = {"trans_dim": self.configs.trans_dim, "num_heads": self.configs.num_heads}
         config = {

@@ -27,7 +27,6 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import mit
 from models import ecgTransForm
 from utils.cli import ArgumentParser
-from utils.seeds import matmul_gflops
 
 VARIANTS = {  # name -> kernel and precision of the network; plain is benchmarks.plain
     "plain": None,
@@ -80,6 +79,17 @@ def seconds(step: Callable[[], object]) -> float:
     started = time.perf_counter()
     step()
     return time.perf_counter() - started
+
+
+def matmul_gflops(dtype: torch.dtype, size: int = 1024, repeats: int = 5) -> float:
+    """What square matrix products of type `dtype` reach on the CPU, GFLOP/s: the best of `repeats`."""
+    a, b = (torch.ones(size, size, dtype=dtype) for _ in range(2))
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        times.append(time.perf_counter() - started)
+    return 2 * size**3 / min(times) / 1e9
 
 
 def step_gflop(setting: Setting, train: bool) -> float:

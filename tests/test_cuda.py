@@ -13,11 +13,11 @@ import hparams
 from data_configs import DatasetConfig
 from dataloader import Batches, Split
 from hparams import TrainingConfig
+from kernels.precision import usable_precision
 from losses import ClassWeightedLoss
 from models import ecgTransForm
 from trainer import as_fast_as_possible, evaluate, train_one_epoch
 from utils import InputError
-from utils.seeds import usable_precision
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 

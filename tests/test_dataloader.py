@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import os
 import pickle
 from pathlib import Path
@@ -8,18 +10,21 @@ import numpy as np
 import pytest
 import torch
 from conftest import toy_beats, write_toy_splits
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import data_configs
 import hparams
 from data_configs import DatasetConfig
 from dataloader import (
+    SMOTE_NEIGHBOURS,
     Batches,
     Split,
     consecutive_sequences,
     data_generator,
     get_class_weights,
     load_split,
+    oversample,
     stratified_subset,
 )
 from utils.errors import InputError
@@ -252,3 +257,85 @@ def test_notes_need_records(toy_data: Path, tmp_path: Path, mit: DatasetConfig) 
     splits = data_generator(write_toy_splits(tmp_path, "mit", records=False), mit, None, 0)
     with pytest.raises(InputError, match="'records' and 'positions'"):
         Batches(splits["train"], hparams.notes(), seed=0)
+
+
+def balanced(split: Split, seed: int, batch_size: int = 16) -> Batches:
+    recipe = dataclasses.replace(hparams.supervised(), sampler="balanced", batch_size=batch_size)
+    return Batches(split, recipe, seed)
+
+
+@settings(max_examples=25, deadline=None)
+@given(counts=st.lists(st.integers(1, 60), min_size=2, max_size=6), seed=st.integers(0, 2**32 - 1))
+def test_balanced_draws_every_class_and_in_it_every_beat_equally_often(counts: list[int], seed: int) -> None:
+    labels = labels_of(counts)
+    batches = balanced(Split(torch.zeros(len(labels), 1, 4), labels), seed)
+    epochs = [batches.order(epoch) for epoch in range(1, 1 + -(-20_000 // len(labels)))]
+    assert all(len(epoch) == len(batches) == -(-len(labels) // 16) for epoch in epochs)
+    assert all(len(torch.cat(epoch)) == len(labels) for epoch in epochs)
+    drawn = torch.cat([torch.cat(epoch) for epoch in epochs])
+    for group, share in ((labels, 1 / len(counts)), (torch.arange(len(labels)), None)):
+        p = 1 / (len(counts) * torch.tensor(counts)[labels].double()) if share is None else share
+        seen = torch.bincount(group[drawn], minlength=int(group.max()) + 1).double()
+        sd = (len(drawn) * torch.as_tensor(p) * (1 - torch.as_tensor(p))).sqrt()
+        assert ((seen - len(drawn) * p).abs() < 6.5 * sd + 1).all()  # passed by chance alone in all but 1e-10 of cases
+
+
+def test_balanced_depends_on_seed_and_epoch_alone() -> None:
+    split = Split(*toy_beats(200, 5))
+    one, again, other = (torch.cat(balanced(split, seed).order(3)) for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert not torch.equal(one, torch.cat(balanced(split, 1).order(4)))
+
+
+def test_shuffle_keeps_its_order() -> None:
+    """Runs of earlier versions resume with the batches that they would have seen."""
+    order = torch.cat(Batches(Split(*toy_beats(12, 5)), hparams.supervised(), seed=3).order(2))
+    expected = torch.randperm(12, generator=torch.Generator().manual_seed(3 * 1_000_003 + 2))
+    assert torch.equal(order, expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    counts=st.lists(st.just(0) | st.integers(2, 14), min_size=5, max_size=5).filter(any),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_smote_fills_every_class_with_beats_between_its_own(counts: list[int], seed: int) -> None:
+    labels = labels_of(counts)[torch.randperm(sum(counts), generator=torch.Generator().manual_seed(seed % 1000))]
+    samples = torch.randn(len(labels), 1, 8, generator=torch.Generator().manual_seed(seed % 1000))
+    split = Split(samples, labels, records=labels, positions=labels, record_names=("a",) * 5, source="synthetic")
+    more, again = (oversample(split, data_configs.mit(), seed) for _ in range(2))
+    assert more.fingerprint() == again.fingerprint()
+    assert more.class_counts(5) == [max(counts) if count else 0 for count in counts]
+    assert torch.equal(more.samples[: len(split)], samples)
+    assert torch.equal(more.labels[: len(split)], labels)
+    assert (more.samples.dtype, more.labels.dtype, more.source) == (torch.float32, torch.int64, "synthetic")
+    assert more.records is None
+    assert more.positions is None
+    for label, count in enumerate(counts):
+        old = samples[labels == label].squeeze(1).double()
+        new = more.samples[len(split) :][more.labels[len(split) :] == label].squeeze(1).double()
+        if not len(new):
+            continue
+        neighbours = torch.cdist(old, old).argsort(dim=1)[:, 1 : 1 + min(SMOTE_NEIGHBOURS, count - 1)]
+        step = old[neighbours] - old[:, None]  # (count, k, L)
+        offset = new[:, None, None] - old[:, None]  # (new, count, 1, L)
+        along = ((offset * step).sum(-1) / step.square().sum(-1)).clamp(0, 1)  # (new, count, k)
+        distance = (offset - along[..., None] * step).norm(dim=-1)
+        assert (distance.flatten(1).min(dim=1).values < 1e-5).all()
+
+
+def test_smote_of_another_seed_makes_other_beats(mit: DatasetConfig) -> None:
+    split = Split(*toy_beats(28, 5))
+    assert oversample(split, mit, 0).fingerprint() != oversample(split, mit, 1).fingerprint()
+
+
+def test_smote_needs_two_beats_of_a_class(mit: DatasetConfig) -> None:
+    with pytest.raises(InputError, match="class V has a single training beat"):
+        oversample(Split(torch.zeros(9, 1, 4), labels_of([3, 2, 1, 2, 1])), mit, 0)
+
+
+def test_smote_without_imbalanced_learn(mit: DatasetConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="needs imbalanced-learn: pip install"):
+        oversample(Split(*toy_beats(12, 5)), mit, 0)

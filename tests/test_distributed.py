@@ -72,13 +72,18 @@ def test_the_command_line_in_two_processes_and_resumed_by_one(tmp_path: Path) ->
     data = write_toy_splits(tmp_path / "data", "mit", (29, 11, 13))
     done = launch(
         2, ROOT / "main.py", "--data_path", data, "--save_dir", tmp_path, "--run_description", "two", "--num_epochs", 2,
-        "--batch_size", 14,
+        "--batch_size", 14, "--sampler", "smote",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr  # which they end with only if SMOTE made the same beats in both
     assert done.stdout.count("epoch 1/2") == 1  # one process speaks
     folder = tmp_path / "mit" / "two"
     assert [path.name for path in (tmp_path / "mit").iterdir()] == ["two"]
-    assert json.loads((folder / "seed_0" / "config.json").read_text())["environment"]["processes"] == 2
+    config = json.loads((folder / "seed_0" / "config.json").read_text())
+    assert config["environment"]["processes"] == 2
+    assert config["hparams"]["loss"] == "cross_entropy"
+    assert config["counts"]["train"]["all"] == 29
+    assert config["counts"]["trained_on"] == dict.fromkeys("NSVFQ", 6) | {"all": 30}
+    assert "trained_on = {'N': 6" in done.stdout
     test = json.loads((folder / "seed_0" / "test_best.json").read_text())
     assert np.sum(test["confusion_matrix"]) == 13
     assert len(pd.read_csv(folder / "seed_0" / "predictions_test.csv")) == 13

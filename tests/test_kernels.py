@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kernels import native
+from kernels import native, precision
 from kernels.encoder import TransformerEncoderLayer
+from utils import InputError
 
 SHAPE = native.Shape(tokens=128, features=25, heads=5, hidden_units=2048)
 FAST = [
@@ -242,3 +243,36 @@ def test_two_processes_may_compile_at_once(tmp_path: Path) -> None:
     ]
     assert [process.wait() for process in processes] == [0, 0]
     assert len([*(tmp_path / "ecgtransform").iterdir()]) == 1
+
+
+@pytest.mark.parametrize(("rates", "used"), [((470.0, 1400.0), "fp32"), ((1000.0, 500.0), "bf16")])
+def test_bf16_is_used_where_it_pays(monkeypatch: pytest.MonkeyPatch, rates: tuple[float, float], used: str) -> None:
+    monkeypatch.setattr(precision, "training_rates", lambda *layer: rates)
+    chosen, message = precision.usable_precision("bf16", torch.device("cpu"))
+    assert chosen == used
+    assert (message is None) == (used == "bf16")
+    assert message is None or "470 sequences/s with it, on 1400 with float32" in message
+    assert precision.usable_precision("fp32", torch.device("cpu")) == ("fp32", None)
+
+
+@pytest.mark.parametrize("kernel", ["stock", "native"])
+def test_kernels_without_bf16(kernel: str) -> None:
+    with pytest.raises(InputError, match=f"not with --kernel {kernel}; auto and torch have it"):
+        precision.usable_precision("bf16", torch.device("cpu"), kernel)
+
+
+def test_both_arithmetics_are_timed_on_the_layer_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    def noting(layer: TransformerEncoderLayer, x: Tensor) -> Tensor:
+        seen.append((layer.kernel, layer.products, layer.training, tuple(x.shape), layer.linear1.out_features))
+        return whole(layer, x)
+
+    seen: list[object] = []
+    whole = TransformerEncoderLayer.forward
+    monkeypatch.setattr(TransformerEncoderLayer, "forward", noting)
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        rates = precision.training_rates("torch", 26, 2, 64)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(rate > 0 for rate in rates)
+    assert {products for _, products, *_ in seen} == {torch.bfloat16, torch.float32}
+    assert {(kernel, *rest) for kernel, _, *rest in seen} == {("torch", True, (16, 128, 26), 64)}

@@ -52,6 +52,6 @@ def test_focal_loss_of_gamma_zero_is_cross_entropy() -> None:
 
 
 def test_unknown_names() -> None:
-    for name in ("loss", "variant"):
+    for name in ("loss", "variant", "sampler"):
         with pytest.raises(InputError, match=f"--{name} other: unknown"):
             dataclasses.replace(hparams.supervised(), **{name: "other"})

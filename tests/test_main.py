@@ -162,7 +162,8 @@ def test_released_names_and_new_ones_are_in_the_help(capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     for name in (
         "dataset", "device", "data_path", "save_dir", "experiment_description", "run_description", "seed_id",
-        "num_runs", "recipe", "num_epochs", "batch_size", "limit_train", "resume", "test", "umap",
+        "num_runs", "recipe", "num_epochs", "batch_size", "loss", "variant", "sampler", "limit_train", "resume",
+        "test", "umap",
     ):  # fmt: skip
         assert f"--{name}" in text
     assert "default: experiments_logs" in text
@@ -182,6 +183,13 @@ def test_bad_command_lines(
     data = ("--data_path", toy_data, "--save_dir", tmp_path / "out")
     assert "known are mit, ptb" in fails(capsys, *data, "--dataset", "chapman")
     assert "known are supervised, notes" in fails(capsys, *data, "--recipe", "fast")
+    assert "known are shuffle, balanced, smote" in fails(capsys, *data, "--sampler", "bootstrap")
+    for sampler in ("balanced", "smote"):
+        line = fails(capsys, *data, "--recipe", "notes", "--sampler", sampler)
+        assert f"--sampler {sampler}: takes single beats, but recipe notes" in line
+    line = fails(capsys, *data, "--sampler", "smote", "--limit_train", 5)
+    assert "class N has a single training beat" in line
+    assert "began with None" in fails(capsys, "--resume", run_folder, "--sampler", "smote")
     assert "it has cpu" in fails(capsys, *data, "--device", "cuda:77")
     assert "invalid int value" in fails(capsys, *data, "--num_epochs", "many")
     assert "--epochs" in fails(capsys, *data, "--epochs", 3)
@@ -218,6 +226,20 @@ def test_notes_and_ptb_run(toy_data: Path, tmp_path: Path) -> None:
     config = json.loads((tmp_path / "ptb" / "r" / "seed_0" / "config.json").read_text())
     assert config["hparams"]["clip_norm"] == 5.0
     assert config["class_weights"] == {"normal": 1.5, "infarction": 1.0}
+
+
+def test_the_balanced_sampler_runs(toy_data: Path, tmp_path: Path) -> None:
+    """The default sampler is that of the other runs, `smote` that of two processes (test_distributed.py)."""
+    done = run_main(
+        "--sampler", "balanced", "--data_path", toy_data, "--save_dir", tmp_path, "--run_description", "r",
+        "--num_epochs", 1, "--limit_train", 28, "--batch_size", 10,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seed = tmp_path / "mit" / "r" / "seed_0"
+    assert {path.name for path in seed.iterdir()} == ARTEFACTS
+    config = json.loads((seed / "config.json").read_text())
+    assert (config["hparams"]["sampler"], config["hparams"]["loss"]) == ("balanced", "cross_entropy")
+    assert config["counts"]["train"]["all"] == 28
 
 
 def test_a_traceback_is_kept_for_defects() -> None:

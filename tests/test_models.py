@@ -128,6 +128,7 @@ CRM_BLOCKS = 3 * (2 * (128 * 128 + 128 + 2 * 128) + 2 * 128 * 32)
         ("msc", MSC_ONLY),
         ("msc_crm", MSC_ONLY + CRM_BLOCKS),
         ("msc_crm_trans", 530_516),  # both directions share their weights
+        ("msc_crm_bitrans", 530_516),
         ("full", 530_516),
     ],
 )
@@ -136,6 +137,7 @@ def test_ablations(variant: str, parameters: int, mit: DatasetConfig, supervised
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
     x, y = toy_beats(10, 5)
     assert model.features(x).shape == (10, 128)
+    assert model(x).shape == (10, 5)
     nn.functional.cross_entropy(model(x), y).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -146,6 +148,14 @@ def test_the_one_way_transformer_is_half_of_the_full_one(mit: DatasetConfig, sup
     one_way.load_state_dict(full.state_dict())
     x = torch.randn(2, 128, 25)
     torch.testing.assert_close(full(x), one_way(x) + one_way(x.flip(2)))
+
+
+def test_bitrans_is_the_whole_network(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    full = scrambled(ecgTransForm(mit, supervised)).eval()
+    bitrans = ecgTransForm(mit, dataclasses.replace(supervised, variant="msc_crm_bitrans")).eval()
+    bitrans.load_state_dict(full.state_dict())
+    x, _ = toy_beats(3, 5)
+    assert torch.equal(bitrans(x), full(x))
 
 
 def test_features_are_zero_at_initial_weights(mit: DatasetConfig, supervised: TrainingConfig) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import data_configs
 import hparams
+import kernels.precision
 import trainer
 import utils.files
 from data_configs import DatasetConfig
@@ -212,6 +213,90 @@ def test_killed_within_an_epoch(
     assert_same_bits(finished, folder / "seed_0")
 
 
+@pytest.fixture(scope="module")
+def uneven_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --data_path whose training split has 12, 9, 6, 3 and 2 beats of the classes; tests only read it."""
+    folder = write_toy_splits(tmp_path_factory.mktemp("uneven"), "mit")
+    path = folder / "mit" / "train.pt"
+    contents = torch.load(path, weights_only=True)
+    per_class = [(contents["labels"] == label).nonzero().flatten() for label in range(5)]
+    chosen = torch.cat([beats[:count] for beats, count in zip(per_class, (12, 9, 6, 3, 2), strict=True)])
+    torch.save({"samples": contents["samples"][chosen], "labels": contents["labels"][chosen]}, path)
+    return folder
+
+
+@pytest.mark.parametrize("sampler", ["balanced", "smote"])
+def test_a_sampler_resumes_where_it_was(
+    uneven_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    def dying_evaluate(*arguments: object) -> None:
+        if (tmp_path / "killed" / "mit" / "run" / "seed_0" / "history.csv").exists():
+            raise Killed
+        return whole_evaluate(*arguments)
+
+    settings = {"sampler": sampler, "limit_train": None}
+    Trainer(run_config(uneven_data, tmp_path / "whole", **settings)).train()
+    whole_evaluate = trainer.evaluate
+    monkeypatch.setattr(trainer, "evaluate", dying_evaluate)
+    with pytest.raises(Killed):
+        Trainer(run_config(uneven_data, tmp_path / "killed", **settings)).train()
+    monkeypatch.setattr(trainer, "evaluate", whole_evaluate)
+    folder = tmp_path / "killed" / "mit" / "run"
+    seed_everything(99)  # a new process has another generator state
+    Trainer(run_config(uneven_data, tmp_path / "killed", **settings), folder).train()
+    whole = tmp_path / "whole" / "mit" / "run" / "seed_0"
+    assert_same_bits(whole, folder / "seed_0")
+    config = json.loads((whole / "config.json").read_text())
+    assert config["hparams"]["loss"] == "cross_entropy"
+    assert set(config["class_weights"].values()) == {1}
+    assert config["counts"]["train"] == {"N": 12, "S": 9, "V": 6, "F": 3, "Q": 2, "all": 32}
+    counts = dict.fromkeys("NSVFQ", 12) | {"all": 60}
+    assert config["counts"].get("trained_on") == (counts if sampler == "smote" else None)
+    log = (whole / "train.log").read_text()
+    assert ("trained_on = " in log) == (sampler == "smote")
+    splits = data_generator(uneven_data, data_configs.mit(), None, 0)
+    assert config["data"]["fingerprints"] == {name: split.fingerprint() for name, split in splits.items()}
+
+
+def test_a_loss_that_is_given_weighs_by_the_split_not_by_what_smote_made(uneven_data: Path, tmp_path: Path) -> None:
+    settings = {"sampler": "smote", "limit_train": None, "num_epochs": 1, "loss": "cal"}
+    Trainer(run_config(uneven_data, tmp_path, **settings)).train()
+    config = json.loads((tmp_path / "mit" / "run" / "seed_0" / "config.json").read_text())
+    assert config["class_weights"]["Q"] == pytest.approx(np.log(12 / 2))
+
+
+def test_processes_that_made_other_beats_do_not_train(
+    uneven_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints = iter("abcd")  # of train, val and test, then of what SMOTE made
+    monkeypatch.setattr(Split, "fingerprint", lambda split: next(prints))
+    monkeypatch.setattr(trainer.distributed, "from_first", lambda value: "other" if value == "d" else value)
+    with pytest.raises(InputError, match="--sampler smote: made other beats"):
+        Trainer(run_config(uneven_data, tmp_path, sampler="smote", limit_train=None)).train()
+
+
+@pytest.mark.parametrize(
+    ("given", "loss"),
+    [
+        ({}, "cal"),
+        ({"recipe": "notes"}, "hard_class"),
+        ({"sampler": "shuffle"}, "cal"),
+        ({"sampler": "balanced"}, "cross_entropy"),
+        ({"sampler": "smote", "recipe": "short"}, "cross_entropy"),
+        ({"sampler": "smote", "loss": "cal"}, "cal"),
+        ({"sampler": "balanced", "loss": "focal"}, "focal"),
+        *(({"variant": variant}, "cross_entropy") for variant in hparams.VARIANTS if variant != "full"),
+        ({"variant": "full"}, "cal"),
+        ({"variant": "full", "recipe": "notes"}, "hard_class"),
+        ({"variant": "cnn", "recipe": "notes"}, "cross_entropy"),
+        ({"variant": "cnn", "loss": "cal"}, "cal"),
+        ({"variant": "full", "sampler": "smote"}, "cross_entropy"),
+    ],
+)
+def test_the_loss_where_none_is_given(given: dict[str, str], loss: str) -> None:
+    assert RunConfig(**given).effective_hparams().loss == loss
+
+
 @pytest.mark.parametrize("write", [1, 3])
 def test_killed_between_the_checkpoint_and_the_history(
     finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
@@ -248,6 +333,32 @@ def test_a_run_does_not_resume_with_other_beats(finished: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="holds other beats"):
         Trainer(run_config(other, tmp_path, num_epochs=4), finished.parent).train()
     assert {path: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("changed", ["train", "val", "test"])
+def test_a_finished_seed_is_not_read_back_for_other_beats(
+    finished: Path, toy_data: Path, tmp_path: Path, changed: str
+) -> None:
+    """Else a run of several seeds that is resumed with other files would average over both."""
+    other = tmp_path / "data"
+    shutil.copytree(toy_data, other)
+    path = other / "mit" / f"{changed}.pt"
+    contents = torch.load(path, weights_only=True)
+    torch.save(contents | {"samples": contents["samples"] + 1e-3}, path)
+    before = {path: path.read_bytes() for path in finished.iterdir() if path.suffix in (".json", ".csv", ".pt")}
+    with pytest.raises(InputError, match="holds other beats"):
+        Trainer(run_config(other, tmp_path), finished.parent).train()
+    assert {path: path.read_bytes() for path in before} == before
+    # copied elsewhere, the same beats are the same beats
+    shutil.copyfile(toy_data / "mit" / f"{changed}.pt", path)
+    results = Trainer(run_config(other, tmp_path), finished.parent).train()
+    assert results == [json.loads((finished / "test_best.json").read_text())]
+
+
+def test_a_run_does_not_go_on_with_another_loss(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    """As one of an ablation would that began when its loss was still CAL."""
+    with pytest.raises(InputError, match="began with the loss cal, and would go on with cross_entropy"):
+        Trainer(run_config(toy_data, tmp_path, num_epochs=4, variant="msc_crm_bitrans"), finished.parent).train()
 
 
 def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -> None:
@@ -353,3 +464,14 @@ def test_the_schedule_can_be_chosen_apart_from_the_recipe() -> None:
     assert (hparams.recipe, hparams.schedule, hparams.num_epochs) == ("notes", "one_cycle", 3)
     with pytest.raises(InputError, match="--schedule linear: unknown; known are constant, one_cycle"):
         RunConfig(schedule="linear").effective_hparams()
+
+
+def test_bf16_that_does_not_pay_trains_in_float32_and_says_so(
+    finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timed: list[object] = []
+    monkeypatch.setattr(kernels.precision, "training_rates", lambda *layer: timed.append(layer) or (1, 2))
+    Trainer(run_config(toy_data, tmp_path, precision="bf16")).train()
+    assert timed == [("auto", 25, 5, 64)]
+    assert "--precision bf16 would not be faster" in capsys.readouterr().out
+    assert_same_bits(finished, tmp_path / "mit" / "run" / "seed_0")

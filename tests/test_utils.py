@@ -14,7 +14,7 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from models import ecgTransForm
-from utils import InputError, classification_metrics, load_checkpoint, metrics_table, seeds, summary_table
+from utils import InputError, classification_metrics, load_checkpoint, metrics_table, summary_table
 from utils.checkpoints import Checkpoint, save_checkpoint
 from utils.files import write_json, written_whole
 from utils.runlog import new_run_folder
@@ -157,13 +157,3 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     pictures.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
     for name in ("curves", "confusion_matrix", "umap"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(("bf16", "used"), [(90.0, "fp32"), (2000.0, "bf16")])
-def test_bf16_is_used_where_it_pays(monkeypatch: pytest.MonkeyPatch, bf16: float, used: str) -> None:
-    monkeypatch.setattr(seeds, "matmul_gflops", lambda dtype: bf16 if dtype == torch.bfloat16 else 170.0)
-    precision, message = seeds.usable_precision("bf16", torch.device("cpu"))
-    assert precision == used
-    assert (message is None) == (used == "bf16")
-    assert message is None or "90 GFLOP/s, float32 ones 170" in message
-    assert seeds.usable_precision("fp32", torch.device("cpu")) == ("fp32", None)

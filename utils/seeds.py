@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import numpy as np
 import torch
 
 from utils.errors import InputError
-
-BF16_PAYS = 2.5  # times float32's products: less, and the compiled float32 encoder is faster than bf16 through PyTorch
 
 
 def seed_everything(seed: int) -> None:
@@ -62,42 +59,3 @@ def get_device(name: str) -> torch.device:
     if name not in names:
         raise InputError(f"--device {name}: not on this machine; it has {', '.join(names)}")
     return torch.device(name)
-
-
-def usable_precision(precision: str, device: torch.device) -> tuple[str, str | None]:
-    """Prepare `device` for the arithmetic `precision`, or for float32 where that is faster than bf16.
-
-    A CPU may have bf16 instructions that are slower than its float32 ones (AVX512-BF16 without AMX is such a case), so
-    both are timed for some milliseconds.
-
-    Returns:
-        The precision to use, and a message where it is not the one asked for.
-
-    Raises:
-        InputError: the device has no such arithmetic.
-    """
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
-    elif precision == "tf32":
-        raise InputError(f"--precision tf32: an arithmetic of CUDA GPUs; on {device.type} there are fp32 and bf16")
-    elif precision == "bf16":
-        if device.type != "cpu":
-            raise InputError(f"--precision bf16: not on {device.type}; fp32 is")
-        bf16, fp32 = matmul_gflops(torch.bfloat16), matmul_gflops(torch.float32)
-        if bf16 < BF16_PAYS * fp32:
-            return "fp32", (
-                f"--precision bf16 would be slower: on this CPU bf16 products reach {bf16:.0f} GFLOP/s, float32 ones "
-                f"{fp32:.0f}; computing in float32"
-            )
-    return precision, None
-
-
-def matmul_gflops(dtype: torch.dtype, size: int = 1024, repeats: int = 5) -> float:
-    """What square matrix products of type `dtype` reach on the CPU, GFLOP/s: the best of `repeats`."""
-    a, b = (torch.ones(size, size, dtype=dtype) for _ in range(2))
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        torch.mm(a, b)
-        times.append(time.perf_counter() - started)
-    return 2 * size**3 / min(times) / 1e9
