@@ -88,17 +88,24 @@ class Split:
         return torch.bincount(self.labels.cpu(), minlength=num_classes).tolist()
 
 
-def load_split(path: Path, configs: DatasetConfig) -> Split:
-    """Read one split file and check all of it against `configs`.
+def load_split(
+    path: Path,
+    configs: DatasetConfig,
+    any_length: bool = False,
+    remedy: str = "make it anew with python -m preprocess",
+) -> Split:
+    """Read one split file and check all of it against `configs`; with `any_length` all but the length of a beat.
+
+    `remedy` is what a message about a damaged file advises.
 
     Raises:
         InputError: the file is absent, cut short, not a split file, holds code, or its samples and labels do
             not fit `configs`.
     """
-    contents = read_torch(path, "split file", "make it anew with python -m preprocess", _NUMPY_GLOBALS)
+    contents = read_torch(path, "split file", remedy, _NUMPY_GLOBALS)
     samples = _numbers(contents, "samples", path)
     labels = _numbers(contents, "labels", path)
-    samples = _beats_first(samples, path, configs)
+    samples = _beats_first(samples, path, configs, any_length)
     if labels.dim() != 1 or len(labels) != len(samples):
         raise InputError(
             f"{path}: labels of shape {tuple(labels.shape)} beside {len(samples)} beats; one label a beat is right"
@@ -158,7 +165,7 @@ def _numbers(contents: dict[str, Any], key: str, path: Path) -> Tensor:
     return tensor
 
 
-def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig) -> Tensor:
+def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length: bool) -> Tensor:
     """(n, L), (n, L, 1) or (n, 1, L) -> (n, 1, L) float32."""
     length = configs.sequence_len
     if samples.dim() == 2:
@@ -170,7 +177,7 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig) -> Tensor:
             f"{path}: samples of shape {tuple(samples.shape)}; (n, 1, {length}), (n, {length}) or (n, {length}, 1) "
             "is right"
         )
-    if samples.shape[2] != length:
+    if samples.shape[2] != length and not any_length:
         raise InputError(
             f"{path}: beats of {samples.shape[2]} samples, the configuration names {length}; "
             f"--sequence_len {samples.shape[2]} fits the network to them"

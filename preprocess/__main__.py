@@ -12,9 +12,11 @@ import numpy as np
 
 from preprocess import records as recordings
 from preprocess import splits
-from preprocess.beats import BeatSet, read_beats
+from preprocess.beats import WINDOWS, BeatSet, read_beats
+from preprocess.kachuee import SEGMENT
 from preprocess.kaggle import read_kaggle
 from preprocess.labels import CLASSES
+from preprocess.released import read_released
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from utils.cli import ArgumentParser
 from utils.errors import InputError, run_command
@@ -25,6 +27,10 @@ RAW_PATHS = {
     "synthetic": {"mit": "data/raw/synthetic_mit", "ptb": "data/raw/synthetic_ptb"},
     "kaggle": {"mit": "data/raw/kaggle", "ptb": "data/raw/kaggle"},
 }
+SOURCES = (*RAW_PATHS, "released")
+CUT_ALREADY = {"kaggle": read_kaggle, "released": read_released}
+"""Sources of beats, not of recordings: who reads them."""
+
 SYNTHESISE = {"mit": write_synthetic_mit, "ptb": write_synthetic_ptb}
 PATIENTS, MINUTES = 20, 5.0
 NAMED = 12  # records named in a line before it says how many more
@@ -46,18 +52,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--source",
         default="records",
-        choices=RAW_PATHS,
+        choices=SOURCES,
         help="where the recordings are from: a folder of WFDB records; mitdb or ptbdb, downloaded from PhysioNet "
-        "(about 0.1 GB and 1.7 GB); synthetic patients; or the CSV files of the Kaggle heartbeat set "
-        "(default: records)",
+        "(about 0.1 GB and 1.7 GB); synthetic patients; the CSV files of the Kaggle heartbeat set; or one .pt file "
+        "as the paper's authors released it, named by --raw_path and dealt anew (default: records)",
     )
     add(
         "--raw_path",
         type=Path,
-        metavar="DIR",
-        help="folder of the recordings, read and, when downloaded or synthetic, written first (default: "
+        metavar="PATH",
+        help="folder of the recordings (released: the file), read and, when downloaded or synthetic, written first "
+        "(default: "
         + ", ".join(sorted({path for paths in RAW_PATHS.values() for path in paths.values()}))
-        + " by source and dataset)",
+        + " by source and dataset; for released none)",
     )
     add("--out", type=Path, default=Path("data"), metavar="DIR", help="folder that gets <dataset>/ (default: data)")
     add(
@@ -65,6 +72,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default="beat",
         choices=splits.PROTOCOLS,
         help="deal single beats, or whole patients: DS1 and DS2 for mitdb (default: beat)",
+    )
+    add(
+        "--window",
+        choices=WINDOWS,
+        help="how a beat is cut from a record: 360 Hz, centred on the R-peak, standardised; or as the paper's data "
+        "(Kachuee et al.), 125 Hz, from the R-peak on for 1.2 R-R intervals, scaled to [0, 1], padded with zeros "
+        "(default: centred)",
     )
     add(
         "--fractions",
@@ -95,37 +109,41 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--patients and --minutes go with --source synthetic only")
     if args.source == "synthetic" and args.split == "inter_patient" and (args.patients or PATIENTS) < 3:
         raise InputError(f"--patients {args.patients}: --split inter_patient needs at least 3, one a split")
-    if args.source == "kaggle" and args.any_lead:
-        raise InputError("--any_lead does not go with --source kaggle, whose beats are cut already")
+    for option, given in (("--any_lead", args.any_lead), ("--window", args.window is not None)):
+        if given and args.source in CUT_ALREADY:
+            raise InputError(f"{option} does not go with --source {args.source}, whose beats are cut already")
+    args.window = args.window or "centred"
+    if args.source == "released" and args.raw_path is None:
+        raise InputError("--source released needs --raw_path FILE.pt, the file to read")
 
 
 def prepare(args: argparse.Namespace) -> None:
     """Go from recordings to split files, and print what happened."""
     start = time.monotonic()
-    folder, out = args.raw_path or Path(RAW_PATHS[args.source][args.dataset]), args.out / args.dataset
+    raw, out = args.raw_path or Path(RAW_PATHS[args.source][args.dataset]), args.out / args.dataset
     splits.check_writable(out)
 
     if args.source == "physionet":
-        for name in recordings.download(args.dataset, folder, progress=True):
+        for name in recordings.download(args.dataset, raw, progress=True):
             print(f"record {name} did not match its checksums and was fetched again")
     elif args.source == "synthetic":
         patients = PATIENTS if args.patients is None else args.patients
         minutes = MINUTES if args.minutes is None else args.minutes
-        SYNTHESISE[args.dataset](folder, patients, minutes, args.seed_id, sys.stderr.isatty())
-    if args.source == "kaggle":
-        beats = read_kaggle(args.dataset, folder)
+        SYNTHESISE[args.dataset](raw, patients, minutes, args.seed_id, sys.stderr.isatty())
+    if args.source in CUT_ALREADY:
+        beats = CUT_ALREADY[args.source](args.dataset, raw)
     else:
-        beats = read_beats(args.dataset, folder, args.any_lead, progress=True)
+        beats = read_beats(args.dataset, raw, args.any_lead, progress=True, window=args.window)
     split = splits.split_beats(beats, args.split, args.fractions, args.seed_id)
     paths = splits.write_split_files(out, beats, split, args.split, args.seed_id)
 
-    print("\n".join([*account(args.dataset, folder, beats), *split_account(beats, split, args.split, args.seed_id)]))
+    print("\n".join([*account(args.dataset, raw, beats), *split_account(beats, split, args.split, args.seed_id)]))
     print(f"written      {', '.join(map(str, paths))}; {time.monotonic() - start:.1f} s")
 
 
-def account(dataset: str, folder: Path, beats: BeatSet) -> list[str]:
+def account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
     """Describe in lines what was read and what was left out."""
-    lines = [f"{dataset}: {folder}, source {beats.source}"]
+    lines = [f"{dataset}: {raw}, source {beats.source}"]
     known = f" of {len(beats.record_names)} records of {len({*beats.patients})} patients" if beats.patients else ""
     lines.append(f"read         {len(beats.labels)} beats{known}")
     if beats.leads:
@@ -139,6 +157,12 @@ def account(dataset: str, folder: Path, beats: BeatSet) -> list[str]:
     for reason, count in beats.account.dropped.items():
         if count:
             lines.append(f"dropped      {count} windows that {reason}")
+    for reason, count in beats.account.segments.items():
+        if count:
+            lines.append(f"no beats     in {count} segments of {SEGMENT:g} s {reason}")
+    if sum(beats.account.missed.values()):
+        counts = ", ".join(f"{name} {count}" for name, count in beats.account.missed.items())
+        lines.append(f"missed       {sum(beats.account.missed.values())} annotated beats, no beat cut: {counts}")
     if beats.account.flat:
         lines.append(f"flat         {beats.account.flat} beats without any deflection, kept as zeros")
     return lines

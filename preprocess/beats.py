@@ -1,11 +1,14 @@
-"""How a beat is cut: one lead II, brought to 360 Hz, 186 samples centred on the R-peak, each beat standardised.
+"""How a beat is cut: one lead II, and one of two windows of 186 samples.
 
-The window is that of the notes' preprocessing. mitdb has annotated R-peaks; those of ptbdb are found with XQRS and
-moved to the largest deflection, see `find_r_peaks`.
+`centred` is the window of the notes' preprocessing: 360 Hz, centred on the R-peak, each beat standardised. mitdb has
+annotated R-peaks; those of ptbdb are found with XQRS and moved to the largest deflection, see `find_r_peaks`.
+`kachuee` is the paper's: 125 Hz, from the R-peak on, see `preprocess.kachuee`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from preprocess import kachuee
 from preprocess import labels as meanings
 from preprocess import records as recordings
 from utils.errors import InputError
@@ -42,6 +46,8 @@ class Account:
     left_out: dict[str, list[str]] = field(default_factory=dict)  # reason -> records
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> beats
     flat: int = 0  # beats without any deflection, kept as zeros
+    segments: dict[str, int] = field(default_factory=dict)  # reason -> segments without beats (window kachuee)
+    missed: dict[str, int] = field(default_factory=dict)  # class -> annotated beats not found (window kachuee)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class BeatSet:
     labels: np.ndarray  # int64 (n,), index into `classes`
     classes: tuple[str, ...]
     fs: float  # Hz, the rate of `samples`
-    source: str  # physionet, synthetic, records or kaggle
+    source: str  # physionet, synthetic, records, kaggle or released
     window: str  # a sentence: how each beat was cut, resampled and scaled
     records: np.ndarray | None = None  # int64 (n,), index into `record_names`
     positions: np.ndarray | None = None  # int64 (n,), R-peak as a sample index at the record's own rate
@@ -147,11 +153,83 @@ def standardise(windows: np.ndarray) -> tuple[np.ndarray, int]:
     return (centred / deviation).astype(np.float32), int(flat.sum())
 
 
+Truth = tuple[np.ndarray, np.ndarray] | int
+"""What is known of a record: its annotated beats, positions (n,) at its own rate and labels (n,); or one label."""
+
+
+@dataclass(frozen=True)
+class RecordBeats:
+    """The beats of one record, in their order in time, and what did not become one."""
+
+    samples: np.ndarray  # float32 (n, LENGTH)
+    labels: np.ndarray  # int64 (n,)
+    positions: np.ndarray  # int64 (n,), at the record's own rate
+    account: Account
+
+
+def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
+    """Cut the beats of a record's signal (n,) at `fs` Hz, each centred on its R-peak and standardised."""
+    at_fs = resample(signal, fs)
+    if isinstance(truth, tuple):
+        positions, labels = truth
+    else:
+        positions = np.round(find_r_peaks(at_fs) * fs / FS).astype(np.int64)
+        labels = np.full(len(positions), truth, dtype=np.int64)
+    windows, inside = cut(at_fs, np.round(positions * FS / fs).astype(np.int64))
+    whole = ~np.isnan(windows).any(axis=1)
+    samples, flat = standardise(windows[whole])
+    dropped = {"leave the record": int((~inside).sum()), "hold missing samples": int((~whole).sum())}
+    return RecordBeats(samples, labels[inside][whole], positions[inside][whole], Account(dropped=dropped, flat=flat))
+
+
+def cut_kachuee(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
+    """Cut the beats of a record's signal (n,) at `fs` Hz as the paper's data were, from each R-peak on.
+
+    Annotated beats: a candidate takes class and position of the one that it is matched with, or is dropped.
+    """
+    at_fs = kachuee.resample(signal, fs)
+    peaks, intervals, without = kachuee.find_beats(at_fs)
+    positions = np.round(peaks * fs / kachuee.FS).astype(np.int64)
+    dropped, missed = {}, {}
+    if isinstance(truth, tuple):
+        matched, beats = kachuee.match(positions, truth[0], kachuee.TOLERANCE * fs)
+        dropped["begin at no annotated beat"] = len(peaks) - len(matched)
+        peaks, intervals, positions, labels = peaks[matched], intervals[matched], truth[0][beats], truth[1][beats]
+    else:
+        labels = np.full(len(positions), truth, dtype=np.int64)
+    samples, inside, whole, flat = kachuee.cut(at_fs, peaks, intervals, LENGTH)
+    dropped |= {"leave the record": int((~inside).sum()), "hold missing samples": int((inside & ~whole).sum())}
+    labels, positions = labels[inside & whole], positions[inside & whole]
+    if isinstance(truth, tuple):
+        classes = meanings.AAMI_CLASSES
+        lost = np.bincount(truth[1], minlength=len(classes)) - np.bincount(labels, minlength=len(classes))
+        missed = dict(zip(classes, lost.tolist(), strict=True))
+    return RecordBeats(samples, labels, positions, Account({}, dropped, flat, without, missed))
+
+
+@dataclass(frozen=True)
+class Window:
+    """A way to cut the beats of a record."""
+
+    fs: float  # Hz, the rate of the beats
+    sentence: str  # for `BeatSet.window`, with places for what is known later
+    peaks: dict[str, str]  # what the sentence calls the R-peaks of each dataset
+    cut: Callable[[np.ndarray, float, Truth], RecordBeats]
+
+
+WINDOWS = {
+    "centred": Window(FS, WINDOW, PEAKS, cut_centred),
+    "kachuee": Window(kachuee.FS, kachuee.WINDOW, kachuee.PEAKS, cut_kachuee),
+}
+
+
 # --------------------------------------------------------------------------------------------------- a folder
 
 
-def read_beats(dataset: str, folder: Path, any_lead: bool = False, progress: bool = False) -> BeatSet:
-    """Read all beats of a folder of WFDB records.
+def read_beats(
+    dataset: str, folder: Path, any_lead: bool = False, progress: bool = False, window: str = "centred"
+) -> BeatSet:
+    """Read all beats of a folder of WFDB records, cut by one of `WINDOWS`.
 
     `mit`: beats and classes from the annotations. `ptb`: beats detected, the class from the diagnosis in the
     header. `any_lead` takes the first channel of a record without lead II, which is left out otherwise.
@@ -161,59 +239,59 @@ def read_beats(dataset: str, folder: Path, any_lead: bool = False, progress: boo
     """
     from tqdm import tqdm
 
-    folder = Path(folder)
+    folder, kind = Path(folder), WINDOWS[window]
     names = recordings.list_records(folder, dataset)
     headers = {name: recordings.read_header(folder, name) for name in names}
     source = recordings.source_of(dataset, names, headers.values())
     channels, left_out = _choose(dataset, folder, headers, any_lead)
     record_fs = _common_rate(folder, {name: headers[name].fs for name in channels})
 
-    parts: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    edge, missing, flat = 0, 0, 0
+    parts: dict[str, RecordBeats] = {}
+    accounts: list[Account] = []
     for name, channel in tqdm(channels.items(), f"{dataset} records", disable=None if progress else True):
         signal = recordings.read_signal(folder, name, headers[name], channel)
-        at_fs = resample(signal, record_fs)
-        if dataset == "mit":
-            positions, labels = _annotated_beats(folder, name)
+        truth = _annotated_beats(folder, name) if dataset == "mit" else _diagnosis(headers[name])
+        beats = kind.cut(signal, record_fs, truth)
+        accounts.append(beats.account)
+        if len(beats.labels):
+            parts[name] = beats
         else:
-            positions = np.round(find_r_peaks(at_fs) * record_fs / FS).astype(np.int64)
-            labels = np.full(len(positions), _diagnosis(headers[name]), dtype=np.int64)
-        centres = np.round(positions * FS / record_fs).astype(np.int64)
-        windows, inside = cut(at_fs, centres)
-        whole = ~np.isnan(windows).any(axis=1)
-        edge += int((~inside).sum())
-        missing += int((~whole).sum())
-        if not whole.any():
             left_out.setdefault("no beats found", []).append(name)
-            continue
-        samples, flat_here = standardise(windows[whole])
-        flat += flat_here
-        parts[name] = samples, labels[inside][whole], positions[inside][whole]
 
     if not parts:
         raise InputError(f"{folder}: no beats in {len(channels)} records")
-    samples, labels, positions = (np.concatenate(column) for column in zip(*parts.values(), strict=True))
     return BeatSet(
-        samples=samples[:, None, :],  # (n, L) -> (n, 1, L): one lead
-        labels=labels,
+        samples=np.concatenate([part.samples for part in parts.values()])[:, None, :],  # (n, L) -> (n, 1, L): one lead
+        labels=np.concatenate([part.labels for part in parts.values()]),
         classes=meanings.CLASSES[dataset],
-        fs=FS,
+        fs=kind.fs,
         source=source,
-        window=WINDOW.format(
-            peak=PEAKS[dataset], resampled="" if record_fs == FS else f", resampled from {record_fs:g} Hz"
+        window=kind.sentence.format(
+            length=LENGTH,
+            peak=kind.peaks[dataset],
+            resampled="" if record_fs == kind.fs else f", resampled from {record_fs:g} Hz",
         ),
-        records=np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts.values()]),
-        positions=positions,
+        records=np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts.values()]),
+        positions=np.concatenate([part.positions for part in parts.values()]),
         record_fs=record_fs,
         record_names=tuple(parts),
         leads=tuple(headers[name].sig_name[channels[name]] or "unnamed" for name in parts),
         patients=tuple(recordings.patient_of(name, source) for name in parts),
         account=Account(
             left_out,
-            {"leave the record": edge, "hold missing samples": missing},
-            flat,
+            _total(account.dropped for account in accounts),
+            sum(account.flat for account in accounts),
+            _total(account.segments for account in accounts),
+            _total(account.missed for account in accounts),
         ),
     )
+
+
+def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return dict(total)
 
 
 def _choose(

@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from preprocess.beats import LENGTH, BeatSet
+from preprocess.kachuee import FS, SAMPLES
 from preprocess.labels import CLASSES
 from utils.errors import InputError
 
-FS = 125.0  # Hz
-SAMPLES = 187  # a row
 WINDOW = (
     f"the first {LENGTH} of the {SAMPLES} samples of a row: at {FS:g} Hz from an R-peak on for 1.2 median R-R "
-    "intervals, scaled to [0, 1] within 10 s, padded with zeros"
+    "intervals, each beat scaled to [0, 1], padded with zeros"
 )
 
 FILES = {
