@@ -42,6 +42,9 @@ def train_linear(out: Path) -> None:
             train = train_one_epoch(learner, split, order, loss, optimizer, configs, epoch, clip_norm=1.0)
             validation = evaluate(model, split, loss, configs)
             epochs.append({"train": train, "loss": validation.loss, "metrics": validation.metrics})
+        # Before the group ends: DistributedDataParallel that outlives it destroys it while holding the GIL, for which a
+        # thread of gloo may be waiting, and both wait for ever.
+        del learner
     if distributed.is_first():
         out.write_text(json.dumps({"epochs": epochs, "weights": model.linear.weight.tolist()}))
 
