@@ -19,6 +19,7 @@ from utils.files import written_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+EXAMPLES = 2  # beats right, and as many wrong, of each class in the picture of samples
 CLASS_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#AA3377", "#66CCEE", "#BBBBBB")  # told apart colour-blind
 
 
@@ -80,9 +81,114 @@ def plot_curves(history: pd.DataFrame, title: str, path: Path) -> None:
     _save(figure, path)
 
 
+def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str], title: str, path: Path) -> None:
+    """Draw each class's F1 on validation, and the macro mean, over the epochs.
+
+    Of several histories (one a seed) the mean is drawn, and the range from lowest to highest shaded.
+    """
+    figure = _figure(7, 4.2)
+    axes = figure.add_subplot()
+    epochs = histories[0]["epoch"]
+    columns = {**{name: f"val_f1_{name}" for name in classes}, "macro": "val_macro_f1"}
+    for (name, column), colour in zip(columns.items(), [*CLASS_COLOURS[: len(classes)], "black"], strict=True):
+        values = 100 * np.stack([history[column].to_numpy() for history in histories])  # (seeds, epochs)
+        mean, style = values.mean(axis=0), "--" if name == "macro" else "-"
+        axes.plot(epochs, mean, style, color=colour, marker="o", markersize=3, label=f"{name}, {mean[-1]:.1f} at last")
+        if len(values) > 1:
+            axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("F1 on validation, %")
+    axes.set_xlim(0.5, len(epochs) + 0.5)
+    axes.set_ylim(top=100.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    axes.set_title(title, fontsize=9)
+    _save(figure, path)
+
+
+def plot_bars(
+    names: Sequence[str], ours: Sequence[tuple[float, float]], paper: Sequence[float], title: str, path: Path
+) -> None:
+    """Draw a pair of bars a name, ours (mean, standard deviation) and the paper's, in percent; NaN leaves one out."""
+    figure = _figure(1.6 + 1.25 * len(names), 4)
+    axes = figure.add_subplot()
+    places = np.arange(len(names))
+    means, sds = np.array(ours, dtype=float).T
+    other = np.asarray(paper, dtype=float)
+    for offset, values, colour, label in ((-0.2, means, CLASS_COLOURS[0], "ours"), (0.2, other, "#BBBBBB", "paper")):
+        known = ~np.isnan(values)
+        axes.bar(places[known] + offset, values[known], 0.38, color=colour, label=label)
+        for place, value in zip(places[known], values[known], strict=True):
+            axes.text(place + offset, value + 0.4, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
+    spread = ~np.isnan(means) & ~np.isnan(sds)
+    axes.errorbar(places[spread] - 0.2, means[spread], sds[spread], fmt="none", ecolor="black", capsize=3)
+    every = np.concatenate([means, other])
+    low = float(np.nanmin(every))
+    # bars from 0 would hide small differences, which the figures are about
+    axes.set_ylim(10 * np.floor((low - 5) / 10) if low > 60 else 0, 104)
+    axes.set_xticks(places, [name.replace(" ", "\n", 1) for name in names], fontsize=8)
+    axes.set_ylabel("F1 on test, % (axis cut)" if axes.get_ylim()[0] > 0 else "F1 on test, %")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+    axes.set_title(title, fontsize=9)
+    _save(figure, path)
+
+
+def plot_sample_beats(
+    samples: np.ndarray,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    captions: Sequence[str],
+    classes: Sequence[str],
+    times: tuple[np.ndarray, str],
+    title: str,
+    path: Path,
+    seed: int = 0,
+) -> None:
+    """Draw test beats of each class, two that were called right and two that were called wrong, drawn by lot.
+
+    Args:
+        samples: (n, L).
+        labels: (n,) true class of each beat.
+        predictions: (n,) the class that it was called.
+        captions: (n,) what to say of each beat, its record for instance.
+        classes: names, the index is the label.
+        times: (L,) the time axis, and its name.
+    """
+    rng = np.random.default_rng(seed)
+    figure = _figure(1.9 * len(classes) + 0.6, 6.6)
+    panels = figure.subplots(2 * EXAMPLES, len(classes), sharex=True, squeeze=False)
+    for label, name in enumerate(classes):
+        for right in (True, False):
+            members = np.flatnonzero((labels == label) & ((predictions == label) == right))
+            chosen = rng.choice(members, min(EXAMPLES, len(members)), replace=False)
+            for place in range(EXAMPLES):
+                axes = panels[place if right else EXAMPLES + place, label]
+                axes.tick_params(labelsize=7)
+                axes.set_yticks([])
+                if place >= len(chosen):
+                    axes.text(0.5, 0.5, "no other" if place else "none", ha="center", transform=axes.transAxes)
+                    continue
+                beat = chosen[place]
+                axes.plot(times[0], samples[beat], color=CLASS_COLOURS[0] if right else CLASS_COLOURS[1], linewidth=1)
+                called = "" if right else f" called {classes[predictions[beat]]}"
+                axes.set_title(f"{name}{called}{captions[beat]}", fontsize=7)
+    for row in range(2 * EXAMPLES):
+        panels[row, 0].set_ylabel("called right" if row < EXAMPLES else "called wrong", fontsize=8)
+    for axes in panels[-1]:
+        axes.set_xlabel(times[1], fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    _save(figure, path)
+
+
+def has_umap() -> bool:
+    """Say whether umap-learn is installed."""
+    return importlib.util.find_spec("umap") is not None
+
+
 def require_umap() -> None:
     """Raise an `InputError` where umap-learn is not installed."""
-    if importlib.util.find_spec("umap") is None:
+    if not has_umap():
         raise InputError("--umap needs umap-learn: pip install -r requirements.txt")
 
 

@@ -1,0 +1,149 @@
+"""The tables and figures of the paper as lists of runs: which beats, which settings, beside which published figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reproduction import published
+
+RECORDINGS = ("records", "physionet", "synthetic")
+"""Sources of whole recordings, one of which the command line chooses; the others are beats that others have cut."""
+
+
+@dataclass(frozen=True)
+class Beats:
+    """The beats of a row: a dataset, how it was cut, how it was dealt."""
+
+    dataset: str
+    """mit or ptb."""
+    window: str = "centred"
+    """centred or kachuee; kaggle and released: files of beats that others have cut in Kachuee's way."""
+    protocol: str = "beat"
+    """beat or inter_patient."""
+
+    @property
+    def cut_by_others(self) -> bool:
+        """Whether the beats come from files of others rather than from recordings."""
+        return self.window in ("kaggle", "released")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: beats and what differs from the paper's network, loss and sampling."""
+
+    label: str
+    beats: Beats
+    settings: dict[str, str] = field(default_factory=dict)
+    """Options of `main.py` (recipe, variant, loss, sampler)."""
+    published: dict[str, float] = field(default_factory=dict)
+    """The paper's F1 for this row: class or `macro` -> percent."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table or figure of the paper, or one that belongs beside it."""
+
+    name: str
+    title: str
+    note: str
+    """What a reader must know to read the table."""
+    rows: tuple[Row, ...]
+
+
+MIT = Beats("mit")
+PTB = Beats("ptb")
+FULL = Row("MIT-BIH, centred window", MIT, published=published.TABLE2["f1"])
+
+TABLE2 = Experiment(
+    "table2",
+    "Table 2: MIT-BIH, five AAMI classes, split by beat",
+    "Each test beat has neighbours of the same patient in the training split. The paper used the Kaggle set's beats "
+    "(Kachuee et al. 2018: 125 Hz, from one R-peak on); the window `kachuee` cuts such beats from the recordings, "
+    "`centred` cuts 186 samples at 360 Hz around the annotated R-peak.",
+    (
+        FULL,
+        Row("MIT-BIH, Kachuee's window", Beats("mit", "kachuee"), published=published.TABLE2["f1"]),
+        Row("MIT-BIH, Kaggle files", Beats("mit", "kaggle"), published=published.TABLE2["f1"]),
+    ),
+)
+
+TABLE3 = Experiment(
+    "table3",
+    "Table 3: PTB, normal and infarction, split by beat",
+    "Each test beat has neighbours of the same patient in the training split. `released` is one split file of the "
+    "paper's authors, dealt anew by beat.",
+    (
+        Row("PTB, centred window", PTB, published=published.TABLE3["f1"]),
+        Row("PTB, Kachuee's window", Beats("ptb", "kachuee"), published=published.TABLE3["f1"]),
+        Row("PTB, Kaggle files", Beats("ptb", "kaggle"), published=published.TABLE3["f1"]),
+        Row("PTB, released file", Beats("ptb", "released"), published=published.TABLE3["f1"]),
+    ),
+)
+
+TABLE4 = Experiment(
+    "table4",
+    "Table 4: accuracy and macro-F1 on both datasets",
+    "The paper's Table 4 sets its accuracy beside that of other works, whose figures are not repeated here.",
+    (FULL, TABLE3.rows[0]),
+)
+
+FIG5 = Experiment(
+    "fig5",
+    "Fig. 5: what each block adds, macro-F1 on MIT-BIH",
+    "The bars before the last are trained with plain cross-entropy; the paper's figures are read off its bars.",
+    tuple(
+        Row(label, MIT, {} if variant == "full" else {"variant": variant}, {"macro": published.FIG5[variant]})
+        for variant, label in {
+            "cnn": "CNN",
+            "msc": "+ MSC",
+            "msc_crm": "+ CRM",
+            "msc_crm_trans": "+ one-way Transformer",
+            "msc_crm_bitrans": "BiTrans in its place",
+            "full": "+ CAL",
+        }.items()
+    ),
+)
+
+FIG6 = Experiment(
+    "fig6",
+    "Fig. 6: remedies for class imbalance, F1 on MIT-BIH",
+    "One remedy at a time: the samplers are trained with plain cross-entropy.",
+    (
+        Row("CAL", MIT, published=published.FIG6["cal"]),
+        Row("cross-entropy", MIT, {"variant": "msc_crm_bitrans"}),
+        Row("weighted cross-entropy", MIT, {"loss": "weighted_ce"}, published.FIG6["weighted_ce"]),
+        Row("focal loss", MIT, {"loss": "focal"}, published.FIG6["focal"]),
+        Row("balanced sampler", MIT, {"sampler": "balanced"}, published.FIG6["balanced"]),
+        Row("SMOTE", MIT, {"sampler": "smote"}, published.FIG6["smote"]),
+    ),
+)
+
+INTER_PATIENT = Experiment(
+    "inter_patient",
+    "New patients: the same network, split by patient and by beat",
+    "Split by beat, the network is tested on patients that it was trained on: the beats of one person resemble one "
+    "another far more than those of two, most of all the ectopic ones, so a test beat has near copies among the "
+    "training beats, some seconds away in the same recording. Recognising them takes no knowledge of what an "
+    "arrhythmia looks like in general. That is why the paper's 99 % does not carry over to new patients: the rows "
+    "split by patient say what to expect of one; of mitdb they are trained on DS1 and tested on DS2. Besides, a beat "
+    "is seen alone: the prematurity by which most S beats are told lies outside its window, and the works below that "
+    "find more of them measure it.",
+    (
+        Row("MIT-BIH, by patient", Beats("mit", protocol="inter_patient")),
+        Row("MIT-BIH, by beat", MIT),
+        Row("PTB, by patient", Beats("ptb", protocol="inter_patient")),
+        Row("PTB, by beat", PTB),
+    ),
+)
+
+RECIPES = Experiment(
+    "recipes",
+    "Recipes: the paper's training beside the notes'",
+    "Both are given the same splits, epochs and course of the step size. `notes`: learning rate 1e-4, 20 sequences of "
+    "15 consecutive beats in a batch, gradients clipped at 5, the hard class weighing 1.5.",
+    (Row("supervised", MIT), Row("notes", MIT, {"recipe": "notes"})),
+)
+
+EXPERIMENTS = {
+    experiment.name: experiment for experiment in (TABLE2, TABLE3, TABLE4, FIG5, FIG6, INTER_PATIENT, RECIPES)
+}

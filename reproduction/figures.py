@@ -1,0 +1,101 @@
+"""The pictures of an experiment, drawn from finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_configs import DatasetConfig
+from dataloader import Split, load_split
+from models import ecgTransForm
+from reproduction.experiments import Experiment
+from reproduction.runs import Result
+from reproduction.tables import paper_figure
+from trainer import draw_umap
+from utils import pictures
+from utils.checkpoints import load_checkpoint
+from utils.metrics import summary_table
+from utils.seeds import get_device
+
+BARS = {"fig5": ("macro",), "fig6": ("macro", "S")}
+"""The experiments whose picture is one of bars, and the columns of F1 that are drawn."""
+
+
+def draw(experiment: Experiment, results: Sequence[Result], folder: Path, device: str) -> list[tuple[Path, str]]:
+    """Draw the pictures of `experiment` into `folder`; return each one's path and what it shows.
+
+    Fig. 5 and 6 are bars. The others show one run, the first row's longest and its first seed: confusion matrix,
+    curves of the classes, sample beats, and the features by UMAP where umap-learn is installed.
+    """
+    if experiment.name in BARS:
+        return [_bars(experiment, results, name, folder) for name in BARS[experiment.name]]
+    if experiment.name == "table4":  # shows the runs of tables 2 and 3
+        return []
+    return _of_run(experiment.name, results[0], folder, device)
+
+
+def of_one_schedule(results: Sequence[Result]) -> list[Result]:
+    """The results of the schedule that most rows have, of equals the first: bars of several would be misread."""
+    schedules = [result.schedule for result in results]
+    chosen = max(schedules, key=lambda schedule: (schedules.count(schedule), -schedules.index(schedule)))
+    return [result for result in results if result.schedule == chosen]
+
+
+def _bars(experiment: Experiment, results: Sequence[Result], name: str, folder: Path) -> tuple[Path, str]:
+    chosen = of_one_schedule(results)
+    summaries = [summary_table(result.tests).loc["f1"] for result in chosen]
+    ours = [(summary[name], summary[f"{name}_sd"]) for summary in summaries]
+    paper = [paper_figure(result.row, "f1", name) for result in chosen]
+    what = "macro-F1" if name == "macro" else f"F1 of class {name}"
+    title = f"{experiment.title.partition(':')[0]}, {what}; ours: {_about(chosen[0])}\npaper: 60 epochs, Kaggle beats"
+    path = folder / f"{experiment.name}_{name}.png"
+    pictures.plot_bars([result.row.label for result in chosen], ours, paper, title, path)
+    return path, f"{what}, ours and the paper's"
+
+
+def _of_run(name: str, result: Result, folder: Path, device: str) -> list[tuple[Path, str]]:
+    seed_folder, test = result.seed_folders[0], result.tests[0]
+    classes = test["classes"]
+    title = f"{result.row.label}, seed {result.seeds[0]}, best epoch {test['checkpoint_epoch']}\n{_about(result)}"
+    made = []
+
+    def path(kind: str, says: str) -> Path:
+        made.append((folder / f"{name}_{kind}.png", says))
+        return made[-1][0]
+
+    figures = f"accuracy {100 * test['accuracy']:.2f} %, macro-F1 {100 * test['macro_f1']:.2f} %"
+    to = path("confusion_matrix", "Confusion matrix on the test split, counts and row percent")
+    pictures.plot_confusion_matrix(test["confusion_matrix"], classes, f"{title}\n{figures}", to)
+    to = path("class_curves", "F1 of each class on the validation split over the epochs")
+    pictures.plot_class_curves(result.histories(), classes, f"{result.row.label}\n{_about(result)}", to)
+
+    checkpoint = load_checkpoint(seed_folder / "checkpoint_best.pt")
+    data_path = Path(result.configs[0]["run"]["data_path"])
+    split = load_split(data_path / checkpoint.configs.name / "test.pt", checkpoint.configs)
+    if split.fingerprint() == result.configs[0]["data"]["fingerprints"]["test"]:
+        to = path("sample_beats", "Test beats of each class, drawn by lot, that were called right and wrong")
+        _sample_beats(result, split, checkpoint.configs, title, to)
+        if pictures.has_umap():
+            to = path("umap", "The test beats' features in the plane by UMAP")
+            model = ecgTransForm(checkpoint.configs, checkpoint.hparams).to(get_device(device))
+            model.load_state_dict(checkpoint.model)
+            draw_umap(to, title, model, split.to(get_device(device)), classes, result.seeds[0])
+    return made
+
+
+def _sample_beats(result: Result, split: Split, configs: DatasetConfig, title: str, path: Path) -> None:
+    predictions = result.predictions()[0]
+    number = {name: index for index, name in enumerate(configs.classes)}
+    called = predictions["prediction"].map(number).to_numpy()
+    records = [f", {record}" for record in predictions["record"]] if "record" in predictions else [""] * len(called)
+    samples = split.samples[:, 0].numpy()  # (n, 1, L) -> (n, L)
+    axis = np.arange(samples.shape[1])
+    times = (axis, "sample") if split.fs is None else (1000 * axis / split.fs, "ms")
+    pictures.plot_sample_beats(samples, split.labels.numpy(), called, records, configs.classes, times, title, path)
+
+
+def _about(result: Result) -> str:
+    config = result.configs[0]
+    return f"{config['data']['source']} data, {config['data']['protocol']} split; {result.schedule}"
