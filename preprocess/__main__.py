@@ -13,7 +13,6 @@ import numpy as np
 from preprocess import records as recordings
 from preprocess import splits
 from preprocess.beats import WINDOWS, BeatSet, read_beats
-from preprocess.kachuee import SEGMENT
 from preprocess.kaggle import read_kaggle
 from preprocess.labels import CLASSES
 from preprocess.released import read_released
@@ -76,9 +75,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--window",
         choices=WINDOWS,
-        help="how a beat is cut from a record: 360 Hz, centred on the R-peak, standardised; or as the paper's data "
-        "(Kachuee et al.), 125 Hz, from the R-peak on for 1.2 R-R intervals, scaled to [0, 1], padded with zeros "
-        "(default: centred)",
+        help="how a beat is cut from a recording: 360 Hz, centred on the R-peak, standardised; or 125 Hz, from the "
+        "R-peak on for 1.2 R-R intervals, padded with zeros. kachuee: as the text of the paper's data says, from "
+        "maxima above 0.9 of 10 s, scaled to [0, 1] with them. kaggle: like the rows of the Kaggle set, which differ: "
+        "from annotated R-peaks (mit) or maxima above 0.9 of 5 s (ptb), each beat scaled to [0, 1]; the rows "
+        "themselves are read with --source kaggle (default: centred)",
     )
     add(
         "--fractions",
@@ -159,7 +160,7 @@ def account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
             lines.append(f"dropped      {count} windows that {reason}")
     for reason, count in beats.account.segments.items():
         if count:
-            lines.append(f"no beats     in {count} segments of {SEGMENT:g} s {reason}")
+            lines.append(f"no beats     in {count} segments {reason}")
     if sum(beats.account.missed.values()):
         counts = ", ".join(f"{name} {count}" for name, count in beats.account.missed.items())
         lines.append(f"missed       {sum(beats.account.missed.values())} annotated beats, no beat cut: {counts}")

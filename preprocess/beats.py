@@ -1,8 +1,9 @@
-"""How a beat is cut: one lead II, and one of two windows of 186 samples.
+"""How a beat is cut: one lead II, and one of three windows of 186 samples.
 
 `centred` is the window of the notes' preprocessing: 360 Hz, centred on the R-peak, each beat standardised. mitdb has
 annotated R-peaks; those of ptbdb are found with XQRS and moved to the largest deflection, see `find_r_peaks`.
-`kachuee` is the paper's: 125 Hz, from the R-peak on, see `preprocess.kachuee`.
+`kachuee` and `kaggle` are the paper's as its text and as its rows have it: 125 Hz, from the R-peak on, see
+`preprocess.kachuee`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +48,8 @@ class Account:
     left_out: dict[str, list[str]] = field(default_factory=dict)  # reason -> records
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> beats
     flat: int = 0  # beats without any deflection, kept as zeros
-    segments: dict[str, int] = field(default_factory=dict)  # reason -> segments without beats (window kachuee)
-    missed: dict[str, int] = field(default_factory=dict)  # class -> annotated beats not found (window kachuee)
+    segments: dict[str, int] = field(default_factory=dict)  # reason -> segments without beats (kachuee, kaggle)
+    missed: dict[str, int] = field(default_factory=dict)  # class -> annotated beats not cut (kachuee, kaggle)
 
 
 @dataclass(frozen=True)
@@ -182,25 +184,35 @@ def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
     return RecordBeats(samples, labels[inside][whole], positions[inside][whole], Account(dropped=dropped, flat=flat))
 
 
-def cut_kachuee(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
-    """Cut the beats of a record's signal (n,) at `fs` Hz as the paper's data were, from each R-peak on.
+def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Reading) -> RecordBeats:
+    """Cut the beats of a record's signal (n,) at `fs` Hz from each R-peak on, as `reading` has it.
 
-    Annotated beats: a candidate takes class and position of the one that it is matched with, or is dropped.
+    Annotated beats: each but the last is cut where it is annotated; or a candidate takes class and position of the one
+    that it is matched with, or is dropped.
     """
     at_fs = kachuee.resample(signal, fs)
-    peaks, intervals, without = kachuee.find_beats(at_fs)
-    positions = np.round(peaks * fs / kachuee.FS).astype(np.int64)
-    dropped, missed = {}, {}
-    if isinstance(truth, tuple):
-        matched, beats = kachuee.match(positions, truth[0], kachuee.TOLERANCE * fs)
-        dropped["begin at no annotated beat"] = len(peaks) - len(matched)
-        peaks, intervals, positions, labels = peaks[matched], intervals[matched], truth[0][beats], truth[1][beats]
+    annotated = isinstance(truth, tuple)
+    reach = reading.candidates
+    dropped, without, missed = {}, {}, {}
+    if annotated and reading.annotated is not None:
+        reach = reading.annotated
+        peaks = np.round(truth[0] * kachuee.FS / fs).astype(np.int64)
+        intervals = kachuee.annotated_intervals(peaks, reading)
+        dropped["begin at the last beat of their record"] = len(peaks) - len(intervals)
+        peaks, positions, labels = peaks[: len(intervals)], truth[0][: len(intervals)], truth[1][: len(intervals)]
     else:
-        labels = np.full(len(positions), truth, dtype=np.int64)
-    samples, inside, whole, flat = kachuee.cut(at_fs, peaks, intervals, LENGTH)
-    dropped |= {"leave the record": int((~inside).sum()), "hold missing samples": int((inside & ~whole).sum())}
-    labels, positions = labels[inside & whole], positions[inside & whole]
-    if isinstance(truth, tuple):
+        peaks, intervals, without = kachuee.find_beats(at_fs, reading)
+        positions = np.round(peaks * fs / kachuee.FS).astype(np.int64)
+        if annotated:
+            matched, beats = kachuee.match(positions, truth[0], kachuee.TOLERANCE * fs)
+            dropped["begin at no annotated beat"] = len(peaks) - len(matched)
+            peaks, intervals, positions, labels = peaks[matched], intervals[matched], truth[0][beats], truth[1][beats]
+        else:
+            labels = np.full(len(peaks), truth, dtype=np.int64)
+    samples, enough, whole, flat = kachuee.cut(at_fs, peaks, intervals, LENGTH, reading, reach)
+    dropped |= {reach.reason: int((~enough).sum()), "hold missing samples": int((enough & ~whole).sum())}
+    labels, positions = labels[enough & whole], positions[enough & whole]
+    if annotated:
         classes = meanings.AAMI_CLASSES
         lost = np.bincount(truth[1], minlength=len(classes)) - np.bincount(labels, minlength=len(classes))
         missed = dict(zip(classes, lost.tolist(), strict=True))
@@ -219,7 +231,9 @@ class Window:
 
 WINDOWS = {
     "centred": Window(FS, WINDOW, PEAKS, cut_centred),
-    "kachuee": Window(kachuee.FS, kachuee.WINDOW, kachuee.PEAKS, cut_kachuee),
+} | {
+    name: Window(kachuee.FS, reading.sentence, reading.peaks, partial(cut_cycles, reading=reading))
+    for name, reading in {"kachuee": kachuee.KACHUEE, "kaggle": kachuee.KAGGLE}.items()
 }
 
 

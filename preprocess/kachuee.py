@@ -5,29 +5,82 @@ Kachuee, Fazeli & Sarrafzadeh 2018, "ECG heartbeat classification: a deep transf
 (zero-crossings of the first derivative) above 0.9; T is the median R-R interval of the window; from each R-peak on
 1.2 T is kept and padded with zeros to a fixed length. "Segment" here is their window, "window" what is cut of a beat.
 
-Where their text is silent or their rows differ from it, the rows of ptbdb as released with the paper decide: 325 of
-2,328 are, to the rounding of float32, stretches of lead ii of 41 records of ptbdb, so where each began, ended and how
-it was scaled is known. data/README.md says what they show.
+Their published rows, the Kaggle set, were not made so. Of ptbdb, 325 of 2,328 rows as released with the paper are, to
+the rounding of float32, stretches of lead ii of 41 records, so where each began, ended and how it was scaled is
+known. Of mitdb only the counts are known. data/README.md says what both show. Hence two readings: `KACHUEE` is the
+text, `KAGGLE` a reconstruction of the rows.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 FS = 125.0  # Hz
 SAMPLES = 187  # of a row, padded
-SEGMENT = 5.0  # s; the text says 10, but no released row crosses a multiple of 5 s, and all begin above 0.9 of it
 THRESHOLD = 0.9  # of the segment's range
-SPAN = 1.2  # median R-R intervals that a window is long
+SPAN = 1.2  # median R-R intervals T that a window is long
 REFRACTORY = 0.2  # s; of candidates closer than that the highest stays (not in the text): no two beats are so close
 TOLERANCE = 0.15  # s between a candidate and its annotation, the match window of ANSI/AAMI EC57
 
-WINDOW = (
-    f"the first {{length}} of {SAMPLES} samples at {FS:g} Hz of the lead in `leads`{{resampled}}: from {{peak}} on for "
-    f"{SPAN:g} median R-R intervals of its {SEGMENT:g} s, each beat scaled to [0, 1], padded with zeros"
-)
-PEAK = f"a local maximum above {THRESHOLD:g} of {SEGMENT:g} s scaled to [0, 1]"
-PEAKS = {"mit": f"{PEAK}, within {1000 * TOLERANCE:g} ms of the annotated R-peak,", "ptb": PEAK}
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a window goes: it stops where its segment or record ends, and is dropped if that leaves too little."""
+
+    end: Literal["segment", "record"]
+    least: float  # T that must be left; SPAN: all of the window
+
+    @property
+    def limit(self) -> str:
+        """What a sentence says of windows that are cut short."""
+        return "" if self.least == SPAN else f", at most to the {self.end}'s end"
+
+    @property
+    def reason(self) -> str:
+        """Why windows are dropped."""
+        soon = f" within {self.least:g} median R-R interval" if 0 < self.least < SPAN else ""
+        return f"leave the {self.end}{soon}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What differs between the text and the rows."""
+
+    segment: float  # s
+    scaled: Literal["segment", "beat"]  # to [0, 1]: the segment as a whole, or each beat by itself
+    candidates: Reach  # windows from an R-peak candidate on
+    annotated: Reach | None  # windows from an annotated R-peak on; None: from the candidates that are near one
+
+    @property
+    def sentence(self) -> str:
+        """How each beat is cut, with places for `length`, `resampled` and `peak`."""
+        scaled = {
+            "segment": f"scaled to [0, 1] as its {self.segment:g} s are and clipped beyond their end",
+            "beat": "each beat scaled to [0, 1]",
+        }[self.scaled]
+        return (
+            f"the first {{length}} of {SAMPLES} samples at {FS:g} Hz of the lead in `leads`{{resampled}}: "
+            f"{SPAN:g} median R-R intervals of its {self.segment:g} s from {{peak}}, {scaled}, padded with zeros"
+        )
+
+    @property
+    def peaks(self) -> dict[str, str]:
+        """What the sentence calls the R-peaks of each dataset."""
+        candidate = f"a local maximum above {THRESHOLD:g} of their range on"
+        near = f"{candidate}, within {1000 * TOLERANCE:g} ms of the annotated R-peak{self.candidates.limit}"
+        mit = near if self.annotated is None else f"the annotated R-peak on{self.annotated.limit}"
+        return {"mit": mit, "ptb": f"{candidate}{self.candidates.limit}"}
+
+
+# The text is silent on a window that runs past its segment: it goes on in the record, and no beat is lost.
+KACHUEE = Reading(10.0, "segment", candidates=Reach("record", SPAN), annotated=None)
+
+# ptbdb: no released row crosses a multiple of 5 s, and none has less than T left before one. mitdb: the counts have
+# every annotated beat but the last of each record, so no window was dropped for where it ends.
+KAGGLE = Reading(5.0, "beat", candidates=Reach("segment", 1.0), annotated=Reach("record", 0.0))
 
 
 def resample(signal: np.ndarray, fs: float) -> np.ndarray:
@@ -67,28 +120,51 @@ def _is_flat(segment: np.ndarray) -> bool:
     return not len(present) or present.min() == present.max()
 
 
-def find_beats(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-    """Find the R-peaks of a signal (n,) at 125 Hz, and the median R-R interval of the segment of each.
+def find_beats(signal: np.ndarray, reading: Reading) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+    """Find the R-peak candidates of a signal (n,) at 125 Hz, and the median R-R interval of the segment of each.
 
     Returns:
         int64 (m,) ascending R-peaks; float64 (m,) intervals in samples; and the number of segments without
         beats, by the reason.
     """
-    length = round(SEGMENT * FS)
+    length = round(reading.segment * FS)
     peaks, intervals = [np.empty(0, dtype=np.int64)], [np.empty(0)]
-    without = {"that are flat or missing": 0, "with fewer than two candidates": 0, "cut short by the record's end": 0}
+    flat, few, short = (
+        f"of {reading.segment:g} s {reason}"
+        for reason in ("that are flat or missing", "with fewer than two candidates", "cut short by the record's end")
+    )
+    without = {flat: 0, few: 0, short: 0}
     for start in range(0, len(signal), length):
         segment = signal[start : start + length]
         if len(segment) < length:
-            without["cut short by the record's end"] += 1
+            without[short] += 1
             continue
         candidates = find_candidates(segment)
         if len(candidates) < 2:
-            without["that are flat or missing" if _is_flat(segment) else "with fewer than two candidates"] += 1
+            without[flat if _is_flat(segment) else few] += 1
             continue
         peaks.append(start + candidates)
         intervals.append(np.full(len(candidates), np.median(np.diff(candidates))))
     return np.concatenate(peaks), np.concatenate(intervals), without
+
+
+def annotated_intervals(peaks: np.ndarray, reading: Reading) -> np.ndarray:
+    """Give each annotated R-peak (n,), ascending samples at 125 Hz, but the last the R-R interval T of its window.
+
+    T is the median R-R interval of the annotated beats in the segment; of a beat alone there, that to the next beat. No
+    Kaggle row of mitdb is known by its record, so this T is a guess: what is known of ptbdb carried over.
+
+    Returns:
+        float64 (n - 1,) intervals in samples; none for no beat.
+    """
+    segments = peaks // round(reading.segment * FS)
+    intervals = np.diff(peaks).astype(np.float64)
+    result = intervals.copy()
+    for segment in np.unique(segments):
+        here = np.flatnonzero(segments == segment)
+        if len(here) > 1:
+            result[here[0] : here[-1] + 1] = np.median(intervals[here[0] : here[-1]])
+    return result
 
 
 def match(candidates: np.ndarray, annotated: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
@@ -113,26 +189,42 @@ def match(candidates: np.ndarray, annotated: np.ndarray, tolerance: float) -> tu
 
 
 def cut(
-    signal: np.ndarray, peaks: np.ndarray, intervals: np.ndarray, length: int
+    signal: np.ndarray, peaks: np.ndarray, intervals: np.ndarray, length: int, reading: Reading, reach: Reach
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Cut and scale the windows of the R-peaks (n,) of a signal at 125 Hz.
 
-    A window is 1.2 `intervals` (n,), rounded down and at most 187 samples, scaled to [0, 1], padded with zeros to
-    187; its first `length` are kept. It runs on into the next segment, where the released rows stop: that loses no
-    beat, and as each beat is scaled by itself, nothing jumps.
+    A window is 1.2 `intervals` (n,), rounded down and at most 187 samples, as far as `reach` goes, scaled to [0, 1],
+    padded with zeros to 187; its first `length` are kept. Scaled by its segment, what lies beyond the segment's end is
+    clipped: it may be higher or lower than all that the range was taken from.
 
     Returns:
-        float32 (m, length) windows; bool (n,), which of the windows lie within the signal; bool (n,), which hold no
-        missing samples: the m windows are those of both; and how many of them are flat, kept as zeros.
+        float32 (m, length) windows; bool (n,), which of the windows have what `reach` asks for; bool (n,), which hold
+        no missing samples: the m windows are those of both; and how many of those scaled by themselves are flat, kept
+        as zeros.
     """
+    segment = round(reading.segment * FS)
+    ends = len(signal) if reach.end == "record" else np.minimum((peaks // segment + 1) * segment, len(signal))
     spans = np.minimum(SPAN * intervals, SAMPLES).astype(np.int64)
-    inside = peaks + spans <= len(signal)
+    kept = np.minimum(spans, ends - peaks)
+    enough = (kept > 0) & (kept >= np.minimum(spans, reach.least * intervals))
     places = peaks[:, None] + np.arange(SAMPLES)  # (n, SAMPLES)
-    body = np.arange(SAMPLES) < spans[:, None]
+    body = np.arange(SAMPLES) < kept[:, None]
     windows = signal[np.minimum(places, len(signal) - 1)] if len(signal) else np.empty(places.shape)
     whole = ~(np.isnan(windows) & body).any(axis=1)
-    windows, body = windows[inside & whole], body[inside & whole]
-    lowest = windows.min(axis=1, where=body, initial=np.inf)[:, None]
-    span = windows.max(axis=1, where=body, initial=-np.inf)[:, None] - lowest
-    scaled = np.where(body, windows - lowest, 0.0) / np.where(span > 0, span, 1.0)
-    return scaled[:, :length].astype(np.float32), inside, whole, int((span == 0).sum())
+    windows, body = windows[enough & whole], body[enough & whole]
+    if reading.scaled == "beat":
+        lowest = windows.min(axis=1, where=body, initial=np.inf)
+        highest = windows.max(axis=1, where=body, initial=-np.inf)
+    else:
+        lowest, highest = _segment_ranges(signal, peaks[enough & whole] // segment, segment)
+    span = (highest - lowest)[:, None]
+    values = np.where(body, windows - lowest[:, None], 0.0) / np.where(span > 0, span, 1.0)
+    return values.clip(0.0, 1.0)[:, :length].astype(np.float32), enough, whole, int((span == 0).sum())
+
+
+def _segment_ranges(signal: np.ndarray, segments: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest sample of the segments with these numbers (n,) -> float64 (n,) and (n,)."""
+    numbers, which = np.unique(segments, return_inverse=True)
+    parts = [signal[number * length : (number + 1) * length] for number in numbers]
+    extremes = np.array([(np.nanmin(part), np.nanmax(part)) for part in parts]).reshape(-1, 2)
+    return extremes[which, 0], extremes[which, 1]
