@@ -95,7 +95,8 @@ def split_by_beat(labels: np.ndarray, fractions: tuple[float, ...], seed: int) -
 def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Hold out a `share` of the beats, stratified by class.
 
-    A class too small to have a whole beat on each side at that share gives one beat, the only one none.
+    A class too small to have a whole beat on each side at that share still has one on each; one of a single beat has
+    it in the rest.
 
     Returns:
         int64 indices of the rest and of those held out, ascending.
@@ -110,7 +111,8 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
         held.append(train_test_split(common, test_size=share, stratify=labels[common], random_state=seed)[1])
     rng = np.random.default_rng(seed)
     for label in np.flatnonzero(small & (counts > 1)):
-        held.append(rng.choice(np.flatnonzero(labels == label), 1))
+        taken = min(max(round(counts[label] * share), 1), counts[label] - 1)
+        held.append(rng.choice(np.flatnonzero(labels == label), taken, replace=False))
     test = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), test), test
 
