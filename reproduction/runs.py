@@ -140,15 +140,16 @@ def _source_arguments(beats: Beats, options: Options) -> list[str]:
     if beats.cut_by_others:
         if options.source == "synthetic":
             raise MissingDataError("no synthetic counterpart")
-        if beats.window == "kaggle":
-            folder = options.raw_path / "kaggle"
+        if beats.window == "kaggle_files":
+            source, folder = "kaggle", options.raw_path / "kaggle"
             needed = [folder / name for name in KAGGLE_FILES[beats.dataset]]
         else:
-            needed = [folder := options.raw_path / RELEASED_FILES[beats.dataset]]
+            source, folder = "released", options.raw_path / RELEASED_FILES[beats.dataset]
+            needed = [folder]
         absent = [str(path) for path in needed if not path.is_file()]
         if absent:
             raise MissingDataError(f"{' and '.join(absent)} not there")
-        return ["--source", beats.window, "--raw_path", str(folder)]
+        return ["--source", source, "--raw_path", str(folder)]
     name = RAW_FOLDERS[beats.dataset] if options.source != "synthetic" else f"synthetic_{beats.dataset}"
     folder = options.raw_path / name
     if options.source == "records" and not folder.is_dir():
