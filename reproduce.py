@@ -13,18 +13,13 @@ examples:
 from __future__ import annotations
 
 import argparse
-import platform
-import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from data_configs import DATASETS
 from hparams import get_hparams_class
-from reproduction import figures, tables
+from reproduction import figures, pages, tables
 from reproduction.experiments import EXPERIMENTS, RECORDINGS, Experiment
 from reproduction.runs import MissingDataError, Options, Result, Schedule, finished, train
 from trainer import RunConfig
@@ -63,6 +58,7 @@ def build_parser() -> ArgumentParser:
         choices=DATASETS,
         help="run the rows of this dataset alone; what is finished of others stays on the page (default: both)",
     )
+    add("--only_finished", action="store_true", help="train nothing, write the pages of what is finished")
     add(
         "--source",
         choices=RECORDINGS,
@@ -113,6 +109,7 @@ def options_of(args: argparse.Namespace) -> Options:
         seed_id=args.seed_id,
         num_runs=args.num_runs,
         datasets=tuple(args.dataset or DATASETS),
+        only_finished=args.only_finished,
         source=args.source,
         raw_path=args.raw_path,
         data_path=args.data_path,
@@ -121,7 +118,7 @@ def options_of(args: argparse.Namespace) -> Options:
     )
 
 
-def reproduce(experiment: Experiment, options: Options, command: str) -> Path:
+def reproduce(experiment: Experiment, options: Options) -> Path:
     """Run what is missing of `experiment`, and write its page after every row; return the page's path.
 
     Raises:
@@ -132,7 +129,8 @@ def reproduce(experiment: Experiment, options: Options, command: str) -> Path:
     if not rows:
         raise InputError(f"{experiment.name}: has no rows of {' or '.join(options.datasets)}")
     absent: dict[str, str] = {}
-    for number, row in enumerate(rows, start=1):
+    results = finished_rows(experiment, options)
+    for number, row in enumerate([] if options.only_finished else rows, start=1):
         print(f"\n{experiment.name}, row {number} of {len(rows)}: {row.label}; {options.schedule}")
         try:
             train(row, options)
@@ -141,12 +139,13 @@ def reproduce(experiment: Experiment, options: Options, command: str) -> Path:
             print(f"not run: {reason}")
         results = finished_rows(experiment, options)
         if results:
-            write_page(experiment, results, absent, options, command)
+            write_page(experiment, results, absent, options)
     if not results:
-        raise InputError(f"{experiment.name}: nothing to run it on: {'; '.join(absent.values())}")
+        reason = "nothing is finished" if options.only_finished else "; ".join(absent.values())
+        raise InputError(f"{experiment.name}: there is nothing to show: {reason}")
     for path, says in figures.draw(experiment, results, options.results, options.device):
         print(f"{path}: {says}")
-    return write_page(experiment, results, absent, options, command)
+    return write_page(experiment, results, absent, options)
 
 
 def finished_rows(experiment: Experiment, options: Options) -> list[Result]:
@@ -154,9 +153,7 @@ def finished_rows(experiment: Experiment, options: Options) -> list[Result]:
     return [result for row in experiment.rows for result in finished(row, options)]
 
 
-def write_page(
-    experiment: Experiment, results: Sequence[Result], absent: dict[str, str], options: Options, command: str
-) -> Path:
+def write_page(experiment: Experiment, results: Sequence[Result], absent: dict[str, str], options: Options) -> Path:
     """Write RESULTS/<name>.csv and .md, which shows the pictures that are there; return the path of the latter.
 
     `absent` says why a row (its label) could not be run.
@@ -165,24 +162,11 @@ def write_page(
     write_table(page.with_suffix(".csv"), tables.long_table(results), index=False)
     done = {result.row.label for result in results}
     not_run = [f"{row.label} ({absent.get(row.label, 'not yet')})" for row in experiment.rows if row.label not in done]
-    text = tables.report(experiment, results, not_run, heading(results, command))
+    text = pages.report(experiment, results, not_run)
     shown = sorted(options.results.glob(f"{experiment.name}_*.png"))
     pictures = "".join(f"\n![{path.stem.replace('_', ' ')}]({path.name})\n" for path in shown)
     write_text(page, text + pictures)
     return page
-
-
-def heading(results: Sequence[Result], command: str) -> list[str]:
-    """How the page came about, and whether it is of synthetic data."""
-    made = f"`{command}`, {time.strftime('%Y-%m-%d')}, torch {torch.__version__}, Python {platform.python_version()}."
-    lines = [f"{made} Percent, best checkpoint by validation macro-F1; mean ± standard deviation over the seeds."]
-    if any(map(tables.is_synthetic, results)):
-        lines += [
-            "",
-            "**Figures of synthetic data are of no real patients: they show that it works, no more.**",
-        ]
-    lines += ["", "Rows of different schedules are not comparable, least of all with the paper's 60 epochs."]
-    return lines
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -193,10 +177,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """
     args = build_parser().parse_args(arguments)
     options = options_of(args)
-    command = shlex.join(["python", "reproduce.py", *(sys.argv[1:] if arguments is None else arguments)])
     names = EXPERIMENTS if "all" in args.names else dict.fromkeys(args.names)
-    pages = [reproduce(EXPERIMENTS[name], options, command) for name in names]
-    print("\n" + "\n".join(f"{page} and {page.with_suffix('.csv')}" for page in pages))
+    written = [reproduce(EXPERIMENTS[name], options) for name in names]
+    print("\n" + "\n".join(f"{page} and {page.with_suffix('.csv')}" for page in written))
 
 
 if __name__ == "__main__":

@@ -12,15 +12,11 @@ from dataloader import Split, load_split
 from models import ecgTransForm
 from reproduction.experiments import Experiment
 from reproduction.runs import Result
-from reproduction.tables import paper_figure
 from trainer import draw_umap
 from utils import pictures
 from utils.checkpoints import load_checkpoint
 from utils.metrics import summary_table
 from utils.seeds import get_device
-
-BARS = {"fig5": ("macro",), "fig6": ("macro", "S")}
-"""The experiments whose picture is one of bars, and the columns of F1 that are drawn."""
 
 
 def draw(experiment: Experiment, results: Sequence[Result], folder: Path, device: str) -> list[tuple[Path, str]]:
@@ -29,9 +25,9 @@ def draw(experiment: Experiment, results: Sequence[Result], folder: Path, device
     Fig. 5 and 6 are bars. The others show one run, the first row's longest and its first seed: confusion matrix,
     curves of the classes, sample beats, and the features by UMAP where umap-learn is installed.
     """
-    if experiment.name in BARS:
-        return [_bars(experiment, results, name, folder) for name in BARS[experiment.name]]
-    if experiment.name == "table4":  # shows the runs of tables 2 and 3
+    if experiment.form == "bars":
+        return [_bars(experiment, results, name, folder) for name in experiment.columns]
+    if experiment.form == "accuracy":  # shows runs of tables 2 and 3, which have their pictures
         return []
     return _of_run(experiment.name, results[0], folder, device)
 
@@ -47,7 +43,7 @@ def _bars(experiment: Experiment, results: Sequence[Result], name: str, folder: 
     chosen = of_one_schedule(results)
     summaries = [summary_table(result.tests).loc["f1"] for result in chosen]
     ours = [(summary[name], summary[f"{name}_sd"]) for summary in summaries]
-    paper = [paper_figure(result.row, "f1", name) for result in chosen]
+    paper = [result.row.published.mean("f1", name) for result in chosen]
     what = "macro-F1" if name == "macro" else f"F1 of class {name}"
     title = f"{experiment.title.partition(':')[0]}, {what}; ours: {_about(chosen[0])}\npaper: 60 epochs, Kaggle beats"
     path = folder / f"{experiment.name}_{name}.png"

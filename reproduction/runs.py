@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ import pandas as pd
 import preprocess.__main__ as preparation
 from data_configs import get_dataset_class
 from dataloader import SPLITS, load_split
-from hparams import get_hparams_class
 from preprocess.kaggle import FILES as KAGGLE_FILES
 from reproduction.experiments import Beats, Row
 from trainer import RunConfig, Trainer
 from utils.errors import InputError
 
 EXPERIMENT = "reproduce"  # the folder of the runs in --save_dir
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 RAW_FOLDERS = {"mit": "mitdb", "ptb": "ptbdb"}
 RELEASED_FILES = {"ptb": "ptb_released_val.pt"}
 
@@ -41,6 +42,11 @@ class Schedule:
     """constant or one_cycle."""
     limit_train: int | None = None
     """Training beats, class-stratified; None for all."""
+
+    @property
+    def recipe(self) -> str:
+        """The recipe of that step size."""
+        return "short" if self.step_size == "one_cycle" else "supervised"
 
     @property
     def slug(self) -> str:
@@ -64,6 +70,7 @@ class Options:
     seed_id: int
     num_runs: int
     datasets: tuple[str, ...]
+    only_finished: bool
     source: str
     raw_path: Path
     data_path: Path
@@ -93,6 +100,22 @@ class Result:
     def seed_folders(self) -> list[Path]:
         """The folder of each seed."""
         return [self.folder / f"seed_{seed}" for seed in self.seeds]
+
+    @property
+    def finished_on(self) -> str:
+        """The day of the last line in the log of the last seed, 2024-05-01."""
+        lines = (self.seed_folders[-1] / "train.log").read_text(encoding="utf-8").splitlines()
+        return next((day.group() for line in reversed(lines) if (day := DAY.match(line))), "")
+
+    def command(self, experiment: str) -> str:
+        """What runs this row, and the others of its dataset and schedule."""
+        schedule = self.schedule
+        words = [experiment, "--dataset", self.row.beats.dataset, "--recipe", schedule.recipe]
+        words += ["--num_epochs", str(schedule.num_epochs), "--num_runs", str(len(self.seeds))]
+        words += ["--seed_id", str(self.seeds[0])] if self.seeds[0] else []
+        words += ["--limit_train", str(schedule.limit_train)] if schedule.limit_train is not None else []
+        words += ["--source", "synthetic"] if self.configs[0]["data"]["source"] == "synthetic" else []
+        return " ".join(["python reproduce.py", *words])
 
     def histories(self) -> list[pd.DataFrame]:
         """A table a seed, a row an epoch."""
@@ -179,7 +202,6 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
         configs = get_dataset_class(row.beats.dataset)()
         if len(load_split(data_path / configs.name / "train.pt", configs)) <= schedule.limit_train:
             schedule = dataclasses.replace(schedule, limit_train=None)
-    recipe = "short" if schedule.step_size == get_hparams_class("short")().schedule else "supervised"
     return RunConfig(
         **{
             "dataset": row.beats.dataset,
@@ -190,7 +212,7 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
             "run_description": f"{row_slug(row, options.source)}__{schedule.slug}",
             "seed_id": options.seed_id,
             "num_runs": options.num_runs,
-            "recipe": recipe,
+            "recipe": schedule.recipe,
             "schedule": schedule.step_size,
             "num_epochs": schedule.num_epochs,
             "limit_train": schedule.limit_train,
