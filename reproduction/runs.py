@@ -89,6 +89,8 @@ class Result:
     """config.json of each seed."""
     tests: tuple[dict[str, Any], ...]
     """test_best.json of each seed."""
+    last_tests: tuple[dict[str, Any], ...]
+    """test_last.json of each seed."""
 
     @property
     def schedule(self) -> Schedule:
@@ -236,15 +238,15 @@ def _read(row: Row, folder: Path) -> Result | None:
             config = json.loads((path.parent / "config.json").read_text())
             test, last = (json.loads((path.parent / f"test_{kept}.json").read_text()) for kept in ("best", "last"))
             if last["checkpoint_epoch"] == config["hparams"]["num_epochs"]:
-                seeds.append((int(config["seed"]), config, test))
+                seeds.append((int(config["seed"]), config, test, last))
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path.parent}: is damaged or of another version of this package ({error}); move it away"
             ) from error
     if not seeds:
         return None
-    numbers, configs, tests = zip(*sorted(seeds, key=lambda seed: seed[0]), strict=True)
+    numbers, configs, tests, last_tests = zip(*sorted(seeds, key=lambda seed: seed[0]), strict=True)
     # not of the training split, of which --limit_train takes another part for every seed
     if len({config["data"]["fingerprints"]["test"] for config in configs}) > 1:
         raise InputError(f"{folder}: its seeds were tested on different beats; move it away and run it anew")
-    return Result(row, folder, numbers, configs, tests)
+    return Result(row, folder, numbers, configs, tests, last_tests)

@@ -31,7 +31,7 @@ def long_table(results: Sequence[Result]) -> pd.DataFrame:
                     lines.append({**about, "class": name, "figure": figure, "mean": mean, "sd": sd})
                     lines[-1]["paper"] = result.row.published.mean(figure, name)
         if "S" in result.tests[0]["classes"]:
-            for name, figures in ec57_of(result).items():
+            for name, figures in ec57_of(result.tests).items():
                 for figure, values in figures.items():
                     mean, sd = mean_sd(values)
                     lines.append({**about, "class": name, "figure": f"ec57_{figure}", "mean": mean, "sd": sd})
@@ -64,9 +64,9 @@ def _device(environment: dict[str, Any]) -> str:
     return f"{name}, {threads} thread{'s' if threads > 1 else ''}" if environment["device"] == "cpu" else name
 
 
-def ec57_of(result: Result) -> dict[str, dict[str, list[float]]]:
-    """EC57's figures of S and V in percent, a list over the seeds."""
-    every = [ec57_figures(test["confusion_matrix"], test["classes"]) for test in result.tests]
+def ec57_of(tests: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """EC57's figures of S and V in percent, a list over the tests of several seeds."""
+    every = [ec57_figures(test["confusion_matrix"], test["classes"]) for test in tests]
     return {
         name: {figure: [100 * seed[name][figure] for seed in every] for figure in ("se", "ppv", "fpr")}
         for name in every[0]

@@ -223,7 +223,7 @@ def test_a_damaged_run_is_named(everything: Path, tmp_path: Path) -> None:
 def fake_result(row: Row, epochs: int) -> Result:
     metrics = classification_metrics(np.arange(5), np.arange(5), ("N", "S", "V", "F", "Q"))
     config = {"hparams": {"num_epochs": epochs, "schedule": "one_cycle"}, "run": {"limit_train": None}}
-    return Result(row, Path(), (0,), (config,), (metrics,))
+    return Result(row, Path(), (0,), (config,), (metrics,), (metrics,))
 
 
 def test_bars_are_of_one_schedule() -> None:

@@ -102,7 +102,7 @@ def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str],
     axes.set_ylim(top=100.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right")
+    figure.legend(fontsize=8, loc="outside right center")
     axes.set_title(title, fontsize=9)
     _save(figure, path)
 
@@ -167,7 +167,8 @@ def plot_sample_beats(
                 axes.tick_params(labelsize=7)
                 axes.set_yticks([])
                 if place >= len(chosen):
-                    axes.text(0.5, 0.5, "no other" if place else "none", ha="center", transform=axes.transAxes)
+                    says = "no other" if len(chosen) else "none"
+                    axes.text(0.5, 0.5, says, ha="center", transform=axes.transAxes)
                     continue
                 beat = chosen[place]
                 axes.plot(times[0], samples[beat], color=CLASS_COLOURS[0] if right else CLASS_COLOURS[1], linewidth=1)
