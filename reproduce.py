@@ -23,9 +23,10 @@ from reproduction import figures, pages, tables
 from reproduction.experiments import EXPERIMENTS, RECORDINGS, Experiment
 from reproduction.runs import MissingDataError, Options, Result, Schedule, finished, train
 from trainer import RunConfig
+from utils import distributed
 from utils.cli import ArgumentParser
 from utils.errors import InputError, run_command
-from utils.files import write_table, write_text
+from utils.files import require_writable, write_table, write_text
 from utils.seeds import get_device
 
 DEFAULT = RunConfig()
@@ -97,12 +98,16 @@ def options_of(args: argparse.Namespace) -> Options:
     Raises:
         InputError: a value is out of range.
     """
+    if distributed.world_size() > 1:
+        raise InputError("reproduce.py: works with one process; start it without torchrun")
     get_device(args.device)
     recipe = get_hparams_class(args.recipe or ("short" if args.device == "cpu" else "supervised"))()
     epochs = recipe.num_epochs if args.num_epochs is None else args.num_epochs
     # RunConfig checks the ranges, here before anything is read or written
     RunConfig(num_epochs=epochs, num_runs=args.num_runs, seed_id=args.seed_id, limit_train=args.limit_train)
     results = Path("results/synthetic" if args.source == "synthetic" else "results")
+    for option, folder in {"results": args.results or results, "save_dir": args.save_dir}.items():
+        require_writable(folder, f"--{option}")
     return Options(
         device=args.device,
         schedule=Schedule(epochs, recipe.schedule, args.limit_train),
@@ -121,31 +126,36 @@ def options_of(args: argparse.Namespace) -> Options:
 def reproduce(experiment: Experiment, options: Options) -> Path:
     """Run what is missing of `experiment`, and write its page after every row; return the page's path.
 
+    A row that cannot be run is named on the page.
+
     Raises:
-        InputError: no row has its data, or something given is wrong.
+        InputError: nothing of it is finished.
         TrainingError: the loss of a run is no longer finite.
     """
-    rows = [row for row in experiment.rows if row.beats.dataset in options.datasets]
-    if not rows:
-        raise InputError(f"{experiment.name}: has no rows of {' or '.join(options.datasets)}")
-    absent: dict[str, str] = {}
-    results = finished_rows(experiment, options)
-    for number, row in enumerate([] if options.only_finished else rows, start=1):
+    rows = [] if options.only_finished else [row for row in experiment.rows if row.beats.dataset in options.datasets]
+    not_run: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
         print(f"\n{experiment.name}, row {number} of {len(rows)}: {row.label}; {options.schedule}")
         try:
             train(row, options)
-        except MissingDataError as reason:
-            absent[row.label] = str(reason)
+        except (MissingDataError, InputError) as reason:
+            not_run[row.label] = str(reason)
             print(f"not run: {reason}")
-        results = finished_rows(experiment, options)
-        if results:
-            write_page(experiment, results, absent, options)
+        write_page(experiment, not_run, options, pictures=())
+    results = finished_rows(experiment, options)
     if not results:
-        reason = "nothing is finished" if options.only_finished else "; ".join(absent.values())
-        raise InputError(f"{experiment.name}: there is nothing to show: {reason}")
-    for path, says in figures.draw(experiment, results, options.results, options.device):
-        print(f"{path}: {says}")
-    return write_page(experiment, results, absent, options)
+        raise InputError(
+            f"{experiment.name}: nothing is finished. {'; '.join(dict.fromkeys(not_run.values()))}".rstrip(". ")
+        )
+    page = write_page(experiment, not_run, options, pictures=())
+    drawn = figures.draw(experiment, results, options.results, options.device)
+    for old in options.results.glob(f"{experiment.name}_*.png"):
+        if old not in [picture.path for picture in drawn]:
+            old.unlink()
+    for picture in drawn:
+        print(f"{picture.path}: {picture.says}")
+    write_page(experiment, not_run, options, drawn)
+    return page
 
 
 def finished_rows(experiment: Experiment, options: Options) -> list[Result]:
@@ -153,19 +163,22 @@ def finished_rows(experiment: Experiment, options: Options) -> list[Result]:
     return [result for row in experiment.rows for result in finished(row, options)]
 
 
-def write_page(experiment: Experiment, results: Sequence[Result], absent: dict[str, str], options: Options) -> Path:
-    """Write RESULTS/<name>.csv and .md, which shows the pictures that are there; return the path of the latter.
+def write_page(
+    experiment: Experiment, reasons: dict[str, str], options: Options, pictures: Sequence[figures.Picture]
+) -> Path:
+    """Write RESULTS/<name>.csv and .md of what is finished, if anything is; return the path of the latter.
 
-    `absent` says why a row (its label) could not be run.
+    `reasons` says why a row, by its label, could not be run.
     """
     page = options.results / f"{experiment.name}.md"
-    write_table(page.with_suffix(".csv"), tables.long_table(results), index=False)
-    done = {result.row.label for result in results}
-    not_run = [f"{row.label} ({absent.get(row.label, 'not yet')})" for row in experiment.rows if row.label not in done]
-    text = pages.report(experiment, results, not_run)
-    shown = sorted(options.results.glob(f"{experiment.name}_*.png"))
-    pictures = "".join(f"\n![{path.stem.replace('_', ' ')}]({path.name})\n" for path in shown)
-    write_text(page, text + pictures)
+    results = finished_rows(experiment, options)
+    if results:
+        write_table(page.with_suffix(".csv"), tables.long_table(results), index=False)
+        done = {result.row.label for result in results}
+        not_run = [row.label for row in experiment.rows if row.label not in done]
+        lines = [f"Not run: {label} ({reasons.get(label, 'not yet')})." for label in not_run]
+        shown = [f"\n![{picture.says}]({picture.path.name})" for picture in pictures]
+        write_text(page, "\n".join([pages.report(experiment, results), *lines, *shown]).rstrip() + "\n")
     return page
 
 
@@ -177,9 +190,20 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """
     args = build_parser().parse_args(arguments)
     options = options_of(args)
-    names = EXPERIMENTS if "all" in args.names else dict.fromkeys(args.names)
-    written = [reproduce(EXPERIMENTS[name], options) for name in names]
-    print("\n" + "\n".join(f"{page} and {page.with_suffix('.csv')}" for page in written))
+    names = [*EXPERIMENTS] if "all" in args.names else [*dict.fromkeys(args.names)]
+    chosen = [EXPERIMENTS[name] for name in names]
+    of_datasets = [one for one in chosen if {row.beats.dataset for row in one.rows} & {*options.datasets}]
+    if not of_datasets:
+        raise InputError(f"{', '.join(names)}: has no rows of {' or '.join(options.datasets)}")
+    written, failed = [], []
+    for experiment in of_datasets:
+        try:
+            written.append(reproduce(experiment, options))
+        except InputError as error:
+            failed.append(str(error))
+    if not written:
+        raise InputError("; ".join(failed))
+    print("\n" + "\n".join([*(f"{page} and {page.with_suffix('.csv')}" for page in written), *failed]))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-import json
 import logging
 import time
 import warnings
@@ -38,7 +37,7 @@ from models import BiTrans, ecgTransForm
 from utils import distributed, pictures
 from utils.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from utils.errors import InputError, TrainingError
-from utils.files import write_json, write_table
+from utils.files import read_json, write_json, write_table
 from utils.metrics import classification_metrics, summary_table
 from utils.progress import progress_bar
 from utils.reports import log_metrics, provenance, write_metrics, write_test
@@ -47,6 +46,7 @@ from utils.seeds import get_device, restore_rng_state, rng_state, seed_everythin
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
 UMAP_BEATS = 5000  # most beats in a UMAP picture, class-stratified; more only hide one another
+MAY_CHANGE = ("num_epochs", "kernel", "precision")  # of the settings of a run that goes on
 KEPT = {"best": "highest validation macro-F1, the one to quote", "last": "after the last epoch"}
 
 
@@ -322,6 +322,12 @@ class Trainer:
     def _train_seed(self, seed: int) -> dict[str, dict[str, Any]]:
         seed_everything(seed)
         splits = data_generator(Path(self.run.data_path), self.configs, self.run.limit_train, seed)
+        prints = {name: split.fingerprint() for name, split in splits.items()}
+        if distributed.from_first(prints) != prints:
+            raise InputError(f"{self.run.data_path}: other beats than those of the first process; copy its files")
+        done = distributed.on_first(lambda: self._finished_tests(seed, prints))
+        if done:
+            return done
         weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
         trained_on = splits["train"]
         if self.hparams.sampler == "smote":
@@ -337,13 +343,6 @@ class Trainer:
         )
         folder = self._seed_folder(seed)
         with run_log(folder / "train.log") as log:
-            prints = {name: split.fingerprint() for name, split in splits.items()}
-            if distributed.from_first(prints) != prints:
-                raise InputError(f"{self.run.data_path}: other beats than those of the first process; copy its files")
-            done = distributed.on_first(lambda: self._finished_tests(folder, prints))
-            if done:
-                log.info(f"seed {seed}: finished before, tests read from {folder}")
-                return done
             if self.hparams.sampler == "smote":
                 made = trained_on.fingerprint()
                 if distributed.from_first(made) != made:
@@ -404,22 +403,37 @@ class Trainer:
                 raise InputError(f"{folder} cannot be written: {error.strerror}") from error
         return folder
 
-    def _finished_tests(self, folder: Path, prints: dict[str, str]) -> dict[str, dict[str, Any]] | None:
-        """The tests in `folder` if the seed is finished: test_last.json, its last file, is of the last epoch.
+    def _finished_tests(self, seed: int, prints: dict[str, str]) -> dict[str, dict[str, Any]] | None:
+        """The tests of a seed if it is finished: test_last.json, its last file, is of the last epoch.
 
         Raises:
-            InputError: it is finished, but with other beats than those of today's split files (`prints`).
+            InputError: it is finished, but with other settings, or other beats than those of today's split files
+                (`prints`), or its files are damaged.
         """
-        paths = {kept: folder / f"test_{kept}.json" for kept in KEPT}
-        config = folder / "config.json"
-        drawn = not self.run.umap or (folder / "umap.png").is_file()
-        if not (drawn and config.is_file() and all(path.is_file() for path in paths.values())):
+        if self.run_folder is None:
             return None
-        tests = {kept: json.loads(path.read_text()) for kept, path in paths.items()}
-        if tests["last"]["checkpoint_epoch"] != self.hparams.num_epochs:
+        folder = self.run_folder / f"seed_{seed}"
+        tests, drawn = self._tests_of(folder), not self.run.umap or (folder / "umap.png").is_file()
+        if tests is None or not drawn or not (folder / "config.json").is_file():
             return None
-        self._insist_on_same_beats(folder, json.loads(config.read_text()).get("data", {}), prints)
+        config = read_json(folder / "config.json")
+        self._insist_on_same_beats(folder, config.get("data", {}), prints)
+        self._insist_on_same_settings(folder, config.get("dataset", {}), config.get("hparams", {}))
+        print(f"seed {seed}: finished before, tests read from {folder}")
         return tests
+
+    def _insist_on_same_settings(self, folder: Path, configs: dict[str, Any], hparams: dict[str, Any]) -> None:
+        """Raise an `InputError` where the run in `folder` began with other settings than it would go on with.
+
+        `main.py --resume` takes the options from the run itself; what a recipe or an option means may have changed.
+        """
+        now = asdict(self.configs) | asdict(self.hparams)
+        for name in changed_settings(configs | hparams, now):
+            began = (configs | hparams)[name]
+            raise InputError(
+                f"{folder}: began with {name} {began} and would go on with {now[name]}; start a new run, with "
+                f"{name} {began} if it is to be that"
+            )
 
     def _insist_on_same_beats(self, folder: Path, data: dict[str, Any], prints: dict[str, str]) -> None:
         """Raise an `InputError` where the run in `folder`, which noted `data`, began with other beats than `prints`."""
@@ -442,11 +456,7 @@ class Trainer:
         if last is None:
             return []
         self._insist_on_same_beats(folder, last.metrics.get("data", {}), prints)
-        if last.hparams.loss != self.hparams.loss:  # an earlier version had other losses where none was given
-            raise InputError(
-                f"{folder}: began with the loss {last.hparams.loss}, and would go on with {self.hparams.loss}; start a "
-                f"new run, with --loss {last.hparams.loss} if it is to be that"
-            )
+        self._insist_on_same_settings(folder, asdict(last.configs), asdict(last.hparams))
         if last.epoch > self.hparams.num_epochs:
             raise InputError(f"--num_epochs {self.hparams.num_epochs}: the run in {folder} has {last.epoch} already")
         if self.hparams.schedule != "constant" and last.hparams.num_epochs != self.hparams.num_epochs:
@@ -617,13 +627,26 @@ class Trainer:
                 log.info(f"note: {one} and {other} hold the same beats; the figures of one say nothing that is new")
 
     def _summarise(self, results: dict[str, list[dict[str, Any]]]) -> None:
-        """Write summary.csv over the seeds, and print where everything is."""
-        summary = pd.concat({kept: summary_table(runs) for kept, runs in results.items()}, names=["checkpoint"])
-        write_table(self.run_folder / "summary.csv", summary, decimals=2)
+        """Write summary.csv over all finished seeds of the run, and print those of this command."""
+        every = [self._tests_of(folder) for folder in sorted(self.run_folder.glob("seed_*"))]
+        finished = {kept: [tests[kept] for tests in every if tests is not None] for kept in KEPT}
+        write_table(self.run_folder / "summary.csv", _summary(finished), decimals=2)
         if self.run.num_runs > 1:
             print(f"\ntest, best checkpoints, mean and standard deviation of {self.run.num_runs} runs, percent:")
-            print(summary.loc["best"].to_string(float_format="{:.2f}".format, na_rep=""))
+            print(_summary(results).loc["best"].to_string(float_format="{:.2f}".format, na_rep=""))
         print(f"\nEverything is in {self.run_folder}")
+
+    def _tests_of(self, folder: Path) -> dict[str, dict[str, Any]] | None:
+        """The tests in a seed's folder, None where it has not come to this run's last epoch."""
+        paths = {kept: folder / f"test_{kept}.json" for kept in KEPT}
+        if not all(path.is_file() for path in paths.values()):
+            return None
+        tests = {kept: read_json(path) for kept, path in paths.items()}
+        return tests if tests["last"].get("checkpoint_epoch") == self.hparams.num_epochs else None
+
+
+def _summary(tests: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
+    return pd.concat({kept: summary_table(runs) for kept, runs in tests.items()}, names=["checkpoint"])
 
 
 def _write_what_follows(folder: Path, last: Checkpoint) -> None:
@@ -646,6 +669,15 @@ def _history_row(epoch: int, train: dict[str, float], validation: Evaluation, se
         "seconds": seconds,
         "train_beats_per_second": train["beats_per_second"],
     }
+
+
+def changed_settings(began: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The names of settings that both know and that differ, but for those that may change while a run goes on."""
+
+    def plain(value: object) -> object:
+        return list(value) if isinstance(value, tuple) else value  # JSON knows lists alone
+
+    return [name for name in began if name in now and name not in MAY_CHANGE and plain(began[name]) != plain(now[name])]
 
 
 def _data(split: Split) -> dict[str, Any]:

@@ -7,7 +7,6 @@ training. `inter_patient` deals patients: DS1 and DS2 for mitdb (de Chazal, O'Dw
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 
 from preprocess.beats import BeatSet
 from utils.errors import InputError
-from utils.files import save_torch, written_whole
+from utils.files import require_writable, save_torch, written_whole
 
 Split = dict[str, np.ndarray]
 """Name of each split -> int64 indices of its beats, ascending; a beat is in one split at most."""
@@ -243,10 +242,7 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
 
 def check_writable(folder: Path) -> None:
     """Raise an `InputError` when the split files of `folder` cannot be written: sooner than after minutes of work."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        reason = "cannot be written" if there.is_dir() else "is a file"
-        raise InputError(f"{folder} cannot be made or written: {there} {reason}; name another folder with --out")
+    require_writable(folder, "--out")
     for name in SPLITS:
         if (folder / f"{name}.pt").is_dir():
             raise InputError(f"{folder / name}.pt is a folder and in the way of a file; name another one with --out")

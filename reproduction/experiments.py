@@ -118,7 +118,8 @@ FIG5 = Experiment(
 FIG6 = Experiment(
     "fig6",
     "Fig. 6: remedies for class imbalance, F1 on MIT-BIH",
-    "One remedy at a time: the samplers are trained with plain cross-entropy.",
+    "One remedy at a time: the samplers are trained with plain cross-entropy. SMOTE fills every class up to the "
+    "largest, so an epoch of it has several times the steps of the others (see `beats an epoch` below).",
     (
         Row("CAL", MIT, published=published.FIG6["cal"]),
         Row("cross-entropy", MIT, {"variant": "msc_crm_bitrans"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,24 @@ from reproduction.runs import Result
 from trainer import draw_umap
 from utils import pictures
 from utils.checkpoints import load_checkpoint
-from utils.metrics import summary_table
+from utils.metrics import headline, summary_table
 from utils.seeds import get_device
 
 
-def draw(experiment: Experiment, results: Sequence[Result], folder: Path, device: str) -> list[tuple[Path, str]]:
-    """Draw the pictures of `experiment` into `folder`; return each one's path and what it shows.
+@dataclass(frozen=True)
+class Picture:
+    """A picture that was drawn."""
 
-    Fig. 5 and 6 are bars. The others show one run, the first row's longest and its first seed: confusion matrix,
-    curves of the classes, sample beats, and the features by UMAP where umap-learn is installed.
+    path: Path
+    says: str
+    """What it shows."""
+
+
+def draw(experiment: Experiment, results: Sequence[Result], folder: Path, device: str) -> list[Picture]:
+    """Draw the pictures of `experiment` into `folder`.
+
+    Fig. 5 and 6 are bars. The others show one run, the first of `results` and its first seed: confusion matrix and
+    curves of the classes, and where its test split is at hand sample beats and, with umap-learn, the features by UMAP.
     """
     if experiment.form == "bars":
         return [_bars(experiment, results, name, folder) for name in experiment.columns]
@@ -39,7 +49,7 @@ def of_one_schedule(results: Sequence[Result]) -> list[Result]:
     return [result for result in results if result.schedule == chosen]
 
 
-def _bars(experiment: Experiment, results: Sequence[Result], name: str, folder: Path) -> tuple[Path, str]:
+def _bars(experiment: Experiment, results: Sequence[Result], name: str, folder: Path) -> Picture:
     chosen = of_one_schedule(results)
     summaries = [summary_table(result.tests).loc["f1"] for result in chosen]
     ours = [(summary[name], summary[f"{name}_sd"]) for summary in summaries]
@@ -48,36 +58,39 @@ def _bars(experiment: Experiment, results: Sequence[Result], name: str, folder: 
     title = f"{experiment.title.partition(':')[0]}, {what}; ours: {_about(chosen[0])}\npaper: 60 epochs, Kaggle beats"
     path = folder / f"{experiment.name}_{name}.png"
     pictures.plot_bars([result.row.label for result in chosen], ours, paper, title, path)
-    return path, f"{what}, ours and the paper's"
+    return Picture(path, f"{what}, ours and the paper's")
 
 
-def _of_run(name: str, result: Result, folder: Path, device: str) -> list[tuple[Path, str]]:
+def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Picture]:
     seed_folder, test = result.seed_folders[0], result.tests[0]
     classes = test["classes"]
     title = f"{result.row.label}, seed {result.seeds[0]}, best epoch {test['checkpoint_epoch']}\n{_about(result)}"
     made = []
 
     def path(kind: str, says: str) -> Path:
-        made.append((folder / f"{name}_{kind}.png", says))
-        return made[-1][0]
+        made.append(Picture(folder / f"{name}_{kind}.png", says))
+        return made[-1].path
 
-    figures = f"accuracy {100 * test['accuracy']:.2f} %, macro-F1 {100 * test['macro_f1']:.2f} %"
     to = path("confusion_matrix", "Confusion matrix on the test split, counts and row percent")
-    pictures.plot_confusion_matrix(test["confusion_matrix"], classes, f"{title}\n{figures}", to)
+    pictures.plot_confusion_matrix(test["confusion_matrix"], classes, f"{title}\n{headline(test)}", to)
     to = path("class_curves", "F1 of each class on the validation split over the epochs")
     pictures.plot_class_curves(result.histories(), classes, f"{result.row.label}\n{_about(result)}", to)
 
-    checkpoint = load_checkpoint(seed_folder / "checkpoint_best.pt")
-    data_path = Path(result.configs[0]["run"]["data_path"])
-    split = load_split(data_path / checkpoint.configs.name / "test.pt", checkpoint.configs)
-    if split.fingerprint() == result.configs[0]["data"]["fingerprints"]["test"]:
-        to = path("sample_beats", "Test beats of each class, drawn by lot, that were called right and wrong")
-        _sample_beats(result, split, checkpoint.configs, title, to)
-        if pictures.has_umap():
-            to = path("umap", "The test beats' features in the plane by UMAP")
-            model = ecgTransForm(checkpoint.configs, checkpoint.hparams).to(get_device(device))
-            model.load_state_dict(checkpoint.model)
-            draw_umap(to, title, model, split.to(get_device(device)), classes, result.seeds[0])
+    kept = seed_folder / "checkpoint_best.pt"
+    data = Path(result.configs[0]["run"]["data_path"]) / result.row.beats.dataset / "test.pt"
+    if not (kept.is_file() and data.is_file()):  # the run was brought here without them
+        return made
+    checkpoint = load_checkpoint(kept)
+    split = load_split(data, checkpoint.configs)
+    if split.fingerprint() != result.configs[0]["data"]["fingerprints"]["test"]:
+        return made
+    to = path("sample_beats", "Test beats of each class, drawn by lot, that were called right and wrong")
+    _sample_beats(result, split, checkpoint.configs, title, to)
+    if pictures.has_umap():
+        to = path("umap", "The test beats' features in the plane by UMAP")
+        model = ecgTransForm(checkpoint.configs, checkpoint.hparams).to(get_device(device))
+        model.load_state_dict(checkpoint.model)
+        draw_umap(to, title, model, split.to(get_device(device)), classes, result.seeds[0])
     return made
 
 

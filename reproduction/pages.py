@@ -142,6 +142,7 @@ def provenance_table(results: Sequence[Result]) -> list[str]:
             "seeds": ", ".join(map(str, result.seeds)),
             **{key: about[key] for key in ("source", "protocol", "window")},
             "train / val / test beats": " / ".join(f"{about[f'{name}_beats']:,}" for name in ("train", "val", "test")),
+            "beats an epoch": f"{about['trained_on']:,}",
             "best epoch": ", ".join(str(test["checkpoint_epoch"]) for test in result.tests),
             "minutes of epochs": f"{minutes:.0f}",
             **{key: about[key] for key in ("device", "torch", "date")},
@@ -150,8 +151,8 @@ def provenance_table(results: Sequence[Result]) -> list[str]:
     return markdown(list(lines[0]), [list(cells.values()) for cells in lines])
 
 
-def report(experiment: Experiment, results: Sequence[Result], not_run: Sequence[str]) -> str:
-    """The Markdown page of an experiment; `not_run` names the rows that it lacks."""
+def report(experiment: Experiment, results: Sequence[Result]) -> str:
+    """The Markdown page of an experiment."""
     lines = [f"# {experiment.title}", "", *heading(results), "", experiment.note, ""]
     if experiment.form == "bars":
         lines += [*bars_table(results, experiment.columns), ""]
@@ -163,10 +164,8 @@ def report(experiment: Experiment, results: Sequence[Result], not_run: Sequence[
             if experiment.form == "patients" and dataset == AAMI:
                 lines += _ec57_part([result for result in results if result.row.beats.dataset == dataset])
     lines += ["## Where the rows come from", "", *provenance_table(results), ""]
-    commands = dict.fromkeys(result.command(experiment.name) for result in results)
-    lines += [*(f"    {command}" for command in commands), ""]
-    lines += [f"Not run: {row}." for row in not_run]
-    return "\n".join(lines).rstrip() + "\n"
+    commands = dict.fromkeys(command for result in results for command in result.commands(experiment.name))
+    return "\n".join([*lines, *(f"    {command}" for command in commands), ""])
 
 
 def heading(results: Sequence[Result]) -> list[str]:
@@ -201,14 +200,19 @@ def _ec57_part(results: Sequence[Result]) -> list[str]:
     for result in results:
         if result.row.beats.protocol != "inter_patient":
             continue
-        table = records_table(result).sort_values("S beats", ascending=False)
+        table = records_table(result)
+        if table.empty:
+            continue
+        table = table.sort_values("S beats", ascending=False)
         beats, most = int(table["S beats"].sum()), int(table["S beats"].iloc[0])
+        lines += [f"## Each test record: {ours(result)}, {result.schedule}", ""]
+        if most > beats / 2:
+            lines += [
+                f"{most:,} of the {beats:,} S beats belong to record {table['record'].iloc[0]}: the gross figures of S "
+                "say more of that patient than of the others.",
+                "",
+            ]
         lines += [
-            f"## Each test record: {ours(result)}, {result.schedule}",
-            "",
-            f"{most:,} of the {beats:,} S beats belong to record {table['record'].iloc[0]}: the gross figures of S say "
-            "more of that patient than of the others.",
-            "",
             *markdown(list(table.columns), table.map(_as_text).to_numpy().tolist()),
             "",
         ]

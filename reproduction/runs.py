@@ -7,8 +7,9 @@ stopped, and goes on with it.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,19 @@ import pandas as pd
 import preprocess.__main__ as preparation
 from data_configs import get_dataset_class
 from dataloader import SPLITS, load_split
-from preprocess.kaggle import FILES as KAGGLE_FILES
 from reproduction.experiments import Beats, Row
-from trainer import RunConfig, Trainer
+from trainer import RunConfig, Trainer, changed_settings
 from utils.errors import InputError
+from utils.files import read_json, write_json
+from utils.metrics import summary_table
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two commands at once are not kept apart
+    fcntl = None
 
 EXPERIMENT = "reproduce"  # the folder of the runs in --save_dir
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
-RAW_FOLDERS = {"mit": "mitdb", "ptb": "ptbdb"}
+TESTED = re.compile(r"^(\d{4}-\d\d-\d\d) .*test of the last checkpoint", re.MULTILINE)
 RELEASED_FILES = {"ptb": "ptb_released_val.pt"}
 
 
@@ -49,10 +55,21 @@ class Schedule:
         return "short" if self.step_size == "one_cycle" else "supervised"
 
     @property
+    def rank(self) -> tuple[float, ...]:
+        """Sorts schedules: first those on all training beats, then by beats and by epochs, the most first."""
+        return (-float("inf") if self.limit_train is None else -self.limit_train, -self.num_epochs)
+
+    @property
     def slug(self) -> str:
         """For the name of a run's folder."""
         beats = "" if self.limit_train is None else f"_{self.limit_train}beats"
         return f"{self.step_size}_{self.num_epochs}{beats}"
+
+    @classmethod
+    def of_slug(cls, slug: str) -> Schedule | None:
+        """The schedule of that slug, None where it is none."""
+        found = re.fullmatch(r"(constant|one_cycle)_(\d+)(?:_(\d+)beats)?", slug)
+        return found and cls(int(found[2]), found[1], found[3] and int(found[3]))
 
     def __str__(self) -> str:
         epochs = f"{self.num_epochs} epoch{'s' if self.num_epochs > 1 else ''}"
@@ -63,10 +80,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Options:
-    """What `reproduce.py` is told; each field is one of its options."""
+    """What `reproduce.py` is told; the fields are named like its options."""
 
     device: str
     schedule: Schedule
+    """--recipe, --num_epochs and --limit_train."""
     seed_id: int
     num_runs: int
     datasets: tuple[str, ...]
@@ -83,6 +101,7 @@ class Result:
     """The finished seeds of one row on one schedule."""
 
     row: Row
+    schedule: Schedule
     folder: Path
     seeds: tuple[int, ...]
     configs: tuple[dict[str, Any], ...]
@@ -93,41 +112,51 @@ class Result:
     """test_last.json of each seed."""
 
     @property
-    def schedule(self) -> Schedule:
-        """As the run itself recorded it."""
-        hparams = self.configs[0]["hparams"]
-        return Schedule(hparams["num_epochs"], hparams["schedule"], self.configs[0]["run"]["limit_train"])
-
-    @property
     def seed_folders(self) -> list[Path]:
         """The folder of each seed."""
         return [self.folder / f"seed_{seed}" for seed in self.seeds]
 
     @property
     def finished_on(self) -> str:
-        """The day of the last line in the log of the last seed, 2024-05-01."""
-        lines = (self.seed_folders[-1] / "train.log").read_text(encoding="utf-8").splitlines()
-        return next((day.group() for line in reversed(lines) if (day := DAY.match(line))), "")
+        """The days on which the seeds were tested, 2024-05-01."""
+        logs = [(folder / "train.log").read_text(encoding="utf-8") for folder in self.seed_folders]
+        days = {day for log in logs for day in TESTED.findall(log)[-1:]}
+        return " and ".join(sorted(days))
 
-    def command(self, experiment: str) -> str:
-        """What runs this row, and the others of its dataset and schedule."""
-        schedule = self.schedule
-        words = [experiment, "--dataset", self.row.beats.dataset, "--recipe", schedule.recipe]
-        words += ["--num_epochs", str(schedule.num_epochs), "--num_runs", str(len(self.seeds))]
-        words += ["--seed_id", str(self.seeds[0])] if self.seeds[0] else []
+    def commands(self, experiment: str) -> list[str]:
+        """What runs this row, and the others of its dataset and schedule: one command for each block of seeds."""
+        schedule, run = self.schedule, self.configs[0]["run"]
+        words = ["python reproduce.py", experiment, "--dataset", self.row.beats.dataset]
+        words += ["--device", run["device"]] if run["device"] != RunConfig().device else []
+        words += ["--recipe", schedule.recipe, "--num_epochs", str(schedule.num_epochs)]
         words += ["--limit_train", str(schedule.limit_train)] if schedule.limit_train is not None else []
         words += ["--source", "synthetic"] if self.configs[0]["data"]["source"] == "synthetic" else []
-        return " ".join(["python reproduce.py", *words])
+        blocks: list[list[int]] = []
+        for seed in self.seeds:
+            if blocks and seed == blocks[-1][-1] + 1:
+                blocks[-1].append(seed)
+            else:
+                blocks.append([seed])
+        return [
+            " ".join([*words, "--num_runs", str(len(block)), *(["--seed_id", str(block[0])] if block[0] else [])])
+            for block in blocks
+        ]
 
     def histories(self) -> list[pd.DataFrame]:
         """A table a seed, a row an epoch."""
-        return [pd.read_csv(folder / "history.csv") for folder in self.seed_folders]
+        return [_read_table(folder / "history.csv") for folder in self.seed_folders]
 
     def predictions(self) -> list[pd.DataFrame]:
         """A table a seed, a row a test beat."""
-        # keep_default_na: a class may be called NA one day, and an empty record is no number
-        paths = [folder / "predictions_test.csv" for folder in self.seed_folders]
-        return [pd.read_csv(path, keep_default_na=False, dtype={"record": str}) for path in paths]
+        return [_read_table(folder / "predictions_test.csv") for folder in self.seed_folders]
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        # A class or a record may have a name that pandas takes for a missing value.
+        return pd.read_csv(path, keep_default_na=False, dtype={"record": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it anew") from error
 
 
 def row_slug(row: Row, source: str) -> str:
@@ -147,39 +176,75 @@ def split_folder(beats: Beats, options: Options) -> Path:
 def prepare(beats: Beats, options: Options) -> Path:
     """Make the split files of a row unless they are there; return their --data_path.
 
+    Beside them is kept what they were made of, the names and sizes of the files.
+
     Raises:
-        MissingDataError: the recordings or files that they are made of are absent.
-        InputError: those are there, but cannot be used.
+        MissingDataError: the recordings or files that they are made of are absent, and so are they.
+        InputError: those are there, but cannot be used, or are others than the split files were made of.
     """
     folder = split_folder(beats, options)
-    if all((folder / beats.dataset / f"{name}.pt").is_file() for name in SPLITS):
+    made_of = folder / beats.dataset / "made_of.json"
+    there = all((folder / beats.dataset / f"{name}.pt").is_file() for name in SPLITS)
+    source, path = _source_of(beats, options)
+    # Synthetic patients are written by the preparation itself.
+    files = _files_in(path) if source != "synthetic" or there else {}
+    if there:
+        if files and made_of.is_file() and read_json(made_of) != files:
+            raise InputError(
+                f"{folder / beats.dataset}: its split files were made of other recordings than {path} holds now; move "
+                "them away, with the runs on them, to make them anew"
+            )
         return folder
-    arguments = ["--dataset", beats.dataset, "--out", str(folder), *_source_arguments(beats, options)]
+    if not files and source not in ("physionet", "synthetic"):
+        remedy = "; --source physionet downloads it" if source == "records" else ""
+        raise MissingDataError(f"no {path.name} in --raw_path{remedy}")
+    arguments = ["--dataset", beats.dataset, "--out", str(folder), "--source", source, "--raw_path", str(path)]
+    if not beats.cut_by_others:
+        arguments += ["--window", beats.window]
     if beats.protocol != "beat":
         arguments += ["--split", beats.protocol]
     preparation.prepare(preparation.parse(arguments))
+    write_json(made_of, _files_in(path))
     return folder
 
 
-def _source_arguments(beats: Beats, options: Options) -> list[str]:
-    if beats.cut_by_others:
-        if options.source == "synthetic":
-            raise MissingDataError("no synthetic counterpart")
-        if beats.window == "kaggle_files":
-            source, folder = "kaggle", options.raw_path / "kaggle"
-            needed = [folder / name for name in KAGGLE_FILES[beats.dataset]]
-        else:
-            source, folder = "released", options.raw_path / RELEASED_FILES[beats.dataset]
-            needed = [folder]
-        absent = [str(path) for path in needed if not path.is_file()]
-        if absent:
-            raise MissingDataError(f"{' and '.join(absent)} not there")
-        return ["--source", source, "--raw_path", str(folder)]
-    name = RAW_FOLDERS[beats.dataset] if options.source != "synthetic" else f"synthetic_{beats.dataset}"
-    folder = options.raw_path / name
-    if options.source == "records" and not folder.is_dir():
-        raise MissingDataError(f"{folder} not there; --source physionet downloads it")
-    return ["--source", options.source, "--raw_path", str(folder), "--window", beats.window]
+def _source_of(beats: Beats, options: Options) -> tuple[str, Path]:
+    """The --source of a row for `preprocess`, and its --raw_path."""
+    if not beats.cut_by_others:
+        name = Path(preparation.RAW_PATHS[options.source][beats.dataset]).name
+        return options.source, options.raw_path / name
+    if options.source == "synthetic":
+        raise MissingDataError("no synthetic counterpart")
+    if beats.window == "kaggle_files":
+        return "kaggle", options.raw_path / "kaggle"
+    return "released", options.raw_path / RELEASED_FILES[beats.dataset]
+
+
+def _files_in(path: Path) -> dict[str, int]:
+    """Name -> bytes of the file `path`, or of all files in that folder; nothing where there is neither."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in sorted(files)}
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make `folder`, and keep it from other commands while the block runs; a killed command leaves no lock.
+
+    Raises:
+        InputError: it cannot be made, or another command holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror}; --save_dir names a folder that can be") from error
+    with stream:
+        if fcntl is not None:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InputError(f"{folder}: another command is training in it; wait for its end") from error
+        yield
 
 
 def train(row: Row, options: Options) -> None:
@@ -190,11 +255,8 @@ def train(row: Row, options: Options) -> None:
     """
     run = run_config(row, options, prepare(row.beats, options))
     folder = options.save_dir / EXPERIMENT / run.run_description
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made: {error.strerror}; --save_dir names a folder that can be") from error
-    Trainer(run, folder).train()
+    with locked(folder):
+        Trainer(run, folder).train()
 
 
 def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
@@ -224,29 +286,43 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
 
 
 def finished(row: Row, options: Options) -> list[Result]:
-    """What is finished of a row, one `Result` a schedule, the longest first."""
-    folders = sorted((options.save_dir / EXPERIMENT).glob(f"{row_slug(row, options.source)}__*"))
-    results = [result for folder in folders if (result := _read(row, folder)) is not None]
-    return sorted(results, key=lambda result: (-result.schedule.num_epochs, str(result.schedule)))
+    """What is finished of a row, one `Result` a schedule: first those on all training beats, the longest before."""
+    prefix = f"{row_slug(row, options.source)}__"
+    results = []
+    for folder in sorted((options.save_dir / EXPERIMENT).glob(f"{prefix}*")):
+        schedule = Schedule.of_slug(folder.name.removeprefix(prefix))
+        if schedule is not None and (result := _read(row, schedule, folder)) is not None:
+            results.append(result)
+    return sorted(results, key=lambda result: result.schedule.rank)
 
 
-def _read(row: Row, folder: Path) -> Result | None:
-    """The finished seeds in `folder`, None if there are none."""
+def _read(row: Row, schedule: Schedule, folder: Path) -> Result | None:
+    """The finished seeds in `folder`, None if there are none.
+
+    Raises:
+        InputError: a file is damaged, or the seeds do not belong in one row.
+    """
     seeds = []
     for path in folder.glob("seed_*/test_last.json"):  # the last file that a seed writes
+        last, best, config = (read_json(path.parent / f"{name}.json") for name in ("test_last", "test_best", "config"))
         try:
-            config = json.loads((path.parent / "config.json").read_text())
-            test, last = (json.loads((path.parent / f"test_{kept}.json").read_text()) for kept in ("best", "last"))
-            if last["checkpoint_epoch"] == config["hparams"]["num_epochs"]:
-                seeds.append((int(config["seed"]), config, test, last))
-        except (OSError, KeyError, TypeError, ValueError) as error:
+            hparams, limit = config["hparams"], config["run"]["limit_train"]
+            if Schedule(hparams["num_epochs"], hparams["schedule"], limit) != schedule:
+                raise InputError(f"{path.parent}: was not trained as the name of the run says; move it away")
+            # What a page needs of a seed, looked up here once for all.
+            whole = all(summary_table([test]).size for test in (best, last)) and config["data"]["fingerprints"]["test"]
+            if last["checkpoint_epoch"] == schedule.num_epochs and whole:
+                seeds.append((int(config["seed"]), config, best, last))
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path.parent}: is damaged or of another version of this package ({error}); move it away"
+                f"{path.parent}: is damaged or of another version of this package ({error!r}); move it away"
             ) from error
     if not seeds:
         return None
     numbers, configs, tests, last_tests = zip(*sorted(seeds, key=lambda seed: seed[0]), strict=True)
-    # not of the training split, of which --limit_train takes another part for every seed
-    if len({config["data"]["fingerprints"]["test"] for config in configs}) > 1:
-        raise InputError(f"{folder}: its seeds were tested on different beats; move it away and run it anew")
-    return Result(row, folder, numbers, configs, tests, last_tests)
+    for config in configs[1:]:
+        # Not the training beats: of those, --limit_train takes another part for every seed.
+        same_test = config["data"]["fingerprints"]["test"] == configs[0]["data"]["fingerprints"]["test"]
+        if not same_test or changed_settings(configs[0]["hparams"], config["hparams"]):
+            raise InputError(f"{folder}: its seeds differ in their beats or settings; move it away and run it anew")
+    return Result(row, schedule, folder, numbers, configs, tests, last_tests)

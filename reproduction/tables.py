@@ -53,6 +53,7 @@ def provenance(result: Result) -> dict[str, Any]:
         "torch": config["environment"]["torch"],
         "date": result.finished_on,
         "train_beats": config["counts"]["train"]["all"],
+        "trained_on": config["counts"].get("trained_on", config["counts"]["train"])["all"],
         "val_beats": config["counts"]["val"]["all"],
         "test_beats": config["counts"]["test"]["all"],
     }
@@ -74,8 +75,10 @@ def ec57_of(tests: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]
 
 
 def records_table(result: Result) -> pd.DataFrame:
-    """S and V by EC57 and accuracy of each test record, means over the seeds of a result."""
+    """S and V by EC57 and accuracy of each test record, means over the seeds; empty where no beat's record is known."""
     classes = result.tests[0]["classes"]
+    if "record" not in result.predictions()[0]:
+        return pd.DataFrame()
     tables = [per_record(predictions, classes) for predictions in result.predictions()]
     lines = []
     for record in tables[0]:

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from conftest import toy_beats
 from matplotlib import image
 
+import preprocess.__main__ as preparation
 import reproduce
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from reproduction import figures, pages, published, runs
-from reproduction.experiments import EXPERIMENTS, FIG5, MIT, TABLE2, Row
-from reproduction.runs import Options, Result, Schedule, finished, row_slug
+from reproduction.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, Row
+from reproduction.runs import Options, Result, Schedule, finished, row_slug, train
 from trainer import Trainer
 from utils import InputError, classification_metrics, pictures
 
@@ -39,7 +45,7 @@ def arguments(names: list[str], raw: Path, out: Path, *more: object) -> list[str
 
 @pytest.fixture(scope="module")
 def everything(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command `reproduce.py all` on the small records, without UMAP; tests only read what it left."""
+    """The command `reproduce.py all` on the small records, without UMAP; tests may add runs, and change none."""
     out = tmp_path_factory.mktemp("reproduce")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "has_umap", lambda: False)
@@ -153,8 +159,8 @@ def test_another_schedule_gets_a_row_of_its_own(everything: Path, raw: Path, mon
         line for line in (results / "table4.md").read_text().splitlines() if line.startswith("| ours") and "MIT" in line
     ]
     assert [line.split("|")[2].strip() for line in lines] == [
-        "1 epoch, one cycle, 120 training beats",
         "1 epoch, one cycle, 130 training beats",
+        "1 epoch, one cycle, 120 training beats",
     ]
 
 
@@ -199,8 +205,9 @@ def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
         ("table2", "--num_epochs", "0"): "--num_epochs 0",
         ("table2", "--device", "abacus"): "--device abacus",
         ("table2", "--dataset", "ptb"): "table2: has no rows of ptb",
-        ("table2", "--only_finished"): "table2: there is nothing to show: nothing is finished",
-        ("table2", "--raw_path", str(tmp_path / "empty")): "mitdb not there; --source physionet downloads it",
+        ("table2", "--only_finished"): "table2: nothing is finished",
+        ("table2", "--raw_path", str(tmp_path / "empty")): "no mitdb in --raw_path; --source physionet downloads it",
+        ("table2", "--results", str(raw / "mitdb" / "RECORDS")): "is a file; name another folder with --results",
     }.items():
         with pytest.raises(InputError, match=message) as caught:
             reproduce.run([*arguments([], raw, tmp_path), *more])
@@ -208,22 +215,197 @@ def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
-def test_a_damaged_run_is_named(everything: Path, tmp_path: Path) -> None:
-    row = Row("any", MIT)
-    seed = tmp_path / "reproduce" / f"{row_slug(row, 'records')}__one_cycle_1" / "seed_0"
-    seed.mkdir(parents=True)
-    places = [tmp_path] * 4
-    options = Options("cpu", Schedule(1, "one_cycle"), 0, 1, ("mit", "ptb"), False, "records", *places)
-    assert finished(row, options) == []
-    (seed / "test_last.json").write_text("{")
-    with pytest.raises(InputError, match="seed_0: is damaged"):
-        finished(row, options)
+@pytest.fixture
+def runs_of_table4(everything: Path, tmp_path: Path) -> Path:
+    """A copy of the run folders of table4 to spoil, under the --save_dir that is returned."""
+    for name in ("mit", "ptb"):
+        run = f"{name}_beat_centred__one_cycle_1_120beats"
+        shutil.copytree(everything / "logs" / "reproduce" / run / "seed_0", tmp_path / "reproduce" / run / "seed_0")
+    return tmp_path
 
 
-def fake_result(row: Row, epochs: int) -> Result:
-    metrics = classification_metrics(np.arange(5), np.arange(5), ("N", "S", "V", "F", "Q"))
-    config = {"hparams": {"num_epochs": epochs, "schedule": "one_cycle"}, "run": {"limit_train": None}}
-    return Result(row, Path(), (0,), (config,), (metrics,), (metrics,))
+def table4(everything: Path, raw: Path, save_dir: Path, *more: object) -> str:
+    """The page of table4 on the runs in `save_dir`."""
+    places = ("--save_dir", save_dir, "--results", save_dir / "results")
+    reproduce.run(arguments(["table4"], raw, everything, *places, *more))
+    return (save_dir / "results" / "table4.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "contents", "message"),
+    [
+        ("test_last.json", "{", "test_last.json: is absent or damaged"),
+        ("test_best.json", '{"checkpoint_epoch": 1}', "seed_0: is damaged or of another version"),
+        ("config.json", "[]", "config.json: holds a list"),
+        ("history.csv", None, "history.csv: is absent or damaged"),
+    ],
+)
+def test_a_damaged_run_is_named(
+    everything: Path, raw: Path, runs_of_table4: Path, file: str, contents: str | None, message: str
+) -> None:
+    path = runs_of_table4 / "reproduce" / "mit_beat_centred__one_cycle_1_120beats" / "seed_0" / file
+    path.unlink() if contents is None else path.write_text(contents)
+    with pytest.raises(InputError, match=message):
+        table4(everything, raw, runs_of_table4, "--only_finished")
+
+
+def test_a_run_with_other_settings_is_not_taken_for_finished(
+    everything: Path, raw: Path, runs_of_table4: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = runs_of_table4 / "reproduce" / "mit_beat_centred__one_cycle_1_120beats" / "seed_0" / "config.json"
+    config = json.loads(path.read_text())
+    config["hparams"]["learning_rate"] = 0.5
+    path.write_text(json.dumps(config))
+    table4(everything, raw, runs_of_table4)
+    assert "not run: " in (out := capsys.readouterr().out)
+    assert "began with learning_rate 0.5 and would go on with 0.001" in out
+    config["hparams"]["num_epochs"] = 2
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match="was not trained as the name of the run says"):
+        table4(everything, raw, runs_of_table4)
+
+
+def test_seeds_of_other_settings_are_not_averaged(everything: Path, raw: Path, runs_of_table4: Path) -> None:
+    run = runs_of_table4 / "reproduce" / "mit_beat_centred__one_cycle_1_120beats"
+    shutil.copytree(run / "seed_0", run / "seed_2")
+    config = json.loads((run / "seed_2" / "config.json").read_text()) | {"seed": 2}
+    (run / "seed_2" / "config.json").write_text(json.dumps(config))
+    page = table4(everything, raw, runs_of_table4, "--only_finished")
+    command = "    python reproduce.py table4 --dataset mit --recipe short --num_epochs 1 --limit_train 120"
+    seeds = [" --source synthetic --num_runs 1", " --source synthetic --num_runs 1 --seed_id 2"]
+    assert "".join(f"{command}{each}\n" for each in seeds) in page  # no single command trains seeds 0 and 2 alone
+    config["hparams"]["batch_size"] = 7
+    (run / "seed_2" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="its seeds differ in their beats or settings"):
+        table4(everything, raw, runs_of_table4, "--only_finished")
+
+
+def test_a_copy_put_aside_is_no_row_and_the_day_is_that_of_the_test(
+    everything: Path, raw: Path, runs_of_table4: Path
+) -> None:
+    run = runs_of_table4 / "reproduce" / "mit_beat_centred__one_cycle_1_120beats"
+    shutil.copytree(run, run.with_name(f"{run.name}.old"))
+    log = run / "seed_0" / "train.log"
+    log.write_text(re.sub(r"^\d{4}", "1999", log.read_text(), flags=re.MULTILINE))
+    for more in ((), ("--only_finished",)):
+        page = table4(everything, raw, runs_of_table4, *more)
+        (row,) = [line for line in page.splitlines() if line.startswith("| MIT-BIH, centred window |")]
+        assert re.search(r"\| 1999-\d\d-\d\d \|$", row)
+
+
+def test_pages_can_be_written_without_the_beats(
+    everything: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the runs were brought from another machine."""
+    shutil.copytree(everything / "logs" / "reproduce", tmp_path / "reproduce")
+    for path in tmp_path.glob("reproduce/*/seed_*/config.json"):
+        config = json.loads(path.read_text())
+        config["run"]["data_path"] = "elsewhere"
+        path.write_text(json.dumps(config))
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "table2_umap.png").write_bytes(b"of another day")
+    places = ("--save_dir", tmp_path, "--results", results, "--data_path", tmp_path / "none")
+    reproduce.run(arguments(["table2"], raw, everything, *places, "--only_finished"))
+    pictures_there = {path.name for path in results.glob("*.png")}
+    assert pictures_there == {"table2_confusion_matrix.png", "table2_class_curves.png"}
+    assert "umap" not in (results / "table2.md").read_text()
+
+
+def test_what_is_not_at_hand_does_not_stop_the_rest(
+    everything: Path, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ("--save_dir", everything / "logs", "--results", tmp_path / "results", "--data_path", tmp_path / "data")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "mitdb").symlink_to(raw / "mitdb")
+    reproduce.run(
+        [*arguments(["table4", "table3"], tmp_path / "raw", everything, *places), "--num_runs", "1", "--dataset", "mit"]
+    )
+    assert "table4.md" in capsys.readouterr().out
+    empty = arguments(
+        ["table3", "table4"], tmp_path / "nothing", everything, "--save_dir", tmp_path, "--data_path", tmp_path
+    )
+    with pytest.raises(InputError, match=r"table3: nothing is finished\. no ptbdb in --raw_path.*; table4: nothing is"):
+        reproduce.run(empty)
+
+
+def test_split_files_of_other_recordings_are_not_used(raw: Path, tmp_path: Path) -> None:
+    options = options_in(tmp_path, raw)
+    folder = runs.prepare(MIT, options)
+    before = (folder / "mit" / "test.pt").read_bytes()
+    assert runs.prepare(MIT, options) == folder
+    other = tmp_path / "other"
+    write_synthetic_mit(other / "mitdb", 3, 1.0, 1, progress=False)
+    with pytest.raises(InputError, match="its split files were made of other recordings"):
+        runs.prepare(MIT, dataclasses.replace(options, raw_path=other))
+    assert runs.prepare(MIT, dataclasses.replace(options, raw_path=tmp_path / "gone")) == folder
+    assert (folder / "mit" / "test.pt").read_bytes() == before
+
+
+def test_beats_that_others_have_cut(raw: Path, tmp_path: Path) -> None:
+    samples, labels = toy_beats(40, 2)
+    torch.save({"samples": samples, "labels": labels.double()}, tmp_path / "ptb_released_val.pt")
+    released = next(row for row in TABLE3.rows if row.beats.window == "released_file")
+    options = options_in(tmp_path, tmp_path)
+    train(released, options)
+    (result,) = finished(released, options)
+    assert result.configs[0]["data"]["source"] == "released"
+    kaggle = next(row for row in TABLE3.rows if row.beats.window == "kaggle_files")
+    with pytest.raises(runs.MissingDataError, match="no kaggle in --raw_path"):
+        train(kaggle, options)
+
+
+def test_synthetic_patients_are_made_where_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "PATIENTS", 3)
+    monkeypatch.setattr(preparation, "MINUTES", 0.5)
+    options = dataclasses.replace(options_in(tmp_path, tmp_path / "raw"), source="synthetic")
+    folder = runs.prepare(MIT, options)
+    assert folder.name == "synthetic_beat_centred"
+    assert (tmp_path / "raw" / "synthetic_mit" / "RECORDS").is_file()
+    assert runs.prepare(MIT, options) == folder
+
+
+def test_two_commands_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    with (
+        runs.locked(tmp_path / "run"),
+        pytest.raises(InputError, match="another command is training in it"),
+        runs.locked(tmp_path / "run"),
+    ):
+        pass
+    with runs.locked(tmp_path / "run"):  # free again
+        pass
+
+
+def options_in(folder: Path, raw: Path) -> Options:
+    """One epoch of one seed, everything in `folder`."""
+    places = {"data_path": folder / "data", "save_dir": folder / "logs", "results": folder / "results"}
+    schedule = Schedule(1, "one_cycle")
+    return Options("cpu", schedule, 0, 1, ("mit", "ptb"), only_finished=False, source="records", raw_path=raw, **places)
+
+
+def fake_result(row: Row, epochs: int, right: int = 5) -> Result:
+    """A seed of which the first `right` of five beats, one a class, were called right."""
+    called = np.where(np.arange(5) < right, np.arange(5), 0)
+    metrics = classification_metrics(np.arange(5), called, ("N", "S", "V", "F", "Q"))
+    config = {"data": {"source": "synthetic", "protocol": "beat"}}
+    return Result(row, Schedule(epochs, "one_cycle"), Path(), (0,), (config,), (metrics,), (metrics,))
+
+
+def test_bars_are_ours_and_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(pictures, "plot_bars", lambda *arguments: calls.append(arguments))
+    results = [fake_result(row, 6, right) for row, right in zip(FIG6.rows, (5, 4, 3, 2, 1, 1), strict=True)]
+    figures.draw(FIG6, results, tmp_path, "cpu")
+    for column, (names, ours, paper, title, _) in zip(("macro", "S"), calls, strict=True):
+        assert list(names) == [row.label for row in FIG6.rows]
+        expected = [100 * result.tests[0]["macro_f1"] for result in results]
+        if column == "S":
+            expected = [100 * result.tests[0]["per_class"]["S"]["f1"] for result in results]
+        assert [mean for mean, _ in ours] == pytest.approx(expected)
+        assert "6 epochs" in title
+        known = {"macro": {0: 94.26, 2: 91.07, 3: 90.51, 4: 81.84}, "S": {0: 89.22, 4: 64.15, 5: 74.84}}[column]
+        assert {place: value for place, value in enumerate(paper) if not np.isnan(value)} == known
 
 
 def test_bars_are_of_one_schedule() -> None:
@@ -245,4 +427,6 @@ def test_published_figures() -> None:
 def test_cells_of_a_schedule() -> None:
     assert str(Schedule(60, "constant")) == "60 epochs, constant step size"
     assert str(Schedule(1, "one_cycle", 10_000)) == "1 epoch, one cycle, 10,000 training beats"
-    assert runs.RAW_FOLDERS.keys() == {"mit", "ptb"}
+    for schedule in (Schedule(60, "constant"), Schedule(1, "one_cycle", 10_000)):
+        assert Schedule.of_slug(schedule.slug) == schedule
+    assert Schedule.of_slug("one_cycle_6.old") is None

@@ -357,7 +357,7 @@ def test_a_finished_seed_is_not_read_back_for_other_beats(
 
 def test_a_run_does_not_go_on_with_another_loss(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     """As one of an ablation would that began when its loss was still CAL."""
-    with pytest.raises(InputError, match="began with the loss cal, and would go on with cross_entropy"):
+    with pytest.raises(InputError, match="began with loss cal and would go on with cross_entropy"):
         Trainer(run_config(toy_data, tmp_path, num_epochs=4, variant="msc_crm_bitrans"), finished.parent).train()
 
 

@@ -52,6 +52,33 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  (whatever JSON 
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        InputError: it is absent or damaged, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it anew") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds a {type(value).__name__}, no object; move its folder away and run it anew")
+    return value
+
+
+def require_writable(folder: Path, option: str) -> None:
+    """Raise an `InputError` where files in `folder` could not be written: sooner than after minutes of work.
+
+    Args:
+        option: the one that names the folder, for the message.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "cannot be written" if there.is_dir() else "is a file"
+        raise InputError(f"{folder} cannot be made or written: {there} {reason}; name another folder with {option}")
+
+
 def write_torch(path: Path, value: dict[str, Any]) -> None:
     """`torch.save` a dict of tensors and plain values, whole or not at all and flushed to disk."""
     with written_whole(path) as part, part.open("wb") as stream:

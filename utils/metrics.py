@@ -47,6 +47,11 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes:
     }
 
 
+def headline(metrics: dict[str, Any]) -> str:
+    """The two figures that sum a test up, in percent."""
+    return f"accuracy {100 * metrics['accuracy']:.2f} %, macro-F1 {100 * metrics['macro_f1']:.2f} %"
+
+
 def metrics_table(metrics: dict[str, Any]) -> pd.DataFrame:
     """The figures in percent in the shape of Table 2: rows precision, recall, F1, support; columns classes, macro."""
     table = pd.DataFrame(

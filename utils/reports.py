@@ -12,7 +12,7 @@ import pandas as pd
 
 from utils import pictures
 from utils.files import write_json, write_table
-from utils.metrics import metrics_table
+from utils.metrics import headline, metrics_table
 
 if TYPE_CHECKING:
     from dataloader import Split
@@ -62,6 +62,5 @@ def write_test(
     """Write predictions_test.csv and confusion_matrix.png of one test into `folder`."""
     predictions = predictions_table(test, probabilities, classes)
     write_table(folder / "predictions_test.csv", predictions, index=False, decimals=6)
-    figures = f"accuracy {100 * metrics['accuracy']:.2f} %, macro-F1 {100 * metrics['macro_f1']:.2f} %"
     path = folder / "confusion_matrix.png"
-    pictures.plot_confusion_matrix(metrics["confusion_matrix"], classes, f"{title}\n{figures}", path)
+    pictures.plot_confusion_matrix(metrics["confusion_matrix"], classes, f"{title}\n{headline(metrics)}", path)

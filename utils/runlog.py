@@ -82,7 +82,7 @@ def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:
 
 def copy_code(folder: Path) -> None:
     """Copy the source files that ran into `folder`, as they stand beside this package."""
-    for pattern in ("*.py", "kernels/*.py", "kernels/*.cpp", "utils/*.py"):
+    for pattern in ("*.py", "kernels/*.py", "kernels/*.cpp", "preprocess/*.py", "reproduction/*.py", "utils/*.py"):
         for source in sorted(ROOT.glob(pattern)):
             target = folder / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
