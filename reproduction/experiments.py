@@ -66,7 +66,7 @@ TABLE2 = Experiment(
     "Each test beat has neighbours of the same patient in the training split. The paper used the beats of the Kaggle "
     "set. Cut from the recordings are: `centred`, 186 samples at 360 Hz around the annotated R-peak; `kachuee`, at "
     "125 Hz from one R-peak on, as the text of Kachuee et al. 2018 has it, which finds 57 % of the beats; `kaggle`, "
-    "the same as the rows of the Kaggle set must have been cut (data/README.md).",
+    "the same as the rows of the Kaggle set must have been cut ([data/README.md](../data/README.md)).",
     (
         FULL,
         Row("MIT-BIH, Kachuee's text", Beats("mit", "kachuee"), published=published.TABLE2),

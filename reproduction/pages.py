@@ -143,12 +143,18 @@ def provenance_table(results: Sequence[Result]) -> list[str]:
             **{key: about[key] for key in ("source", "protocol", "window")},
             "train / val / test beats": " / ".join(f"{about[f'{name}_beats']:,}" for name in ("train", "val", "test")),
             "beats an epoch": f"{about['trained_on']:,}",
+            "test records": _records(result),
             "best epoch": ", ".join(str(test["checkpoint_epoch"]) for test in result.tests),
             "minutes of epochs": f"{minutes:.0f}",
             **{key: about[key] for key in ("device", "torch", "date")},
         }
         lines.append(cells)
     return markdown(list(lines[0]), [list(cells.values()) for cells in lines])
+
+
+def _records(result: Result) -> str:
+    predictions = result.predictions()[0]
+    return str(predictions["record"].nunique()) if "record" in predictions else "unknown"
 
 
 def report(experiment: Experiment, results: Sequence[Result]) -> str:

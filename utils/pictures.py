@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,7 +128,7 @@ def plot_bars(
     low = float(np.nanmin(every))
     # bars from 0 would hide small differences, which the figures are about
     axes.set_ylim(10 * np.floor((low - 5) / 10) if low > 60 else 0, 104)
-    axes.set_xticks(places, [name.replace(" ", "\n", 1) for name in names], fontsize=8)
+    axes.set_xticks(places, [textwrap.fill(name, 14) for name in names], fontsize=8)
     axes.set_ylabel("F1 on test, % (axis cut)" if axes.get_ylim()[0] > 0 else "F1 on test, %")
     figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     axes.set_title(title, fontsize=9)
