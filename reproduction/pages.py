@@ -72,12 +72,12 @@ def paper_accuracy(published: Published) -> str:
 
 
 def bars_table(results: Sequence[Result], columns: Sequence[str]) -> list[str]:
-    """F1 of some columns for every row, with the paper's beside it: Fig. 5 and 6."""
+    """F1 of some columns for every row, with the paper's beside it, schedule by schedule: Fig. 5 and 6."""
     header = ["", "schedule", "seeds"]
     for name in columns:
         header += [f"{name} F1, ours", f"{name} F1, paper"]
     lines = []
-    for result in results:
+    for result in sorted(results, key=lambda result: result.schedule.rank):
         summary = summary_table(result.tests)
         cells = []
         for name in columns:
