@@ -20,7 +20,7 @@ from pathlib import Path
 from data_configs import DATASETS
 from hparams import get_hparams_class
 from reproduction import figures, pages, tables
-from reproduction.experiments import EXPERIMENTS, RECORDINGS, Experiment
+from reproduction.experiments import EXPERIMENTS, RECORDINGS, Experiment, Row
 from reproduction.runs import MissingDataError, Options, Result, Schedule, finished, train
 from trainer import RunConfig
 from utils import distributed
@@ -58,6 +58,13 @@ def build_parser() -> ArgumentParser:
         action="append",
         choices=DATASETS,
         help="run the rows of this dataset alone; what is finished of others stays on the page (default: both)",
+    )
+    add(
+        "--row",
+        action="append",
+        type=int,
+        metavar="N",
+        help="run the N-th row of one table or figure alone, as numbered in what is printed (default: all)",
     )
     add("--only_finished", action="store_true", help="train nothing, write the pages of what is finished")
     add(
@@ -106,7 +113,8 @@ def options_of(args: argparse.Namespace) -> Options:
     # RunConfig checks the ranges, here before anything is read or written
     RunConfig(num_epochs=epochs, num_runs=args.num_runs, seed_id=args.seed_id, limit_train=args.limit_train)
     results = Path("results/synthetic" if args.source == "synthetic" else "results")
-    for option, folder in {"results": args.results or results, "save_dir": args.save_dir}.items():
+    places = {"results": args.results or results, "save_dir": args.save_dir, "data_path": args.data_path}
+    for option, folder in places.items():
         require_writable(folder, f"--{option}")
     return Options(
         device=args.device,
@@ -114,6 +122,7 @@ def options_of(args: argparse.Namespace) -> Options:
         seed_id=args.seed_id,
         num_runs=args.num_runs,
         datasets=tuple(args.dataset or DATASETS),
+        rows=tuple(args.row or ()),
         only_finished=args.only_finished,
         source=args.source,
         raw_path=args.raw_path,
@@ -123,39 +132,55 @@ def options_of(args: argparse.Namespace) -> Options:
     )
 
 
-def reproduce(experiment: Experiment, options: Options) -> Path:
-    """Run what is missing of `experiment`, and write its page after every row; return the page's path.
+def chosen_rows(experiment: Experiment, options: Options) -> dict[int, Row]:
+    """The rows of `experiment` that `options` ask for, by their number from 1."""
+    return {
+        number: row
+        for number, row in enumerate(experiment.rows, start=1)
+        if row.beats.dataset in options.datasets and (not options.rows or number in options.rows)
+    }
 
-    A row that cannot be run is named on the page.
+
+def reproduce(experiment: Experiment, options: Options) -> list[str]:
+    """Run what is missing of `experiment`, write its page after every row, and draw its pictures.
+
+    Returns:
+        What went wrong with rows whose recordings are at hand.
 
     Raises:
-        InputError: nothing of it is finished.
+        MissingDataError: nothing of it is finished, for want of recordings.
+        InputError: nothing of it is finished, for another reason.
         TrainingError: the loss of a run is no longer finite.
     """
-    rows = [] if options.only_finished else [row for row in experiment.rows if row.beats.dataset in options.datasets]
-    not_run: dict[str, str] = {}
-    for number, row in enumerate(rows, start=1):
-        print(f"\n{experiment.name}, row {number} of {len(rows)}: {row.label}; {options.schedule}")
+    absent: dict[str, str] = {}
+    failed: list[str] = []
+    for number, row in ({} if options.only_finished else chosen_rows(experiment, options)).items():
+        print(f"\n{experiment.name}, row {number} of {len(experiment.rows)}: {row.label}; {options.schedule}")
         try:
             train(row, options)
-        except (MissingDataError, InputError) as reason:
-            not_run[row.label] = str(reason)
+        except MissingDataError as reason:
+            absent[row.label] = str(reason)
+            print(f"not run: --raw_path {options.raw_path}: {reason}")
+        except InputError as reason:
+            failed.append(str(reason))
             print(f"not run: {reason}")
-        write_page(experiment, not_run, options, pictures=())
+        else:
+            write_page(experiment, absent, options, pictures=())
     results = finished_rows(experiment, options)
+    if not results and failed:
+        raise InputError("; ".join(dict.fromkeys(failed)))
     if not results:
-        raise InputError(
-            f"{experiment.name}: nothing is finished. {'; '.join(dict.fromkeys(not_run.values()))}".rstrip(". ")
-        )
-    page = write_page(experiment, not_run, options, pictures=())
+        reasons = dict.fromkeys(f"--raw_path {options.raw_path}: {reason}" for reason in absent.values())
+        raise MissingDataError("; ".join([f"{experiment.name}: nothing is finished", *reasons]))
     drawn = figures.draw(experiment, results, options.results, options.device)
     for old in options.results.glob(f"{experiment.name}_*.png"):
         if old not in [picture.path for picture in drawn]:
             old.unlink()
     for picture in drawn:
         print(f"{picture.path}: {picture.says}")
-    write_page(experiment, not_run, options, drawn)
-    return page
+    page = write_page(experiment, absent, options, drawn)
+    print(f"{page} and {page.with_suffix('.csv')}")
+    return failed
 
 
 def finished_rows(experiment: Experiment, options: Options) -> list[Result]:
@@ -173,7 +198,10 @@ def write_page(
     page = options.results / f"{experiment.name}.md"
     results = finished_rows(experiment, options)
     if results:
-        write_table(page.with_suffix(".csv"), tables.long_table(results), index=False)
+        table = tables.long_table(results)
+        for row, schedule in tables.rows_that_leave(page.with_suffix(".csv"), table):
+            print(f"note: {page} loses the row '{row}' of {schedule}: its run is not in {options.save_dir}")
+        write_table(page.with_suffix(".csv"), table, index=False)
         done = {result.row.label for result in results}
         not_run = [row.label for row in experiment.rows if row.label not in done]
         lines = [f"Not run: {label} ({reasons.get(label, 'not yet')})." for label in not_run]
@@ -192,18 +220,24 @@ def run(arguments: Sequence[str] | None = None) -> None:
     options = options_of(args)
     names = [*EXPERIMENTS] if "all" in args.names else [*dict.fromkeys(args.names)]
     chosen = [EXPERIMENTS[name] for name in names]
-    of_datasets = [one for one in chosen if {row.beats.dataset for row in one.rows} & {*options.datasets}]
-    if not of_datasets:
-        raise InputError(f"{', '.join(names)}: has no rows of {' or '.join(options.datasets)}")
-    written, failed = [], []
-    for experiment in of_datasets:
+    if options.rows and len(chosen) > 1:
+        raise InputError("--row: numbers the rows of one table or figure; name one alone")
+    chosen = [experiment for experiment in chosen if chosen_rows(experiment, options)]
+    if not chosen:
+        wanted = f"row {', '.join(map(str, options.rows))} " if options.rows else "rows "
+        raise InputError(f"{', '.join(names)}: has no {wanted}of {' or '.join(options.datasets)}")
+    failed: list[str] = []
+    missing: list[str] = []
+    for experiment in chosen:
         try:
-            written.append(reproduce(experiment, options))
+            failed += reproduce(experiment, options)
+        except MissingDataError as reason:
+            missing.append(str(reason))
+            print(f"not written: {reason}")
         except InputError as error:
             failed.append(str(error))
-    if not written:
-        raise InputError("; ".join(failed))
-    print("\n" + "\n".join([*(f"{page} and {page.with_suffix('.csv')}" for page in written), *failed]))
+    if failed or len(missing) == len(chosen):
+        raise InputError("; ".join(dict.fromkeys([*failed, *missing])))
 
 
 if __name__ == "__main__":

@@ -277,6 +277,7 @@ def extract_features(model: ecgTransForm, samples: Tensor) -> np.ndarray:
 def draw_umap(path: Path, title: str, model: ecgTransForm, test: Split, classes: Sequence[str], seed: int) -> None:
     """Draw the features of the beats of `test`, or of a stratified part of many, into the file `path`."""
     if len(test) > UMAP_BEATS:
+        title += f"; {UMAP_BEATS:,} of {len(test):,} beats"
         test = test.subset(stratified_subset(test.labels.cpu(), UMAP_BEATS, len(classes), seed))
     points = pictures.umap_embedding(extract_features(model, test.samples), seed)
     pictures.plot_umap(points, test.labels.cpu().numpy(), classes, title, path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from data_configs import get_dataset_class
 from preprocess.beats import BeatSet
 from preprocess.kachuee import FS
+from preprocess.labels import CLASSES
 from utils.errors import InputError
 
 WINDOW = (
@@ -40,6 +41,15 @@ def read_released(dataset: str, path: Path) -> BeatSet:
         raise InputError(
             f"{path} is no released file but a split file of source {split.source}, {split.protocol} split: main.py "
             "reads it as it is; make other splits from its source"
+        )
+    absent = [
+        name for name, count in zip(config.classes, split.class_counts(config.num_classes), strict=True) if not count
+    ]
+    if absent:
+        others = ", ".join(name for name in CLASSES if name != dataset)
+        raise InputError(
+            f"{path}: has no beat of class {', '.join(absent)}, which a released file of {dataset} has; is it one of "
+            f"--dataset {others}?"
         )
     return BeatSet(
         samples=split.samples.numpy(),

@@ -170,8 +170,10 @@ def report(experiment: Experiment, results: Sequence[Result]) -> str:
             if experiment.form == "patients" and dataset == AAMI:
                 lines += _ec57_part([result for result in results if result.row.beats.dataset == dataset])
     lines += ["## Where the rows come from", "", *provenance_table(results), ""]
-    commands = dict.fromkeys(command for result in results for command in result.commands(experiment.name))
-    return "\n".join([*lines, *(f"    {command}" for command in commands), ""])
+    for result in results:
+        number = 1 + experiment.rows.index(result.row)
+        lines += [f"    {command}" for command in result.commands(experiment.name, number)]
+    return "\n".join([*lines, ""])
 
 
 def heading(results: Sequence[Result]) -> list[str]:

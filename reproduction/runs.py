@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ class Options:
     seed_id: int
     num_runs: int
     datasets: tuple[str, ...]
+    rows: tuple[int, ...]
     only_finished: bool
     source: str
     raw_path: Path
@@ -123,10 +124,10 @@ class Result:
         days = {day for log in logs for day in TESTED.findall(log)[-1:]}
         return " and ".join(sorted(days))
 
-    def commands(self, experiment: str) -> list[str]:
-        """What runs this row, and the others of its dataset and schedule: one command for each block of seeds."""
+    def commands(self, experiment: str, number: int) -> list[str]:
+        """What runs this row, the `number`-th of `experiment`: one command for each block of seeds."""
         schedule, run = self.schedule, self.configs[0]["run"]
-        words = ["python reproduce.py", experiment, "--dataset", self.row.beats.dataset]
+        words = ["python reproduce.py", experiment, "--row", str(number)]
         words += ["--device", run["device"]] if run["device"] != RunConfig().device else []
         words += ["--recipe", schedule.recipe, "--num_epochs", str(schedule.num_epochs)]
         words += ["--limit_train", str(schedule.limit_train)] if schedule.limit_train is not None else []
@@ -197,7 +198,7 @@ def prepare(beats: Beats, options: Options) -> Path:
         return folder
     if not files and source not in ("physionet", "synthetic"):
         remedy = "; --source physionet downloads it" if source == "records" else ""
-        raise MissingDataError(f"no {path.name} in --raw_path{remedy}")
+        raise MissingDataError(f"no {path.name}{remedy}")
     arguments = ["--dataset", beats.dataset, "--out", str(folder), "--source", source, "--raw_path", str(path)]
     if not beats.cut_by_others:
         arguments += ["--window", beats.window]
@@ -244,7 +245,12 @@ def locked(folder: Path) -> Iterator[None]:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise InputError(f"{folder}: another command is training in it; wait for its end") from error
-        yield
+        try:
+            yield
+        finally:
+            (folder / ".lock").unlink(missing_ok=True)
+            with suppress(OSError):  # it is not empty: something was trained
+                folder.rmdir()
 
 
 def train(row: Row, options: Options) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,18 @@ def long_table(results: Sequence[Result]) -> pd.DataFrame:
                     mean, sd = mean_sd(values)
                     lines.append({**about, "class": name, "figure": f"ec57_{figure}", "mean": mean, "sd": sd})
     return pd.DataFrame(lines).round(4)
+
+
+def rows_that_leave(old: Path, table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Row and schedule of what the long table in the file `old` has, and `table`, which is to replace it, has not."""
+    if not old.is_file():
+        return []
+    before = pd.read_csv(old, usecols=["row", "schedule"]).drop_duplicates()
+    return [
+        pair
+        for pair in before.itertuples(index=False, name=None)
+        if pair not in {*zip(table["row"], table["schedule"], strict=True)}
+    ]
 
 
 def provenance(result: Result) -> dict[str, Any]:

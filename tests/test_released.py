@@ -135,3 +135,10 @@ def test_the_released_file_itself(tmp_path: Path) -> None:
         (copies / f"{name}.pt").symlink_to(RELEASED)
     splits = data_generator(copies.parent, data_configs.ptb(), None, 0)
     assert all((split.samples.numpy() == whole).all() for split in splits.values())
+
+
+def test_the_file_of_another_dataset_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_released(tmp_path / "one.pt", "ptb")
+    assert deal(tmp_path / "one.pt", dataset="mit") == 2
+    assert "has no beat of class V, F, Q" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

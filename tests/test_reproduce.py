@@ -205,14 +205,23 @@ def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
         ("table2", "--num_epochs", "0"): "--num_epochs 0",
         ("table2", "--device", "abacus"): "--device abacus",
         ("table2", "--dataset", "ptb"): "table2: has no rows of ptb",
+        ("table2", "--row", "5"): "table2: has no row 5 of mit or ptb",
+        ("table2", "table3", "--row", "1"): "--row: numbers the rows of one table",
+        ("table2", "--data_path", str(raw / "mitdb" / "RECORDS")): "is a file; name another folder with --data_path",
         ("table2", "--only_finished"): "table2: nothing is finished",
-        ("table2", "--raw_path", str(tmp_path / "empty")): "no mitdb in --raw_path; --source physionet downloads it",
+        (
+            "table2",
+            "--raw_path",
+            str(tmp_path / "empty"),
+        ): r"--raw_path \S+empty: no mitdb; --source physionet downloads it",
         ("table2", "--results", str(raw / "mitdb" / "RECORDS")): "is a file; name another folder with --results",
+        ("table2", "--row", "1", "--limit_train", "2"): "--limit_train 2: 5 to",
     }.items():
         with pytest.raises(InputError, match=message) as caught:
             reproduce.run([*arguments([], raw, tmp_path), *more])
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "results").exists()
+    assert not [*(tmp_path / "logs").rglob("*one_cycle*")]
 
 
 @pytest.fixture
@@ -256,9 +265,9 @@ def test_a_run_with_other_settings_is_not_taken_for_finished(
     config = json.loads(path.read_text())
     config["hparams"]["learning_rate"] = 0.5
     path.write_text(json.dumps(config))
-    table4(everything, raw, runs_of_table4)
-    assert "not run: " in (out := capsys.readouterr().out)
-    assert "began with learning_rate 0.5 and would go on with 0.001" in out
+    with pytest.raises(InputError, match=r"began with learning_rate 0\.5 and would go on with 0\.001"):
+        table4(everything, raw, runs_of_table4)
+    assert "table4, row 2 of 2" in capsys.readouterr().out  # the rest is run all the same
     config["hparams"]["num_epochs"] = 2
     path.write_text(json.dumps(config))
     with pytest.raises(InputError, match="was not trained as the name of the run says"):
@@ -271,7 +280,7 @@ def test_seeds_of_other_settings_are_not_averaged(everything: Path, raw: Path, r
     config = json.loads((run / "seed_2" / "config.json").read_text()) | {"seed": 2}
     (run / "seed_2" / "config.json").write_text(json.dumps(config))
     page = table4(everything, raw, runs_of_table4, "--only_finished")
-    command = "    python reproduce.py table4 --dataset mit --recipe short --num_epochs 1 --limit_train 120"
+    command = "    python reproduce.py table4 --row 1 --recipe short --num_epochs 1 --limit_train 120"
     seeds = [" --source synthetic --num_runs 1", " --source synthetic --num_runs 1 --seed_id 2"]
     assert "".join(f"{command}{each}\n" for each in seeds) in page  # no single command trains seeds 0 and 2 alone
     config["hparams"]["batch_size"] = 7
@@ -312,6 +321,16 @@ def test_pages_can_be_written_without_the_beats(
     assert "umap" not in (results / "table2.md").read_text()
 
 
+def test_a_page_that_loses_rows_says_so(
+    everything: Path, raw: Path, runs_of_table4: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table4(everything, raw, runs_of_table4, "--only_finished")
+    assert "note:" not in capsys.readouterr().out
+    shutil.rmtree(runs_of_table4 / "reproduce" / "ptb_beat_centred__one_cycle_1_120beats")
+    table4(everything, raw, runs_of_table4, "--only_finished")
+    assert "table4.md loses the row 'PTB, centred window' of 1 epoch, one cycle, 120" in capsys.readouterr().out
+
+
 def test_what_is_not_at_hand_does_not_stop_the_rest(
     everything: Path, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -325,7 +344,9 @@ def test_what_is_not_at_hand_does_not_stop_the_rest(
     empty = arguments(
         ["table3", "table4"], tmp_path / "nothing", everything, "--save_dir", tmp_path, "--data_path", tmp_path
     )
-    with pytest.raises(InputError, match=r"table3: nothing is finished\. no ptbdb in --raw_path.*; table4: nothing is"):
+    with pytest.raises(
+        InputError, match=r"table3: nothing is finished; --raw_path \S+nothing: no ptbdb.*; table4: nothing is"
+    ):
         reproduce.run(empty)
 
 
@@ -351,7 +372,7 @@ def test_beats_that_others_have_cut(raw: Path, tmp_path: Path) -> None:
     (result,) = finished(released, options)
     assert result.configs[0]["data"]["source"] == "released"
     kaggle = next(row for row in TABLE3.rows if row.beats.window == "kaggle_files")
-    with pytest.raises(runs.MissingDataError, match="no kaggle in --raw_path"):
+    with pytest.raises(runs.MissingDataError, match="no kaggle"):
         train(kaggle, options)
 
 
@@ -381,7 +402,9 @@ def options_in(folder: Path, raw: Path) -> Options:
     """One epoch of one seed, everything in `folder`."""
     places = {"data_path": folder / "data", "save_dir": folder / "logs", "results": folder / "results"}
     schedule = Schedule(1, "one_cycle")
-    return Options("cpu", schedule, 0, 1, ("mit", "ptb"), only_finished=False, source="records", raw_path=raw, **places)
+    return Options(
+        "cpu", schedule, 0, 1, ("mit", "ptb"), (), only_finished=False, source="records", raw_path=raw, **places
+    )
 
 
 def fake_result(row: Row, epochs: int, right: int = 5) -> Result:
