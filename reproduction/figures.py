@@ -55,7 +55,7 @@ def _bars(experiment: Experiment, results: Sequence[Result], name: str, folder: 
     ours = [(summary[name], summary[f"{name}_sd"]) for summary in summaries]
     paper = [result.row.published.mean("f1", name) for result in chosen]
     what = "macro-F1" if name == "macro" else f"F1 of class {name}"
-    title = f"{experiment.title.partition(':')[0]}, {what}; ours: {_about(chosen[0])}\npaper: 60 epochs, Kaggle beats"
+    title = f"{experiment.title.partition(':')[0]}, {what}\nours: {_about(chosen[0])}\npaper: 60 epochs, Kaggle beats"
     path = folder / f"{experiment.name}_{name}.png"
     pictures.plot_bars([result.row.label for result in chosen], ours, paper, title, path)
     return Picture(path, f"{what}, ours and the paper's")
@@ -98,7 +98,9 @@ def _sample_beats(result: Result, split: Split, configs: DatasetConfig, title: s
     predictions = result.predictions()[0]
     number = {name: index for index, name in enumerate(configs.classes)}
     called = predictions["prediction"].map(number).to_numpy()
-    records = [f", {record}" for record in predictions["record"]] if "record" in predictions else [""] * len(called)
+    records = (
+        [f"record {record}" for record in predictions["record"]] if "record" in predictions else [""] * len(called)
+    )
     samples = split.samples[:, 0].numpy()  # (n, 1, L) -> (n, L)
     axis = np.arange(samples.shape[1])
     times = (axis, "sample") if split.fs is None else (1000 * axis / split.fs, "ms")

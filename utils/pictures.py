@@ -112,7 +112,7 @@ def plot_bars(
     names: Sequence[str], ours: Sequence[tuple[float, float]], paper: Sequence[float], title: str, path: Path
 ) -> None:
     """Draw a pair of bars a name, ours (mean, standard deviation) and the paper's, in percent; NaN leaves one out."""
-    figure = _figure(1.6 + 1.25 * len(names), 4)
+    figure = _figure(max(1.6 + 1.25 * len(names), 7), 4)
     axes = figure.add_subplot()
     places = np.arange(len(names))
     means, sds = np.array(ours, dtype=float).T
@@ -129,6 +129,7 @@ def plot_bars(
     # bars from 0 would hide small differences, which the figures are about
     axes.set_ylim(10 * np.floor((low - 5) / 10) if low > 60 else 0, 104)
     axes.set_xticks(places, [textwrap.fill(name, 14) for name in names], fontsize=8)
+    axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylabel("F1 on test, % (axis cut)" if axes.get_ylim()[0] > 0 else "F1 on test, %")
     figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     axes.set_title(title, fontsize=9)
@@ -156,7 +157,7 @@ def plot_sample_beats(
         times: (L,) the time axis, and its name.
     """
     rng = np.random.default_rng(0)
-    figure = _figure(1.9 * len(classes) + 0.6, 6.6)
+    figure = _figure(max(1.9 * len(classes), 5) + 0.6, 7.4)
     panels = figure.subplots(2 * EXAMPLES, len(classes), sharex=True, squeeze=False)
     for label, name in enumerate(classes):
         for right in (True, False):
@@ -173,7 +174,7 @@ def plot_sample_beats(
                 beat = chosen[place]
                 axes.plot(times[0], samples[beat], color=CLASS_COLOURS[0] if right else CLASS_COLOURS[1], linewidth=1)
                 called = "" if right else f" called {classes[predictions[beat]]}"
-                axes.set_title(f"{name}{called}{captions[beat]}", fontsize=7)
+                axes.set_title(f"{name}{called}\n{captions[beat]}", fontsize=7)
     for row in range(2 * EXAMPLES):
         panels[row, 0].set_ylabel("called right" if row < EXAMPLES else "called wrong", fontsize=8)
     for axes in panels[-1]:
