@@ -166,9 +166,10 @@ def report(experiment: Experiment, results: Sequence[Result]) -> str:
         lines += [*accuracy_table(results), "", ACCURACY_NOTE, ""]
     else:
         for dataset in dict.fromkeys(result.row.beats.dataset for result in results):
-            lines += _of_dataset([result for result in results if result.row.beats.dataset == dataset])
+            of_it = [result for result in results if result.row.beats.dataset == dataset]
+            lines += _of_dataset(of_it)
             if experiment.form == "patients" and dataset == AAMI:
-                lines += _ec57_part([result for result in results if result.row.beats.dataset == dataset])
+                lines += _ec57_part(of_it)
     lines += ["## Where the rows come from", "", *provenance_table(results), ""]
     for result in results:
         number = 1 + experiment.rows.index(result.row)

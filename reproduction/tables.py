@@ -90,9 +90,10 @@ def ec57_of(tests: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]
 def records_table(result: Result) -> pd.DataFrame:
     """S and V by EC57 and accuracy of each test record, means over the seeds; empty where no beat's record is known."""
     classes = result.tests[0]["classes"]
-    if "record" not in result.predictions()[0]:
+    every = result.predictions()
+    if "record" not in every[0]:
         return pd.DataFrame()
-    tables = [per_record(predictions, classes) for predictions in result.predictions()]
+    tables = [per_record(predictions, classes) for predictions in every]
     lines = []
     for record in tables[0]:
         matrices = [table[record] for table in tables]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import confusion_matrix
 
 EXCUSED = {"S": ("Q",), "V": ("F", "Q")}
 """For each class that has figures, the true classes whose beats may be called so without a fault."""
@@ -49,14 +50,10 @@ def ec57_figures(matrix: Sequence[Sequence[int]] | np.ndarray, classes: Sequence
 
 def per_record(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, np.ndarray]:
     """The confusion matrix (C, C) of each record, from a table with the columns record, label and prediction."""
-    return {str(name): _matrix(part, classes) for name, part in predictions.groupby("record", sort=True)}
-
-
-def _matrix(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    number = {name: index for index, name in enumerate(classes)}
-    matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(matrix, (predictions["label"].map(number), predictions["prediction"].map(number)), 1)
-    return matrix
+    return {
+        str(name): confusion_matrix(part["label"], part["prediction"], labels=list(classes))
+        for name, part in predictions.groupby("record", sort=True)
+    }
 
 
 def _ratio(part: np.int64, whole: np.int64) -> float:
