@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from utils.errors import InputError
+from support.errors import InputError
 
 
 def length_after_pooling(length: int) -> int:

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
-from utils.errors import InputError
-from utils.files import read_torch
+from support.errors import InputError
+from support.files import read_torch
 
 SPLITS = ("train", "val", "test")
 SMOTE_NEIGHBOURS = 5  # as in Chawla et al. 2002

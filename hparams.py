@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from utils.errors import InputError
+from support.errors import InputError
 
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "focal", "hard_class")
 SCHEDULES = ("constant", "one_cycle")

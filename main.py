@@ -19,9 +19,9 @@ from typing import Any
 
 from data_configs import DATASETS
 from hparams import LOSSES, RECIPES, SAMPLERS, SCHEDULES, VARIANTS
+from support.cli import ArgumentParser
+from support.errors import InputError, run_command
 from trainer import RunConfig, Trainer
-from utils.cli import ArgumentParser
-from utils.errors import InputError, run_command
 
 SEED_FOLDER = re.compile(r"seed_\d+")
 # What has a meaning for a test of a checkpoint, which knows the rest itself.

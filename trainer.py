@@ -5,7 +5,7 @@ The two functions return values and print nothing; `Trainer` writes the run fold
     <save_dir>/<experiment>/<run>/seed_<k>/    a seed: configuration, log, history, checkpoints, tests, pictures
     <save_dir>/<experiment>/<run>/summary.csv  mean and standard deviation over the seeds (paper Table 2)
 
-Under torchrun several processes train one network (`utils.distributed`): each takes its share of every batch.
+Under torchrun several processes train one network (`support.distributed`): each takes its share of every batch.
 """
 
 from __future__ import annotations
@@ -34,15 +34,28 @@ from hparams import TrainingConfig, get_hparams_class
 from kernels.precision import usable_precision
 from losses import ClassWeightedLoss, loss_weights, make_loss
 from models import BiTrans, ecgTransForm
-from utils import distributed, pictures
-from utils.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from utils.errors import InputError, TrainingError
-from utils.files import read_json, write_json, write_table
-from utils.metrics import classification_metrics, summary_table
-from utils.progress import progress_bar
-from utils.reports import log_metrics, provenance, write_metrics, write_test
-from utils.runlog import copy_code, environment, new_run_folder, run_log
-from utils.seeds import get_device, restore_rng_state, rng_state, seed_everything
+from run_folder import pictures
+from run_folder.layout import environment, new_run_folder
+from run_folder.reports import log_metrics, provenance, summary_table, write_metrics, write_test
+from support import distributed
+from support.errors import InputError, TrainingError
+from support.files import read_json, write_json, write_table
+from support.progress import progress_bar
+from utils import (
+    Checkpoint,
+    classification_metrics,
+    copy_code,
+    get_device,
+    load_checkpoint,
+    plot_umap,
+    require_umap,
+    restore_rng_state,
+    rng_state,
+    run_log,
+    save_checkpoint,
+    seed_everything,
+    umap_embedding,
+)
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
 UMAP_BEATS = 5000  # most beats in a UMAP picture, class-stratified; more only hide one another
@@ -279,8 +292,8 @@ def draw_umap(path: Path, title: str, model: ecgTransForm, test: Split, classes:
     if len(test) > UMAP_BEATS:
         title += f"; {UMAP_BEATS:,} of {len(test):,} beats"
         test = test.subset(stratified_subset(test.labels.cpu(), UMAP_BEATS, len(classes), seed))
-    points = pictures.umap_embedding(extract_features(model, test.samples), seed)
-    pictures.plot_umap(points, test.labels.cpu().numpy(), classes, title, path)
+    points = umap_embedding(extract_features(model, test.samples), seed)
+    plot_umap(points, test.labels.cpu().numpy(), classes, title, path)
 
 
 class Trainer:
@@ -297,7 +310,7 @@ class Trainer:
             self.hparams.precision, self.device, self.hparams.kernel, *layer
         )
         if run.umap:
-            pictures.require_umap()  # now, not after 60 epochs
+            require_umap()  # now, not after 60 epochs
         self.hparams = dataclasses.replace(self.hparams, precision=precision)
         self.run_folder = run_folder
 

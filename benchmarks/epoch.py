@@ -25,9 +25,9 @@ from data_configs import DatasetConfig, mit
 from dataloader import Batches, Split
 from losses import loss_weights, make_loss
 from models import ecgTransForm
+from support.cli import ArgumentParser
 from trainer import evaluate, stream_logits, train_one_epoch
-from utils.checkpoints import Checkpoint, save_checkpoint
-from utils.cli import ArgumentParser
+from utils import Checkpoint, save_checkpoint
 
 PART = 2048  # beats
 

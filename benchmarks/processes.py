@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from utils.cli import ArgumentParser
+from support.cli import ArgumentParser
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]

@@ -26,7 +26,7 @@ import hparams
 from benchmarks.plain import PlainECGTransForm
 from data_configs import mit
 from models import ecgTransForm
-from utils.cli import ArgumentParser
+from support.cli import ArgumentParser
 
 VARIANTS = {  # name -> kernel and precision of the network; plain is benchmarks.plain
     "plain": None,

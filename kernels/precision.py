@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from kernels.encoder import Kernel, TransformerEncoderLayer
-from utils.errors import InputError
+from support.errors import InputError
 
 SEQUENCES, TOKENS = 16, 128  # of a timed step: some 10 ms, and enough for the encoder to work as on a whole batch
 REPEATS = 3

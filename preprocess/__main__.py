@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess import records as recordings
-from preprocess import splits
+from preprocess import physionet, splits
 from preprocess.beats import WINDOWS, BeatSet, read_beats
 from preprocess.kaggle import read_kaggle
 from preprocess.labels import CLASSES
 from preprocess.released import read_released
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
-from utils.cli import ArgumentParser
-from utils.errors import InputError, run_command
+from support.cli import ArgumentParser
+from support.errors import InputError, run_command
 
 RAW_PATHS = {
     "records": {"mit": "data/raw/mitdb", "ptb": "data/raw/ptbdb"},
@@ -125,7 +124,7 @@ def prepare(args: argparse.Namespace) -> None:
     splits.check_writable(out)
 
     if args.source == "physionet":
-        for name in recordings.download(args.dataset, raw, progress=True):
+        for name in physionet.download(args.dataset, raw, progress=True):
             print(f"record {name} did not match its checksums and was fetched again")
     elif args.source == "synthetic":
         patients = PATIENTS if args.patients is None else args.patients

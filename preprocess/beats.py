@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from preprocess import kachuee
+from preprocess import databases, kachuee
 from preprocess import labels as meanings
 from preprocess import records as recordings
-from utils.errors import InputError
+from support.errors import InputError
 
 if TYPE_CHECKING:
     import wfdb
@@ -256,7 +256,7 @@ def read_beats(
     folder, kind = Path(folder), WINDOWS[window]
     names = recordings.list_records(folder, dataset)
     headers = {name: recordings.read_header(folder, name) for name in names}
-    source = recordings.source_of(dataset, names, headers.values())
+    source = databases.source_of(dataset, names, headers.values())
     channels, left_out = _choose(dataset, folder, headers, any_lead)
     record_fs = _common_rate(folder, {name: headers[name].fs for name in channels})
 
@@ -290,7 +290,7 @@ def read_beats(
         record_fs=record_fs,
         record_names=tuple(parts),
         leads=tuple(headers[name].sig_name[channels[name]] or "unnamed" for name in parts),
-        patients=tuple(recordings.patient_of(name, source) for name in parts),
+        patients=tuple(databases.patient_of(name, source) for name in parts),
         account=Account(
             left_out,
             _total(account.dropped for account in accounts),

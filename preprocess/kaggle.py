@@ -16,7 +16,7 @@ import numpy as np
 from preprocess.beats import LENGTH, BeatSet
 from preprocess.kachuee import FS, SAMPLES
 from preprocess.labels import CLASSES
-from utils.errors import InputError
+from support.errors import InputError
 
 WINDOW = (
     f"the first {LENGTH} of the {SAMPLES} samples of a row: at {FS:g} Hz from an R-peak on for 1.2 median R-R "

@@ -12,7 +12,7 @@ from data_configs import get_dataset_class
 from preprocess.beats import BeatSet
 from preprocess.kachuee import FS
 from preprocess.labels import CLASSES
-from utils.errors import InputError
+from support.errors import InputError
 
 WINDOW = (
     "{length} samples as in the file: rows of the Kaggle heartbeat set, at {fs:g} Hz from an R-peak on for 1.2 median "

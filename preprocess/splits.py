@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from preprocess.beats import BeatSet
-from utils.errors import InputError
-from utils.files import require_writable, save_torch, written_whole
+from support.errors import InputError
+from support.files import require_writable, save_torch, written_whole
 
 Split = dict[str, np.ndarray]
 """Name of each split -> int64 indices of its beats, ascending; a beat is in one split at most."""

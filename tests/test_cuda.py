@@ -16,8 +16,8 @@ from hparams import TrainingConfig
 from kernels.precision import usable_precision
 from losses import ClassWeightedLoss
 from models import ecgTransForm
+from support.errors import InputError
 from trainer import as_fast_as_possible, evaluate, train_one_epoch
-from utils import InputError
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 

@@ -27,7 +27,7 @@ from dataloader import (
     oversample,
     stratified_subset,
 )
-from utils.errors import InputError
+from support.errors import InputError
 
 PAPER_COUNTS = {"N": 72471, "S": 2223, "V": 5788, "F": 641, "Q": 6431}
 

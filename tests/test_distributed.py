@@ -18,8 +18,8 @@ import hparams
 import main
 from dataloader import Batches, Split
 from losses import ClassWeightedLoss
+from support import distributed
 from trainer import evaluate, train_one_epoch
-from utils import distributed
 
 ROOT = Path(main.__file__).parent
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
@@ -100,16 +100,16 @@ def test_an_error_of_one_process_ends_all(tmp_path: Path) -> None:
     data = write_toy_splits(tmp_path / "data", "mit", (29, 11, 13))
     script = tmp_path / "one_fails.py"
     script.write_text(
-        "import sys, dataloader, main, utils\n"
-        "from utils import distributed\n"
+        "import sys, dataloader, main\n"
+        "from support import distributed\nfrom support.errors import InputError, run_command\n"
         "whole = dataloader.load_split\n"
         "def failing(path, configs):\n"
         "    if distributed.rank() == 1:\n"
-        "        raise utils.InputError('the disk of the second machine is gone')\n"
+        "        raise InputError('the disk of the second machine is gone')\n"
         "    return whole(path, configs)\n"
         "dataloader.load_split = failing\n"
         f"arguments = ['--data_path', {str(data)!r}, '--save_dir', {str(tmp_path / 'out')!r}]\n"
-        "sys.exit(utils.run_command(lambda: main.run(arguments)))\n"
+        "sys.exit(run_command(lambda: main.run(arguments)))\n"
     )
     done = launch(2, script)
     assert done.returncode != 0

@@ -13,10 +13,11 @@ import pytest
 import torch
 import wfdb
 
-from preprocess import records as recordings
+from preprocess import physionet
 from preprocess.__main__ import main
+from preprocess.records import list_records
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
-from utils.errors import InputError
+from support.errors import InputError
 
 Fault = Callable[[bytes], bytes | None]
 """What the server makes of a file: another content, or None to hang up in the middle of it."""
@@ -103,27 +104,27 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("dataset", ["mit", "ptb"])
 def test_a_download_is_the_database(mirror: Mirror, databases: Path, tmp_path: Path, dataset: str) -> None:
-    assert recordings.download(dataset, tmp_path) == []
+    assert physionet.download(dataset, tmp_path) == []
     assert files_below(tmp_path) == files_below(databases / f"{dataset}db/1.0.0")
     assert set(mirror.requests.values()) == {1}
 
 
 def test_what_is_complete_is_not_fetched_again(mirror: Mirror, tmp_path: Path) -> None:
-    recordings.download("mit", tmp_path)
+    physionet.download("mit", tmp_path)
     mirror.requests.clear()
     (tmp_path / "RECORDS").write_text("m001\n")  # a part of the database is not the database
-    assert recordings.download("mit", tmp_path) == []
+    assert physionet.download("mit", tmp_path) == []
     assert mirror.requests == {"mitdb/1.0.0/RECORDS": 1}
-    assert len(recordings.list_records(tmp_path, "mit")) == 3
+    assert len(list_records(tmp_path, "mit")) == 3
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(mirror: Mirror, databases: Path, tmp_path: Path) -> None:
     mirror.faults["mitdb/1.0.0/m002.dat"] = [hang_up]
     with pytest.raises(InputError, match=r"m002\.dat cannot be fetched \(.*run the same command again"):
-        recordings.download("mit", tmp_path)
+        physionet.download("mit", tmp_path)
     done = files_below(tmp_path)
     assert set(done) == {"RECORDS", "m001.hea", "m001.dat", "m001.atr", "m002.hea"}  # whole files, and no parts
-    assert recordings.download("mit", tmp_path) == []
+    assert physionet.download("mit", tmp_path) == []
     assert files_below(tmp_path) == files_below(databases / "mitdb/1.0.0")
     counts = {path.rpartition("/")[2]: count for path, count in mirror.requests.items()}
     assert counts.pop("m002.dat") == counts.pop("RECORDS") == 2
@@ -145,7 +146,7 @@ def test_a_damaged_record_is_fetched_once_more(
     mirror: Mirror, databases: Path, tmp_path: Path, file: str, fault: Fault
 ) -> None:
     mirror.faults[f"mitdb/1.0.0/{file}"] = [fault]
-    assert recordings.download("mit", tmp_path) == ["m002"]
+    assert physionet.download("mit", tmp_path) == ["m002"]
     assert files_below(tmp_path) == files_below(databases / "mitdb/1.0.0")
     assert mirror.requests[f"mitdb/1.0.0/{file}"] == 2
     assert mirror.requests["mitdb/1.0.0/m001.dat"] == mirror.requests["mitdb/1.0.0/m003.dat"] == 1
@@ -157,7 +158,7 @@ def test_a_file_that_another_tool_left_in_part_is_fetched_again(
 ) -> None:
     shutil.copytree(databases / "mitdb/1.0.0", tmp_path, dirs_exist_ok=True)
     (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:50])
-    assert recordings.download("mit", tmp_path) == ["m002"]
+    assert physionet.download("mit", tmp_path) == ["m002"]
     assert files_below(tmp_path) == files_below(databases / "mitdb/1.0.0")
 
 
@@ -186,14 +187,14 @@ def test_from_the_server_to_split_files(mirror: Mirror, tmp_path: Path, capsys: 
 def test_a_web_page_instead_of_the_list(mirror: Mirror, tmp_path: Path) -> None:
     mirror.faults["mitdb/1.0.0/RECORDS"] = [is_a_web_page]
     with pytest.raises(InputError, match="names '<html>Please', which is no record"):
-        recordings.download("mit", tmp_path)
-    assert recordings.download("mit", tmp_path) == []
+        physionet.download("mit", tmp_path)
+    assert physionet.download("mit", tmp_path) == []
 
 
 def test_a_file_that_the_server_lacks(mirror: Mirror, tmp_path: Path) -> None:
     wfdb.set_db_index_url(mirror.url + "elsewhere/")
     with pytest.raises(InputError, match=r"mitdb/1\.0\.0/RECORDS cannot be fetched \(HTTP 404 Not Found\)"):
-        recordings.download("mit", tmp_path)
+        physionet.download("mit", tmp_path)
     assert not files_below(tmp_path)
 
 
@@ -209,4 +210,4 @@ def test_no_network(mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_folder_that_cannot_be_written(mirror: Mirror, tmp_path: Path) -> None:
     (tmp_path / "raw").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        recordings.download("mit", tmp_path / "raw")
+        physionet.download("mit", tmp_path / "raw")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.ec57 import ec57_figures, per_record
+from ec57.figures import ec57_figures, per_record
 
 CLASSES = ("N", "S", "V", "F", "Q")
 

@@ -9,7 +9,7 @@ import torch
 
 from preprocess.__main__ import main
 from preprocess.kaggle import read_kaggle, read_rows
-from utils.errors import InputError
+from support.errors import InputError
 
 TRAIN, TEST = (60, 10, 20, 10, 15), (12, 5, 6, 5, 5)  # beats a class, in blocks as in the original files
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kernels import native, precision
 from kernels.encoder import TransformerEncoderLayer
-from utils import InputError
+from support.errors import InputError
 
 SHAPE = native.Shape(tokens=128, features=25, heads=5, hidden_units=2048)
 FAST = [

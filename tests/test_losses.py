@@ -9,7 +9,7 @@ import hparams
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from losses import FocalLoss, loss_weights, make_loss
-from utils import InputError
+from support.errors import InputError
 
 COUNTS = torch.tensor([100, 10, 5, 2, 1])
 LABELS = torch.repeat_interleave(torch.arange(5), COUNTS)

@@ -14,7 +14,8 @@ import torch
 from conftest import write_toy_splits
 
 import main
-from utils import InputError, load_checkpoint, run_command
+from support.errors import InputError, run_command
+from utils import load_checkpoint
 
 ROOT = Path(main.__file__).parent
 ARTEFACTS = {

@@ -15,7 +15,7 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from models import CRM, MSC, BiTrans, conv_block, ecgTransForm
-from utils.checkpoints import released_to_ours
+from utils import released_to_ours
 
 REFERENCE_KEYS = Path(__file__).resolve().parents[2] / "shared" / "reference_state_dict.csv"
 

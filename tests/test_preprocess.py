@@ -32,7 +32,7 @@ from preprocess.beats import (
     standardise,
 )
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
-from utils.errors import InputError
+from support.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")

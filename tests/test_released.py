@@ -13,8 +13,8 @@ import data_configs
 from dataloader import data_generator
 from preprocess.__main__ import main
 from preprocess.released import read_released
+from support.errors import InputError
 from trainer import RunConfig, Trainer
-from utils.errors import InputError
 
 
 def write_released(path: Path, dataset: str = "ptb", count: int = 60, length: int = 186) -> tuple[torch.Tensor, ...]:

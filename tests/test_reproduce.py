@@ -14,13 +14,16 @@ from conftest import toy_beats
 from matplotlib import image
 
 import preprocess.__main__ as preparation
-import reproduce
+import reproduce.__main__ as reproduce
+import utils
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
-from reproduction import figures, pages, published, runs
-from reproduction.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, Row
-from reproduction.runs import Options, Result, Schedule, finished, row_slug, train
+from reproduce import figures, pages, published, runs
+from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, Row
+from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
+from run_folder import pictures
+from support.errors import InputError
 from trainer import Trainer
-from utils import InputError, classification_metrics, pictures
+from utils import classification_metrics
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +48,10 @@ def arguments(names: list[str], raw: Path, out: Path, *more: object) -> list[str
 
 @pytest.fixture(scope="module")
 def everything(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command `reproduce.py all` on the small records, without UMAP; tests may add runs, and change none."""
+    """The command `python -m reproduce all` on the small records, without UMAP; tests may add runs, and change none."""
     out = tmp_path_factory.mktemp("reproduce")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "has_umap", lambda: False)
+        patch.setattr(utils, "has_umap", lambda: False)
         reproduce.run(arguments(["all"], raw, out))
     return out
 
@@ -131,7 +134,7 @@ def test_finished_runs_are_reused_and_a_further_seed_is_added(
 ) -> None:
     trained = []
     before = Trainer._keep
-    monkeypatch.setattr(pictures, "has_umap", lambda: False)
+    monkeypatch.setattr(utils, "has_umap", lambda: False)
     monkeypatch.setattr(
         Trainer, "_keep", lambda self, folder, *rest: (trained.append(folder.name), before(self, folder, *rest))
     )
@@ -152,7 +155,7 @@ def test_finished_runs_are_reused_and_a_further_seed_is_added(
 
 
 def test_another_schedule_gets_a_row_of_its_own(everything: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "has_umap", lambda: False)
+    monkeypatch.setattr(utils, "has_umap", lambda: False)
     results = everything / "longer"
     reproduce.run(arguments(["table4"], raw, everything, "--results", results, "--limit_train", 130))
     lines = [
@@ -165,7 +168,7 @@ def test_another_schedule_gets_a_row_of_its_own(everything: Path, raw: Path, mon
 
 
 def test_the_rows_of_one_dataset(everything: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "has_umap", lambda: False)
+    monkeypatch.setattr(utils, "has_umap", lambda: False)
     monkeypatch.setattr(Trainer, "train", lambda self: calls.append(self.run.dataset))
     calls: list[str] = []
     results = everything / "one"
@@ -177,7 +180,7 @@ def test_the_rows_of_one_dataset(everything: Path, raw: Path, monkeypatch: pytes
 
 
 def test_a_stopped_run_is_taken_up_again(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "has_umap", lambda: False)
+    monkeypatch.setattr(utils, "has_umap", lambda: False)
     two = arguments(["table4"], raw, tmp_path, "--num_epochs", 2)
 
     class StoppedError(Exception):
@@ -280,7 +283,7 @@ def test_seeds_of_other_settings_are_not_averaged(everything: Path, raw: Path, r
     config = json.loads((run / "seed_2" / "config.json").read_text()) | {"seed": 2}
     (run / "seed_2" / "config.json").write_text(json.dumps(config))
     page = table4(everything, raw, runs_of_table4, "--only_finished")
-    command = "    python reproduce.py table4 --row 1 --recipe short --num_epochs 1 --limit_train 120"
+    command = "    python -m reproduce table4 --row 1 --recipe short --num_epochs 1 --limit_train 120"
     seeds = [" --source synthetic --num_runs 1", " --source synthetic --num_runs 1 --seed_id 2"]
     assert "".join(f"{command}{each}\n" for each in seeds) in page  # no single command trains seeds 0 and 2 alone
     config["hparams"]["batch_size"] = 7

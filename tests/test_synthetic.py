@@ -12,9 +12,13 @@ import pytest
 import wfdb
 from scipy.signal import find_peaks
 
-from preprocess import synthetic
-from preprocess.synthetic import Morphology, Wave, blend, tachogram, write_synthetic_mit, write_synthetic_ptb
-from utils.errors import InputError
+from preprocess.synthetic import files as synthetic_files
+from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
+from preprocess.synthetic.noise import band_noise
+from preprocess.synthetic.patients import draw_mit_patient
+from preprocess.synthetic.rhythm import ATRIAL, tachogram
+from preprocess.synthetic.waves import LEAD_II, Morphology, Wave, blend
+from support.errors import InputError
 
 GROUPS = {"N": "N", "L": "N", "R": "N", "A": "S", "V": "V", "F": "F", "/": "Q", "f": "Q"}
 SINUS = "NLR"
@@ -171,7 +175,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(synthetic, "_write_names", disk_full)
+    monkeypatch.setattr(synthetic_files, "_write_names", disk_full)
     with pytest.raises(InputError, match="No space left on device"):
         write_synthetic_ptb(folder, patients=2, minutes=0.3, seed=0, progress=False)
     assert contents(folder) == before
@@ -241,10 +245,10 @@ def test_supraventricular_beats_have_the_qrs_of_sinus_beats(mit: dict[str, Recor
 
 @pytest.mark.parametrize("seed", range(5))
 def test_supraventricular_beats_have_another_p_or_none(seed: int) -> None:
-    patient = synthetic.draw_mit_patient(synthetic.ATRIAL, np.random.default_rng(seed))
+    patient = draw_mit_patient(ATRIAL, np.random.default_rng(seed))
     before = np.arange(-0.25, -0.06, 0.002)  # s: where P lies
     (sinus,), (*ectopic, hidden) = (
-        [shape.at(before, interval=0.8)[:, synthetic.LEAD_II] for shape in patient.shapes[symbol]] for symbol in "NA"
+        [shape.at(before, interval=0.8)[:, LEAD_II] for shape in patient.shapes[symbol]] for symbol in "NA"
     )
     assert sinus.max() > 0.08
     assert all(p.min() < -0.03 and p.max() < 0.02 for p in ectopic)
@@ -391,6 +395,6 @@ def test_the_tachogram_has_the_two_rhythms_of_the_sinus_node() -> None:
 
 
 def test_noise_has_the_size_asked_for() -> None:
-    noise = synthetic.band_noise(50_000, 360, 15.0, 140.0, np.random.default_rng(0))
+    noise = band_noise(50_000, 360, 15.0, 140.0, np.random.default_rng(0))
     assert noise.shape == (50_000, 3)
     np.testing.assert_allclose(noise.std(axis=0), 1.0, rtol=0.02)

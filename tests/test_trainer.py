@@ -16,15 +16,16 @@ from torch import Tensor, nn
 import data_configs
 import hparams
 import kernels.precision
+import support.files
 import trainer
-import utils.files
 from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator
 from hparams import TrainingConfig
 from losses import ClassWeightedLoss, loss_weights
 from models import ecgTransForm
+from support.errors import InputError, TrainingError
 from trainer import RunConfig, Trainer, evaluate, train_one_epoch
-from utils import InputError, TrainingError, load_checkpoint, seed_everything
+from utils import load_checkpoint, seed_everything
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -180,10 +181,10 @@ def test_killed_while_a_checkpoint_is_written(
         whole_save(value, stream)
 
     whole_save = torch.save
-    monkeypatch.setattr(utils.files.torch, "save", dying_save)
+    monkeypatch.setattr(support.files.torch, "save", dying_save)
     with pytest.raises(Killed):
         Trainer(run_config(toy_data, tmp_path / "killed")).train()
-    monkeypatch.setattr(utils.files.torch, "save", whole_save)
+    monkeypatch.setattr(support.files.torch, "save", whole_save)
     folder = tmp_path / "killed" / "mit" / "run"
     (folder / "seed_0" / ".checkpoint_last.1.part.pt").write_bytes(b"left by the killed process")
     seed_everything(99)  # a new process has another generator state

@@ -14,11 +14,11 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from models import ecgTransForm
-from utils import InputError, classification_metrics, load_checkpoint, metrics_table, summary_table
-from utils.checkpoints import Checkpoint, save_checkpoint
-from utils.files import write_json, written_whole
-from utils.runlog import new_run_folder
-from utils.seeds import get_device
+from run_folder.layout import new_run_folder
+from run_folder.reports import metrics_table, summary_table
+from support.errors import InputError
+from support.files import write_json, written_whole
+from utils import Checkpoint, classification_metrics, get_device, load_checkpoint, save_checkpoint
 
 
 def test_metrics_of_a_worked_example() -> None:
@@ -143,7 +143,7 @@ def test_a_device_that_is_not_there() -> None:
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:
-    from utils import pictures
+    from run_folder import pictures
 
     history = pd.DataFrame(
         {
@@ -154,6 +154,6 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     pictures.plot_curves(history, "synthetic", tmp_path / "curves.png")
     pictures.plot_confusion_matrix([[3, 1], [0, 0]], ("a", "b"), "synthetic", tmp_path / "confusion_matrix.png")
     points = np.random.default_rng(0).normal(size=(9, 2))
-    pictures.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
+    utils.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
     for name in ("curves", "confusion_matrix", "umap"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

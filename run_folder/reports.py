@@ -10,12 +10,51 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from utils import pictures
-from utils.files import write_json, write_table
-from utils.metrics import headline, metrics_table
+from run_folder import pictures
+from support.files import write_json, write_table
 
 if TYPE_CHECKING:
     from dataloader import Split
+
+
+FIGURES = ("precision", "recall", "f1")
+
+
+def headline(metrics: dict[str, Any]) -> str:
+    """The two figures that sum a test up, in percent."""
+    return f"accuracy {100 * metrics['accuracy']:.2f} %, macro-F1 {100 * metrics['macro_f1']:.2f} %"
+
+
+def metrics_table(metrics: dict[str, Any]) -> pd.DataFrame:
+    """The figures in percent in the shape of Table 2: rows precision, recall, F1, support; columns classes, macro."""
+    table = pd.DataFrame(
+        {
+            name: {**{key: 100 * row[key] for key in FIGURES}, "support": row["support"]}
+            for name, row in metrics["per_class"].items()
+        }
+    )
+    table["macro"] = [*(100 * metrics[f"macro_{key}"] for key in FIGURES), table.loc["support"].sum()]
+    table.index.name = "percent"
+    return table
+
+
+def summary_table(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Mean and sample standard deviation in percent over the test metrics of several runs (paper Table 2).
+
+    Rows precision, recall, f1 and accuracy (under `macro`); for each class and `macro` a column and its `_sd`.
+    The standard deviation of one run is not known and left empty.
+    """
+    tables = []
+    for metrics in runs:
+        table = metrics_table(metrics).drop(index="support")
+        table.loc["accuracy", "macro"] = 100 * metrics["accuracy"]
+        tables.append(table)
+    stacked = np.stack([table.to_numpy(dtype=float) for table in tables])
+    mean = pd.DataFrame(stacked.mean(axis=0), index=tables[0].index, columns=tables[0].columns)
+    spread = stacked.std(axis=0, ddof=1) if len(runs) > 1 else np.full(stacked.shape[1:], np.nan)
+    spread = pd.DataFrame(spread, index=mean.index, columns=[f"{name}_sd" for name in mean.columns])
+    both = pd.concat([mean, spread], axis=1)
+    return both[[column for name in mean.columns for column in (name, f"{name}_sd")]]
 
 
 def provenance(split: Split) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from utils.distributed import is_first
+from support.distributed import is_first
 
 
 class LateValue:

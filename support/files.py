@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 import torch
 
-from utils.errors import InputError
+from support.errors import InputError
 
 
 @contextmanager

@@ -1,14 +1,9 @@
-"""The run folder: where a run lives, what it logs, and the configuration that it can be repeated from."""
+"""Where a run lives: `<save_dir>/<experiment>/<run>/seed_<k>/`, and what machine it ran on."""
 
 from __future__ import annotations
 
-import logging
 import platform
-import shutil
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +11,8 @@ import numpy as np
 import pandas as pd
 import sklearn
 import torch
-from tqdm import tqdm
 
-from utils.distributed import is_first
-from utils.errors import InputError
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-class _TqdmHandler(logging.StreamHandler):
-    """Writes log lines to stdout above a progress bar instead of through it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
-
-
-@contextmanager
-def run_log(path: Path) -> Iterator[logging.Logger]:
-    """A logger whose lines go to stdout and, with the time before them, to the end of the file `path`.
-
-    Of several processes only the first one's lines go anywhere.
-    """
-    logger = logging.Logger("ecgtransform", level=logging.INFO)
-    if not is_first():
-        logger.addHandler(logging.NullHandler())
-        yield logger
-        return
-    to_file = logging.FileHandler(path, encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
-    logger.addHandler(to_file)
-    logger.addHandler(_TqdmHandler())
-    try:
-        yield logger
-    finally:
-        to_file.close()
+from support.errors import InputError
 
 
 def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:
@@ -78,15 +40,6 @@ def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:
             f"{parent}: cannot be written ({error.strerror}); --save_dir names a folder that can be"
         ) from error
     raise InputError(f"{parent}: has 10,000 runs named {name}; choose another --run_description")
-
-
-def copy_code(folder: Path) -> None:
-    """Copy the source files that ran into `folder`, as they stand beside this package."""
-    for pattern in ("*.py", "kernels/*.py", "kernels/*.cpp", "preprocess/*.py", "reproduction/*.py", "utils/*.py"):
-        for source in sorted(ROOT.glob(pattern)):
-            target = folder / source.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

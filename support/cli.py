@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from utils.errors import InputError
+from support.errors import InputError
 
 
 class ArgumentParser(argparse.ArgumentParser):

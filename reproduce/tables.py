@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reproduction.runs import Result
-from utils.ec57 import ec57_figures, per_record
-from utils.metrics import summary_table
+from ec57.figures import ec57_figures, per_record
+from reproduce.runs import Result
+from run_folder.reports import summary_table
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float]:

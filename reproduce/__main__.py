@@ -4,10 +4,10 @@ Runs what is missing (finished runs are found and reused, a stopped one resumes)
 pictures. Split files are made from the recordings where they are missing.
 
 examples:
-  python reproduce.py table2 --source physionet
-  python reproduce.py inter_patient --device cpu --num_runs 1 --dataset mit
-  python reproduce.py all --device cuda
-  python reproduce.py fig5 --source synthetic --num_epochs 2
+  python -m reproduce table2 --source physionet
+  python -m reproduce inter_patient --device cpu --num_runs 1 --dataset mit
+  python -m reproduce all --device cuda
+  python -m reproduce fig5 --source synthetic --num_epochs 2
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pathlib import Path
 
 from data_configs import DATASETS
 from hparams import get_hparams_class
-from reproduction import figures, pages, tables
-from reproduction.experiments import EXPERIMENTS, RECORDINGS, Experiment, Row
-from reproduction.runs import MissingDataError, Options, Result, Schedule, finished, train
+from reproduce import figures, pages, tables
+from reproduce.experiments import EXPERIMENTS, RECORDINGS, Experiment, Row
+from reproduce.runs import MissingDataError, Options, Result, Schedule, finished, train
+from support import distributed
+from support.cli import ArgumentParser
+from support.errors import InputError, run_command
+from support.files import require_writable, write_table, write_text
 from trainer import RunConfig
-from utils import distributed
-from utils.cli import ArgumentParser
-from utils.errors import InputError, run_command
-from utils.files import require_writable, write_table, write_text
-from utils.seeds import get_device
+from utils import get_device
 
 DEFAULT = RunConfig()
 SEEDS = 3  # as the paper
@@ -36,7 +36,7 @@ SEEDS = 3  # as the paper
 def build_parser() -> ArgumentParser:
     """The command line."""
     parser = ArgumentParser(
-        prog="python reproduce.py",
+        prog="python -m reproduce",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

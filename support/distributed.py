@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from utils.errors import InputError
+from support.errors import InputError
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reproduction import published
-from reproduction.published import Published
+from reproduce import published
+from reproduce.published import Published
 
 RECORDINGS = ("records", "physionet", "synthetic")
 """Sources of whole recordings, one of which the command line chooses; the others are beats that others have cut."""

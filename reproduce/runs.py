@@ -19,11 +19,11 @@ import pandas as pd
 import preprocess.__main__ as preparation
 from data_configs import get_dataset_class
 from dataloader import SPLITS, load_split
-from reproduction.experiments import Beats, Row
+from reproduce.experiments import Beats, Row
+from run_folder.reports import summary_table
+from support.errors import InputError
+from support.files import read_json, write_json
 from trainer import RunConfig, Trainer, changed_settings
-from utils.errors import InputError
-from utils.files import read_json, write_json
-from utils.metrics import summary_table
 
 try:
     import fcntl
@@ -127,7 +127,7 @@ class Result:
     def commands(self, experiment: str, number: int) -> list[str]:
         """What runs this row, the `number`-th of `experiment`: one command for each block of seeds."""
         schedule, run = self.schedule, self.configs[0]["run"]
-        words = ["python reproduce.py", experiment, "--row", str(number)]
+        words = ["python -m reproduce", experiment, "--row", str(number)]
         words += ["--device", run["device"]] if run["device"] != RunConfig().device else []
         words += ["--recipe", schedule.recipe, "--num_epochs", str(schedule.num_epochs)]
         words += ["--limit_train", str(schedule.limit_train)] if schedule.limit_train is not None else []

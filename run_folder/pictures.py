@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,36 +9,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from utils.errors import InputError
-from utils.files import written_whole
+from support.figures import CLASS_COLOURS, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 EXAMPLES = 2  # beats right, and as many wrong, of each class in the picture of samples
-CLASS_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#AA3377", "#66CCEE", "#BBBBBB")  # told apart colour-blind
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with written_whole(path) as part:
-        figure.savefig(part)
 
 
 def plot_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:
     """Draw a (C, C) matrix of counts, rows true and columns predicted, with each row's percentages."""
     counts = np.asarray(matrix)
     percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = _figure(1.9 + 0.95 * len(classes), 1.6 + 0.85 * len(classes))
+    figure = new_figure(1.9 + 0.95 * len(classes), 1.6 + 0.85 * len(classes))
     axes = figure.add_subplot()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     for row, column in np.ndindex(*counts.shape):
@@ -52,12 +36,12 @@ def plot_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str
     axes.set_ylabel("true class")
     axes.set_title(title, fontsize=9)
     figure.colorbar(image, ax=axes, label="share of the true class, %", fraction=0.046)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_curves(history: pd.DataFrame, title: str, path: Path) -> None:
     """Draw loss, accuracy and macro-F1 of training and validation over the epochs, the best epoch marked."""
-    figure = _figure(10, 3.4)
+    figure = new_figure(10, 3.4)
     best = int(history.loc[history["val_macro_f1"].idxmax(), "epoch"])
     panels: list[Axes] = list(figure.subplots(1, 3))
     names = {"loss": "loss", "accuracy": "accuracy, %", "macro_f1": "macro-F1, %"}
@@ -79,7 +63,7 @@ def plot_curves(history: pd.DataFrame, title: str, path: Path) -> None:
         axes.grid(alpha=0.3)
     panels[0].legend(fontsize=8)
     figure.suptitle(title, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str], title: str, path: Path) -> None:
@@ -87,7 +71,7 @@ def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str],
 
     Of several histories (one a seed) the mean is drawn, and the range from lowest to highest shaded.
     """
-    figure = _figure(7, 4.2)
+    figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     epochs = histories[0]["epoch"]
     columns = {**{name: f"val_f1_{name}" for name in classes}, "macro": "val_macro_f1"}
@@ -105,14 +89,14 @@ def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str],
     axes.grid(alpha=0.3)
     figure.legend(fontsize=8, loc="outside right center")
     axes.set_title(title, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_bars(
     names: Sequence[str], ours: Sequence[tuple[float, float]], paper: Sequence[float], title: str, path: Path
 ) -> None:
     """Draw a pair of bars a name, ours (mean, standard deviation) and the paper's, in percent; NaN leaves one out."""
-    figure = _figure(max(1.6 + 1.25 * len(names), 7), 4)
+    figure = new_figure(max(1.6 + 1.25 * len(names), 7), 4)
     axes = figure.add_subplot()
     places = np.arange(len(names))
     means, sds = np.array(ours, dtype=float).T
@@ -133,7 +117,7 @@ def plot_bars(
     axes.set_ylabel("F1 on test, % (axis cut)" if axes.get_ylim()[0] > 0 else "F1 on test, %")
     figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     axes.set_title(title, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_sample_beats(
@@ -157,7 +141,7 @@ def plot_sample_beats(
         times: (L,) the time axis, and its name.
     """
     rng = np.random.default_rng(0)
-    figure = _figure(max(1.9 * len(classes), 5) + 0.6, 7.4)
+    figure = new_figure(max(1.9 * len(classes), 5) + 0.6, 7.4)
     panels = figure.subplots(2 * EXAMPLES, len(classes), sharex=True, squeeze=False)
     for label, name in enumerate(classes):
         for right in (True, False):
@@ -180,49 +164,4 @@ def plot_sample_beats(
     for axes in panels[-1]:
         axes.set_xlabel(times[1], fontsize=8)
     figure.suptitle(title, fontsize=9)
-    _save(figure, path)
-
-
-def has_umap() -> bool:
-    """Say whether umap-learn is installed."""
-    return importlib.util.find_spec("umap") is not None
-
-
-def require_umap() -> None:
-    """Raise an `InputError` where umap-learn is not installed."""
-    if not has_umap():
-        raise InputError("--umap needs umap-learn: pip install -r requirements.txt")
-
-
-def umap_embedding(features: np.ndarray, seed: int) -> np.ndarray:
-    """Embed (n, 128) features in the plane with UMAP (McInnes et al. 2018): (n, 2).
-
-    Raises:
-        InputError: umap-learn is not installed, or there are too few beats for it.
-    """
-    require_umap()
-    import umap  # heavy, and needed for this picture alone
-
-    if len(features) < 5:
-        raise InputError(f"--umap: {len(features)} beats are too few for a picture; 5 are the least")
-    return umap.UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1).fit_transform(features)
-
-
-def plot_umap(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], title: str, path: Path) -> None:
-    """Draw (n, 2) embedded features, coloured by their true class; rare classes lie on top."""
-    figure = _figure(6, 5.2)
-    axes = figure.add_subplot()
-    counts = np.bincount(labels, minlength=len(classes))
-    for label in np.argsort(-counts, kind="stable"):
-        if counts[label]:
-            chosen = points[labels == label]
-            axes.scatter(*chosen.T, s=5, color=CLASS_COLOURS[label], label=f"{classes[label]} ({counts[label]:,})")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_xlabel("UMAP 1")
-    axes.set_ylabel("UMAP 2")
-    entries = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    in_order = [text for name in classes for text in entries if text.startswith(f"{name} (")]
-    axes.legend([entries[text] for text in in_order], in_order, markerscale=3, fontsize=8)
-    axes.set_title(title, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from reproduction.experiments import Experiment
-from reproduction.published import INTER_PATIENT, TABLE2, TABLE3, Published, accuracy_from_recalls
-from reproduction.runs import Result, Schedule
-from reproduction.tables import ec57_of, is_synthetic, mean_sd, provenance, records_table
-from utils.metrics import FIGURES, summary_table
+from reproduce.experiments import Experiment
+from reproduce.published import INTER_PATIENT, TABLE2, TABLE3, Published, accuracy_from_recalls
+from reproduce.runs import Result, Schedule
+from reproduce.tables import ec57_of, is_synthetic, mean_sd, provenance, records_table
+from run_folder.reports import FIGURES, summary_table
 
 AAMI = "mit"  # the dataset that has SVEB and VEB
 PAPER_SCHEDULE = (str(Schedule(60, "constant")), 3)  # and its seeds

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+import utils
 from data_configs import DatasetConfig
 from dataloader import Split, load_split
 from models import ecgTransForm
-from reproduction.experiments import Experiment
-from reproduction.runs import Result
+from reproduce.experiments import Experiment
+from reproduce.runs import Result
+from run_folder import pictures
+from run_folder.reports import headline, summary_table
 from trainer import draw_umap
-from utils import pictures
-from utils.checkpoints import load_checkpoint
-from utils.metrics import headline, summary_table
-from utils.seeds import get_device
+from utils import get_device, load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Pictur
         return made
     to = path("sample_beats", "Test beats of each class, drawn by lot, that were called right and wrong")
     _sample_beats(result, split, checkpoint.configs, title, to)
-    if pictures.has_umap():
+    if utils.has_umap():
         to = path("umap", "The test beats' features in the plane by UMAP")
         model = ecgTransForm(checkpoint.configs, checkpoint.hparams).to(get_device(device))
         model.load_state_dict(checkpoint.model)

@@ -1,0 +1,221 @@
+"""Synthetic patients as WFDB records in the manner of mitdb and ptbdb, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+
+from preprocess.synthetic.patients import (
+    Marks,
+    deal,
+    draw_healthy,
+    draw_infarction,
+    draw_mit_patient,
+    draw_ptb_patient,
+    record_patient,
+)
+from preprocess.synthetic.rhythm import MIT_DECK
+from preprocess.synthetic.waves import LEADS, Beat
+from support.errors import InputError
+
+MARK = "synthetic record"
+"""In every header of this module, so that no reader mistakes such a record for a person's."""
+
+SHORTEST = 0.25  # minutes: a dozen beats, too few below for an episode
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a database digitises its signals."""
+
+    fs: int  # Hz
+    leads: dict[str, str]  # name in the database -> one of `LEADS`
+    code: str  # WFDB storage format
+    gain: int  # units a mV
+    baseline: int  # units at 0 mV
+    lowest: int  # units: the converter saturates below ...
+    highest: int  # ... and above
+
+
+MIT_FORMAT = Format(360, {"MLII": "ii", "V1": "v1"}, "212", 200, 1024, 0, 2047)  # 11 bits, as mitdb
+PTB_FORMAT = Format(1000, {lead: lead for lead in LEADS}, "16", 2000, 0, -32767, 32767)  # -32768 is "no value"
+
+# Infarctions are dealt more often than controls; three patients hold both, and six hold three of each.
+PTB_DECK = ("control", "infarction", "infarction", "control", "infarction")
+
+
+def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int, progress: bool) -> None:
+    """Write one record of `minutes` a patient into `folder`, in the manner of mitdb.
+
+    Leads MLII and V1 in `MIT_FORMAT`: m001.dat, .hea and .atr, m002..., and RECORDS. All of it appears, or on an
+    error nothing; synthetic records that are in `folder` are replaced.
+
+    Raises:
+        InputError: an argument is out of range, `folder` cannot be written, or it holds something else than
+            synthetic records, which then stays as it is.
+    """
+    _check_arguments(patients, minutes, seed)
+    with _folder_written_whole(folder) as part:
+        profiles = deal(MIT_DECK, patients, np.random.default_rng([seed, 0]))
+        names = []
+        for number in _counted(patients, progress):
+            rng = np.random.default_rng([seed, number])  # a patient does not depend on those before
+            patient = draw_mit_patient(profiles[number - 1], rng)
+            signal, beats = record_patient(patient, minutes * 60, MIT_FORMAT.fs, rng)
+            names.append(f"m{number:03d}")
+            comments = [_mark(seed, number, patients), patient.profile.words]
+            _write_signal(part, names[-1], signal, MIT_FORMAT, comments)
+            _write_annotations(part, names[-1], beats, len(signal), rng)
+        _write_names(part, names)
+
+
+def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, progress: bool) -> None:
+    """Write `minutes` a patient into `folder`, in the manner of ptbdb.
+
+    Leads i, ii and v1 in `PTB_FORMAT`: patient001/s0001lre.dat and .hea, ..., and RECORDS; the diagnosis is in
+    the header, and no beat is annotated. Every third infarction comes as two records of half the length, as
+    ptbdb has several of many patients: a split by record is not a split by patient.
+
+    Raises:
+        InputError: as `write_synthetic_mit`.
+    """
+    _check_arguments(patients, minutes, seed)
+    with _folder_written_whole(folder) as part:
+        groups = deal(PTB_DECK, patients, np.random.default_rng([seed, 0]))
+        names = []
+        for number in _counted(patients, progress):
+            rng = np.random.default_rng([seed, number])
+            infarcted = groups[number - 1] == "infarction"
+            marks = draw_infarction(rng) if infarcted else draw_healthy(rng)
+            patient, person = draw_ptb_patient(marks, rng), _ptb_comments(marks, rng)
+            home = part / f"patient{number:03d}"
+            home.mkdir()
+            parts = 2 if infarcted and groups[:number].count("infarction") % 3 == 0 else 1
+            for _ in range(parts):
+                signal, _ = record_patient(patient, minutes * 60 / parts, PTB_FORMAT.fs, rng)
+                name = f"s{len(names) + 1:04d}lre"
+                _write_signal(home, name, signal, PTB_FORMAT, [_mark(seed, number, patients), *person])
+                names.append(f"{home.name}/{name}")
+        _write_names(part, names)
+
+
+def _counted(patients: int, progress: bool) -> Iterable[int]:
+    """The numbers of the patients from 1, with a progress bar when asked for."""
+    from tqdm import tqdm
+
+    return tqdm(range(1, patients + 1), "synthetic patients", disable=not progress)
+
+
+def _write_signal(home: Path, name: str, signal: np.ndarray, form: Format, comments: list[str]) -> None:
+    """Write NAME.dat and NAME.hea of `signal` (samples, leads) in mV."""
+    import wfdb
+
+    columns = [LEADS.index(lead) for lead in form.leads.values()]
+    units = np.clip(np.round(signal[:, columns] * form.gain) + form.baseline, form.lowest, form.highest)
+    wfdb.wrsamp(
+        name,
+        fs=form.fs,
+        units=["mV"] * len(columns),
+        sig_name=list(form.leads),
+        d_signal=units.astype(np.int64),
+        fmt=[form.code] * len(columns),
+        adc_gain=[form.gain] * len(columns),
+        baseline=[form.baseline] * len(columns),
+        comments=comments,
+        write_dir=str(home),
+    )
+
+
+def _write_annotations(home: Path, name: str, beats: list[Beat], samples: int, rng: Generator) -> None:
+    """Write NAME.atr: the beats, and a "+" with the rhythm's name where a rhythm starts."""
+    import wfdb
+
+    marks, rhythm = [], None
+    for beat in beats:
+        # Annotators hit the peak within a sample or two.
+        place = int(np.clip(round(beat.time * MIT_FORMAT.fs + rng.normal(0, 0.8)), 1, samples - 1))
+        if beat.rhythm != rhythm:
+            rhythm = beat.rhythm
+            marks.append((max(place - 40, 0), "+", f"{rhythm}\0"))  # mitdb ends the names with a NUL
+        marks.append((place, beat.symbol, ""))
+    places, symbols, notes = (list(column) for column in zip(*marks, strict=True))
+    wfdb.wrann(name, "atr", np.array(places), symbols, aux_note=notes, fs=MIT_FORMAT.fs, write_dir=str(home))
+
+
+def _write_names(folder: Path, names: list[str]) -> None:
+    (folder / "RECORDS").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
+
+
+def _ptb_comments(marks: Marks, rng: Generator) -> list[str]:
+    """The head of a ptbdb header, in its words."""
+    return [
+        f"age: {rng.integers(35, 80)}",
+        f"sex: {rng.choice(['male', 'female'])}",
+        "ECG date: n/a",
+        "Diagnose:",
+        f"Reason for admission: {'Healthy control' if marks.healthy else 'Myocardial infarction'}",
+        f"Acute infarction (localization): {marks.site}",
+        "Former infarction (localization): no",
+        "Additional diagnoses: no",
+        "Smoker: unknown",
+    ]
+
+
+def _mark(seed: int, number: int, patients: int) -> str:
+    return f"{MARK}, seed {seed}, patient {number} of {patients}"
+
+
+def _check_arguments(patients: int, minutes: float, seed: int) -> None:
+    if patients < 1:
+        raise InputError(f"{patients} synthetic patients cannot be written; give at least 1")
+    if not SHORTEST <= minutes < 24 * 60:
+        raise InputError(f"{minutes} minutes a synthetic patient: give {SHORTEST} or more, and less than a day")
+    if seed < 0:
+        raise InputError(f"seed {seed}: synthetic patients need a seed of 0 or more")
+
+
+def _check_is_ours(folder: Path) -> None:
+    """Raise `InputError` unless all files in `folder` belong to synthetic records."""
+    files = [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
+    headers = {path for path in files if path.suffix == ".hea" and MARK in path.read_text("latin-1")}
+    for path in files:
+        ours = path.suffix in {".hea", ".dat", ".atr"} and path.with_suffix(".hea") in headers
+        if not ours and not (headers and path == folder / "RECORDS"):
+            raise InputError(
+                f"{folder} holds {path.relative_to(folder)}, which is no part of a synthetic record and would be "
+                "lost; name another folder for the synthetic patients"
+            )
+
+
+@contextmanager
+def _folder_written_whole(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`, and put it into the place of `folder` when the block succeeds."""
+    folder = Path(folder).absolute()
+    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    try:
+        if folder.is_dir():
+            _check_is_ours(folder)
+        elif folder.exists():
+            raise InputError(f"{folder} is a file; synthetic patients need a folder")
+        part.mkdir(parents=True)
+        yield part
+        if folder.exists():
+            folder.rename(old)
+        try:
+            part.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}; name a folder that can be") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,181 @@
+"""The rhythm: a tachogram of sinus intervals (McSharry et al. 2003), and the episodes that interrupt it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.random import Generator
+
+from preprocess.synthetic.waves import Beat
+
+SINUS = "sinus"  # in an episode: a beat with the patient's own symbol, N, L or R
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What may interrupt sinus rhythm, up to and with the sinus beat that ends it."""
+
+    beats: tuple[tuple[str, float], ...]  # symbol, s since the beat before
+    rhythm: str = ""  # rhythm name of its beats where it has one of its own
+
+
+EpisodeKind = Callable[[Generator, float], Episode]  # (rng, sinus RR in s) -> one such episode
+
+
+def early(rng: Generator, rr: float, low: float, high: float) -> float:
+    """Coupling of a premature beat in s, `low` to `high` of an RR, but never into the refractory muscle."""
+    return max(0.34, rng.uniform(low, high) * rr)
+
+
+def atrial_premature(rng: Generator, rr: float) -> Episode:
+    """S alone: it resets the sinus node, so the pause after it is little longer than an RR."""
+    return Episode((("A", early(rng, rr, 0.50, 0.72)), (SINUS, rng.uniform(1.0, 1.18) * rr)))
+
+
+def atrial_run(rng: Generator, rr: float) -> Episode:
+    """3 to 5 of S."""
+    run = tuple(("A", early(rng, rr, 0.55, 0.70)) for _ in range(rng.integers(3, 6)))
+    return Episode((*run, (SINUS, rng.uniform(1.05, 1.25) * rr)), "(SVTA")
+
+
+def ventricular_premature(rng: Generator, rr: float) -> Episode:
+    """V alone: the sinus node keeps its beat, so coupling and pause add up to two RR (fully compensatory)."""
+    coupling = early(rng, rr, 0.52, 0.75)
+    return Episode((("V", coupling), (SINUS, 2 * rr - coupling)))
+
+
+def ventricular_bigeminy(rng: Generator, rr: float) -> Episode:
+    """Every other beat a V, three to five times."""
+    pairs = [ventricular_premature(rng, rr).beats for _ in range(rng.integers(3, 6))]
+    return Episode(tuple(beat for pair in pairs for beat in pair), "(B")
+
+
+def _ventricular_chain(rng: Generator, rr: float, length: int) -> tuple[tuple[str, float], ...]:
+    """`length` of V at 110 to 170 a minute, then the sinus beat that the undisturbed node would give."""
+    chain = [early(rng, rr, 0.55, 0.75), *rng.uniform(0.36, 0.54, length - 1)]
+    missed = np.ceil(sum(chain) / rr + 0.6)  # the sinus beats up to here met refractory muscle
+    return (*(("V", interval) for interval in chain), (SINUS, missed * rr - sum(chain)))
+
+
+def ventricular_couplet(rng: Generator, rr: float) -> Episode:
+    """Two of V."""
+    return Episode(_ventricular_chain(rng, rr, 2))
+
+
+def ventricular_run(rng: Generator, rr: float) -> Episode:
+    """Three to six of V: by definition a tachycardia."""
+    return Episode(_ventricular_chain(rng, rr, int(rng.integers(3, 7))), "(VT")
+
+
+def fusion(rng: Generator, rr: float) -> Episode:
+    """F: the ectopic focus fires so late that the sinus beat is on its way; hardly premature."""
+    coupling = rng.uniform(0.88, 0.98) * rr
+    return Episode((("F", coupling), (SINUS, 2 * rr - coupling)))
+
+
+def paced_run(rng: Generator, rr: float) -> Episode:
+    """8 to 20 paced beats at the pacemaker's even pace, at times with a fusion beat as the first or the last."""
+    symbols = ["/"] * int(rng.integers(8, 21))
+    for end in (0, -1):
+        if rng.random() < 0.3:
+            symbols[end] = "f"
+    return Episode((*((symbol, 1.06 * rr) for symbol in symbols), (SINUS, 0.92 * rr)), "(P")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A type of patient: how the ventricles conduct and what interrupts the rhythm how often."""
+
+    words: str  # for the header
+    conduction: str  # N, L or R: the symbol of the sinus beats
+    episodes: tuple[EpisodeKind, ...]  # drawn like cards from a shuffled pack
+    every: int  # mean number of sinus beats between two episodes
+
+
+PACED = Profile("pacemaker", "N", (paced_run, paced_run, paced_run, ventricular_premature), every=8)
+MIXED = Profile(
+    "atrial and ventricular ectopy",
+    "N",
+    (atrial_premature, fusion, ventricular_premature, atrial_premature, fusion, ventricular_run),
+    every=5,
+)
+ATRIAL = Profile("atrial ectopy", "N", (atrial_premature, atrial_premature, atrial_premature, atrial_run), every=9)
+VENTRICULAR = Profile(
+    "ventricular ectopy",
+    "N",
+    (ventricular_premature, fusion, ventricular_couplet, fusion, ventricular_bigeminy, ventricular_run),
+    every=7,
+)
+QUIET = Profile("rare ectopy", "N", (atrial_premature, ventricular_premature), every=45)
+SINUS_RHYTHM = Profile("sinus rhythm", "N", (), every=1)
+
+# Dealt to the patients of a folder from the left, then shuffled. Its start is such that six patients have each
+# class at least twice, and two patients have all classes.
+MIT_DECK = (
+    MIXED,
+    PACED,
+    MIXED,
+    PACED,
+    ATRIAL,
+    VENTRICULAR,
+    ATRIAL,
+    replace(VENTRICULAR, words="ventricular ectopy, left bundle branch block", conduction="L"),
+    replace(QUIET, words="rare ectopy, right bundle branch block", conduction="R"),
+    replace(QUIET, words="rare ectopy, left bundle branch block", conduction="L"),
+)
+
+
+def tachogram(
+    seconds: float, mean: float, deviation: float, respiration: float, rng: Generator
+) -> Callable[[float], float]:
+    """Sinus RR as a function of time, both in s: McSharry's two-peaked spectrum with random phases.
+
+    The peaks are the Mayer wave at 0.1 Hz and breathing at `respiration` Hz, the first with half the power.
+    """
+    rate = 4  # Hz; the spectrum ends below 0.5 Hz
+    samples = 2 * int(np.ceil(seconds * rate / 2)) + 2
+    frequency = np.fft.rfftfreq(samples, 1 / rate)
+    power = sum(
+        share * np.exp(-0.5 * ((frequency - centre) / 0.02) ** 2)
+        for share, centre in ((1 / 3, 0.1), (2 / 3, respiration))
+    )
+    phase = rng.uniform(0, 2 * np.pi, len(frequency))
+    wave = np.fft.irfft(np.sqrt(power) * np.exp(1j * phase), samples)
+    rr = mean + deviation * (wave - wave.mean()) / wave.std()
+    return lambda time: float(rr[int(time * rate)])
+
+
+def shuffled_for_ever(kinds: tuple[EpisodeKind, ...], rng: Generator) -> Iterator[EpisodeKind]:
+    """Every kind once in a random order, again and again: no kind stays away for long."""
+    while True:
+        yield from (kinds[k] for k in rng.permutation(len(kinds)))
+
+
+def heart_beats(profile: Profile, sinus_rr: Callable[[float], float], seconds: float, rng: Generator) -> list[Beat]:
+    """The beats of a record of `seconds`, in time: sinus rhythm, interrupted by the episodes of `profile`."""
+    kinds = shuffled_for_ever(profile.episodes, rng)
+    time, beats = rng.uniform(0.3, 0.6) - sinus_rr(0.0), []
+    base = "(N" if sinus_rr(0.0) <= 1.0 else "(SBR"  # below 60 a minute: bradycardia
+    until_episode = int(rng.integers(2, profile.every + 2))
+    while True:
+        rr = sinus_rr(max(time, 0.0))
+        episode = Episode(((SINUS, rr),))
+        if profile.episodes and until_episode == 0:
+            episode = next(kinds)(rng, rr)
+            until_episode = int(rng.integers(profile.every // 2 + 1, profile.every * 3 // 2 + 2))
+        until_episode -= 1
+        for symbol, interval in episode.beats:
+            time += interval
+            if time >= seconds:
+                return beats
+            own = symbol == SINUS and episode.rhythm != "(B"  # a sinus beat ends an episode or is half of a pair
+            beats.append(
+                Beat(
+                    time,
+                    interval,
+                    profile.conduction if symbol == SINUS else symbol,
+                    base if own or not episode.rhythm else episode.rhythm,
+                )
+            )

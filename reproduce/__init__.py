@@ -1,0 +1,1 @@
+"""Every table and figure of the paper, ours beside theirs: `python -m reproduce --help`."""

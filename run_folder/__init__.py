@@ -1,0 +1,1 @@
+"""Contract 2, the run folder: what a run writes, and how it is resumed."""

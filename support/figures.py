@@ -1,0 +1,26 @@
+"""Figures in files: one size of dots, no window, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from support.files import written_whole
+
+CLASS_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#AA3377", "#66CCEE", "#BBBBBB")
+"""Qualitative colours that colour-blind readers can tell apart (Paul Tol's "bright" scheme)."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` x `height` inches that needs no display."""
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path`, in the format of its suffix."""
+    with written_whole(path) as part:
+        figure.savefig(part)

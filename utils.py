@@ -1,0 +1,315 @@
+"""What every run needs: seeds and devices, the run log, a copy of the code, checkpoints, metrics and the UMAP picture.
+
+The five jobs of the user's notes in one file. What a run writes beside these, and how it is resumed, is `run_folder`'s.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import random
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torch import Tensor
+from tqdm import tqdm
+
+import data_configs
+import hparams as recipes
+from support.distributed import is_first
+from support.errors import InputError
+from support.figures import CLASS_COLOURS, new_figure, save_figure
+from support.files import read_torch, write_torch
+
+ROOT = Path(__file__).resolve().parent
+
+# Names in a released checkpoint -> names here. Its `encoder_layer.*` is a copy that the released network never uses.
+RELEASED_PREFIXES = {
+    "conv1.": "msc.convs.0.",
+    "conv2.": "msc.convs.1.",
+    "conv3.": "msc.convs.2.",
+    "bn.": "msc.bn.",
+    "transformer_encoder.": "bitrans.encoder.",
+}
+RELEASED_DEAD_PREFIX = "encoder_layer."
+
+# The source files of a run, as patterns below ROOT: what `copy_code` keeps beside its results.
+CODE = (
+    "*.py",
+    "kernels/*.cpp",
+    *(f"{room}/**/*.py" for room in ("ec57", "kernels", "preprocess", "reproduce", "run_folder", "support")),
+)
+
+
+# --------------------------------------------------------------------------------------------------- seeds and devices
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch (all devices) with `seed`, and ask cuDNN for repeatable kernels."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def rng_state(device: torch.device) -> dict[str, Any]:
+    """The state of torch's generators: CPU, and `device` where it has one of its own."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def restore_rng_state(state: dict[str, Any], device: torch.device) -> None:
+    """Set torch's generators to what `rng_state` returned; a generator that it lacks is left alone."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    elif device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])
+
+
+def available_devices() -> list[str]:
+    """Names that `--device` takes on this machine, such as ["cpu", "cuda", "cuda:0"]."""
+    names = ["cpu"]
+    if torch.cuda.is_available():
+        names += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return names
+
+
+def get_device(name: str) -> torch.device:
+    """Return the torch device `name`.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
+    names = available_devices()
+    if name not in names:
+        raise InputError(f"--device {name}: not on this machine; it has {', '.join(names)}")
+    return torch.device(name)
+
+
+# ---------------------------------------------------------------------------------------------------- run log and code
+
+
+class _TqdmHandler(logging.StreamHandler):
+    """Writes log lines to stdout above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+@contextmanager
+def run_log(path: Path) -> Iterator[logging.Logger]:
+    """A logger whose lines go to stdout and, with the time before them, to the end of the file `path`.
+
+    Of several processes only the first one's lines go anywhere.
+    """
+    logger = logging.Logger("ecgtransform", level=logging.INFO)
+    if not is_first():
+        logger.addHandler(logging.NullHandler())
+        yield logger
+        return
+    to_file = logging.FileHandler(path, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    logger.addHandler(to_file)
+    logger.addHandler(_TqdmHandler())
+    try:
+        yield logger
+    finally:
+        to_file.close()
+
+
+def copy_code(folder: Path) -> None:
+    """Copy the source files that ran into `folder`, as they stand beside this package."""
+    for pattern in CODE:
+        for source in sorted(ROOT.glob(pattern)):
+            target = folder / source.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+
+# --------------------------------------------------------------------------------------------------------- checkpoints
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network's weights and what is needed to use them, or to go on training them."""
+
+    dataset: str
+    configs: data_configs.DatasetConfig
+    hparams: recipes.TrainingConfig
+    model: dict[str, Tensor]
+    """State dict of `models.ecgTransForm(configs, hparams)`."""
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    """State dict of Adam; empty in released checkpoints."""
+    epoch: int = 0
+    """Epochs done."""
+    rng: dict[str, Any] = field(default_factory=dict)
+    """Generator states after that epoch (`rng_state`)."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """`history`: a row an epoch; `class_weights`: those of the loss; `data`: source and protocol of the splits."""
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path`, whole or not at all."""
+    contents = {entry.name: getattr(checkpoint, entry.name) for entry in fields(Checkpoint)}
+    write_torch(path, contents | {"configs": asdict(checkpoint.configs), "hparams": asdict(checkpoint.hparams)})
+
+
+def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
+    """Read a checkpoint of ours or of the released code; with `dataset`, insist that it is of that dataset.
+
+    The weights of a released checkpoint come back under our names, without its unused encoder layer. A released
+    checkpoint tells no recipe; it gets `supervised`.
+
+    Raises:
+        InputError: absent, damaged, holding code, no checkpoint, or one of another dataset.
+    """
+    path = Path(path)
+    contents = read_torch(path, "checkpoint", "a whole checkpoint_best.pt or checkpoint_last.pt is needed")
+    if not {"dataset", "model"} <= contents.keys():
+        raise InputError(f"{path}: is no checkpoint; one holds at least 'dataset' and 'model'")
+    name = str(contents["dataset"])
+    if dataset is not None and name != dataset:
+        raise InputError(f"{path}: is a checkpoint of dataset {name}, not of {dataset}; give --dataset {name}")
+    weights = contents["model"]
+    if not (
+        isinstance(weights, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in weights.items())
+    ):
+        raise InputError(f"{path}: its 'model' is no state dict of tensors")
+    if any(key.startswith("transformer_encoder.") for key in weights):
+        configs = data_configs.get_dataset_class(name)()
+        checkpoint = Checkpoint(name, configs, recipes.supervised(), released_to_ours(weights))
+    else:
+        checkpoint = _from_ours(contents, path)
+    head = checkpoint.model.get("clf.weight")
+    classes = 0 if head is None or head.dim() == 0 else len(head)
+    if checkpoint.configs.name != name or checkpoint.configs.num_classes != classes:
+        raise InputError(
+            f"{path}: says dataset {name}, but its configuration is of {checkpoint.configs.name} and its classifier "
+            f"has {classes} classes; is it the checkpoint of another dataset?"
+        )
+    return checkpoint
+
+
+def released_to_ours(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the state dict of a released checkpoint to the names of `models.ecgTransForm`."""
+    renamed = {}
+    for key, value in weights.items():
+        if key.startswith(RELEASED_DEAD_PREFIX):
+            continue
+        prefix = next((old for old in RELEASED_PREFIXES if key.startswith(old)), "")
+        renamed[RELEASED_PREFIXES.get(prefix, "") + key.removeprefix(prefix)] = value
+    return renamed
+
+
+def _from_ours(contents: dict[str, Any], path: Path) -> Checkpoint:
+    try:
+        configs = data_configs.DatasetConfig(**contents["configs"])
+        hparams = recipes.TrainingConfig(**contents["hparams"])
+        known = {entry.name for entry in fields(Checkpoint)}
+        rest = {key: value for key, value in contents.items() if key in known - {"configs", "hparams"}}
+        return Checkpoint(configs=configs, hparams=hparams, **rest)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: was written by another version of this package ({error})") from error
+
+
+# ------------------------------------------------------------------------------------------------------------- metrics
+
+
+def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Compare (n,) true labels with (n,) predicted ones; all figures are fractions of 1.
+
+    The macro figures are plain means over the classes that occur among labels or predictions (scikit-learn's
+    rule), so that a class the split lacks does not count as a failure. A figure whose denominator is 0 is 0.
+
+    Returns:
+        accuracy, macro_precision, macro_recall, macro_f1, per_class (name -> precision, recall, f1, support)
+        and confusion_matrix (rows true, columns predicted, in the order of classes), ready for JSON.
+    """
+    every_label = np.arange(len(classes))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, predictions, labels=every_label, zero_division=0
+    )
+    matrix = confusion_matrix(labels, predictions, labels=every_label)
+    occurs = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0
+    return {
+        "accuracy": float(np.trace(matrix) / matrix.sum()),
+        "macro_precision": float(precision[occurs].mean()),
+        "macro_recall": float(recall[occurs].mean()),
+        "macro_f1": float(f1[occurs].mean()),
+        "per_class": {
+            name: {
+                "precision": float(precision[index]),
+                "recall": float(recall[index]),
+                "f1": float(f1[index]),
+                "support": int(support[index]),
+            }
+            for index, name in enumerate(classes)
+        },
+        "classes": list(classes),
+        "confusion_matrix": matrix.tolist(),
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------- UMAP
+
+
+def has_umap() -> bool:
+    """Say whether umap-learn is installed."""
+    return importlib.util.find_spec("umap") is not None
+
+
+def require_umap() -> None:
+    """Raise an `InputError` where umap-learn is not installed."""
+    if not has_umap():
+        raise InputError("--umap needs umap-learn: pip install -r requirements.txt")
+
+
+def umap_embedding(features: np.ndarray, seed: int) -> np.ndarray:
+    """Embed (n, 128) features in the plane with UMAP (McInnes et al. 2018): (n, 2).
+
+    Raises:
+        InputError: umap-learn is not installed, or there are too few beats for it.
+    """
+    require_umap()
+    import umap  # heavy, and needed for this picture alone
+
+    if len(features) < 5:
+        raise InputError(f"--umap: {len(features)} beats are too few for a picture; 5 are the least")
+    return umap.UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1).fit_transform(features)
+
+
+def plot_umap(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], title: str, path: Path) -> None:
+    """Draw (n, 2) embedded features, coloured by their true class; rare classes lie on top."""
+    figure = new_figure(6, 5.2)
+    axes = figure.add_subplot()
+    counts = np.bincount(labels, minlength=len(classes))
+    for label in np.argsort(-counts, kind="stable"):
+        if counts[label]:
+            chosen = points[labels == label]
+            axes.scatter(*chosen.T, s=5, color=CLASS_COLOURS[label], label=f"{classes[label]} ({counts[label]:,})")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel("UMAP 1")
+    axes.set_ylabel("UMAP 2")
+    entries = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    in_order = [text for name in classes for text in entries if text.startswith(f"{name} (")]
+    axes.legend([entries[text] for text in in_order], in_order, markerscale=3, fontsize=8)
+    axes.set_title(title, fontsize=9)
+    save_figure(figure, path)
