@@ -6,7 +6,7 @@ differ, the README's table of deviations says which one is followed and why.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from support.errors import InputError
@@ -75,17 +75,36 @@ class DatasetConfig:
 
     def __post_init__(self) -> None:
         if self.sequence_len < 1:
-            raise InputError(f"sequence_len is {self.sequence_len}; a beat has at least 1 sample")
+            raise InputError(f"--sequence_len must be at least 1 sample, got {self.sequence_len}")
 
 
-def mit(sequence_len: int = 186) -> DatasetConfig:
-    """MIT-BIH Arrhythmia Database in the five AAMI EC57 groups (paper Table 1)."""
-    return DatasetConfig("mit", ("N", "S", "V", "F", "Q"), hard_class="S", sequence_len=sequence_len)
+MIT_CLASSES = ("N", "S", "V", "F", "Q")
+"""The AAMI EC57 groups: normal, supraventricular ectopic, ventricular ectopic, fusion, paced or unclassifiable."""
+
+PTB_CLASSES = ("normal", "infarction")
 
 
-def ptb(sequence_len: int = 186) -> DatasetConfig:
+def mit(sequence_len: int = 186, classes: Sequence[str] = MIT_CLASSES) -> DatasetConfig:
+    """MIT-BIH Arrhythmia Database in the five AAMI EC57 groups (paper Table 1), or some of them."""
+    return DatasetConfig("mit", chosen_classes(classes, MIT_CLASSES), hard_class="S", sequence_len=sequence_len)
+
+
+def ptb(sequence_len: int = 186, classes: Sequence[str] = PTB_CLASSES) -> DatasetConfig:
     """PTB Diagnostic ECG Database: healthy controls and myocardial infarctions (paper Table 1)."""
-    return DatasetConfig("ptb", ("normal", "infarction"), hard_class="normal", sequence_len=sequence_len)
+    return DatasetConfig("ptb", chosen_classes(classes, PTB_CLASSES), hard_class="normal", sequence_len=sequence_len)
+
+
+def chosen_classes(chosen: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    """The `chosen` ones of the `known` classes, in the order of the latter.
+
+    Raises:
+        InputError: one is unknown, or fewer than two are left.
+    """
+    unknown = [name for name in chosen if name not in known]
+    if unknown or len(set(chosen)) < 2:
+        reason = f"{', '.join(unknown)} unknown" if unknown else "at least two classes are needed"
+        raise InputError(f"--classes {' '.join(chosen)}: {reason}; known are {' '.join(known)}")
+    return tuple(name for name in known if name in chosen)
 
 
 DATASETS: dict[str, Callable[..., DatasetConfig]] = {"mit": mit, "ptb": ptb}

@@ -76,6 +76,17 @@ class Split:
         """The same split with samples and labels on `device`."""
         return replace(self, samples=self.samples.to(device), labels=self.labels.to(device))
 
+    def provenance(self) -> dict[str, Any]:
+        """Where the beats come from and how they were cut and split: what files of one folder must agree on."""
+        return {"source": self.source, "protocol": self.protocol, "window": self.window, "fs": self.fs}
+
+    @property
+    def origin(self) -> str:
+        """Source and protocol in words, for every line and title of a result."""
+        if self.source == self.protocol == "unknown":
+            return "split files that name no source"
+        return f"{self.source} data, {self.protocol} split"
+
     def fingerprint(self) -> str:
         """A hash of samples and labels: equal for the same beats in the same order."""
         digest = hashlib.blake2b(digest_size=16)
@@ -205,18 +216,32 @@ def data_generator(data_path: Path, configs: DatasetConfig, limit_train: int | N
     """Read `data_path/<dataset>/{train,val,test}.pt`; `limit_train` keeps a class-stratified part of train.
 
     Raises:
-        InputError: a split file is absent or unfit; the message for absent files says how to make them.
+        InputError: a split file is absent or unfit, or they do not belong together; the message for absent files says
+            how to make them.
     """
     folder = Path(data_path) / configs.name
     missing = [name for name in SPLITS if not (folder / f"{name}.pt").is_file()]
     if missing:
         raise InputError(missing_splits_message(folder, missing, configs.name))
     splits = {name: load_split(folder / f"{name}.pt", configs) for name in SPLITS}
+    require_same_origin(folder, splits)
     if limit_train is not None:
         splits["train"] = splits["train"].subset(
             stratified_subset(splits["train"].labels, limit_train, configs.num_classes, seed)
         )
     return splits
+
+
+def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
+    """Raise an `InputError` where the split files of `folder` were cut or split differently, naming both sides."""
+    first, *others = splits
+    for other in others:
+        for name, value in splits[first].provenance().items():
+            if (here := splits[other].provenance()[name]) != value:
+                raise InputError(
+                    f"{folder}: {first}.pt has {name} '{value}', {other}.pt has '{here}'; make all three with one "
+                    "command of python -m preprocess"
+                )
 
 
 def missing_splits_message(folder: Path, missing: list[str], dataset: str) -> str:
@@ -261,14 +286,22 @@ def get_class_weights(labels: Tensor, num_classes: int, class_names: Sequence[st
         InputError: a class has no beat in `labels`; its weight would be infinite.
     """
     counts = torch.bincount(labels.cpu().long(), minlength=num_classes).double()
-    absent = (counts == 0).nonzero().flatten().tolist()
-    if absent:
-        names = [str(label) if class_names is None else class_names[label] for label in absent]
-        raise InputError(
-            f"the training split has no beat of class {', '.join(names)}; "
-            "every class needs at least one: split anew or take another protocol"
-        )
+    require_every_class(counts, class_names or [str(label) for label in range(num_classes)])
     return torch.log(counts.max() / counts).clamp(min=1).float()
+
+
+def require_every_class(counts: Tensor, class_names: Sequence[str]) -> None:
+    """Raise an `InputError` where one of the classes, whose training beats are `counts` (C,), has none.
+
+    A loss that weighs a class by the inverse of its frequency would weigh it infinitely.
+    """
+    absent = [name for name, count in zip(class_names, counts.tolist(), strict=True) if count == 0]
+    if absent:
+        others = " ".join(name for name in class_names if name not in absent)
+        raise InputError(
+            f"the training split has no beat of class {', '.join(absent)}, which the losses cal and weighted_ce cannot "
+            f"weigh: leave the class out with --classes {others}, or take --loss cross_entropy or focal"
+        )
 
 
 def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:

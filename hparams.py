@@ -1,11 +1,13 @@
-"""How the network is trained: one recipe a function, chosen with `--recipe`."""
+"""How the network is trained: `TrainingConfig`, one recipe a function; `RunConfig`, what the command line asks for."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from data_configs import DATASETS, DatasetConfig, get_dataset_class
+from support.cli import option
 from support.errors import InputError
 
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "focal", "hard_class")
@@ -27,7 +29,7 @@ class TrainingConfig:
     batch_size: int
     """Beats in a step; with `sequence_beats` the number of sequences in a step."""
     learning_rate: float
-    """Adam's step size."""
+    """Adam's learning rate."""
     betas: tuple[float, float]
     """Adam's decay rates of the first and second moment."""
     weight_decay: float
@@ -50,8 +52,8 @@ class TrainingConfig:
     encoder_dropout: float = 0.1
     """Dropout rate inside the encoder layers of BiTrans (released code; the paper is silent)."""
     schedule: str = "constant"
-    """Step size over the run: `constant`, or `one_cycle` (Smith & Topin 2018), which rises to `learning_rate` over
-    the first 30 % of the steps and falls to almost 0 at the last."""
+    """The learning rate over the run: `constant`, or `one_cycle` (Smith & Topin 2018), which rises to `learning_rate`
+    over the first 30 % of the steps and falls to almost 0 at the last."""
     kernel: str = "auto"
     """How the encoder layers are computed; the mathematics is the same (`kernels.encoder`). `stock`: torch.nn's own
     layers; `torch`: PyTorch operations that stay in the cache; `native`: compiled on first use; `auto`: the fastest
@@ -119,8 +121,8 @@ def notes() -> TrainingConfig:
 def short() -> TrainingConfig:
     """A schedule for machines without a GPU: the paper's recipe in 6 epochs instead of 60.
 
-    The step size follows one cycle, since a constant one leaves a short run at a noisy point: its fall to zero does
-    what the paper's later epochs do. Everything else is `supervised`. Never to be compared with the paper's 60
+    The learning rate follows one cycle, since a constant one leaves a short run at a noisy point: its fall to zero
+    does what the paper's later epochs do. Everything else is `supervised`. Never to be compared with the paper's 60
     epochs without saying so.
     """
     return dataclasses.replace(supervised(), recipe="short", num_epochs=6, schedule="one_cycle")
@@ -142,3 +144,115 @@ def get_hparams_class(name: str) -> Callable[[], TrainingConfig]:
     if name not in RECIPES:
         raise InputError(f"--recipe {name}: unknown; known are {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What the command line asks for: every field is an option of `main.py`, and its help is here.
+
+    `None` leaves a value to the recipe (`TrainingConfig`), to the dataset (`DatasetConfig`) or to the run itself.
+    """
+
+    dataset: str = option("mit", f"name of the dataset: {' or '.join(DATASETS)}")
+    device: str = option("cpu", "torch device: cpu, cuda, cuda:0, mps")
+    data_path: str = option("data", "folder that holds <dataset>/{train,val,test}.pt")
+    save_dir: str = option("experiments_logs", "folder of the experiments")
+    experiment_description: str | None = option(None, "name of the experiment's folder", default="the dataset")
+    run_description: str | None = option(
+        None, "name of the run's folder; -2, -3, ... is added to one that exists", default="date and time"
+    )
+    seed_id: int = option(0, "first seed k")
+    num_runs: int = option(1, "number of runs, with seeds k, k+1, ...; their mean and sd go to summary.csv")
+    recipe: str = option(
+        "supervised",
+        "how the network is trained: supervised, as in the paper (section 4.2); notes, on sequences of 15 beats as in "
+        "the user's notes; short, the paper's in 6 epochs with a one-cycle learning rate",
+    )
+    num_epochs: int | None = option(None, "passes over the training beats", default="the recipe's, 60 or 6")
+    batch_size: int | None = option(
+        None,
+        "beats in a training step; for recipe notes sequences of 15 beats",
+        default="the recipe's, 128 beats or 20 sequences",
+    )
+    schedule: str | None = option(
+        None,
+        f"the learning rate over the run, {' or '.join(SCHEDULES)}: a rise over the first 30 % of the steps and a fall "
+        "to almost 0",
+        default="the recipe's: constant, for short one_cycle",
+    )
+    loss: str | None = option(
+        None,
+        f"loss function: {', '.join(LOSSES)}",
+        default="the recipe's, cal or hard_class; with --sampler balanced or smote, and with every --variant but full, "
+        "cross_entropy",
+    )
+    variant: str | None = option(
+        None,
+        f"ablation of the network (Fig. 5): {', '.join(VARIANTS)}; msc_crm_bitrans is the whole network before CAL is "
+        "added",
+        default="full",
+    )
+    sampler: str | None = option(
+        None,
+        f"which beats an epoch trains on (Fig. 6), {', '.join(SAMPLERS)}: every training beat once; as many drawn at "
+        "random, every class equally probable; every class filled up to the largest with beats between its own",
+        default="shuffle",
+    )
+    limit_train: int | None = option(
+        None,
+        "train on a class-stratified subset of N beats; validation and test keep theirs",
+        metavar="N",
+        default="all",
+    )
+    sequence_len: int | None = option(None, "samples of a beat in the split files", metavar="L", default="186")
+    classes: tuple[str, ...] | None = option(
+        None,
+        "classes to train and test on, some of the dataset's; beats of the others are left out",
+        metavar="NAME",
+        default="the dataset's, N S V F Q or normal infarction",
+    )
+    kernel: str | None = option(
+        None,
+        "how the encoder layers are computed: auto, stock (torch.nn's layers), torch (memory-saving PyTorch), native "
+        "(compiled on first use); the mathematics is the same",
+        default="auto",
+    )
+    precision: str | None = option(
+        None, "arithmetic of the matrix products: fp32, bf16, on CUDA also tf32", default="fp32"
+    )
+    umap: bool = option(False, "draw umap.png: the test beats' features in the plane")
+
+    def __post_init__(self) -> None:
+        minimum = {"seed_id": 0, "num_runs": 1, "num_epochs": 1, "batch_size": 1, "limit_train": 1, "sequence_len": 1}
+        for name, bound in minimum.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise InputError(f"--{name} must be at least {bound}, got {value}")
+        if self.seed_id + self.num_runs > 2**32:
+            raise InputError(f"--seed_id {self.seed_id}: the seeds must stay below {2**32}")
+        for name in ("experiment_description", "run_description"):
+            value = getattr(self, name)
+            if value is not None and (value in ("", ".", "..") or {"/", "\\", "\0"} & set(value)):
+                raise InputError(f"--{name} {value}: must be the name of a folder in --save_dir, without a /")
+        if self.classes is not None:
+            object.__setattr__(self, "classes", tuple(self.classes))  # JSON gives a list
+
+    def effective_configs(self) -> DatasetConfig:
+        """The dataset's configuration with this run's overrides."""
+        overrides = {name: getattr(self, name) for name in ("sequence_len", "classes")}
+        return get_dataset_class(self.dataset)(
+            **{name: value for name, value in overrides.items() if value is not None}
+        )
+
+    def effective_hparams(self) -> TrainingConfig:
+        """The recipe with this run's overrides: the fields that both know and that are given.
+
+        Where no loss is given, it is cross-entropy for every variant but `full`, since Fig. 5 adds CAL last, and for
+        the samplers `balanced` and `smote`: Fig. 6 compares the remedies one at a time, and to weight a class that is
+        drawn more often already would count it twice.
+        """
+        names = {field.name for field in fields(TrainingConfig)} & {field.name for field in fields(RunConfig)}
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.variant not in (None, "full") or self.sampler not in (None, "shuffle"):
+            given.setdefault("loss", "cross_entropy")
+        return dataclasses.replace(get_hparams_class(self.recipe)(), **given)

@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data_configs import DatasetConfig
-from dataloader import get_class_weights
+from dataloader import get_class_weights, require_every_class
 from hparams import TrainingConfig
+from support import distributed
+from support.errors import InputError
 
 
 class ClassWeightedLoss(nn.Module):
@@ -54,16 +56,22 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
     """The class weights (C,) of the recipe's loss; they come from the training split alone.
 
     Raises:
-        InputError: a class has no training beat.
+        InputError: the loss weighs classes by their frequency and one has no training beat, or the hard class of
+            `hard_class` is not among the classes.
     """
-    cal = get_class_weights(train_labels, configs.num_classes, configs.classes)
     if hparams.loss == "cal":
-        return cal
-    weight = torch.ones_like(cal)
+        return get_class_weights(train_labels, configs.num_classes, configs.classes)
+    weight = torch.ones(configs.num_classes)
     if hparams.loss == "weighted_ce":
         counts = torch.bincount(train_labels.cpu(), minlength=configs.num_classes)
+        require_every_class(counts, configs.classes)
         weight = len(train_labels) / (configs.num_classes * counts.float())
     elif hparams.loss == "hard_class":
+        if configs.hard_class not in configs.classes:
+            raise InputError(
+                f"--loss hard_class: weighs class {configs.hard_class} higher, which --classes leaves out; "
+                "take another --loss"
+            )
         weight[configs.classes.index(configs.hard_class)] = hparams.hard_class_weight
     return weight
 
@@ -71,3 +79,15 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
 def make_loss(hparams: TrainingConfig, weight: Tensor) -> ClassWeightedLoss:
     """The recipe's loss with class weights (C,)."""
     return FocalLoss(weight, hparams.focal_gamma) if hparams.loss == "focal" else ClassWeightedLoss(weight)
+
+
+def batch_loss(loss_function: ClassWeightedLoss, logits: Tensor, labels: Tensor, batch_labels: Tensor) -> Tensor:
+    """The loss of a batch, of which this process has the beats `logits` (b, C), `labels` (b,), and all of them
+    together `batch_labels` (B,); for a single process simply the loss of its beats.
+
+    DistributedDataParallel takes the mean of the processes' gradients. So the terms of each share are divided by the
+    weight of the whole batch, not of the share, and multiplied by the number of processes: the mean is then the
+    gradient of the whole batch's loss. A process without a beat in the batch has b = 0 and a loss of 0.
+    """
+    total = loss_function.total(logits, labels) / loss_function.total_weight(batch_labels)
+    return total * distributed.world_size()

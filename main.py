@@ -17,24 +17,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_configs import DATASETS
-from hparams import LOSSES, RECIPES, SAMPLERS, SCHEDULES, VARIANTS
-from support.cli import ArgumentParser
+from hparams import RunConfig
+from support.cli import ArgumentParser, add_options
 from support.errors import InputError, run_command
-from trainer import RunConfig, Trainer
+from trainer import Trainer
 
 SEED_FOLDER = re.compile(r"seed_\d+")
-# What has a meaning for a test of a checkpoint, which knows the rest itself.
+# What makes sense for the test of a checkpoint, which knows the rest itself.
 TEST_TAKES = (
     *("dataset", "device", "data_path", "save_dir", "experiment_description", "run_description", "seed_id"),
     *("kernel", "precision", "umap"),
 )
-# What a resumed run may be given anew; everything else stays as it was when the run began.
+# What may be changed when a run is resumed; everything else stays as it was when the run began.
 RESUME_MAY_CHANGE = ("device", "data_path", "num_epochs", "kernel", "precision", "umap")
 
 
 def build_parser() -> ArgumentParser:
-    """The command line. Options that are not given stay unset, so that `RunConfig` alone knows the defaults."""
+    """The command line: the fields of `RunConfig`, and what is to be done with them."""
     parser = ArgumentParser(
         prog="python main.py",
         description=__doc__,
@@ -42,73 +41,14 @@ def build_parser() -> ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    default = RunConfig()
-    add("--dataset", help=f"{' or '.join(DATASETS)} (default: {default.dataset})")
-    add("--device", help=f"torch device: cpu, cuda, cuda:0, mps (default: {default.device})")
-    add("--data_path", help=f"folder that holds <dataset>/{{train,val,test}}.pt (default: {default.data_path})")
-    add("--save_dir", help=f"folder of the experiments (default: {default.save_dir})")
-    add("--experiment_description", help="name of the experiment's folder (default: the dataset)")
-    add("--run_description", help="name of the run's folder; -2, -3 is added to one that exists (default: date_time)")
-    add("--seed_id", type=int, help=f"first seed k (default: {default.seed_id})")
-    add(
-        "--num_runs",
-        type=int,
-        help=f"runs with seeds k, k+1, ...; mean and sd go to summary.csv (default: {default.num_runs})",
-    )
-    add(
-        "--recipe",
-        help=f"{', '.join(RECIPES)}: the paper's training; sequences of 15 beats, as in the user's notes; the "
-        f"paper's in 6 epochs with a one-cycle step size (default: {default.recipe})",
-    )
-    add("--num_epochs", type=int, help="passes over the training beats (default: the recipe's, 60 or 6)")
-    add(
-        "--batch_size",
-        type=int,
-        help="beats a step, for recipe notes sequences of 15 beats a step "
-        "(default: the recipe's, 128 beats or 20 sequences)",
-    )
-    add(
-        "--schedule",
-        help=f"course of the step size over the run, {' or '.join(SCHEDULES)}: a rise over the first 30 %% of the "
-        "steps and a fall to almost 0 (default: the recipe's, constant, for short one_cycle)",
-    )
-    add(
-        "--loss",
-        help=f"{', '.join(LOSSES)} (default: the recipe's, cal or hard_class; with --sampler balanced or smote, and "
-        "with every --variant but full, cross_entropy)",
-    )
-    add(
-        "--variant",
-        help=f"ablation of the network (Fig. 5): {', '.join(VARIANTS)}; msc_crm_bitrans is the whole network "
-        "before CAL is added (default: full)",
-    )
-    add(
-        "--sampler",
-        help=f"{', '.join(SAMPLERS)} (Fig. 6): every training beat once an epoch; as many drawn at random, every class "
-        "equally probable; every class filled up to the largest with beats between its own (default: shuffle)",
-    )
-    add(
-        "--limit_train",
-        type=int,
-        metavar="N",
-        help="train on a class-stratified subset of N beats; validation and test keep theirs (default: all)",
-    )
-    add("--sequence_len", type=int, metavar="L", help="samples of a beat in the split files (default: 186)")
-    add(
-        "--kernel",
-        help="how the encoder layers are computed: auto, stock (torch.nn's layers), torch (memory-saving "
-        "PyTorch), native (compiled on first use); the mathematics is the same (default: auto)",
-    )
-    add("--precision", help="arithmetic of the matrix products: fp32, bf16, on CUDA also tf32 (default: fp32)")
-    add("--umap", action="store_true", help="draw umap.png: the test beats' features in the plane (default: off)")
-    add(
+    add_options(parser, RunConfig)
+    parser.add_argument(
         "--resume",
         metavar="RUN_FOLDER",
         help="continue the run in this folder with its own configuration; "
-        f"{', '.join(f'--{name}' for name in RESUME_MAY_CHANGE)} may be given anew",
+        f"{', '.join(f'--{name}' for name in RESUME_MAY_CHANGE)} may be given",
     )
-    add("--test", metavar="CHECKPOINT", help="no training: test this checkpoint on the dataset's test split")
+    parser.add_argument("--test", metavar="CHECKPOINT", help="no training: test this checkpoint on the test split")
     return parser
 
 
@@ -150,7 +90,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         raise InputError("--resume and --test: one of them at a time")
     if test is not None:
         for name in given.keys() - set(TEST_TAKES):
-            raise InputError(f"--{name} has no meaning with --test, which trains nothing; leave it out")
+            raise InputError(f"--{name}: has no effect with --test, which trains nothing; leave it out")
         Trainer(RunConfig(**given)).test(Path(test))
     elif resume is not None:
         # A seed's own folder is taken for the run that it belongs to.

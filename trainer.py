@@ -1,23 +1,19 @@
 """One run, from the seed to the test: `Trainer` puts the rooms together, `train_one_epoch` and `evaluate` do the work.
 
-The two functions return values and print nothing; `Trainer` writes the run folder
-
-    <save_dir>/<experiment>/<run>/seed_<k>/    a seed: configuration, log, history, checkpoints, tests, pictures
-    <save_dir>/<experiment>/<run>/summary.csv  mean and standard deviation over the seeds (paper Table 2)
-
-Under torchrun several processes train one network (`support.distributed`): each takes its share of every batch.
+The two functions return values and print nothing. What a run writes, and how it is resumed, is `run_folder`'s. Under
+torchrun several processes train one network (`support.distributed`): each takes its share of every batch.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import itertools
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,119 +24,32 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from data_configs import DatasetConfig, get_dataset_class
-from dataloader import SPLITS, Batches, Split, data_generator, load_split, oversample, stratified_subset
-from hparams import TrainingConfig, get_hparams_class
+from data_configs import DatasetConfig
+from dataloader import Batches, Split, data_generator, load_split, oversample, stratified_subset
+from hparams import RunConfig, TrainingConfig
 from kernels.precision import usable_precision
-from losses import ClassWeightedLoss, loss_weights, make_loss
-from models import BiTrans, ecgTransForm
-from run_folder import pictures
-from run_folder.layout import environment, new_run_folder
-from run_folder.reports import log_metrics, provenance, summary_table, write_metrics, write_test
+from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
+from models import ecgTransForm
+from run_folder import pictures, reports
+from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder
+from run_folder.resume import best_epoch, finished_tests, keep, locked, require_same_window, resume
 from support import distributed
 from support.errors import InputError, TrainingError
-from support.files import read_json, write_json, write_table
 from support.progress import progress_bar
 from utils import (
-    Checkpoint,
     classification_metrics,
-    copy_code,
     get_device,
     load_checkpoint,
     plot_umap,
     require_umap,
-    restore_rng_state,
-    rng_state,
     run_log,
-    save_checkpoint,
     seed_everything,
     umap_embedding,
 )
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
-UMAP_BEATS = 5000  # most beats in a UMAP picture, class-stratified; more only hide one another
-MAY_CHANGE = ("num_epochs", "kernel", "precision")  # of the settings of a run that goes on
-KEPT = {"best": "highest validation macro-F1, the one to quote", "last": "after the last epoch"}
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What the command line asks for; `None` leaves a value to the recipe or the dataset."""
-
-    dataset: str = "mit"
-    """Name in `data_configs`."""
-    device: str = "cpu"
-    """torch device: cpu, cuda, cuda:0, mps."""
-    data_path: str = "data"
-    """Folder that holds <dataset>/{train,val,test}.pt."""
-    save_dir: str = "experiments_logs"
-    """Folder of the experiments."""
-    experiment_description: str | None = None
-    """Name of the experiment's folder; the dataset by default."""
-    run_description: str | None = None
-    """Name of the run's folder; date and time by default."""
-    seed_id: int = 0
-    """First seed k."""
-    num_runs: int = 1
-    """Number of seeds: k, k + 1, ..."""
-    recipe: str = "supervised"
-    """Name in `hparams`."""
-    num_epochs: int | None = None
-    """Passes over the training split."""
-    batch_size: int | None = None
-    """Beats (recipe notes: sequences) in a step."""
-    schedule: str | None = None
-    """Course of the step size."""
-    loss: str | None = None
-    """Loss function."""
-    variant: str | None = None
-    """Ablation of the network."""
-    sampler: str | None = None
-    """Which beats an epoch trains on."""
-    limit_train: int | None = None
-    """Train on a class-stratified subset of this many beats."""
-    sequence_len: int | None = None
-    """Samples of a beat."""
-    kernel: str | None = None
-    """How the encoder layers are computed."""
-    precision: str | None = None
-    """Arithmetic of the matrix products."""
-    umap: bool = False
-    """Draw the UMAP picture of the test features."""
-
-    def __post_init__(self) -> None:
-        least = {"seed_id": 0, "num_runs": 1, "num_epochs": 1, "batch_size": 1, "limit_train": 1, "sequence_len": 1}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise InputError(f"--{name} {value}: {bound} is the least")
-        if self.seed_id + self.num_runs > 2**32:
-            raise InputError(f"--seed_id {self.seed_id}: the seeds must stay below {2**32}")
-        for name in ("experiment_description", "run_description"):
-            value = getattr(self, name)
-            if value is not None and (value in ("", ".", "..") or {"/", "\\", "\0"} & set(value)):
-                raise InputError(f"--{name} {value}: names a folder in --save_dir, so a name without / is right")
-
-    def effective_configs(self) -> DatasetConfig:
-        """The dataset's configuration with this run's overrides."""
-        factory = get_dataset_class(self.dataset)
-        return factory() if self.sequence_len is None else factory(self.sequence_len)
-
-    def effective_hparams(self) -> TrainingConfig:
-        """The recipe with this run's overrides.
-
-        Where no loss is given, it is cross-entropy for every variant but `full`, since Fig. 5 adds CAL last, and for
-        the samplers `balanced` and `smote`: Fig. 6 compares the remedies one at a time, and to weight a class that is
-        drawn more often already would count it twice.
-        """
-        hparams = get_hparams_class(self.recipe)()
-        names = ("num_epochs", "schedule", "batch_size", "loss", "variant", "sampler", "kernel", "precision")
-        overrides = {name: getattr(self, name) for name in names} | {"loss": self._loss_or_default()}
-        return dataclasses.replace(hparams, **{name: value for name, value in overrides.items() if value is not None})
-
-    def _loss_or_default(self) -> str | None:
-        plain = self.variant not in (None, "full") or self.sampler not in (None, "shuffle")
-        return "cross_entropy" if self.loss is None and plain else self.loss
+UMAP_BEATS = 5000  # beats in a UMAP picture at most, class-stratified; more only hide one another
+SHORTEST_CYCLE = 4  # training steps; fewer leave no room for a rise and a fall
 
 
 @dataclass(frozen=True)
@@ -150,21 +59,244 @@ class Evaluation:
     loss: float
     """The training loss function over the whole split."""
     metrics: dict[str, Any]
-    """`utils.metrics.classification_metrics`."""
+    """`utils.classification_metrics`."""
     probabilities: np.ndarray
     """(n, C) softmax of the logits."""
+
+
+class Trainer:
+    """Trains, validates and tests the network that a `RunConfig` describes, once for every seed."""
+
+    def __init__(self, run: RunConfig, run_folder: Path | None = None) -> None:
+        """With `run_folder`, the run of that folder goes on; without, a new one starts."""
+        self.run = run
+        self.configs = run.effective_configs()
+        self.hparams = run.effective_hparams()
+        self.device = get_device(distributed.local_device(run.device))
+        layer = (self.configs.trans_dim, self.configs.num_heads, self.configs.feedforward_dim)
+        precision, self.precision_note = usable_precision(
+            self.hparams.precision, self.device, self.hparams.kernel, *layer
+        )
+        self.hparams = dataclasses.replace(self.hparams, precision=precision)
+        if run.umap:
+            require_umap()  # now, not after 60 epochs
+        self.run_folder = run_folder
+
+    def train(self) -> list[dict[str, Any]]:
+        """Train and test every seed; return the test metrics of each one's best checkpoint.
+
+        Raises:
+            InputError: data, device or folder do not fit, or another command holds the run; nothing was written.
+            TrainingError: the loss is no longer finite.
+        """
+        results: dict[str, list[dict[str, Any]]] = {kept: [] for kept in KEPT}
+        with distributed.process_group(self.device), ExitStack() as until_done:
+            # The choice is a matter of timing: all processes take the first one's.
+            precision = distributed.from_first(self.hparams.precision)
+            self.hparams = dataclasses.replace(self.hparams, precision=precision)
+            if self.run_folder is not None and self.run_folder.is_dir():
+                self._hold(until_done)
+            for seed in range(self.run.seed_id, self.run.seed_id + self.run.num_runs):
+                for kept, metrics in self._train_seed(seed, until_done).items():
+                    results[kept].append(metrics)
+            if distributed.is_first():
+                reports.summarise(self.run_folder, self.hparams.num_epochs)
+                if self.run.num_runs > 1:
+                    print(
+                        f"\ntest, best checkpoints, mean and standard deviation of {self.run.num_runs} runs, percent:"
+                    )
+                    table = reports.summary_of(results).loc["best"]
+                    print(table.to_string(float_format="{:.2f}".format, na_rep=""))
+                print(f"\nEverything is in {self.run_folder}")
+        return results["best"]
+
+    def _train_seed(self, seed: int, until_done: ExitStack) -> dict[str, dict[str, Any]]:
+        # Seed
+        seed_everything(seed)
+
+        # Data
+        splits = data_generator(Path(self.run.data_path), self.configs, self.run.limit_train, seed)
+        weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
+        settings = (self.run, seed, self.configs, self.hparams, self.device)
+        run = SeedRun(*settings, splits, trained_on=splits["train"], class_weights=weight)
+        distributed.require_same(
+            run.fingerprints, f"{self.run.data_path}: holds other beats than the first process has; copy its files"
+        )
+        if self.run_folder is not None:
+            seed_folder = self.run_folder / f"seed_{seed}"
+            tests = distributed.on_first(lambda: finished_tests(seed_folder, run))
+            if tests is not None:
+                print(f"seed {seed}: finished before, tests read from {seed_folder}")
+                return tests
+        if self.hparams.sampler == "smote":
+            run = dataclasses.replace(run, trained_on=oversample(splits["train"], self.configs, seed))
+            distributed.require_same(
+                run.trained_on.fingerprint(),
+                "--sampler smote: made other beats here than in the first process; use the same processor and versions "
+                "of numpy, scikit-learn and imbalanced-learn for all",
+            )
+        batches = Batches(run.trained_on, self.hparams, seed)
+
+        # Model, optimiser, loss
+        model = ecgTransForm(self.configs, self.hparams).to(self.device)
+        optimizer = torch.optim.Adam(
+            model.parameters(),
+            lr=self.hparams.learning_rate,
+            betas=self.hparams.betas,
+            weight_decay=self.hparams.weight_decay,
+        )
+        loss_function = make_loss(self.hparams, weight).to(self.device)
+
+        # Loop
+        folder = self._seed_folder(seed, until_done)
+        history = resume(folder, run, model, optimizer)
+        with run_log(folder / "train.log") as log:
+            reports.describe(folder, run, model, len(history), log)
+            for note in (self.precision_note, reports.selection_note(splits["val"], self.configs.classes)):
+                if note is not None:
+                    log.info(note)
+            scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
+            trained_on, val, test = (s.to(self.device) for s in (run.trained_on, splits["val"], splits["test"]))
+            learner = as_fast_as_possible(model, self.hparams, self.device)
+            for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):
+                started = time.perf_counter()
+                distributed.seed_ranks()
+                with progress_bar(f"epoch {epoch}/{self.hparams.num_epochs}", len(batches)) as show:
+                    train = train_one_epoch(
+                        learner,
+                        trained_on,
+                        batches.order(epoch, self.device),
+                        loss_function,
+                        optimizer,
+                        self.configs,
+                        epoch,
+                        self.hparams.clip_norm,
+                        scheduler,
+                        show,
+                    )
+                train["beats_per_second"] = len(trained_on) / (time.perf_counter() - started)
+                distributed.copy_buffers_from_first(model)
+                validation = evaluate(model, val, loss_function, self.configs)
+                seconds = time.perf_counter() - started
+                history.append(reports.history_row(epoch, train, validation.loss, validation.metrics, seconds))
+                keep(folder, run, model, optimizer, history)
+                log.info(reports.epoch_line(history, self.hparams.num_epochs))
+
+            # Test
+            return self._test_kept(folder, run, model, test, loss_function, log)
+
+    def _hold(self, until_done: ExitStack) -> None:
+        """Keep the run to this command until `until_done` closes; the first of several processes does."""
+        if distributed.is_first():
+            until_done.enter_context(locked(self.run_folder))
+
+    def _seed_folder(self, seed: int, until_done: ExitStack) -> Path:
+        """The folder of a seed; at the first seed of a new run that of the run is made, and held."""
+        if self.run_folder is None or not self.run_folder.is_dir():
+            if self.run_folder is None:
+                experiment = self.run.experiment_description or self.run.dataset
+                self.run_folder = distributed.on_first(
+                    lambda: new_run_folder(Path(self.run.save_dir), experiment, self.run.run_description)
+                )
+            self._hold(until_done)
+        folder = self.run_folder / f"seed_{seed}"
+        return make_seed_folder(folder) if distributed.is_first() else folder
+
+    def _test_kept(
+        self,
+        folder: Path,
+        run: SeedRun,
+        model: ecgTransForm,
+        test: Split,
+        loss_function: ClassWeightedLoss,
+        log: logging.Logger,
+    ) -> dict[str, dict[str, Any]]:
+        """Test the best and the last checkpoint; the best is the one to quote, and the one in the pictures."""
+        results = {}
+        tested: dict[int, Evaluation] = {}  # epoch -> evaluation: the best epoch may be the last one
+        for kept, meaning in KEPT.items():
+            path = folder / f"checkpoint_{kept}.pt"
+            checkpoint = distributed.on_first(lambda path=path: load_checkpoint(path))
+            model.load_state_dict(checkpoint.model)
+            if checkpoint.epoch not in tested:
+                log.info(f"testing on {len(test):,} beats")
+                tested[checkpoint.epoch] = evaluate(model, test, loss_function, self.configs)
+            evaluation = tested[checkpoint.epoch]
+            metrics = results[kept] = test_metrics(checkpoint.epoch, test, evaluation)
+            log.info(f"test of the {kept} checkpoint (epoch {checkpoint.epoch}: {meaning}), {test.origin}:")
+            reports.log_metrics(metrics, log)
+            if not distributed.is_first():
+                continue
+            if kept == "best":
+                title = f"{self.run.dataset} test, seed {run.seed}, best epoch {checkpoint.epoch}\n{test.origin}"
+                reports.write_test(folder, test, evaluation.probabilities, metrics, self.configs.classes, title)
+                if self.run.umap:
+                    draw_umap(folder / "umap.png", title, model, test, self.configs, run.seed)
+            else:
+                title = f"{self.run.dataset} training, seed {run.seed}, {test.origin}"
+                history = checkpoint.metrics["history"]
+                pictures.plot_curves(pd.DataFrame(history), best_epoch(history), title, folder / "curves.png")
+            reports.write_metrics(folder / f"test_{kept}.json", metrics)  # test_last.json: the seed is finished
+        return results
+
+    def test(self, checkpoint_path: Path) -> dict[str, Any]:
+        """Test the checkpoint at `checkpoint_path` on the dataset's test split; return its metrics.
+
+        Raises:
+            InputError: checkpoint, test split or folder do not fit.
+        """
+        if distributed.world_size() > 1:
+            raise InputError("--test: works with one process; start it without torchrun")
+        checkpoint = load_checkpoint(checkpoint_path, self.run.dataset)
+        configs, trained_on = checkpoint.configs, checkpoint.metrics.get("data") or {}
+        arithmetic = {"kernel": self.hparams.kernel, "precision": self.hparams.precision}  # this machine's, not its own
+        model = ecgTransForm(configs, dataclasses.replace(checkpoint.hparams, **arithmetic)).to(self.device)
+        try:
+            model.load_state_dict(checkpoint.model)
+        except RuntimeError as error:
+            raise InputError(f"{checkpoint_path}: its weights do not fit the network ({error})") from error
+        test = load_split(Path(self.run.data_path) / configs.name / "test.pt", configs).to(self.device)
+        require_same_window(checkpoint_path, trained_on, test)
+        weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
+        evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs)
+        metrics = {
+            "checkpoint": str(checkpoint_path),
+            "dataset": configs.name,
+            "trained_on": trained_on or None,
+            **test_metrics(checkpoint.epoch, test, evaluation),
+        }
+
+        run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+        experiment = self.run.experiment_description or self.run.dataset
+        folder = self.run_folder = new_run_folder(Path(self.run.save_dir), experiment, run)
+        with run_log(folder / "test.log") as log:
+            if self.precision_note:
+                log.info(self.precision_note)
+            log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {test.origin}:")
+            reports.log_metrics(metrics, log)
+        title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{test.origin}"
+        reports.write_test(folder, test, evaluation.probabilities, metrics, configs.classes, title)
+        if self.run.umap:
+            draw_umap(folder / "umap.png", title, model, test, configs, self.run.seed_id)
+        reports.write_metrics(folder / "test.json", metrics)
+        print(f"\nEverything is in {folder}")
+        return metrics
 
 
 def make_scheduler(
     optimizer: torch.optim.Optimizer, hparams: TrainingConfig, steps_per_epoch: int, epochs_done: int
 ) -> LRScheduler | None:
-    """The recipe's schedule of the step size as it stands after `epochs_done`; None leaves the step size alone."""
-    if hparams.schedule == "constant":
+    """The recipe's schedule of the learning rate as it stands after `epochs_done`; None leaves the rate alone.
+
+    A run of fewer than `SHORTEST_CYCLE` steps has no cycle: it would consist of the vanishing rate at its end.
+    """
+    steps = hparams.num_epochs * steps_per_epoch
+    if hparams.schedule == "constant" or steps < SHORTEST_CYCLE:
         return None
     return OneCycleLR(
         optimizer,
         max_lr=hparams.learning_rate,
-        total_steps=hparams.num_epochs * steps_per_epoch,
+        total_steps=steps,
         cycle_momentum=False,  # Adam's betas stay those of the recipe
         last_epoch=epochs_done * steps_per_epoch - 1 if epochs_done else -1,  # torch counts steps here
     )
@@ -201,53 +333,52 @@ def train_one_epoch(
     Nothing in the loop makes the host wait for a device other than the CPU.
 
     Args:
-        scheduler: moves the step size after every step.
+        scheduler: moves the learning rate after every step.
         on_step: called after each step with the loss of its batch, a scalar tensor.
 
     Returns:
-        loss, accuracy and macro_f1 over the training batches, as the network saw them while it learned.
+        loss, accuracy and macro_f1 over the training batches, as the network saw them while it learned. The loss is
+        the same function of all beats as that of `evaluate`.
 
     Raises:
         TrainingError: the loss of a batch is not finite; on the CPU before the weights took that step.
     """
     model.train()
-    losses, sizes, predictions, labels = [], [], [], []
+    losses, weights, predictions, labels = [], [], [], []
     for step, indices in enumerate(batches, start=1):
         own = distributed.share(indices)
-        # A process without a share of a small batch goes along with a beat of weight 0: all must take every step.
-        x, y = (values[own if len(own) else indices[:1]] for values in (split.samples, split.labels))
+        # Every process takes every step: one without a share of a small batch runs a beat that does not count.
+        x, y = split.samples[own if len(own) else indices[:1]], split.labels[own]
         optimizer.zero_grad(set_to_none=True)
-        logits = model(x)  # (b, 1, L) -> (b, C)
-        own_total = loss_function.total(logits, y) if len(own) else 0.0 * logits.sum()
-        # Divided by the weight of the whole batch, not of the share: the shares then add up to the batch's loss.
-        loss = own_total / loss_function.total_weight(split.labels[indices])
+        logits = model(x)[: len(own)]  # (b, 1, L) -> (b, C)
+        loss = batch_loss(loss_function, logits, y, split.labels[indices])
         if loss.device.type == "cpu":  # elsewhere reading the loss would make the host wait: see below
-            _insist_on_finite(loss.detach().reshape(1), epoch, first_step=step)
-        (loss * distributed.world_size()).backward()  # DistributedDataParallel takes the mean over processes
+            _require_finite(loss.detach().reshape(1), epoch, first_step=step)
+        loss.backward()
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
         losses.append(loss.detach())
-        sizes.append(len(indices))
-        predictions.append(logits.detach().argmax(dim=1)[: len(own)])
-        labels.append(y[: len(own)])
+        weights.append(loss_function.total_weight(split.labels[indices]))
+        predictions.append(logits.detach().argmax(dim=1))
+        labels.append(y)
         if on_step is not None:
             on_step(losses[-1])
     own_losses = torch.stack(losses).cpu().double()  # in this order: MPS has no float64
-    _insist_on_finite(own_losses, epoch, first_step=1)
-    every_loss = distributed.gather(own_losses.unsqueeze(0).numpy()).sum(axis=0)
+    _require_finite(own_losses, epoch, first_step=1)
+    every_loss = distributed.gather(own_losses.unsqueeze(0).numpy()).mean(axis=0)  # (processes, steps) -> (steps,)
     true, predicted = (distributed.gather(torch.cat(parts).cpu().numpy()) for parts in (labels, predictions))
     metrics = classification_metrics(true, predicted, configs.classes)
     return {
-        "loss": float(np.average(every_loss, weights=sizes)),
+        "loss": float(np.average(every_loss, weights=torch.stack(weights).cpu().double().numpy())),
         "accuracy": metrics["accuracy"],
         "macro_f1": metrics["macro_f1"],
     }
 
 
-def _insist_on_finite(losses: Tensor, epoch: int, first_step: int) -> None:
+def _require_finite(losses: Tensor, epoch: int, first_step: int) -> None:
     bad = (~torch.isfinite(losses)).nonzero().flatten()
     if len(bad):
         raise TrainingError(
@@ -268,6 +399,9 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
     """Classify every beat of `split` once; all arguments are on one device.
 
     Of several processes each classifies its share, and all return the same figures over the whole split.
+
+    Raises:
+        TrainingError: an output of the network is not finite, so there is no class to name.
     """
     own = distributed.share(torch.arange(len(split)))
     parts = split.samples[int(own[0]) : int(own[-1]) + 1].split(EVALUATION_BATCH) if len(own) else ()
@@ -275,9 +409,20 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
     every_logit = torch.from_numpy(distributed.gather(torch.cat(logits).cpu().numpy()))  # (n, C)
     labels = split.labels.cpu()
     loss = float(copy.deepcopy(loss_function).cpu()(every_logit, labels))
+    bad = int((~torch.isfinite(every_logit).all(dim=1)).sum())
+    if bad or not np.isfinite(loss):
+        raise TrainingError(
+            f"the network's output is not finite for {bad} of {len(split)} beats (loss {loss}); the run stops, "
+            "checkpoints written before stay. A smaller learning rate may help"
+        )
     probabilities = every_logit.softmax(dim=1).numpy()
     metrics = classification_metrics(labels.numpy(), probabilities.argmax(axis=1), configs.classes)
     return Evaluation(loss, metrics, probabilities)
+
+
+def test_metrics(epoch: int, test: Split, evaluation: Evaluation) -> dict[str, Any]:
+    """What is kept of a test of the checkpoint after `epoch`, ready for JSON."""
+    return {"checkpoint_epoch": epoch, "data": test.provenance(), "loss": evaluation.loss, **evaluation.metrics}
 
 
 @torch.no_grad()
@@ -287,435 +432,10 @@ def extract_features(model: ecgTransForm, samples: Tensor) -> np.ndarray:
     return torch.cat([model.features(x) for x in samples.split(EVALUATION_BATCH)]).cpu().numpy()
 
 
-def draw_umap(path: Path, title: str, model: ecgTransForm, test: Split, classes: Sequence[str], seed: int) -> None:
+def draw_umap(path: Path, title: str, model: ecgTransForm, test: Split, configs: DatasetConfig, seed: int) -> None:
     """Draw the features of the beats of `test`, or of a stratified part of many, into the file `path`."""
     if len(test) > UMAP_BEATS:
         title += f"; {UMAP_BEATS:,} of {len(test):,} beats"
-        test = test.subset(stratified_subset(test.labels.cpu(), UMAP_BEATS, len(classes), seed))
+        test = test.subset(stratified_subset(test.labels.cpu(), UMAP_BEATS, configs.num_classes, seed))
     points = umap_embedding(extract_features(model, test.samples), seed)
-    plot_umap(points, test.labels.cpu().numpy(), classes, title, path)
-
-
-class Trainer:
-    """Trains, validates and tests the network that a `RunConfig` describes, once a seed."""
-
-    def __init__(self, run: RunConfig, run_folder: Path | None = None) -> None:
-        """With `run_folder`, continue the run in that folder; without, start one of its own."""
-        self.run = run
-        self.configs = run.effective_configs()
-        self.hparams = run.effective_hparams()
-        self.device = get_device(distributed.local_device(run.device))
-        layer = (self.configs.trans_dim, self.configs.num_heads, self.configs.feedforward_dim)
-        precision, self.precision_note = usable_precision(
-            self.hparams.precision, self.device, self.hparams.kernel, *layer
-        )
-        if run.umap:
-            require_umap()  # now, not after 60 epochs
-        self.hparams = dataclasses.replace(self.hparams, precision=precision)
-        self.run_folder = run_folder
-
-    def train(self) -> list[dict[str, Any]]:
-        """Train and test every seed; return the test metrics of each one's best checkpoint.
-
-        Raises:
-            InputError: data, device or folder do not fit; nothing was written.
-            TrainingError: the loss is no longer finite.
-        """
-        results: dict[str, list[dict[str, Any]]] = {kept: [] for kept in KEPT}
-        with distributed.process_group(self.device):
-            # The choice is a matter of timing: all processes take the first one's.
-            precision = distributed.from_first(self.hparams.precision)
-            self.hparams = dataclasses.replace(self.hparams, precision=precision)
-            for seed in range(self.run.seed_id, self.run.seed_id + self.run.num_runs):
-                for kept, metrics in self._train_seed(seed).items():
-                    results[kept].append(metrics)
-        if distributed.is_first():
-            self._summarise(results)
-        return results["best"]
-
-    def _train_seed(self, seed: int) -> dict[str, dict[str, Any]]:
-        seed_everything(seed)
-        splits = data_generator(Path(self.run.data_path), self.configs, self.run.limit_train, seed)
-        prints = {name: split.fingerprint() for name, split in splits.items()}
-        if distributed.from_first(prints) != prints:
-            raise InputError(f"{self.run.data_path}: other beats than those of the first process; copy its files")
-        done = distributed.on_first(lambda: self._finished_tests(seed, prints))
-        if done:
-            return done
-        weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
-        trained_on = splits["train"]
-        if self.hparams.sampler == "smote":
-            trained_on = oversample(trained_on, self.configs, seed)
-        batches = Batches(trained_on, self.hparams, seed)
-        loss_function = make_loss(self.hparams, weight).to(self.device)
-        model = ecgTransForm(self.configs, self.hparams).to(self.device)
-        optimizer = torch.optim.Adam(
-            model.parameters(),
-            lr=self.hparams.learning_rate,
-            betas=self.hparams.betas,
-            weight_decay=self.hparams.weight_decay,
-        )
-        folder = self._seed_folder(seed)
-        with run_log(folder / "train.log") as log:
-            if self.hparams.sampler == "smote":
-                made = trained_on.fingerprint()
-                if distributed.from_first(made) != made:
-                    raise InputError(
-                        "--sampler smote: made other beats here than in the first process; take the same processor and "
-                        "versions of numpy, scikit-learn and imbalanced-learn for all"
-                    )
-            history = self._resume(folder, model, optimizer, prints)
-            if distributed.is_first():
-                self._describe(folder, seed, splits, trained_on, prints, loss_function, model, log)
-            if self.precision_note:
-                log.info(self.precision_note)
-            if history:
-                log.info(f"resuming after epoch {len(history)}")
-            scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
-            trained_on, val, test = (split.to(self.device) for split in (trained_on, splits["val"], splits["test"]))
-            learner = as_fast_as_possible(model, self.hparams, self.device)
-            for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):
-                started = time.perf_counter()
-                distributed.seed_ranks()
-                with progress_bar(f"epoch {epoch}/{self.hparams.num_epochs}", len(batches)) as show:
-                    train = train_one_epoch(
-                        learner,
-                        trained_on,
-                        batches.order(epoch, self.device),
-                        loss_function,
-                        optimizer,
-                        self.configs,
-                        epoch,
-                        self.hparams.clip_norm,
-                        scheduler,
-                        show,
-                    )
-                train["beats_per_second"] = len(trained_on) / (time.perf_counter() - started)
-                distributed.copy_buffers_from_first(model)
-                validation = evaluate(model, val, loss_function, self.configs)
-                history.append(_history_row(epoch, train, validation, time.perf_counter() - started))
-                if distributed.is_first():
-                    self._keep(folder, history, model, optimizer, loss_function, splits["train"], prints)
-                log.info(_epoch_line(history, self.hparams.num_epochs))
-            return self._test_kept(folder, seed, model, test, loss_function, log)
-
-    def _seed_folder(self, seed: int) -> Path:
-        """Make the folder of a seed, and at the first seed of a new run that of the run."""
-        if self.run_folder is None:
-            experiment = self.run.experiment_description or self.run.dataset
-            self.run_folder = distributed.on_first(
-                lambda: new_run_folder(Path(self.run.save_dir), experiment, self.run.run_description)
-            )
-        folder = self.run_folder / f"seed_{seed}"
-        if distributed.is_first():
-            try:
-                folder.mkdir(exist_ok=True)
-                for leftover in folder.glob(".*.part*"):  # of a run that was killed while it wrote
-                    leftover.unlink()
-                (folder / "train.log").open("a").close()
-            except OSError as error:
-                raise InputError(f"{folder} cannot be written: {error.strerror}") from error
-        return folder
-
-    def _finished_tests(self, seed: int, prints: dict[str, str]) -> dict[str, dict[str, Any]] | None:
-        """The tests of a seed if it is finished: test_last.json, its last file, is of the last epoch.
-
-        Raises:
-            InputError: it is finished, but with other settings, or other beats than those of today's split files
-                (`prints`), or its files are damaged.
-        """
-        if self.run_folder is None:
-            return None
-        folder = self.run_folder / f"seed_{seed}"
-        tests, drawn = self._tests_of(folder), not self.run.umap or (folder / "umap.png").is_file()
-        if tests is None or not drawn or not (folder / "config.json").is_file():
-            return None
-        config = read_json(folder / "config.json")
-        self._insist_on_same_beats(folder, config.get("data", {}), prints)
-        self._insist_on_same_settings(folder, config.get("dataset", {}), config.get("hparams", {}))
-        print(f"seed {seed}: finished before, tests read from {folder}")
-        return tests
-
-    def _insist_on_same_settings(self, folder: Path, configs: dict[str, Any], hparams: dict[str, Any]) -> None:
-        """Raise an `InputError` where the run in `folder` began with other settings than it would go on with.
-
-        `main.py --resume` takes the options from the run itself; what a recipe or an option means may have changed.
-        """
-        now = asdict(self.configs) | asdict(self.hparams)
-        for name in changed_settings(configs | hparams, now):
-            began = (configs | hparams)[name]
-            raise InputError(
-                f"{folder}: began with {name} {began} and would go on with {now[name]}; start a new run, with "
-                f"{name} {began} if it is to be that"
-            )
-
-    def _insist_on_same_beats(self, folder: Path, data: dict[str, Any], prints: dict[str, str]) -> None:
-        """Raise an `InputError` where the run in `folder`, which noted `data`, began with other beats than `prints`."""
-        if data.get("fingerprints") != prints:
-            raise InputError(
-                f"{self.run.data_path}: holds other beats than those that the run in {folder} began with; resume it "
-                "with the same split files, or start a new run"
-            )
-
-    def _resume(
-        self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, prints: dict[str, str]
-    ) -> list[dict[str, Any]]:
-        """Go on from the last checkpoint in `folder`, if there is one; return its history.
-
-        Raises:
-            InputError: the checkpoint does not fit what this run is to do, or the beats (`prints`) have changed.
-        """
-        path = folder / "checkpoint_last.pt"
-        last = distributed.on_first(lambda: load_checkpoint(path, self.run.dataset) if path.is_file() else None)
-        if last is None:
-            return []
-        self._insist_on_same_beats(folder, last.metrics.get("data", {}), prints)
-        self._insist_on_same_settings(folder, asdict(last.configs), asdict(last.hparams))
-        if last.epoch > self.hparams.num_epochs:
-            raise InputError(f"--num_epochs {self.hparams.num_epochs}: the run in {folder} has {last.epoch} already")
-        if self.hparams.schedule != "constant" and last.hparams.num_epochs != self.hparams.num_epochs:
-            raise InputError(
-                f"--num_epochs {self.hparams.num_epochs}: the {self.hparams.schedule} schedule of this run was laid "
-                f"out for {last.hparams.num_epochs} epochs; resume it with those, or start a new run"
-            )
-        if distributed.is_first():
-            _write_what_follows(folder, last)
-        model.load_state_dict(last.model)
-        optimizer.load_state_dict(last.optimizer)
-        restore_rng_state(last.rng, self.device)
-        return last.metrics["history"]
-
-    def _keep(
-        self,
-        folder: Path,
-        history: list[dict[str, Any]],
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        loss_function: ClassWeightedLoss,
-        train: Split,
-        prints: dict[str, str],
-    ) -> None:
-        """Write the checkpoints and the history of the epochs so far.
-
-        The last checkpoint comes first: what a kill after it leaves undone, `_resume` makes up from it.
-        """
-        checkpoint = Checkpoint(
-            dataset=self.run.dataset,
-            configs=self.configs,
-            hparams=self.hparams,
-            model=model.state_dict(),
-            optimizer=optimizer.state_dict(),
-            epoch=len(history),
-            rng=rng_state(self.device),
-            metrics={
-                "history": [*history],
-                "class_weights": loss_function.weight.tolist(),
-                "data": _data(train) | {"fingerprints": prints},
-            },
-        )
-        save_checkpoint(folder / "checkpoint_last.pt", checkpoint)
-        _write_what_follows(folder, checkpoint)
-
-    def _test_kept(
-        self,
-        folder: Path,
-        seed: int,
-        model: ecgTransForm,
-        test: Split,
-        loss_function: ClassWeightedLoss,
-        log: logging.Logger,
-    ) -> dict[str, dict[str, Any]]:
-        """Test the best and the last checkpoint; the best is the one to quote, and the one in the pictures."""
-        results = {}
-        tested: dict[int, Evaluation] = {}  # epoch -> evaluation: the best epoch may be the last one
-        for kept, meaning in KEPT.items():
-            path = folder / f"checkpoint_{kept}.pt"
-            checkpoint = distributed.on_first(lambda path=path: load_checkpoint(path))
-            model.load_state_dict(checkpoint.model)
-            if checkpoint.epoch not in tested:
-                log.info(f"testing on {len(test):,} beats")
-                tested[checkpoint.epoch] = evaluate(model, test, loss_function, self.configs)
-            evaluation = tested[checkpoint.epoch]
-            metrics = results[kept] = _test_metrics(checkpoint.epoch, test, evaluation)
-            log.info(f"test of the {kept} checkpoint (epoch {checkpoint.epoch}: {meaning}), {provenance(test)}:")
-            log_metrics(metrics, log)
-            if not distributed.is_first():
-                continue
-            if kept == "best":
-                title = f"{self.run.dataset} test, seed {seed}, best epoch {checkpoint.epoch}\n{provenance(test)}"
-                write_test(folder, test, evaluation.probabilities, metrics, self.configs.classes, title)
-                if self.run.umap:
-                    draw_umap(folder / "umap.png", title, model, test, self.configs.classes, seed)
-            else:
-                title = f"{self.run.dataset} training, seed {seed}, {provenance(test)}"
-                pictures.plot_curves(pd.DataFrame(checkpoint.metrics["history"]), title, folder / "curves.png")
-            # The last file of a seed is test_last.json: `_finished_tests` takes it for the end.
-            write_metrics(folder / f"test_{kept}.json", metrics)
-        return results
-
-    def test(self, checkpoint_path: Path) -> dict[str, Any]:
-        """Test the checkpoint at `checkpoint_path` on the dataset's test split; return its metrics.
-
-        Raises:
-            InputError: checkpoint, test split or folder do not fit.
-        """
-        if distributed.world_size() > 1:
-            raise InputError("--test: works with one process; start it without torchrun")
-        checkpoint = load_checkpoint(checkpoint_path, self.run.dataset)
-        configs = checkpoint.configs
-        arithmetic = {"kernel": self.hparams.kernel, "precision": self.hparams.precision}  # this machine's, not its own
-        model = ecgTransForm(configs, dataclasses.replace(checkpoint.hparams, **arithmetic)).to(self.device)
-        try:
-            model.load_state_dict(checkpoint.model)
-        except RuntimeError as error:
-            raise InputError(f"{checkpoint_path}: its weights do not fit the network ({error})") from error
-        test = load_split(Path(self.run.data_path) / configs.name / "test.pt", configs).to(self.device)
-        weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
-        evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs)
-        metrics = {
-            "checkpoint": str(checkpoint_path),
-            "dataset": configs.name,
-            "trained_on": checkpoint.metrics.get("data"),
-            **_test_metrics(checkpoint.epoch, test, evaluation),
-        }
-
-        run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
-        experiment = self.run.experiment_description or self.run.dataset
-        folder = self.run_folder = new_run_folder(Path(self.run.save_dir), experiment, run)
-        with run_log(folder / "test.log") as log:
-            if self.precision_note:
-                log.info(self.precision_note)
-            log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {provenance(test)}:")
-            log_metrics(metrics, log)
-        title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{provenance(test)}"
-        write_test(folder, test, evaluation.probabilities, metrics, configs.classes, title)
-        if self.run.umap:
-            draw_umap(folder / "umap.png", title, model, test, configs.classes, self.run.seed_id)
-        write_metrics(folder / "test.json", metrics)
-        print(f"\nEverything is in {folder}")
-        return metrics
-
-    def _describe(
-        self,
-        folder: Path,
-        seed: int,
-        splits: dict[str, Split],
-        trained_on: Split,
-        prints: dict[str, str],
-        loss_function: ClassWeightedLoss,
-        model: ecgTransForm,
-        log: logging.Logger,
-    ) -> None:
-        """Log and save the effective configuration, and copy the code that runs."""
-        train, classes = splits["train"], self.configs.classes
-        counted = splits | ({"trained_on": trained_on} if self.hparams.sampler == "smote" else {})
-        counts = {
-            name: dict(zip(classes, split.class_counts(len(classes)), strict=True)) | {"all": len(split)}
-            for name, split in counted.items()
-        }
-        derived = {"trans_dim": self.configs.trans_dim, "num_heads": self.configs.num_heads}
-        config = {
-            "run": asdict(self.run),
-            "seed": seed,
-            "dataset": asdict(self.configs) | derived,
-            "hparams": asdict(self.hparams),
-            "data": _data(train) | {"fingerprints": prints},
-            "counts": counts,
-            "class_weights": dict(zip(classes, loss_function.weight.tolist(), strict=True)),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "environment": environment(self.device) | {"processes": distributed.world_size()},
-        }
-        if isinstance(model.bitrans, BiTrans):
-            config["environment"]["encoder_kernel"] = model.bitrans.kernel_on(self.device)
-        write_json(folder / "config.json", config)
-        copy_code(folder / "code")
-        for part, values in config.items():
-            if isinstance(values, dict):
-                log.info(f"{part}:")
-                for key, value in values.items():
-                    log.info(f"  {key} = {value}")
-            else:
-                log.info(f"{part} = {values}")
-        for one, other in itertools.combinations(SPLITS, 2):
-            if prints[one] == prints[other]:
-                log.info(f"note: {one} and {other} hold the same beats; the figures of one say nothing that is new")
-
-    def _summarise(self, results: dict[str, list[dict[str, Any]]]) -> None:
-        """Write summary.csv over all finished seeds of the run, and print those of this command."""
-        every = [self._tests_of(folder) for folder in sorted(self.run_folder.glob("seed_*"))]
-        finished = {kept: [tests[kept] for tests in every if tests is not None] for kept in KEPT}
-        write_table(self.run_folder / "summary.csv", _summary(finished), decimals=2)
-        if self.run.num_runs > 1:
-            print(f"\ntest, best checkpoints, mean and standard deviation of {self.run.num_runs} runs, percent:")
-            print(_summary(results).loc["best"].to_string(float_format="{:.2f}".format, na_rep=""))
-        print(f"\nEverything is in {self.run_folder}")
-
-    def _tests_of(self, folder: Path) -> dict[str, dict[str, Any]] | None:
-        """The tests in a seed's folder, None where it has not come to this run's last epoch."""
-        paths = {kept: folder / f"test_{kept}.json" for kept in KEPT}
-        if not all(path.is_file() for path in paths.values()):
-            return None
-        tests = {kept: read_json(path) for kept, path in paths.items()}
-        return tests if tests["last"].get("checkpoint_epoch") == self.hparams.num_epochs else None
-
-
-def _summary(tests: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
-    return pd.concat({kept: summary_table(runs) for kept, runs in tests.items()}, names=["checkpoint"])
-
-
-def _write_what_follows(folder: Path, last: Checkpoint) -> None:
-    """Write what follows from the last checkpoint: the best one, where it is that, and the history."""
-    history = last.metrics["history"]
-    if _best_epoch(history) == last.epoch:
-        save_checkpoint(folder / "checkpoint_best.pt", last)
-    write_table(folder / "history.csv", pd.DataFrame(history), index=False)
-
-
-def _history_row(epoch: int, train: dict[str, float], validation: Evaluation, seconds: float) -> dict[str, Any]:
-    metrics = validation.metrics
-    return {
-        "epoch": epoch,
-        **{f"train_{name}": train[name] for name in ("loss", "accuracy", "macro_f1")},
-        "val_loss": validation.loss,
-        "val_accuracy": metrics["accuracy"],
-        "val_macro_f1": metrics["macro_f1"],
-        **{f"val_f1_{name}": figures["f1"] for name, figures in metrics["per_class"].items()},
-        "seconds": seconds,
-        "train_beats_per_second": train["beats_per_second"],
-    }
-
-
-def changed_settings(began: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The names of settings that both know and that differ, but for those that may change while a run goes on."""
-
-    def plain(value: object) -> object:
-        return list(value) if isinstance(value, tuple) else value  # JSON knows lists alone
-
-    return [name for name in began if name in now and name not in MAY_CHANGE and plain(began[name]) != plain(now[name])]
-
-
-def _data(split: Split) -> dict[str, Any]:
-    return {"source": split.source, "protocol": split.protocol, "window": split.window}
-
-
-def _test_metrics(epoch: int, test: Split, evaluation: Evaluation) -> dict[str, Any]:
-    return {"checkpoint_epoch": epoch, "data": _data(test), "loss": evaluation.loss, **evaluation.metrics}
-
-
-def _best_epoch(history: list[dict[str, Any]]) -> int:
-    """The epoch of the highest validation macro-F1; of equals the first."""
-    return 1 + max(range(len(history)), key=lambda index: (history[index]["val_macro_f1"], -index))
-
-
-def _epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
-    row = history[-1]
-    figures = "; ".join(
-        f"{split} loss {row[f'{split}_loss']:.4f} acc {100 * row[f'{split}_accuracy']:.2f} "
-        f"macro-F1 {100 * row[f'{split}_macro_f1']:.2f}"
-        for split in ("train", "val")
-    )
-    mark = ", best so far" if _best_epoch(history) == len(history) else ""
-    return (
-        f"epoch {row['epoch']}/{num_epochs}: {figures}; {row['seconds']:.1f} s, "
-        f"training {row['train_beats_per_second']:.0f} beats/s{mark}"
-    )
+    plot_umap(points, test.labels.cpu().numpy(), configs.classes, title, path)

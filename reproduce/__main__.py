@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_configs import DATASETS
-from hparams import get_hparams_class
+from hparams import RunConfig, get_hparams_class
 from reproduce import figures, pages, tables
 from reproduce.experiments import EXPERIMENTS, RECORDINGS, Experiment, Row
 from reproduce.runs import MissingDataError, Options, Result, Schedule, finished, train
@@ -26,7 +26,6 @@ from support import distributed
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
 from support.files import require_writable, write_table, write_text
-from trainer import RunConfig
 from utils import get_device
 
 DEFAULT = RunConfig()

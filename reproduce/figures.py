@@ -90,7 +90,7 @@ def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Pictur
         to = path("umap", "The test beats' features in the plane by UMAP")
         model = ecgTransForm(checkpoint.configs, checkpoint.hparams).to(get_device(device))
         model.load_state_dict(checkpoint.model)
-        draw_umap(to, title, model, split.to(get_device(device)), classes, result.seeds[0])
+        draw_umap(to, title, model, split.to(get_device(device)), checkpoint.configs, result.seeds[0])
     return made
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +17,13 @@ import pandas as pd
 import preprocess.__main__ as preparation
 from data_configs import get_dataset_class
 from dataloader import SPLITS, load_split
+from hparams import RunConfig
 from reproduce.experiments import Beats, Row
 from run_folder.reports import summary_table
+from run_folder.resume import changed_settings
 from support.errors import InputError
 from support.files import read_json, write_json
-from trainer import RunConfig, Trainer, changed_settings
-
-try:
-    import fcntl
-except ImportError:  # Windows, where two commands at once are not kept apart
-    fcntl = None
+from trainer import Trainer
 
 EXPERIMENT = "reproduce"  # the folder of the runs in --save_dir
 TESTED = re.compile(r"^(\d{4}-\d\d-\d\d) .*test of the last checkpoint", re.MULTILINE)
@@ -227,32 +222,6 @@ def _files_in(path: Path) -> dict[str, int]:
     return {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in sorted(files)}
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Make `folder`, and keep it from other commands while the block runs; a killed command leaves no lock.
-
-    Raises:
-        InputError: it cannot be made, or another command holds it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("w")
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made: {error.strerror}; --save_dir names a folder that can be") from error
-    with stream:
-        if fcntl is not None:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InputError(f"{folder}: another command is training in it; wait for its end") from error
-        try:
-            yield
-        finally:
-            (folder / ".lock").unlink(missing_ok=True)
-            with suppress(OSError):  # it is not empty: something was trained
-                folder.rmdir()
-
-
 def train(row: Row, options: Options) -> None:
     """Train and test the seeds of a row that are not finished yet.
 
@@ -260,9 +229,7 @@ def train(row: Row, options: Options) -> None:
         MissingDataError, InputError, TrainingError: as `prepare` and `Trainer.train`.
     """
     run = run_config(row, options, prepare(row.beats, options))
-    folder = options.save_dir / EXPERIMENT / run.run_description
-    with locked(folder):
-        Trainer(run, folder).train()
+    Trainer(run, options.save_dir / EXPERIMENT / run.run_description).train()
 
 
 def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:

@@ -1,9 +1,11 @@
-"""Where a run lives: `<save_dir>/<experiment>/<run>/seed_<k>/`, and what machine it ran on."""
+"""Where a run lives, `<save_dir>/<experiment>/<run>/seed_<k>/`, and what one seed of it is."""
 
 from __future__ import annotations
 
 import platform
 import time
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,42 @@ import numpy as np
 import pandas as pd
 import sklearn
 import torch
+from torch import Tensor
 
+from data_configs import DatasetConfig
+from dataloader import Split
+from hparams import RunConfig, TrainingConfig
 from support.errors import InputError
+
+KEPT = {"best": "highest validation macro-F1, the one to quote", "last": "after the last epoch"}
+"""The two checkpoints of a seed, and what is said of them."""
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One seed of a run: what its folder and its checkpoints say of it."""
+
+    run: RunConfig
+    seed: int
+    configs: DatasetConfig
+    hparams: TrainingConfig
+    device: torch.device
+    splits: dict[str, Split]
+    """train, val and test, as the split files have them."""
+    trained_on: Split
+    """What the network learns from: the training split, with SMOTE also the beats that it makes."""
+    class_weights: Tensor
+    """(C,), those of the loss."""
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """A hash of each split: a run goes on with the beats that it began with, or not at all."""
+        return {name: split.fingerprint() for name, split in self.splits.items()}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Where the beats come from and how they were cut and split, for config.json and the checkpoint."""
+        return self.splits["train"].provenance() | {"fingerprints": self.fingerprints}
 
 
 def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:
@@ -37,9 +73,25 @@ def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:
                 continue
     except OSError as error:
         raise InputError(
-            f"{parent}: cannot be written ({error.strerror}); --save_dir names a folder that can be"
+            f"{parent}: cannot be written ({error.strerror}); name another folder with --save_dir"
         ) from error
     raise InputError(f"{parent}: has 10,000 runs named {name}; choose another --run_description")
+
+
+def make_seed_folder(folder: Path) -> Path:
+    """Make a seed's folder with a log to write to, and clear what a killed run left half-written; return it.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".*.part*"):  # a run that was killed while it wrote
+            leftover.unlink()
+        (folder / "train.log").open("a").close()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
+    return folder
 
 
 def environment(device: torch.device) -> dict[str, Any]:

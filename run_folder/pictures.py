@@ -39,10 +39,9 @@ def plot_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str
     save_figure(figure, path)
 
 
-def plot_curves(history: pd.DataFrame, title: str, path: Path) -> None:
-    """Draw loss, accuracy and macro-F1 of training and validation over the epochs, the best epoch marked."""
+def plot_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> None:
+    """Draw loss, accuracy and macro-F1 of training and validation over the epochs, the `best` one marked."""
     figure = new_figure(10, 3.4)
-    best = int(history.loc[history["val_macro_f1"].idxmax(), "epoch"])
     panels: list[Axes] = list(figure.subplots(1, 3))
     names = {"loss": "loss", "accuracy": "accuracy, %", "macro_f1": "macro-F1, %"}
     for axes, (column, name) in zip(panels, names.items(), strict=True):

@@ -1,21 +1,29 @@
-"""What a test leaves in the run folder: tables, predictions, pictures."""
+"""What a run says and writes: its configuration, a line and a row an epoch, its tests, the summary over its seeds."""
 
 from __future__ import annotations
 
+import filecmp
+import itertools
 import logging
+import shutil
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
+from dataloader import SPLITS, Split
+from models import BiTrans
 from run_folder import pictures
-from support.files import write_json, write_table
-
-if TYPE_CHECKING:
-    from dataloader import Split
-
+from run_folder.layout import SeedRun, environment
+from run_folder.resume import best_epoch, tests_of
+from support import distributed
+from support.files import read_json, write_json, write_table
+from utils import copy_code, selection_classes, selection_f1
 
 FIGURES = ("precision", "recall", "f1")
 
@@ -57,13 +65,6 @@ def summary_table(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return both[[column for name in mean.columns for column in (name, f"{name}_sd")]]
 
 
-def provenance(split: Split) -> str:
-    """Where the beats come from and how they were split, for every line and title of a result."""
-    if split.source == split.protocol == "unknown":
-        return "split files that name no source"
-    return f"{split.source} data, {split.protocol} split"
-
-
 def log_metrics(metrics: dict[str, Any], log: logging.Logger) -> None:
     """Log a test as a table in percent."""
     table = metrics_table(metrics)
@@ -103,3 +104,131 @@ def write_test(
     write_table(folder / "predictions_test.csv", predictions, index=False, decimals=6)
     path = folder / "confusion_matrix.png"
     pictures.plot_confusion_matrix(metrics["confusion_matrix"], classes, f"{title}\n{headline(metrics)}", path)
+
+
+# -------------------------------------------------------------------------------------------- what a run begins with
+
+
+def describe(folder: Path, run: SeedRun, model: nn.Module, epochs_done: int, log: logging.Logger) -> None:
+    """Log the effective configuration, and save it with a copy of the code that runs.
+
+    A run that goes on after `epochs_done` epochs leaves config.json and code/ as they were: it adds an entry to
+    `resumed` and, where the code has changed, a copy of its own.
+    """
+    if not distributed.is_first():
+        return
+    config = configuration(run, model)
+    code = folder / "code"
+    if epochs_done and (folder / "config.json").is_file():
+        stored = read_json(folder / "config.json")
+        since = folder / f"code_after_epoch_{epochs_done}"
+        copy_code(since)
+        if _same_files(since, code):
+            shutil.rmtree(since)
+        now = {"time": time.strftime("%Y-%m-%d %H:%M:%S"), "after_epoch": epochs_done}
+        changed = {part: config[part] for part in ("run", "hparams", "environment") if config[part] != stored.get(part)}
+        write_json(folder / "config.json", stored | {"resumed": [*stored.get("resumed", []), now | changed]})
+        log.info(f"resuming after epoch {epochs_done}")
+    else:
+        write_json(folder / "config.json", config)
+        copy_code(code)
+    for part, values in config.items():
+        if isinstance(values, dict):
+            log.info(f"{part}:")
+            for key, value in values.items():
+                log.info(f"  {key} = {value}")
+        else:
+            log.info(f"{part} = {values}")
+    for one, other in itertools.combinations(SPLITS, 2):
+        if run.fingerprints[one] == run.fingerprints[other]:
+            log.info(f"note: {one} and {other} hold the same beats; figures on one say nothing beyond the other's")
+
+
+def configuration(run: SeedRun, model: nn.Module) -> dict[str, Any]:
+    """All that a run depends on, ready for JSON."""
+    classes = run.configs.classes
+    counted = run.splits | ({"trained_on": run.trained_on} if run.hparams.sampler == "smote" else {})
+    kernel = {"encoder_kernel": model.bitrans.kernel_on(run.device)} if isinstance(model.bitrans, BiTrans) else {}
+    return {
+        "run": asdict(run.run),
+        "seed": run.seed,
+        "dataset": asdict(run.configs) | {"trans_dim": run.configs.trans_dim, "num_heads": run.configs.num_heads},
+        "hparams": asdict(run.hparams),
+        "data": run.data,
+        "counts": {
+            name: dict(zip(classes, split.class_counts(len(classes)), strict=True)) | {"all": len(split)}
+            for name, split in counted.items()
+        },
+        "class_weights": dict(zip(classes, run.class_weights.tolist(), strict=True)),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "environment": environment(run.device) | {"processes": distributed.world_size()} | kernel,
+    }
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    names, others = ({path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (one, other))
+    return names == others and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
+
+
+# ---------------------------------------------------------------------------------------------------- an epoch
+
+
+def history_row(
+    epoch: int, train: dict[str, float], validation_loss: float, validation: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    """A row of history.csv; figures are fractions of 1, times are in s."""
+    return {
+        "epoch": epoch,
+        **{f"train_{name}": train[name] for name in ("loss", "accuracy", "macro_f1")},
+        "val_loss": validation_loss,
+        "val_accuracy": validation["accuracy"],
+        "val_macro_f1": validation["macro_f1"],
+        "val_selection_f1": selection_f1(validation),
+        **{f"val_f1_{name}": figures["f1"] for name, figures in validation["per_class"].items()},
+        "seconds": seconds,
+        "train_beats_per_second": train["beats_per_second"],
+    }
+
+
+def epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
+    """What is said of the last epoch of `history`."""
+    row = history[-1]
+    figures = "; ".join(
+        f"{split} loss {row[f'{split}_loss']:.4f} acc {100 * row[f'{split}_accuracy']:.2f} "
+        f"macro-F1 {100 * row[f'{split}_macro_f1']:.2f}"
+        for split in ("train", "val")
+    )
+    mark = ", best so far" if best_epoch(history) == len(history) else ""
+    return (
+        f"epoch {row['epoch']}/{num_epochs}: {figures}; {row['seconds']:.1f} s, "
+        f"training {row['train_beats_per_second']:.0f} beats/s{mark}"
+    )
+
+
+def selection_note(validation: Split, classes: Sequence[str]) -> str | None:
+    """Which classes do not choose the best epoch, and why; None where all do."""
+    counts = dict(zip(classes, validation.class_counts(len(classes)), strict=True))
+    left_out = [f"{name} ({counts[name]})" for name in classes if name not in selection_classes(counts)]
+    if not left_out:
+        return None
+    return (
+        f"note: the best epoch is chosen without class {', '.join(left_out)}, whose few validation beats would move "
+        "the macro-F1 by chance; they count in every other figure"
+    )
+
+
+# ------------------------------------------------------------------------------------------------- over the seeds
+
+
+def summarise(run_folder: Path, num_epochs: int) -> pd.DataFrame:
+    """Write summary.csv over all finished seeds of a run, and return it: percent, as the paper's Table 2."""
+    every = [tests_of(folder, num_epochs) for folder in sorted(run_folder.glob("seed_*"))]
+    tests = [test for test in every if test is not None]
+    table = summary_of({kept: [test[kept] for test in tests] for kept in tests[0]})
+    write_table(run_folder / "summary.csv", table, decimals=2)
+    return table
+
+
+def summary_of(tests: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
+    """`summary_table` of the tests of the best and of the last checkpoints, one below the other."""
+    return pd.concat({kept: summary_table(runs) for kept, runs in tests.items()}, names=["checkpoint"])

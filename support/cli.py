@@ -1,9 +1,12 @@
-"""The argument parser of every command line here."""
+"""The argument parser of every command line here, and options that are the fields of a dataclass."""
 
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+import dataclasses
+import types
+import typing
+from typing import Any, NoReturn
 
 from support.errors import InputError
 
@@ -13,4 +16,47 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise `message` as an `InputError`."""
-        raise InputError(f"{message}; `{self.prog} --help` lists what can be given")
+        raise InputError(f"{message}; `{self.prog} --help` lists the options")
+
+
+def option(value: Any, text: str, *, default: str | None = None, metavar: str | None = None) -> Any:  # noqa: ANN401
+    """A dataclass field that is an option of a command line.
+
+    Args:
+        value: of the field where the option is not given.
+        text: what the option does, its unit and its choices; goes into `--help`.
+        default: says in `--help` what a `value` of None stands for.
+        metavar: stands for the value in `--help`.
+    """
+    says = default if default is not None else value
+    return dataclasses.field(default=value, metadata={"help": text, "default": says, "metavar": metavar})
+
+
+def add_options(parser: argparse.ArgumentParser, config: type) -> None:
+    """Add an option `--name` for every field of the dataclass `config` that `option` made.
+
+    The type is the field's: bool is a flag, `tuple[X, ...]` takes one value or more, `X | None` an X. What is not
+    given stays out of the parsed namespace, so that `config` alone knows the defaults.
+    """
+    kinds = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        if "help" not in field.metadata:
+            continue
+        shown = "off" if field.metadata["default"] is False else field.metadata["default"]
+        arguments: dict[str, Any] = {"default": argparse.SUPPRESS, "metavar": field.metadata["metavar"]}
+        kind = _without_none(kinds[field.name])
+        if kind is bool:
+            arguments = {"default": argparse.SUPPRESS, "action": "store_true"}
+        elif typing.get_origin(kind) is tuple:
+            arguments |= {"nargs": "+", "type": typing.get_args(kind)[0]}
+        else:
+            arguments["type"] = kind
+        text = f"{field.metadata['help']} (default: {shown})".replace("%", "%%")  # argparse formats with %
+        parser.add_argument(f"--{field.name}", help=text, **arguments)
+
+
+def _without_none(kind: Any) -> Any:  # noqa: ANN401  (a type hint)
+    """X | None -> X."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return next(part for part in typing.get_args(kind) if part is not types.NoneType)
+    return kind

@@ -82,6 +82,12 @@ def from_first(value: T) -> T:
     return box[0]
 
 
+def require_same(value: object, message: str) -> None:
+    """Raise an `InputError` with `message` in a process whose `value` is not the first one's."""
+    if from_first(value) != value:
+        raise InputError(message)
+
+
 def on_first(function: Callable[[], T]) -> T:
     """Call `function` in the first process alone, and give all of them what it returned."""
     return from_first(function() if is_first() else None)

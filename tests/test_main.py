@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,10 @@ import torch
 from conftest import write_toy_splits
 
 import main
-from support.errors import InputError, run_command
+import trainer
+from hparams import RunConfig
+from run_folder.resume import locked
+from support.errors import InputError, TrainingError, run_command
 from utils import load_checkpoint
 
 ROOT = Path(main.__file__).parent
@@ -156,6 +161,64 @@ def test_a_killed_process_resumes(toy_data: Path, tmp_path: Path) -> None:
     assert histories[0].equals(histories[1])
 
 
+def test_two_commands_on_one_run(toy_data: Path, tmp_path: Path) -> None:
+    """The second says who holds the run and touches nothing; a killed command holds it no longer."""
+    arguments = ["--data_path", toy_data, "--save_dir", tmp_path, "--run_description", "r", "--num_epochs", 500]
+    first = subprocess.Popen(
+        command(*arguments, "--limit_train", 20), stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    folder = tmp_path / "mit" / "r"
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / "seed_0" / "checkpoint_last.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        second = run_main("--resume", folder)
+        assert second.returncode == 2
+        assert f"in use by process {first.pid} on " in second.stderr
+        assert len(second.stderr.splitlines()) == 1
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.wait()
+    history = pd.read_csv(folder / "seed_0" / "history.csv")
+    assert list(history["epoch"]) == [*range(1, len(history) + 1)]
+    config = json.loads((folder / "seed_0" / "config.json").read_text())
+    assert "resumed" not in config
+    with locked(folder):
+        pass
+
+
+def test_resuming_adds_to_the_configuration_and_rewrites_nothing(
+    run_folder: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    before = json.loads((folder / "seed_3" / "config.json").read_text())
+    code = {path: path.read_bytes() for path in (folder / "seed_3" / "code").rglob("*.py")}
+    main.run(["--resume", str(folder), "--num_epochs", "3"])
+    after = json.loads((folder / "seed_3" / "config.json").read_text())
+    (resumed,) = after.pop("resumed")
+    assert after == before
+    assert resumed["after_epoch"] == 2
+    assert resumed["hparams"]["num_epochs"] == 3
+    assert {path: path.read_bytes() for path in (folder / "seed_3" / "code").rglob("*.py")} == code
+    assert not (folder / "seed_3" / "code_after_epoch_2").exists()  # the same code
+
+
+def test_the_error_that_ends_a_run_is_in_its_log(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def not_finite(*_: object) -> None:
+        raise TrainingError("the loss is nan in epoch 1, batch 2")
+
+    monkeypatch.setattr(trainer, "train_one_epoch", not_finite)
+    arguments = ["--data_path", str(toy_data), "--save_dir", str(tmp_path), "--run_description", "r"]
+    assert run_command(lambda: main.run(arguments)) == 1
+    assert capsys.readouterr().err == "error: the loss is nan in epoch 1, batch 2\n"
+    last = (tmp_path / "mit" / "r" / "seed_0" / "train.log").read_text().splitlines()[-1]
+    assert "ended by TrainingError: the loss is nan in epoch 1, batch 2" in last
+
+
 def test_released_names_and_new_ones_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main.run(["--help"])
@@ -164,7 +227,7 @@ def test_released_names_and_new_ones_are_in_the_help(capsys: pytest.CaptureFixtu
     for name in (
         "dataset", "device", "data_path", "save_dir", "experiment_description", "run_description", "seed_id",
         "num_runs", "recipe", "num_epochs", "batch_size", "loss", "variant", "sampler", "limit_train", "resume",
-        "test", "umap",
+        "test", "umap", *(field.name for field in dataclasses.fields(RunConfig)),
     ):  # fmt: skip
         assert f"--{name}" in text
     assert "default: experiments_logs" in text
@@ -194,7 +257,7 @@ def test_bad_command_lines(
     assert "it has cpu" in fails(capsys, *data, "--device", "cuda:77")
     assert "invalid int value" in fails(capsys, *data, "--num_epochs", "many")
     assert "--epochs" in fails(capsys, *data, "--epochs", 3)
-    assert "1 is the least" in fails(capsys, *data, "--num_runs", 0)
+    assert "--num_runs must be at least 1, got 0" in fails(capsys, *data, "--num_runs", 0)
     assert "--source synthetic" in fails(capsys, "--data_path", tmp_path, "--save_dir", tmp_path / "out")
     checkpoint = run_folder / "seed_3" / "checkpoint_best.pt"
     assert "dataset mit, not of ptb" in fails(capsys, *data, "--dataset", "ptb", "--test", checkpoint)
@@ -202,11 +265,11 @@ def test_bad_command_lines(
     assert "no run there" in fails(capsys, "--resume", tmp_path)
     assert "began with 10" in fails(capsys, "--resume", run_folder, "--batch_size", 12)
     assert "one of them" in fails(capsys, "--resume", run_folder, "--test", checkpoint)
-    assert "--num_runs has no meaning with --test" in fails(capsys, *data, "--test", checkpoint, "--num_runs", 2)
-    assert "has 2 already" in fails(capsys, "--resume", run_folder, "--num_epochs", 1)
+    assert "--num_runs: has no effect with --test" in fails(capsys, *data, "--test", checkpoint, "--num_runs", 2)
+    assert "must be at least 2, which the run in" in fails(capsys, "--resume", run_folder, "--num_epochs", 1)
     for name in ("../escape", "a/b", ".."):
-        assert "a name without / is right" in fails(capsys, *data, "--run_description", name)
-        assert "a name without / is right" in fails(capsys, *data, "--experiment_description", name)
+        assert "without a /" in fails(capsys, *data, "--run_description", name)
+        assert "without a /" in fails(capsys, *data, "--experiment_description", name)
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
     assert "cannot be written" in fails(capsys, "--data_path", toy_data, "--save_dir", in_the_way)

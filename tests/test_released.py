@@ -11,10 +11,11 @@ from test_kachuee import RELEASED, needs_released
 
 import data_configs
 from dataloader import data_generator
+from hparams import RunConfig
 from preprocess.__main__ import main
 from preprocess.released import read_released
 from support.errors import InputError
-from trainer import RunConfig, Trainer
+from trainer import Trainer
 
 
 def write_released(path: Path, dataset: str = "ptb", count: int = 60, length: int = 186) -> tuple[torch.Tensor, ...]:
@@ -105,7 +106,7 @@ def test_beats_of_known_source_do_not_lose_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [186, 187])
 def test_a_released_file_is_trained_and_tested_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     whole = data_configs.ptb  # with a narrow network: what is tested does not depend on its width
-    narrow = {"ptb": lambda *given: dataclasses.replace(whole(*given), feedforward_dim=64)}
+    narrow = {"ptb": lambda *given, **named: dataclasses.replace(whole(*given, **named), feedforward_dim=64)}
     monkeypatch.setattr(data_configs, "DATASETS", data_configs.DATASETS | narrow)
     write_released(tmp_path / "one.pt", length=length)
     assert deal(tmp_path / "one.pt") == 0

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 import data_configs
 import hparams
 import kernels.precision
+import run_folder.resume
 import support.files
 import trainer
 from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator
-from hparams import TrainingConfig
+from hparams import RunConfig, TrainingConfig
 from losses import ClassWeightedLoss, loss_weights
 from models import ecgTransForm
 from support.errors import InputError, TrainingError
-from trainer import RunConfig, Trainer, evaluate, train_one_epoch
+from trainer import Trainer, evaluate, train_one_epoch
 from utils import load_checkpoint, seed_everything
 
 
@@ -34,7 +35,9 @@ def small_network() -> Iterator[None]:
     whole = data_configs.mit
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(
-            data_configs.DATASETS, "mit", lambda *length: dataclasses.replace(whole(*length), feedforward_dim=64)
+            data_configs.DATASETS,
+            "mit",
+            lambda *given, **named: dataclasses.replace(whole(*given, **named), feedforward_dim=64),
         )
         yield
 
@@ -222,7 +225,8 @@ def uneven_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     contents = torch.load(path, weights_only=True)
     per_class = [(contents["labels"] == label).nonzero().flatten() for label in range(5)]
     chosen = torch.cat([beats[:count] for beats, count in zip(per_class, (12, 9, 6, 3, 2), strict=True)])
-    torch.save({"samples": contents["samples"][chosen], "labels": contents["labels"][chosen]}, path)
+    chosen_beats = {name: contents[name][chosen] for name in ("samples", "labels", "records", "positions")}
+    torch.save(contents | chosen_beats, path)
     return folder
 
 
@@ -311,11 +315,11 @@ def test_killed_between_the_checkpoint_and_the_history(
             raise Killed
         whole_write(path, *arguments, **options)
 
-    whole_write = trainer.write_table
-    monkeypatch.setattr(trainer, "write_table", dying_write)
+    whole_write = run_folder.resume.write_table
+    monkeypatch.setattr(run_folder.resume, "write_table", dying_write)
     with pytest.raises(Killed):
         Trainer(run_config(toy_data, tmp_path)).train()
-    monkeypatch.setattr(trainer, "write_table", whole_write)
+    monkeypatch.setattr(run_folder.resume, "write_table", whole_write)
     folder = tmp_path / "mit" / "run"
     Trainer(run_config(toy_data, tmp_path), folder).train()
     assert_same_bits(finished, folder / "seed_0")
@@ -363,7 +367,7 @@ def test_a_run_does_not_go_on_with_another_loss(finished: Path, toy_data: Path, 
 
 
 def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has 3 already"):
+    with pytest.raises(InputError, match="must be at least 3, which the run in"):
         Trainer(run_config(toy_data, tmp_path, num_epochs=2), finished.parent).train()
 
 
@@ -397,19 +401,80 @@ def test_a_one_cycle_schedule_resumes_where_it_was(
     assert_same_bits(tmp_path / "whole" / "mit" / "run" / "seed_0", folder / "seed_0")
 
 
-def test_the_step_size_of_one_cycle(supervised: TrainingConfig) -> None:
+def test_the_learning_rate_of_one_cycle(supervised: TrainingConfig) -> None:
     recipe = dataclasses.replace(hparams.short(), num_epochs=2)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.learning_rate)
     scheduler = trainer.make_scheduler(optimizer, recipe, steps_per_epoch=50, epochs_done=0)
-    sizes = []
+    rates = []
     for _ in range(100):
-        sizes.append(optimizer.param_groups[0]["lr"])
+        rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    assert max(sizes) == pytest.approx(recipe.learning_rate)
-    assert 25 <= sizes.index(max(sizes)) <= 35
-    assert sizes[-1] < 1e-3 * recipe.learning_rate
+    assert max(rates) == pytest.approx(recipe.learning_rate)
+    assert 25 <= rates.index(max(rates)) <= 35
+    assert rates[-1] < 1e-3 * recipe.learning_rate
     assert trainer.make_scheduler(optimizer, supervised, 50, 0) is None
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (1, 3), (3, 1), (2, 2), (5, 1), (100, 1)])
+def test_a_short_one_cycle_trains(epochs: int, steps: int) -> None:
+    """No run consists of vanishing learning rates alone, and none fails for want of steps."""
+    recipe = dataclasses.replace(hparams.short(), num_epochs=epochs)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.learning_rate)
+    scheduler = trainer.make_scheduler(optimizer, recipe, steps, epochs_done=0)
+    rates = []
+    for _ in range(epochs * steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+    assert max(rates) >= 0.5 * recipe.learning_rate
+    assert min(rates) >= 0
+
+
+def test_training_and_validation_loss_are_one_function(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    """Also with class weights and a last batch of another size: else the two curves of a plot say different things."""
+    torch.manual_seed(0)
+    model, split = LinearNetwork(), toy_split(43)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    batches = Batches(split, dataclasses.replace(supervised, batch_size=16), seed=0)
+    loss_function = ClassWeightedLoss(torch.tensor([1.0, 2, 5, 9, 30]))
+    train = train_one_epoch(model, split, batches.order(1), loss_function, optimizer, mit, epoch=1)
+    assert train["loss"] == pytest.approx(evaluate(model, split, loss_function, mit).loss, rel=1e-5)
+
+
+def test_an_output_that_is_not_finite_has_no_class(mit: DatasetConfig) -> None:
+    model, split = LinearNetwork(), toy_split()
+    with torch.no_grad():
+        model.linear.bias[2] = float("nan")
+    with pytest.raises(TrainingError, match="not finite for 40 of 40 beats"):
+        evaluate(model, split, UNWEIGHTED, mit)
+
+
+@pytest.mark.parametrize("changed", [{"window": "another"}, {"source": "kaggle"}, {"protocol": "x"}, {"fs": 125.0}])
+def test_split_files_that_do_not_belong_together(tmp_path: Path, changed: dict[str, object]) -> None:
+    data = write_toy_splits(tmp_path / "data", "mit")
+    path = data / "mit" / "val.pt"
+    torch.save(torch.load(path, weights_only=True) | changed, path)
+    (name, value), *_ = changed.items()
+    with pytest.raises(InputError, match=rf"train.pt has {name} '.*', val.pt has '{value}'"):
+        Trainer(run_config(data, tmp_path)).train()
+
+
+def test_a_checkpoint_is_not_tested_on_beats_cut_otherwise(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    checkpoint = tmp_path / "checkpoint.pt"
+    contents = torch.load(finished / "checkpoint_best.pt", weights_only=True)
+    contents["metrics"]["data"]["window"] = "centred"
+    torch.save(contents, checkpoint)
+    shutil.copytree(toy_data, data)
+    path = data / "mit" / "test.pt"
+    torch.save(torch.load(path, weights_only=True) | {"window": "kachuee"}, path)
+    with pytest.raises(InputError, match=r"trained on beats of window 'centred'.* has window 'kachuee'"):
+        Trainer(run_config(data, tmp_path / "out")).test(checkpoint)
+    assert not (tmp_path / "out").exists()
+    torch.save(torch.load(path, weights_only=True) | {"window": "centred", "source": "another database"}, path)
+    Trainer(run_config(data, tmp_path / "out")).test(checkpoint)  # trained on one, tested on another
 
 
 def test_three_seeds_and_their_summary(toy_data: Path, tmp_path: Path) -> None:
@@ -441,7 +506,7 @@ def test_train_reload_evaluate_gives_the_same_metric(finished: Path, toy_data: P
 
 def test_the_best_epoch_is_that_of_the_highest_validation_f1(finished: Path) -> None:
     history = pd.read_csv(finished / "history.csv")
-    best = int(history.loc[history["val_macro_f1"].idxmax(), "epoch"])
+    best = int(history.loc[history["val_selection_f1"].idxmax(), "epoch"])
     assert load_checkpoint(finished / "checkpoint_best.pt").epoch == best
     assert load_checkpoint(finished / "checkpoint_last.pt").epoch == 3
     assert json.loads((finished / "test_best.json").read_text())["checkpoint_epoch"] == best
@@ -456,7 +521,7 @@ def test_nothing_is_left_of_a_run_that_cannot_start(toy_data: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["num_runs", "num_epochs", "batch_size", "limit_train", "sequence_len"])
 def test_numbers_out_of_range(name: str) -> None:
-    with pytest.raises(InputError, match=f"--{name} 0: 1 is the least"):
+    with pytest.raises(InputError, match=f"--{name} must be at least 1, got 0"):
         RunConfig(**{name: 0})
 
 
