@@ -38,7 +38,7 @@ class DatasetConfig:
     sequence_len: int = 186
     """Samples of one beat: 186 at 360 Hz are 517 ms. The released constants say 188 for PTB; its files hold 186."""
     input_channels: int = 1
-    """Leads: lead II alone."""
+    """Channels of a beat: lead II."""
     msc_kernel_sizes: tuple[int, ...] = (5, 9, 11)
     """Kernel sizes of the parallel MSC convolutions, samples."""
     mid_channels: int = 32

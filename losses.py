@@ -53,7 +53,7 @@ class FocalLoss(ClassWeightedLoss):
 
 
 def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: Tensor) -> Tensor:
-    """The class weights (C,) of the recipe's loss; they come from the training split alone.
+    """The class weights (C,) of the recipe's loss; they come from the training split only.
 
     Raises:
         InputError: the loss weighs classes by their frequency and one has no training beat, or the hard class of

@@ -153,7 +153,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch of beats: (B, 1, 186) -> (B, C)."""
-        # On the CPU the encoder layers alone use bf16, and do so by themselves.
+        # On the CPU only the encoder layers use bf16, and they see to it themselves.
         bf16 = self.precision == "bf16" and x.device.type == "cuda"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             logits = self.clf(self.features(x))

@@ -320,7 +320,7 @@ def umap_embedding(features: np.ndarray, seed: int) -> np.ndarray:
         InputError: umap-learn is not installed, or there are too few beats for it.
     """
     require_umap()
-    import umap  # heavy, and needed for this picture alone
+    import umap  # heavy, and needed for this picture only
 
     if len(features) < 5:
         raise InputError(f"--umap: {len(features)} beats are too few for the picture; at least 5 are needed")

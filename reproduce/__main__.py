@@ -46,7 +46,7 @@ def build_parser() -> ArgumentParser:
     add(
         "--recipe",
         choices=("supervised", "short"),
-        help="the paper's 60 epochs, or 6 with a one-cycle step size (default: short on cpu, else supervised)",
+        help="the paper's 60 epochs, or 6 with a one-cycle learning rate (default: short on cpu, else supervised)",
     )
     add("--num_epochs", type=int, metavar="N", help="passes over the training beats (default: the recipe's, 60 or 6)")
     add("--num_runs", type=int, default=SEEDS, metavar="N", help=f"seeds of each row (default: {SEEDS}, as the paper)")
@@ -56,14 +56,14 @@ def build_parser() -> ArgumentParser:
         "--dataset",
         action="append",
         choices=DATASETS,
-        help="run the rows of this dataset alone; what is finished of others stays on the page (default: both)",
+        help="run only the rows of this dataset; what is finished of others stays on the page (default: both)",
     )
     add(
         "--row",
         action="append",
         type=int,
         metavar="N",
-        help="run the N-th row of one table or figure alone, as numbered in what is printed (default: all)",
+        help="run only the N-th row of one table or figure, as numbered in the output (default: all)",
     )
     add("--only_finished", action="store_true", help="train nothing, write the pages of what is finished")
     add(
@@ -220,7 +220,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     names = [*EXPERIMENTS] if "all" in args.names else [*dict.fromkeys(args.names)]
     chosen = [EXPERIMENTS[name] for name in names]
     if options.rows and len(chosen) > 1:
-        raise InputError("--row: numbers the rows of one table or figure; name one alone")
+        raise InputError("--row numbers the rows of one table or figure; name a single one")
     chosen = [experiment for experiment in chosen if chosen_rows(experiment, options)]
     if not chosen:
         wanted = f"row {', '.join(map(str, options.rows))} " if options.rows else "rows "

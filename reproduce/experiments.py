@@ -13,7 +13,7 @@ RECORDINGS = ("records", "physionet", "synthetic")
 
 @dataclass(frozen=True)
 class Beats:
-    """The beats of a row: a dataset, how it was cut, how it was dealt."""
+    """The beats of a row: a dataset, how its beats were cut, and how they were split."""
 
     dataset: str
     """mit or ptb."""
@@ -84,7 +84,7 @@ TABLE3 = Experiment(
     "table3",
     "Table 3: PTB, normal and infarction, split by beat",
     "Each test beat has neighbours of the same patient in the training split. Windows as in table2; `released_file` is "
-    f"one split file of the paper's authors, dealt anew by beat. {WHOLE_PTB}",
+    f"one split file of the paper's authors, split again by beat. {WHOLE_PTB}",
     (
         Row("PTB, centred window", PTB, published=published.TABLE3),
         Row("PTB, Kachuee's text", Beats("ptb", "kachuee"), published=published.TABLE3),
@@ -146,7 +146,7 @@ INTER_PATIENT = Experiment(
     "training beats, some seconds away in the same recording. Recognising them takes no knowledge of what an "
     "arrhythmia looks like in general. That is why the paper's 99 % does not carry over to new patients: the rows "
     "split by patient say what to expect of one; of mitdb they are trained on DS1 and tested on DS2. Besides, a beat "
-    "is seen alone: the prematurity by which most S beats are told lies outside its window, and the works below that "
+    "is seen by itself: the prematurity that marks most S beats lies outside its window, and the works below that "
     f"find more of them measure it. {WHOLE_PTB}",
     (
         Row("MIT-BIH, by patient", Beats("mit", protocol="inter_patient")),
@@ -160,7 +160,7 @@ INTER_PATIENT = Experiment(
 RECIPES = Experiment(
     "recipes",
     "Recipes: the paper's training beside the notes'",
-    "Both are given the same splits, epochs and course of the step size. `notes`: learning rate 1e-4, 20 sequences of "
+    "Both get the same splits, epochs and learning-rate schedule. `notes`: learning rate 1e-4, 20 sequences of "
     "15 consecutive beats in a batch, gradients clipped at 5, the hard class weighing 1.5.",
     (Row("supervised", MIT), Row("notes", MIT, {"recipe": "notes"})),
 )

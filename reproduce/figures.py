@@ -43,7 +43,7 @@ def draw(experiment: Experiment, results: Sequence[Result], folder: Path, device
 
 
 def of_one_schedule(results: Sequence[Result]) -> list[Result]:
-    """The results of the schedule that most rows have, of equals the first: bars of several would be misread."""
+    """The results of the schedule that most rows have, the first of several: bars of mixed schedules would mislead."""
     schedules = [result.schedule for result in results]
     chosen = max(schedules, key=lambda schedule: (schedules.count(schedule), -schedules.index(schedule)))
     return [result for result in results if result.schedule == chosen]
@@ -84,7 +84,7 @@ def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Pictur
     split = load_split(data, checkpoint.configs)
     if split.fingerprint() != result.configs[0]["data"]["fingerprints"]["test"]:
         return made
-    to = path("sample_beats", "Test beats of each class, drawn by lot, that were called right and wrong")
+    to = path("sample_beats", "Test beats of each class, drawn at random, that were classified right and wrong")
     _sample_beats(result, split, checkpoint.configs, title, to)
     if utils.has_umap():
         to = path("umap", "The test beats' features in the plane by UMAP")

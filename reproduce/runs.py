@@ -36,29 +36,29 @@ class MissingDataError(Exception):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a run trains, on how much, and how its step size moves: rows of different ones are not comparable."""
+    """How long a run trains, on how much, and at what learning rate: rows of different schedules are not comparable."""
 
     num_epochs: int
-    step_size: str
-    """constant or one_cycle."""
+    learning_rate: str
+    """constant or one_cycle (`TrainingConfig.schedule`)."""
     limit_train: int | None = None
     """Training beats, class-stratified; None for all."""
 
     @property
     def recipe(self) -> str:
-        """The recipe of that step size."""
-        return "short" if self.step_size == "one_cycle" else "supervised"
+        """The recipe with that learning rate."""
+        return "short" if self.learning_rate == "one_cycle" else "supervised"
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """Sorts schedules: first those on all training beats, then by beats and by epochs, the most first."""
+        """A sort key: schedules on all training beats first, then by beats and by epochs, the most first."""
         return (-float("inf") if self.limit_train is None else -self.limit_train, -self.num_epochs)
 
     @property
     def slug(self) -> str:
         """For the name of a run's folder."""
         beats = "" if self.limit_train is None else f"_{self.limit_train}beats"
-        return f"{self.step_size}_{self.num_epochs}{beats}"
+        return f"{self.learning_rate}_{self.num_epochs}{beats}"
 
     @classmethod
     def of_slug(cls, slug: str) -> Schedule | None:
@@ -68,9 +68,9 @@ class Schedule:
 
     def __str__(self) -> str:
         epochs = f"{self.num_epochs} epoch{'s' if self.num_epochs > 1 else ''}"
-        step = {"constant": "constant step size", "one_cycle": "one cycle"}[self.step_size]
+        rate = {"constant": "constant learning rate", "one_cycle": "one cycle"}[self.learning_rate]
         beats = "" if self.limit_train is None else f", {self.limit_train:,} training beats"
-        return f"{epochs}, {step}{beats}"
+        return f"{epochs}, {rate}{beats}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         # A class or a record may have a name that pandas takes for a missing value.
         return pd.read_csv(path, keep_default_na=False, dtype={"record": str})
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it anew") from error
+        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it again") from error
 
 
 def row_slug(row: Row, source: str) -> str:
@@ -188,7 +188,7 @@ def prepare(beats: Beats, options: Options) -> Path:
         if files and made_of.is_file() and read_json(made_of) != files:
             raise InputError(
                 f"{folder / beats.dataset}: its split files were made of other recordings than {path} holds now; move "
-                "them away, with the runs on them, to make them anew"
+                "them away, with the runs on them, to make new ones"
             )
         return folder
     if not files and source not in ("physionet", "synthetic"):
@@ -250,7 +250,7 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
             "seed_id": options.seed_id,
             "num_runs": options.num_runs,
             "recipe": schedule.recipe,
-            "schedule": schedule.step_size,
+            "schedule": schedule.learning_rate,
             "num_epochs": schedule.num_epochs,
             "limit_train": schedule.limit_train,
             **row.settings,
@@ -297,5 +297,5 @@ def _read(row: Row, schedule: Schedule, folder: Path) -> Result | None:
         # Not the training beats: of those, --limit_train takes another part for every seed.
         same_test = config["data"]["fingerprints"]["test"] == configs[0]["data"]["fingerprints"]["test"]
         if not same_test or changed_settings(configs[0]["hparams"], config["hparams"]):
-            raise InputError(f"{folder}: its seeds differ in their beats or settings; move it away and run it anew")
+            raise InputError(f"{folder}: its seeds differ in their beats or settings; move it away and run it again")
     return Result(row, schedule, folder, numbers, configs, tests, last_tests)

@@ -129,7 +129,7 @@ def plot_sample_beats(
     title: str,
     path: Path,
 ) -> None:
-    """Draw test beats of each class, two that were called right and two that were called wrong, drawn by lot.
+    """Draw test beats of each class, two that were called right and two that were called wrong, drawn at random.
 
     Args:
         samples: (n, L).

@@ -61,9 +61,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it anew") from error
+        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it again") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds a {type(value).__name__}, no object; move its folder away and run it anew")
+        raise InputError(f"{path}: holds a {type(value).__name__}, no object; move its folder away and run it again")
     return value
 
 

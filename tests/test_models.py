@@ -21,7 +21,7 @@ REFERENCE_KEYS = Path(__file__).resolve().parents[2] / "shared" / "reference_sta
 
 
 def scrambled(module: nn.Module, seed: int = 0) -> nn.Module:
-    """`module` with every parameter and running statistic drawn anew, as after some training.
+    """`module` with every parameter and running statistic redrawn, as after some training.
 
     At its initial weights the network's features are zero for every input (the mean of a normalised axis), and a
     comparison of such outputs could not fail.

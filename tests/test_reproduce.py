@@ -90,7 +90,7 @@ def test_figures_are_those_of_the_run(everything: Path) -> None:
     assert ours.loc[("S", "f1"), "paper"] == 89.22
     assert ours.loc[("macro", "accuracy"), "paper"] == 99.35
     page = (everything / "results" / "table2.md").read_text()
-    assert "| paper, Kaggle beats | 60 epochs, constant step size | 3 | 99.41 | 89.22 |" in page
+    assert "| paper, Kaggle beats | 60 epochs, constant learning rate | 3 | 99.41 | 89.22 |" in page
     assert "99.35 ± 0.16 (text); 98.87 *" in page
 
 
@@ -438,7 +438,7 @@ def test_published_figures() -> None:
 
 
 def test_cells_of_a_schedule() -> None:
-    assert str(Schedule(60, "constant")) == "60 epochs, constant step size"
+    assert str(Schedule(60, "constant")) == "60 epochs, constant learning rate"
     assert str(Schedule(1, "one_cycle", 10_000)) == "1 epoch, one cycle, 10,000 training beats"
     for schedule in (Schedule(60, "constant"), Schedule(1, "one_cycle", 10_000)):
         assert Schedule.of_slug(schedule.slug) == schedule
