@@ -1,0 +1,113 @@
+"""The annotation files of a WFDB record: annot(5) of the WFDB Applications Guide, the MIT format.
+
+They are read here because wfdb 4.3.1 never returns from a file that begins with two notes of its time resolution, or
+with a "##" note that it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from preprocess.headers import decode_text
+
+# The symbols of the codes 1 to 41; a space: the code is not in use.
+_SYMBOLS = 'NLRaVFJASEj/Q~ | sT*D"=pB^t+u?![]en@xf()r'
+NOTQRS, NOTE, SKIP, NUM, SUB, CHN, AUX = 0, 22, 59, 60, 61, 62, 63
+
+_RESOLUTION = re.compile(r"## time resolution:\s*(\S+)")
+_DEFINITION = re.compile(r"(\d+)\s+(\S+)")
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The n annotations of a record, in their order in time."""
+
+    positions: np.ndarray  # int64 (n,); from `parse_annotations` in the file's time base, see there
+    symbols: np.ndarray  # str (n,), such as "N"; "[42]" for code 42, which has no symbol
+    subtypes: np.ndarray  # int64 (n,)
+    channels: np.ndarray  # int64 (n,), the signal that an annotation is about
+    notes: tuple[str, ...]  # n auxiliary texts, empty for most; rhythms are here: "(AFIB"
+
+
+def parse_annotations(content: bytes) -> tuple[Annotations, float | None]:
+    """Read the content of an annotation file.
+
+    Returns:
+        The annotations, at positions in units of the file's time resolution; and that resolution in Hz, None where
+        the file does not state one: the unit is then the record's frame.
+
+    Raises:
+        ValueError: the file was cut short or is no annotation file, or states a time resolution that is none.
+    """
+    words = np.frombuffer(content[: len(content) // 2 * 2], "<u2").tolist()
+    symbol_of = {code: symbol for code, symbol in enumerate(_SYMBOLS, 1) if symbol != " "}
+    rows: list[list] = []  # time, code, subtype, channel, note
+    time = channel = at = 0
+    try:
+        while words[at]:  # annot(5): a zero word ends every file
+            code, value, at = words[at] >> 10, words[at] & 0x3FF, at + 1
+            if code == SKIP:
+                time += _signed(words[at] << 16 | words[at + 1], 32)  # the high half first
+                at += 2
+            elif code <= SKIP:
+                time += value
+                rows.append([time, code, 0, channel, ""])
+            elif code == SUB:
+                rows[-1][2] = _signed(value & 0xFF, 8)
+            elif code == CHN:
+                channel = rows[-1][3] = value & 0xFF
+            elif code == AUX:
+                size = value & 0xFF
+                text = content[2 * at : 2 * at + size]
+                rows[-1][4] = decode_text(text).rstrip("\0")
+                at += (size + 1) // 2
+        if any(words[at:]) or len(content) % 2:
+            raise ValueError("it goes on after its end mark, so it is damaged or no annotation file")
+    except IndexError:
+        raise ValueError("it has no end mark, so it was cut short or is no annotation file") from None
+
+    resolution, defined = _definitions(rows)
+    rows = [row for row in rows if row[1] != NOTQRS]
+    rows.sort(key=lambda row: row[0])  # stable
+    times, codes, subtypes, channels, notes = zip(*rows, strict=True) if rows else ((),) * 5
+    symbol_of |= defined
+    annotations = Annotations(
+        positions=np.array(times, dtype=np.int64),
+        symbols=np.array([symbol_of.get(code, f"[{code}]") for code in codes], dtype=str),
+        subtypes=np.array(subtypes, dtype=np.int64),
+        channels=np.array(channels, dtype=np.int64),
+        notes=tuple(notes),
+    )
+    return annotations, resolution
+
+
+def _signed(value: int, bits: int) -> int:
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def _definitions(rows: list[list]) -> tuple[float | None, dict[int, str]]:
+    """Take the leading "##" notes at time 0 off the rows -> the time resolution, and symbols of codes.
+
+    They are notes to the reader of the file, between "## annotation type definitions" and "## end of definitions" also
+    without the "##". Those of a kind that is not known here have no bearing on what follows.
+    """
+    resolution: float | None = None
+    symbols: dict[int, str] = {}
+    in_table = False
+    while rows and rows[0][:3] == [0, NOTE, 0] and (in_table or rows[0][4].startswith("##")):
+        note = rows.pop(0)[4]
+        if match := _RESOLUTION.match(note):
+            try:
+                resolution = float(match[1])
+            except ValueError:
+                resolution = 0.0
+            if not 0 < resolution < float("inf"):
+                raise ValueError(f"it states the time resolution {match[1]!r}; a number above 0 is wanted, in Hz")
+        elif note.startswith("##"):
+            in_table = note.startswith("## annotation type definitions")
+        elif match := _DEFINITION.match(note):
+            symbols[int(match[1])] = match[2]
+    return resolution, symbols
