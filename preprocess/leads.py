@@ -1,0 +1,74 @@
+"""Which channel of a record is read: leads by the names that databases and devices give them.
+
+MLII and II are what this project reads (the paper's lead II). mitdb writes MLII, ptbdb ii, incartdb and MIMIC II,
+others "ECG lead II", "ECG II", "EKG II", "mod. lead II", DII, D2 or ML2.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from preprocess.headers import Signal
+
+LEAD_II = ("MLII", "II")
+"""The leads that are read when none is named, in the order of preference. MLII: modified limb lead II."""
+
+_FILLERS = {"ecg", "ekg", "lead", "mod", "modified", "mv", "uv", "μv"}
+"""Words of a description that do not name the lead."""
+
+_ARABIC = re.compile(r"d?(i{1,3})|d([1-3])|(ml)([1-3])")
+_ECG = re.compile(r"(ml)?i{1,3}|av[rlf]|[mc]?v[1-9]?r?|v?[xyz]|mcl[1-6]|c[mcs][1-6]|ml[4-6]|d[4-6]|(es|as|ai)")
+"""Names of leads, as `canonical` writes them: limb, chest, Frank, bipolar and EASI."""
+
+_OTHER = re.compile(
+    r"resp|respiration|respiratory|breathing|airflow|flow|abp|art|bp|ap|nbp|pap|cvp|icp|lap|rap|uap|ubp|pressure|pleth|"
+    r"ppg|bvp|spo|sao|so|eeg|eog|emg|erg|egg|pcg|phono|scg|bcg|gsr|eda|hr|fhr|uc|pulse|co|etco|temp|temperature|sv|acc|"
+    r"accel|accelerometer|gyro|mark|marker|event|events|trigger|status|annotations|noise|snore|sound|position"
+)
+"""Words that name signals other than an ECG, without the digits at their end."""
+
+
+def _words(name: str | None) -> list[str]:
+    """The words of a name, in lower case; a Roman numeral in one character becomes letters."""
+    return re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", name or "").casefold())
+
+
+def canonical(name: str | None) -> str:
+    """Bring the name of a lead into one form: "ECG lead II", "EKG-II", "DII" and "d2" all become "ii"."""
+    words = _words(name)
+    lead = "".join(word for word in words if word not in _FILLERS)
+    if not lead or lead.isdigit():  # ECG, ECG 1: not the name of a lead but of a channel
+        lead = "".join(words)
+    lead = re.sub(r"^(e[ck]g|lead)(?=\D)", "", lead)  # ECGII
+    match = _ARABIC.fullmatch(lead)
+    if match:
+        roman, number, modified, its_number = match.groups()
+        lead = (modified or "") + (roman or "i" * int(number or its_number))
+    return lead
+
+
+def find_lead(signals: Sequence[Signal], wanted: Sequence[str] = LEAD_II, any_lead: bool = False) -> int | None:
+    """Return the channel of the first of the `wanted` leads that a record has, else None.
+
+    With `any_lead` a record without them gives lead II, and without that its first channel named like an ECG lead, or
+    else its first that may be one: not a signal that is called something else, nor one in units that are no voltage.
+    """
+    names = [canonical(signal.name) for signal in signals]
+    for lead in (*wanted, *(LEAD_II if any_lead else ())):
+        exact = [number for number, signal in enumerate(signals) if (signal.name or "").casefold() == lead.casefold()]
+        alike = [number for number, name in enumerate(names) if name == canonical(lead)]
+        if exact or alike:
+            return (exact or alike)[0]
+    if any_lead:
+        possible = [number for number, signal in enumerate(signals) if _may_be_ecg(signal)]
+        named = [number for number in possible if _ECG.fullmatch(names[number]) or re.search("e[ck]g", names[number])]
+        if possible:
+            return (named or possible)[0]
+    return None
+
+
+def _may_be_ecg(signal: Signal) -> bool:
+    is_other = any(_OTHER.fullmatch(word.rstrip("0123456789")) for word in _words(signal.name))
+    return not is_other and signal.millivolts is not None
