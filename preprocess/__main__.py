@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -11,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from preprocess import physionet, splits
-from preprocess.beats import WINDOWS, BeatSet, read_beats
+from preprocess.beats import WINDOWS, BeatSet, ReadingOptions, read_beats
 from preprocess.kaggle import read_kaggle
 from preprocess.labels import CLASSES
+from preprocess.leads import LEAD_II
+from preprocess.records import ANNOTATOR
 from preprocess.released import read_released
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from support.cli import ArgumentParser
@@ -88,7 +91,22 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="shares of the splits, any three positive numbers (default: 64 16 20, the paper's)",
     )
     add("--seed_id", type=int, default=0, metavar="N", help="seed of splits and of synthetic patients (default: 0)")
-    add("--any_lead", action="store_true", help="first channel of records without lead II (default: leave them out)")
+    add(
+        "--lead",
+        metavar="NAME[,NAME...]",
+        help="name of the lead to read, or several in the order of preference; case and words such as ECG and lead do "
+        f"not count (default: {','.join(LEAD_II)})",
+    )
+    add(
+        "--any_lead",
+        action="store_true",
+        help="of records without that lead, read lead II, or else their first ECG channel (default: leave them out)",
+    )
+    add(
+        "--annotator",
+        metavar="EXT",
+        help=f"suffix of the annotation files that mark the beats, for --dataset mit (default: {ANNOTATOR})",
+    )
     add("--patients", type=int, metavar="N", help=f"synthetic patients (default: {PATIENTS})")
     add("--minutes", type=float, metavar="M", help=f"minutes a synthetic patient (default: {MINUTES:g})")
     args = parser.parse_args(arguments)
@@ -109,9 +127,17 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--patients and --minutes go with --source synthetic only")
     if args.source == "synthetic" and args.split == "inter_patient" and (args.patients or PATIENTS) < 3:
         raise InputError(f"--patients {args.patients}: --split inter_patient needs at least 3, one a split")
-    for option, given in (("--any_lead", args.any_lead), ("--window", args.window is not None)):
-        if given and args.source in CUT_ALREADY:
-            raise InputError(f"{option} does not go with --source {args.source}, whose beats are cut already")
+    for option in ("lead", "any_lead", "annotator", "window"):
+        if getattr(args, option) not in (None, False) and args.source in CUT_ALREADY:
+            raise InputError(f"--{option} does not go with --source {args.source}, whose beats are cut already")
+    if args.lead is not None:
+        args.lead = tuple(name.strip() for name in args.lead.split(","))
+        if not all(args.lead):
+            raise InputError(f"--lead {','.join(args.lead)}: names with commas between them are wanted, such as V5,V1")
+    if args.annotator is not None and args.dataset != "mit":
+        raise InputError("--annotator goes with --dataset mit only: the beats of ptb are detected")
+    if args.annotator is not None and not re.fullmatch(r"\w[\w.-]*", args.annotator):
+        raise InputError(f"--annotator {args.annotator}: the suffix of a file is wanted, such as atr or qrs")
     args.window = args.window or "centred"
     if args.source == "released" and args.raw_path is None:
         raise InputError("--source released needs --raw_path FILE.pt, the file to read")
@@ -133,7 +159,8 @@ def prepare(args: argparse.Namespace) -> None:
     if args.source in CUT_ALREADY:
         beats = CUT_ALREADY[args.source](args.dataset, raw)
     else:
-        beats = read_beats(args.dataset, raw, args.any_lead, progress=True, window=args.window)
+        options = ReadingOptions(args.lead or LEAD_II, args.any_lead, args.annotator or ANNOTATOR, args.window)
+        beats = read_beats(args.dataset, raw, options, progress=True)
     split = splits.split_beats(beats, args.split, args.fractions, args.seed_id)
     paths = splits.write_split_files(out, beats, split, args.split, args.seed_id)
 
@@ -152,8 +179,14 @@ def account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
     lines.append(f"window       {beats.window}")
     for reason, names in beats.account.left_out.items():
         lines.append(f"left out     {_count(names)}, {reason}: {_some(names)}")
-    if "no lead II" in beats.account.left_out:
-        lines.append("             --any_lead takes the first channel of such records")
+    if any(reason.startswith("no lead ") for reason in beats.account.left_out):  # without --any_lead
+        lines.append("             --lead NAME takes another lead, --any_lead the first ECG channel of such records")
+    for remark, names in beats.account.remarks.items():
+        lines.append(f"note         {_count(names)}, {remark}: {_some(names)}")
+    if beats.account.unused:
+        codes = sorted(beats.account.unused.items(), key=lambda item: -item[1])
+        counts = ", ".join(f"{symbol} {count}" for symbol, count in codes)
+        lines.append(f"not used     {sum(beats.account.unused.values())} annotations that mark no beat: {counts}")
     for reason, count in beats.account.dropped.items():
         if count:
             lines.append(f"dropped      {count} windows that {reason}")

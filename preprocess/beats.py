@@ -1,4 +1,4 @@
-"""How a beat is cut: one lead II, and one of three windows of 186 samples.
+"""How a beat is cut: one lead, and one of three windows of 186 samples.
 
 `centred` is the window of the notes' preprocessing: 360 Hz, centred on the R-peak, each beat standardised. mitdb has
 annotated R-peaks; those of ptbdb are found with XQRS and moved to the largest deflection, see `find_r_peaks`.
@@ -10,21 +10,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from preprocess import databases, kachuee
 from preprocess import labels as meanings
 from preprocess import records as recordings
+from preprocess.annotations import Annotations
+from preprocess.headers import Header
+from preprocess.leads import LEAD_II, find_lead
 from support.errors import InputError
-
-if TYPE_CHECKING:
-    import wfdb
 
 FS = 360.0  # Hz, the rate of mitdb
 BEFORE, AFTER = 93, 93  # samples before the R-peak, and from it on
@@ -40,12 +40,17 @@ SEARCH = 0.075  # s, how far an R-peak may be from where XQRS puts it
 BASELINE = 0.3  # s, moving average that deflections are measured from: longer than any QRS
 SHORTEST = 2.0  # s, less does not hold the two beats that a detector needs
 
+OUTSIDE = "annotated outside their record"
+DOUBLED = "annotated again at the instant of another, which is kept"
+
 
 @dataclass(frozen=True)
 class Account:
     """What did not become a beat, and why: nothing goes missing silently."""
 
     left_out: dict[str, list[str]] = field(default_factory=dict)  # reason -> records
+    remarks: dict[str, list[str]] = field(default_factory=dict)  # what to know of records that were read -> records
+    unused: dict[str, int] = field(default_factory=dict)  # symbol -> annotations that mark no beat
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> beats
     flat: int = 0  # beats without any deflection, kept as zeros
     segments: dict[str, int] = field(default_factory=dict)  # reason -> segments without beats (kachuee, kaggle)
@@ -216,7 +221,8 @@ def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Rea
         classes = meanings.AAMI_CLASSES
         lost = np.bincount(truth[1], minlength=len(classes)) - np.bincount(labels, minlength=len(classes))
         missed = dict(zip(classes, lost.tolist(), strict=True))
-    return RecordBeats(samples, labels, positions, Account({}, dropped, flat, without, missed))
+    account = Account(dropped=dropped, flat=flat, segments=without, missed=missed)
+    return RecordBeats(samples, labels, positions, account)
 
 
 @dataclass(frozen=True)
@@ -240,40 +246,72 @@ WINDOWS = {
 # --------------------------------------------------------------------------------------------------- a folder
 
 
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What is read of the records of a folder, and how their beats are cut."""
+
+    lead: tuple[str, ...] = LEAD_II  # names of the lead, in the order of preference
+    any_lead: bool = False  # records without it are read too: from lead II, or else from their first ECG channel
+    annotator: str = recordings.ANNOTATOR  # suffix of the annotation files
+    window: str = "centred"  # one of `WINDOWS`
+
+    @property
+    def no_lead(self) -> str:
+        """Why a record is left out that has no lead to read."""
+        if self.any_lead:
+            return "no ECG channel"
+        return f"no lead {'II' if self.lead == LEAD_II else ' or '.join(self.lead)}"
+
+
 def read_beats(
-    dataset: str, folder: Path, any_lead: bool = False, progress: bool = False, window: str = "centred"
+    dataset: str, folder: Path, options: ReadingOptions = ReadingOptions(), progress: bool = False
 ) -> BeatSet:
-    """Read all beats of a folder of WFDB records, cut by one of `WINDOWS`.
+    """Read all beats of a folder of WFDB records.
 
     `mit`: beats and classes from the annotations. `ptb`: beats detected, the class from the diagnosis in the
-    header. `any_lead` takes the first channel of a record without lead II, which is left out otherwise.
+    header. A record without the lead that is wanted is left out.
 
     Raises:
-        InputError: the folder or one of its records cannot be read, or no beat is found.
+        InputError: the folder or one of its records cannot be read, no beat is found, or one has two classes.
     """
     from tqdm import tqdm
 
-    folder, kind = Path(folder), WINDOWS[window]
+    folder, kind = Path(folder), WINDOWS[options.window]
     names = recordings.list_records(folder, dataset)
     headers = {name: recordings.read_header(folder, name) for name in names}
     source = databases.source_of(dataset, names, headers.values())
-    channels, left_out = _choose(dataset, folder, headers, any_lead)
-    record_fs = _common_rate(folder, {name: headers[name].fs for name in channels})
+    channels, left_out = _choose(dataset, folder, headers, options)
+    record_fs = _common_rate(folder, {name: headers[name].rate(channel) for name, channel in channels.items()})
 
     parts: dict[str, RecordBeats] = {}
     accounts: list[Account] = []
+    annotated = 0  # beats
     for name, channel in tqdm(channels.items(), f"{dataset} records", disable=None if progress else True):
-        signal = recordings.read_signal(folder, name, headers[name], channel)
-        truth = _annotated_beats(folder, name) if dataset == "mit" else _diagnosis(headers[name])
+        header = headers[name]
+        signal = recordings.read_signal(folder, name, header, channel)
+        if dataset == "mit":
+            annotations = _read_annotations(folder, name, header, options.annotator, record_fs)
+            truth, account = select_beats(name, annotations, len(signal), record_fs, kind.fs)
+            accounts.append(account)
+            annotated += len(truth[0]) + sum(account.dropped.values())
+        else:
+            truth = _diagnosis(header)
         beats = kind.cut(signal, record_fs, truth)
-        accounts.append(beats.account)
+        accounts += [beats.account, Account(remarks=_remarks(folder, name, header, channel))]
         if len(beats.labels):
             parts[name] = beats
         else:
             left_out.setdefault("no beats found", []).append(name)
 
+    account = _total([*accounts, Account(left_out)])
     if not parts:
-        raise InputError(f"{folder}: no beats in {len(channels)} records")
+        why = _none_cut(account)
+        if dataset == "mit" and not annotated:
+            why = _none_annotated(folder, headers, channels, options, account)
+        raise InputError(f"{folder}: no beats in {len(channels)} records{why}")
+    unlisted = recordings.unlisted_records(folder, names)
+    if unlisted:
+        account.left_out["not in the RECORDS file"] = unlisted
     return BeatSet(
         samples=np.concatenate([part.samples for part in parts.values()])[:, None, :],  # (n, L) -> (n, 1, L): one lead
         labels=np.concatenate([part.labels for part in parts.values()]),
@@ -289,55 +327,141 @@ def read_beats(
         positions=np.concatenate([part.positions for part in parts.values()]),
         record_fs=record_fs,
         record_names=tuple(parts),
-        leads=tuple(headers[name].sig_name[channels[name]] or "unnamed" for name in parts),
+        leads=tuple(headers[name].signals[channels[name]].name or "unnamed" for name in parts),
         patients=tuple(databases.patient_of(name, source) for name in parts),
-        account=Account(
-            left_out,
-            _total(account.dropped for account in accounts),
-            sum(account.flat for account in accounts),
-            _total(account.segments for account in accounts),
-            _total(account.missed for account in accounts),
-        ),
+        account=account,
     )
 
 
-def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for part in counts:
-        total.update(part)
-    return dict(total)
+def select_beats(
+    name: str, annotations: Annotations, length: int, fs: float, window_fs: float
+) -> tuple[tuple[np.ndarray, np.ndarray], Account]:
+    """Select the annotations that are beats of a record of `length` samples at `fs` Hz, each instant once.
+
+    An instant is a sample at the rate of the windows, `window_fs`: two beats there would be the same window, and one of
+    them could be trained on and the other tested.
+
+    Returns:
+        Positions (n,), ascending, and labels (n,) of the beats; and an account of the other annotations.
+
+    Raises:
+        InputError: the annotations of one instant are of different classes.
+    """
+    labels = meanings.aami_labels(annotations.symbols)
+    is_beat = labels != meanings.NO_BEAT
+    inside = is_beat & (annotations.positions >= 0) & (annotations.positions < length)
+    positions, labels, symbols = annotations.positions[inside], labels[inside], annotations.symbols[inside]
+    _, first, which = np.unique(np.round(positions * window_fs / fs), return_index=True, return_inverse=True)
+    other = np.flatnonzero(labels != labels[first][which])
+    if len(other):
+        one, position = first[which[other[0]]], positions[other[0]]
+        raise InputError(
+            f"record {name} has a beat of two classes, {symbols[one]} and {symbols[other[0]]}, at sample {position} "
+            f"({position / fs:.3f} s): correct its annotations, or leave it out"
+        )
+    lost = {OUTSIDE: int((is_beat & ~inside).sum()), DOUBLED: len(positions) - len(first)}
+    lost = {reason: count for reason, count in lost.items() if count}
+    return (positions[first], labels[first]), Account(
+        remarks={f"beats {reason}": [name] for reason in lost},
+        dropped={f"belong to beats {reason}": count for reason, count in lost.items()},
+        unused=dict(Counter(annotations.symbols[~is_beat].tolist())),
+    )
+
+
+def _total(accounts: Iterable[Account]) -> Account:
+    """Add up accounts, field by field and reason by reason."""
+    total: dict[str, Any] = {}
+    for account in accounts:
+        for each in fields(Account):
+            value = getattr(account, each.name)
+            if isinstance(value, dict):
+                sums = total.setdefault(each.name, {})
+                for reason, part in value.items():
+                    sums[reason] = sums[reason] + part if reason in sums else part
+            else:
+                total[each.name] = total.get(each.name, 0) + value
+    return Account(**total)
 
 
 def _choose(
-    dataset: str, folder: Path, headers: dict[str, wfdb.Record], any_lead: bool
+    dataset: str, folder: Path, headers: dict[str, Header], options: ReadingOptions
 ) -> tuple[dict[str, int], dict[str, list[str]]]:
     """Choose the records to read -> the channel of each, and for each reason the records left out."""
     channels: dict[str, int] = {}
     left_out: dict[str, list[str]] = {}
     for name, header in headers.items():
-        channel = recordings.find_lead(header.sig_name or [], any_lead)
+        channel = find_lead(header.signals, options.lead, options.any_lead)
         if dataset == "ptb" and _diagnosis(header) is None:
             reason = meanings.reason_for_admission(header.comments) or "not given"
             left_out.setdefault(f"diagnosis {reason}", []).append(name)
         elif channel is None:
-            left_out.setdefault("no lead II", []).append(name)
+            left_out.setdefault(options.no_lead, []).append(name)
+        elif header.signals[channel].millivolts is None:
+            lead = header.signals[channel]
+            left_out.setdefault(f"lead {lead.name} is in {lead.units}, which is no voltage", []).append(name)
         else:
             channels[name] = channel
     if not channels:
-        why = "; ".join(f"{reason}: {len(names)} records" for reason, names in left_out.items())
-        wanted = []
-        if "no lead II" in left_out:
-            there = sorted({lead or "unnamed" for header in headers.values() for lead in header.sig_name or []})
-            wanted.append(
-                f"a lead named MLII or II is wanted, there are {', '.join(there) or 'none'}; --any_lead takes the first"
-            )
-        if left_out.keys() - {"no lead II"}:
-            wanted.append(
-                "a 'Reason for admission' of healthy control or myocardial infarction is wanted, as in ptbdb; records "
-                "with annotated beats are read by --dataset mit"
-            )
-        raise InputError(f"{folder} holds no record to read ({why}); {'; '.join(wanted)}")
+        raise InputError(_no_records(folder, headers, left_out, options))
     return channels, left_out
+
+
+def _no_records(
+    folder: Path, headers: dict[str, Header], left_out: dict[str, list[str]], options: ReadingOptions
+) -> str:
+    """Say that all records are left out, and what to type instead."""
+    why = "; ".join(f"{reason}: {len(names)} records" for reason, names in left_out.items())
+    remedies = []
+    if options.no_lead in left_out:
+        there = sorted({signal.name or "unnamed" for header in headers.values() for signal in header.signals})
+        others = "" if options.any_lead else ", --any_lead the first ECG channel"
+        remedies.append(
+            f"a lead named {' or '.join(options.lead)} is wanted, there are {', '.join(there) or 'none'}; "
+            f"--lead NAME takes one of these{others}"
+        )
+    if any(reason.startswith("diagnosis ") for reason in left_out):
+        remedies.append(
+            "--dataset ptb reads records whose header gives the 'Reason for admission' healthy control or myocardial "
+            "infarction, as in ptbdb; --dataset mit reads records with annotated beats"
+        )
+    return f"{folder} holds no record to read ({why}){''.join(f'; {remedy}' for remedy in remedies)}"
+
+
+def _none_annotated(
+    folder: Path, headers: dict[str, Header], names: Iterable[str], options: ReadingOptions, account: Account
+) -> str:
+    """Say what the annotations mark instead of beats, and which others there are."""
+    codes = ", ".join(f"{symbol} {count}" for symbol, count in sorted(account.unused.items())) or "none"
+    name = next(iter(names))
+    others = [one for one in recordings.list_annotators(folder, name, headers[name]) if one != options.annotator]
+    there = f"; there are annotations of {', '.join(others)}, too: --annotator {others[0]}" if others else ""
+    return f"; the codes of the {options.annotator} annotations, such as {name}'s, are {codes}{there}"
+
+
+def _none_cut(account: Account) -> str:
+    """Say what became of the beats that were annotated or detected, if any."""
+    lost = [f"{count} windows {reason}" for reason, count in account.dropped.items() if count]
+    lost += [f"{count} segments {reason}" for reason, count in account.segments.items() if count]
+    return f" ({', '.join(lost)})" if lost else ""
+
+
+def _read_annotations(folder: Path, name: str, header: Header, annotator: str, rate: float) -> Annotations:
+    try:
+        return recordings.read_annotations(folder, name, header, annotator, rate)
+    except InputError as error:
+        if _diagnosis(header) is None:
+            raise
+        raise InputError(f"{error}; its header gives a diagnosis, and --dataset ptb reads such records") from error
+
+
+def _remarks(folder: Path, name: str, header: Header, channel: int) -> dict[str, list[str]]:
+    """What to know of a record that is read all the same."""
+    remarks = []
+    if not header.signals[channel].calibrated:
+        remarks.append("not calibrated (no ADC gain in the header, 200 units a mV assumed)")
+    if recordings.checksum_differs(folder, name, header, channel):
+        remarks.append("samples do not match the checksum in the header")
+    return {remark: [name] for remark in remarks}
 
 
 def _common_rate(folder: Path, rates: dict[str, float]) -> float:
@@ -348,13 +472,5 @@ def _common_rate(folder: Path, rates: dict[str, float]) -> float:
     return float(next(iter(by_rate)))
 
 
-def _annotated_beats(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and classes (n,) of the annotations that mark beats."""
-    positions, symbols = recordings.read_annotations(folder, name)
-    labels = meanings.aami_labels(symbols)
-    beat = labels != meanings.NO_BEAT
-    return positions[beat], labels[beat]
-
-
-def _diagnosis(header: wfdb.Record) -> int | None:
+def _diagnosis(header: Header) -> int | None:
     return meanings.ptb_label(meanings.reason_for_admission(header.comments))

@@ -10,12 +10,9 @@ import posixpath
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from preprocess.headers import Header
 from preprocess.synthetic import MARK
-
-if TYPE_CHECKING:
-    import wfdb
 
 SAME_SUBJECT = {"202": "201"}
 """Records of mitdb that are of one subject: cut from one analog tape (header of 202)."""
@@ -37,7 +34,7 @@ DATABASES = {
 }
 
 
-def source_of(dataset: str, names: Collection[str], headers: Collection[wfdb.Record]) -> str:
+def source_of(dataset: str, names: Collection[str], headers: Collection[Header]) -> str:
     """Say whose records these are, from what is in the folder.
 
     "synthetic" where a header carries the mark of `preprocess.synthetic`, "physionet" where all names are those

@@ -18,8 +18,12 @@ CLASSES = {name: dataset().classes for name, dataset in DATASETS.items()}
 AAMI_CLASSES = CLASSES["mit"]
 """Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable."""
 
-AAMI_SYMBOLS = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
-"""The annotation symbols of each group. All others mark rhythm, noise or signal quality: they are no beat."""
+AAMI_SYMBOLS = {"N": "NLRBejn", "S": "AaJS", "V": "VEr", "F": "F", "Q": "/fQ?"}
+"""The annotation symbols of each group: all that WFDB has for beats. The others mark rhythm, waves, noise or quality.
+
+Escape beats, also the supraventricular n, are N as in de Chazal et al. 2004. B is a bundle branch block of either
+side, r an R-on-T premature ventricular beat, ? a beat that its annotator did not classify.
+"""
 
 NO_BEAT = -1
 

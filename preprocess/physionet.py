@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preprocess.databases import DATABASES
-from preprocess.records import list_records, read_annotations, read_header, read_samples
+from preprocess.records import checksum_differs, list_records, read_annotations, read_header
 from support.errors import InputError
 from support.files import written_whole
 
@@ -70,7 +70,7 @@ def _files_of(folder: Path, name: str, annotator: str | None) -> list[str]:
         header = read_header(folder, name)
     except InputError:
         return []
-    signals = {posixpath.join(posixpath.dirname(name), file) for file in header.file_name or []}
+    signals = {posixpath.join(posixpath.dirname(name), signal.file) for signal in header.signals}
     return [*sorted(signals), *([f"{name}.{annotator}"] if annotator else [])]
 
 
@@ -81,15 +81,13 @@ def record_fault(folder: Path, name: str, annotator: str | None) -> str | None:
     """
     try:
         header = read_header(folder, name)
-        if header.n_sig:
-            record = read_samples(folder, name, header, list(range(header.n_sig)), physical=False)
-            for lead, file, sum_is, sum_was in zip(
-                header.sig_name, header.file_name, record.calc_checksum(expanded=True), header.checksum, strict=True
-            ):
-                if sum_was is not None and (sum_is - sum_was) % 2**16:
-                    return f"signal {lead} in {Path(folder, name).with_name(file)} does not match its checksum"
+        for channel, signal in enumerate(header.signals):
+            if checksum_differs(folder, name, header, channel):
+                return (
+                    f"signal {signal.name} in {Path(folder, name).with_name(signal.file)} does not match its checksum"
+                )
         if annotator:
-            read_annotations(folder, name, annotator)
+            read_annotations(folder, name, header, annotator)
     except InputError as error:
         return str(error)
     return None

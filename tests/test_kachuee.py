@@ -14,7 +14,7 @@ from scipy.spatial import KDTree
 
 from preprocess import kachuee
 from preprocess.__main__ import main
-from preprocess.beats import LENGTH, WINDOWS, BeatSet, RecordBeats, Truth, read_beats
+from preprocess.beats import LENGTH, WINDOWS, BeatSet, ReadingOptions, RecordBeats, Truth, read_beats
 
 RAW = Path(__file__).resolve().parent.parent / os.environ.get("ECG_RAW", "data/raw")
 MITDB, PTBDB = RAW / "mitdb", RAW / "ptbdb"
@@ -330,7 +330,7 @@ def test_a_beat_has_the_class_and_position_of_its_annotation(
     expected = [round(50 * fs / 125) + 3, round(150 * fs / 125) - 3, round(275 * fs / 125)]
 
     def prepared(window: str) -> tuple[BeatSet, str]:
-        read = read_beats("mit", tmp_path / "raw", window=window)
+        read = read_beats("mit", tmp_path / "raw", ReadingOptions(window=window))
         assert read.positions[:3].tolist() == expected and read.fs == 125 and read.record_fs == fs
         command = ["--dataset", "mit", "--window", window, "--raw_path", str(tmp_path / "raw"), "--out", str(tmp_path)]
         assert main(command) == 0
@@ -388,7 +388,7 @@ def counts(beats: BeatSet, *without: str) -> list[int]:
 
 @needs_mitdb
 def test_mitdb_by_the_text_loses_nearly_half_of_its_beats() -> None:
-    beats = read_beats("mit", MITDB, any_lead=True, window="kachuee")
+    beats = read_beats("mit", MITDB, ReadingOptions(any_lead=True, window="kachuee"))
     assert counts(beats) == [53402, 1233, 1949, 597, 3837]
     assert counts(beats, "102", "104") == [53287, 1233, 1948, 597, 2535]  # those without lead II
     missed = [*beats.account.missed.values()]
@@ -405,7 +405,7 @@ def test_mitdb_by_the_text_loses_nearly_half_of_its_beats() -> None:
 
 @needs_mitdb
 def test_mitdb_like_the_rows_has_the_counts_of_the_kaggle_set() -> None:
-    beats = read_beats("mit", MITDB, any_lead=True, window="kaggle")
+    beats = read_beats("mit", MITDB, ReadingOptions(any_lead=True, window="kaggle"))
     assert counts(beats) == [72471 + 18118, 2223 + 556, 5788 + 1448, 641 + 162, 6431 + 1608]
     assert counts(beats, "102", "104") == [90327, 2779, 7230, 803, 3893]
     assert beats.account.dropped["begin at the last beat of their record"] == 48 and not beats.account.flat
@@ -415,7 +415,7 @@ def test_mitdb_like_the_rows_has_the_counts_of_the_kaggle_set() -> None:
 @needs_ptbdb
 @pytest.mark.parametrize(("window", "expected", "same"), [("kachuee", [2027, 817], 1), ("kaggle", [2136, 1053], 287)])
 def test_ptbdb_from_some_of_its_records(window: str, expected: list[int], same: int) -> None:
-    beats = read_beats("ptb", PTBDB, window=window)
+    beats = read_beats("ptb", PTBDB, ReadingOptions(window=window))
     assert ((beats.samples >= 0) & (beats.samples <= 1)).all() and beats.record_fs == 1000
     if len(beats.record_names) != 45:  # the records that were at hand; the database has more
         return

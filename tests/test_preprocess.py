@@ -24,6 +24,7 @@ from preprocess.beats import (
     FS,
     LENGTH,
     BeatSet,
+    ReadingOptions,
     bridge,
     cut,
     find_r_peaks,
@@ -112,7 +113,7 @@ def read_splits(folder: Path) -> dict[str, dict]:
 
 
 def test_aami_groups_are_those_of_ec57() -> None:
-    groups = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
+    groups = {"N": "NLRBejn", "S": "AaJS", "V": "VEr", "F": "F", "Q": "/fQ?"}
     for label, (group, symbols) in enumerate(groups.items()):
         assert meanings.AAMI_CLASSES[label] == group
         assert meanings.aami_labels(symbols).tolist() == [label] * len(symbols)
@@ -215,23 +216,6 @@ def test_no_r_peaks_in_nothing(signal: np.ndarray) -> None:
 # ------------------------------------------------------------------------------------------------- records
 
 
-@pytest.mark.parametrize(
-    ("leads", "any_lead", "channel"),
-    [
-        (["MLII", "V5"], False, 0),
-        (["V5", "MLII"], False, 1),
-        (["i", "ii", "iii"], False, 1),
-        (["II", "MLII"], True, 1),
-        (["V5", "V2"], False, None),
-        (["V5", "V2"], True, 0),
-        (["iii", "avf", None], False, None),
-        ([], True, None),
-    ],
-)
-def test_lead_ii_is_chosen_by_name(leads: list[str], any_lead: bool, channel: int | None) -> None:
-    assert recordings.find_lead(leads, any_lead) == channel
-
-
 def test_beats_of_a_folder(tmp_path: Path) -> None:
     first = write_record(tmp_path, "a", "N+A/", leads=("V1", "MLII"))
     write_record(tmp_path, "b", "NN", leads=("V5", "V1"))
@@ -249,7 +233,7 @@ def test_beats_of_a_folder(tmp_path: Path) -> None:
         expected = (window - window.mean()) / window.std()
         np.testing.assert_allclose(beats.samples[number, 0], expected, atol=1e-5)
 
-    everything = read_beats("mit", tmp_path, any_lead=True)
+    everything = read_beats("mit", tmp_path, ReadingOptions(any_lead=True))
     assert everything.leads == ("MLII", "V5", "MLII") and len(everything.labels) == 8
 
 
@@ -492,17 +476,17 @@ BAD_RECORDS = {
     "no .atr": (lambda raw: (raw / "b.atr").unlink(), "record b has no annotations"),
     "no .hea": (lambda raw: (raw / "b.hea").unlink(), "record b has no header"),
     "truncated .dat": (lambda raw: _truncate(raw / "b.dat"), "b.dat cannot be read"),
-    "truncated .atr": (lambda raw: _truncate(raw / "b.atr"), "b.atr was cut short"),
-    "empty .atr": (lambda raw: (raw / "b.atr").write_bytes(b""), "b.atr was cut short"),
-    "empty .hea": (lambda raw: (raw / "b.hea").write_text(""), "b.hea is not a WFDB header"),
-    "binary .hea": (lambda raw: (raw / "b.hea").write_bytes(bytes(range(256))), "b.hea is not a WFDB header"),
-    "short .hea": (lambda raw: (raw / "b.hea").write_text("b 2 360 1500\n"), "b.hea is not a WFDB header"),
-    "segments": (lambda raw: (raw / "b.hea").write_text("b/1 1 360 900\na 900\n"), "in several segments"),
+    "truncated .atr": (lambda raw: _truncate(raw / "b.atr"), "b.atr cannot be read: it has no end mark"),
+    "empty .atr": (lambda raw: (raw / "b.atr").write_bytes(b""), "b.atr cannot be read: it has no end mark"),
+    "empty .hea": (lambda raw: (raw / "b.hea").write_text(""), "b.hea cannot be read: it has no record line"),
+    "binary .hea": (lambda raw: (raw / "b.hea").write_bytes(bytes(range(256))), "which is no record name"),
+    "short .hea": (lambda raw: (raw / "b.hea").write_text("b 2 360 1500\n"), "it describes 0 of its 2 signals"),
+    "segments": (lambda raw: (raw / "b.hea").write_text("b/1 1 360 900\nc 900\n"), "c.hea is not there"),
     "rates": (lambda raw: write_record(raw, "b", fs=250), "different rates (b at 250 Hz, a at 360 Hz)"),
     "outside": (lambda raw: (raw / "RECORDS").write_text("../raw/a\n"), "names '../raw/a', which is no record"),
     "file outside": (
         lambda raw: (raw / "b.hea").write_text((raw / "b.hea").read_text().replace("b.dat", "../raw/b.dat")),
-        "b.hea is not a WFDB header",
+        "the file of signal 0 is '../raw/b.dat'; a name is wanted",
     ),
     "nothing": (lambda raw: (raw / "RECORDS").write_text(""), "holds no WFDB record"),
 }
@@ -613,7 +597,7 @@ def test_mitdb_from_the_command_line(mitdb: BeatSet, tmp_path: Path) -> None:
 
 @needs_mitdb
 def test_every_record_of_mitdb_with_any_lead() -> None:
-    beats = read_beats("mit", MITDB, any_lead=True)
+    beats = read_beats("mit", MITDB, ReadingOptions(any_lead=True))
     assert np.bincount(beats.labels).tolist() == [90608, 2781, 7235, 802, 8042]
     assert len(beats.record_names) == 48 and len(set(beats.patients)) == 47
     assert beats.leads[beats.record_names.index("114")] == "MLII"
@@ -650,8 +634,9 @@ def test_a_beat_of_mitdb_is_the_signal_around_its_annotation(mitdb: BeatSet) -> 
 def test_detected_r_peaks_of_mitdb_are_near_the_annotated_ones(name: str, within: float) -> None:
     seconds = 300
     record = wfdb.rdrecord(str(MITDB / name), channel_names=["MLII"], sampto=360 * seconds)
-    positions, symbols = recordings.read_annotations(MITDB, name)
-    annotated = positions[(meanings.aami_labels(symbols) != meanings.NO_BEAT) & (positions < 360 * seconds)]
+    notes = recordings.read_annotations(MITDB, name, recordings.read_header(MITDB, name))
+    is_beat = meanings.aami_labels(notes.symbols) != meanings.NO_BEAT
+    annotated = notes.positions[is_beat & (notes.positions < 360 * seconds)]
     found = find_r_peaks(record.p_signal[:, 0])
     distance = np.abs(found[:, None] - annotated).min(axis=1) / 0.36  # ms
     assert len(found) == pytest.approx(len(annotated), rel=0.01)
@@ -672,7 +657,10 @@ def test_ptbdb_from_some_records(tmp_path: Path) -> None:
     (tmp_path / "RECORDS").write_text("\n".join(names))
     beats = read_beats("ptb", tmp_path)
     assert beats.source == "physionet" and set(beats.leads) == {"ii"} and beats.record_fs == 1000
-    assert beats.account.left_out == {"diagnosis Stable angina": ["patient191/s0340lre"]}
+    assert beats.account.left_out == {
+        "diagnosis Stable angina": ["patient191/s0340lre"],
+        "not in the RECORDS file": ["patient001/s0016lre", "patient117/s0292lre"],
+    }
     assert beats.patients == ("patient001", "patient001", "patient104", "patient117")
     labels = [set(beats.labels[beats.records == record]) for record in range(4)]
     assert labels == [{1}, {1}, {0}, {0}]
