@@ -13,6 +13,8 @@ import numpy as np
 
 from preprocess import physionet, splits
 from preprocess.beats import WINDOWS, BeatSet, ReadingOptions, read_beats
+from preprocess.databases import DATABASES, DEFAULT, Database
+from preprocess.joined import join
 from preprocess.kaggle import read_kaggle
 from preprocess.labels import CLASSES
 from preprocess.leads import LEAD_II
@@ -22,6 +24,7 @@ from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
 
+RAW = Path("data/raw")  # with a folder for each database
 RAW_PATHS = {
     "records": {"mit": "data/raw/mitdb", "ptb": "data/raw/ptbdb"},
     "physionet": {"mit": "data/raw/mitdb", "ptb": "data/raw/ptbdb"},
@@ -54,9 +57,22 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--source",
         default="records",
         choices=SOURCES,
-        help="where the recordings are from: a folder of WFDB records; mitdb or ptbdb, downloaded from PhysioNet "
-        "(about 0.1 GB and 1.7 GB); synthetic patients; the CSV files of the Kaggle heartbeat set; or one .pt file "
-        "as the paper's authors released it, named by --raw_path and dealt anew (default: records)",
+        help="where the recordings are from: a folder of WFDB records; a database, downloaded from PhysioNet and "
+        "compared with its checksums (mitdb 0.1 GB, ptbdb 1.7 GB); synthetic patients; the CSV files of the Kaggle "
+        "heartbeat set; or one .pt file as the paper's authors released it, named by --raw_path and dealt anew "
+        "(default: records)",
+    )
+    add(
+        "--database",
+        type=_databases,
+        default=(),
+        metavar="NAME[,NAME...]",
+        help="the database to download, or that the records are of: "
+        + "; ".join(f"{slug}, {database.title} ({database.dataset})" for slug, database in DATABASES.items())
+        + ". Its leads, annotator and patients are then known. Several are read as one set, each from a folder of its "
+        "name below --raw_path (default: for --source physionet "
+        + ", ".join(f"{slug} with --dataset {dataset}" for dataset, slug in DEFAULT.items())
+        + "; for records none, and those of mitdb and others are recognised by their signals)",
     )
     add(
         "--raw_path",
@@ -65,7 +81,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="folder of the recordings (released: the file), read and, when downloaded or synthetic, written first "
         "(default: "
         + ", ".join(sorted({path for paths in RAW_PATHS.values() for path in paths.values()}))
-        + " by source and dataset; for released none)",
+        + f" by source and dataset, {RAW}/NAME for a --database; for released none)",
     )
     add("--out", type=Path, default=Path("data"), metavar="DIR", help="folder that gets <dataset>/ (default: data)")
     add(
@@ -73,6 +89,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default="beat",
         choices=splits.PROTOCOLS,
         help="deal single beats, or whole patients: DS1 and DS2 for mitdb (default: beat)",
+    )
+    add(
+        "--patients_file",
+        type=Path,
+        metavar="FILE",
+        help="CSV file that says whose the records are: record,patient in its first line, then one line a record, "
+        "named as in RECORDS (default: as the database or the headers say; else one patient a folder, or a record)",
     )
     add(
         "--window",
@@ -127,7 +150,7 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--patients and --minutes go with --source synthetic only")
     if args.source == "synthetic" and args.split == "inter_patient" and (args.patients or PATIENTS) < 3:
         raise InputError(f"--patients {args.patients}: --split inter_patient needs at least 3, one a split")
-    for option in ("lead", "any_lead", "annotator", "window"):
+    for option in ("lead", "any_lead", "annotator", "window", "patients_file"):
         if getattr(args, option) not in (None, False) and args.source in CUT_ALREADY:
             raise InputError(f"--{option} does not go with --source {args.source}, whose beats are cut already")
     if args.lead is not None:
@@ -141,26 +164,31 @@ def _check(args: argparse.Namespace) -> None:
     args.window = args.window or "centred"
     if args.source == "released" and args.raw_path is None:
         raise InputError("--source released needs --raw_path FILE.pt, the file to read")
+    if args.database and args.source not in ("records", "physionet"):
+        raise InputError(f"--database goes with --source physionet or records, not with {args.source}")
+    for database in args.database:
+        if database.dataset != args.dataset:
+            raise InputError(f"--database {database.slug} goes with --dataset {database.dataset}, not {args.dataset}")
+    if args.patients_file is not None and len(args.database) > 1:
+        raise InputError("--patients_file goes with one database at a time")
+
+
+def _databases(text: str) -> tuple[Database, ...]:
+    slugs = text.split(",")
+    for slug in slugs:
+        if slug not in DATABASES:
+            raise argparse.ArgumentTypeError(f"{slug!r} is none of {', '.join(DATABASES)}")
+        if slugs.count(slug) > 1:
+            raise argparse.ArgumentTypeError(f"{slug} is named twice")
+    return tuple(DATABASES[slug] for slug in slugs)
 
 
 def prepare(args: argparse.Namespace) -> None:
     """Go from recordings to split files, and print what happened."""
     start = time.monotonic()
-    raw, out = args.raw_path or Path(RAW_PATHS[args.source][args.dataset]), args.out / args.dataset
+    out = args.out / args.dataset
     splits.check_writable(out)
-
-    if args.source == "physionet":
-        for name in physionet.download(args.dataset, raw, progress=True):
-            print(f"record {name} did not match its checksums and was fetched again")
-    elif args.source == "synthetic":
-        patients = PATIENTS if args.patients is None else args.patients
-        minutes = MINUTES if args.minutes is None else args.minutes
-        SYNTHESISE[args.dataset](raw, patients, minutes, args.seed_id, sys.stderr.isatty())
-    if args.source in CUT_ALREADY:
-        beats = CUT_ALREADY[args.source](args.dataset, raw)
-    else:
-        options = ReadingOptions(args.lead or LEAD_II, args.any_lead, args.annotator or ANNOTATOR, args.window)
-        beats = read_beats(args.dataset, raw, options, progress=True)
+    raw, beats = _read(args)
     split = splits.split_beats(beats, args.split, args.fractions, args.seed_id)
     paths = splits.write_split_files(out, beats, split, args.split, args.seed_id)
 
@@ -168,11 +196,45 @@ def prepare(args: argparse.Namespace) -> None:
     print(f"written      {', '.join(map(str, paths))}; {time.monotonic() - start:.1f} s")
 
 
+def _read(args: argparse.Namespace) -> tuple[Path, BeatSet]:
+    """Read the beats that the command line asks for; download or make the recordings first where it says so."""
+    if len(args.database) > 1:
+        raw = args.raw_path or RAW
+        return raw, join({base.slug: _read_records(args, raw / base.slug, base) for base in args.database})
+    database = args.database[0] if args.database else None
+    raw = args.raw_path or (RAW / database.slug if database else Path(RAW_PATHS[args.source][args.dataset]))
+    if args.source in CUT_ALREADY:
+        return raw, CUT_ALREADY[args.source](args.dataset, raw)
+    if args.source == "synthetic":
+        patients = PATIENTS if args.patients is None else args.patients
+        minutes = MINUTES if args.minutes is None else args.minutes
+        SYNTHESISE[args.dataset](raw, patients, minutes, args.seed_id, sys.stderr.isatty())
+    elif args.source == "physionet" and database is None:
+        database = DATABASES[DEFAULT[args.dataset]]
+    return raw, _read_records(args, raw, database)
+
+
+def _read_records(args: argparse.Namespace, raw: Path, database: Database | None) -> BeatSet:
+    if args.source == "physionet":
+        replaced = physionet.download(database, raw, progress=True)
+        if replaced:
+            print(f"{_count(replaced, 'file')} did not match PhysioNet's checksums, fetched again: {_some(replaced)}")
+    elif database is not None and not raw.is_dir():
+        command = f"--source physionet --database {database.slug}"
+        raise InputError(
+            f"{raw} is no folder of records: {command} downloads them, --raw_path DIR names another folder"
+        )
+    options = ReadingOptions.of(database, args.lead, args.annotator, args.any_lead, args.window)
+    return read_beats(args.dataset, raw, options, True, database, args.patients_file)
+
+
 def account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
     """Describe in lines what was read and what was left out."""
-    lines = [f"{dataset}: {raw}, source {beats.source}"]
+    lines = [f"{dataset}: {raw}, source {beats.source}" + (f": {beats.source_from}" if beats.source_from else "")]
     known = f" of {len(beats.record_names)} records of {len({*beats.patients})} patients" if beats.patients else ""
     lines.append(f"read         {len(beats.labels)} beats{known}")
+    if beats.patients_from:
+        lines.append(f"patients     {beats.patients_from}")
     if beats.leads:
         leads = sorted({*beats.leads})
         lines.append("leads        " + ", ".join(f"{lead} in {beats.leads.count(lead)}" for lead in leads))
@@ -198,6 +260,10 @@ def account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
         lines.append(f"missed       {sum(beats.account.missed.values())} annotated beats, no beat cut: {counts}")
     if beats.account.flat:
         lines.append(f"flat         {beats.account.flat} beats without any deflection, kept as zeros")
+    for database in (DATABASES[slug] for slug in dict.fromkeys(beats.databases) if slug):
+        if database.note:
+            lines.append(f"note         {database.slug}: {database.note}")
+        lines.append(f"cite         {database.citation}; doi {database.doi}")
     return lines
 
 
@@ -220,10 +286,11 @@ def split_account(beats: BeatSet, split: splits.Split, protocol: str, seed: int)
 
 def _patient_notes(beats: BeatSet, split: splits.Split) -> list[str]:
     lines = [f"validation   patients {', '.join(sorted(_patients(beats, split['val'])))}"]
-    if splits.is_mitdb(beats):
+    if splits.has_mitdb(beats):
         dealt = np.unique(np.concatenate([beats.records[index] for index in split.values()]))
         paced = [name for number, name in enumerate(beats.record_names) if number not in dealt]
-        lines.append("protocol     DS1 (train, validation) and DS2 (test) of de Chazal et al. 2004")
+        of = "" if {*beats.databases} == {"mitdb"} else ", for the records of mitdb"
+        lines.append(f"protocol     DS1 (train, validation) and DS2 (test) of de Chazal et al. 2004{of}")
         if paced:
             lines.append(f"left out     paced records, as in the protocol: {', '.join(paced)}")
     shared = _patients(beats, split["test"]) & (_patients(beats, split["train"]) | _patients(beats, split["val"]))
@@ -239,8 +306,8 @@ def _patients(beats: BeatSet, index: np.ndarray) -> set[str]:
     return {beats.patients[record] for record in np.unique(beats.records[index])}
 
 
-def _count(names: Sequence[str]) -> str:
-    return f"{len(names)} record{'s' if len(names) > 1 else ''}"
+def _count(names: Sequence[str], what: str = "record") -> str:
+    return f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
 
 
 def _some(names: Sequence[str]) -> str:

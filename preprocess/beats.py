@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocess import databases, kachuee
+from preprocess import databases, kachuee, physionet
 from preprocess import labels as meanings
 from preprocess import records as recordings
 from preprocess.annotations import Annotations
@@ -32,7 +32,7 @@ LENGTH = BEFORE + AFTER  # samples, 516.7 ms
 
 WINDOW = (
     f"{LENGTH} samples at {FS:g} Hz ({1000 * LENGTH / FS:.1f} ms) of the lead in `leads`, {BEFORE} before the "
-    f"{{peak}} and {AFTER} from it on{{resampled}}; each beat standardised to zero mean and unit variance"
+    f"{{peak}} and {AFTER} from it on; each beat standardised to zero mean and unit variance"
 )
 PEAKS = {"mit": "annotated R-peak", "ptb": "R-peak that wfdb's XQRS detects"}
 
@@ -69,10 +69,13 @@ class BeatSet:
     window: str  # a sentence: how each beat was cut, resampled and scaled
     records: np.ndarray | None = None  # int64 (n,), index into `record_names`
     positions: np.ndarray | None = None  # int64 (n,), R-peak as a sample index at the record's own rate
-    record_fs: float | None = None  # Hz, the rate that `positions` count in
+    record_fs: tuple[float, ...] = ()  # Hz, one a record: the rate that its `positions` count in
     record_names: tuple[str, ...] = ()
     leads: tuple[str, ...] = ()  # one a record
     patients: tuple[str, ...] = ()  # one a record
+    databases: tuple[str, ...] = ()  # one a record: the slug of the database that it is of, "" where that is not known
+    source_from: str = ""  # a phrase: how `source` was told
+    patients_from: str = ""  # a phrase: how `patients` were told
     given_test: np.ndarray | None = None  # bool (n,): the test beats, where others have chosen them
     account: Account = field(default_factory=Account)
 
@@ -255,6 +258,19 @@ class ReadingOptions:
     annotator: str = recordings.ANNOTATOR  # suffix of the annotation files
     window: str = "centred"  # one of `WINDOWS`
 
+    @classmethod
+    def of(
+        cls,
+        database: databases.Database | None,
+        lead: tuple[str, ...] | None = None,
+        annotator: str | None = None,
+        any_lead: bool = False,
+        window: str = "centred",
+    ) -> ReadingOptions:
+        """Take lead and annotator from `database` where they are not given."""
+        its_lead, its_annotator = (database.leads, database.annotator) if database else ((), None)
+        return cls(lead or its_lead or LEAD_II, any_lead, annotator or its_annotator or recordings.ANNOTATOR, window)
+
     @property
     def no_lead(self) -> str:
         """Why a record is left out that has no lead to read."""
@@ -264,22 +280,29 @@ class ReadingOptions:
 
 
 def read_beats(
-    dataset: str, folder: Path, options: ReadingOptions = ReadingOptions(), progress: bool = False
+    dataset: str,
+    folder: Path,
+    options: ReadingOptions = ReadingOptions(),
+    progress: bool = False,
+    database: databases.Database | None = None,
+    patients_file: Path | None = None,
 ) -> BeatSet:
     """Read all beats of a folder of WFDB records.
 
     `mit`: beats and classes from the annotations. `ptb`: beats detected, the class from the diagnosis in the
-    header. A record without the lead that is wanted is left out.
+    header. A record without the lead that is wanted is left out. `database` is the one that the user says the records
+    are of, `patients_file` a CSV file that says whose they are.
 
     Raises:
-        InputError: the folder or one of its records cannot be read, no beat is found, or one has two classes.
+        InputError: the folder, one of its records or `patients_file` cannot be read, no beat is found, or one has two
+            classes.
     """
     from tqdm import tqdm
 
     folder, kind = Path(folder), WINDOWS[options.window]
     names = recordings.list_records(folder, dataset)
     headers = {name: recordings.read_header(folder, name) for name in names}
-    source = databases.source_of(dataset, names, headers.values())
+    given = databases.patients_from_file(patients_file, names) if patients_file else None
     channels, left_out = _choose(dataset, folder, headers, options)
     record_fs = _common_rate(folder, {name: headers[name].rate(channel) for name, channel in channels.items()})
 
@@ -303,7 +326,7 @@ def read_beats(
         else:
             left_out.setdefault("no beats found", []).append(name)
 
-    account = _total([*accounts, Account(left_out)])
+    account = total([*accounts, Account(left_out)])
     if not parts:
         why = _none_cut(account)
         if dataset == "mit" and not annotated:
@@ -312,23 +335,25 @@ def read_beats(
     unlisted = recordings.unlisted_records(folder, names)
     if unlisted:
         account.left_out["not in the RECORDS file"] = unlisted
+    comments = {name: headers[name].comments for name in parts}
+    origin = physionet.identify(folder, comments, channels, dataset, options.annotator, database)
+    patients, patients_from = given or databases.patients_of(comments, origin.database)
     return BeatSet(
         samples=np.concatenate([part.samples for part in parts.values()])[:, None, :],  # (n, L) -> (n, 1, L): one lead
         labels=np.concatenate([part.labels for part in parts.values()]),
         classes=meanings.CLASSES[dataset],
         fs=kind.fs,
-        source=source,
-        window=kind.sentence.format(
-            length=LENGTH,
-            peak=kind.peaks[dataset],
-            resampled="" if record_fs == kind.fs else f", resampled from {record_fs:g} Hz",
-        ),
+        source=origin.source,
+        window=kind.sentence.format(length=LENGTH, peak=kind.peaks[dataset]),
         records=np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts.values()]),
         positions=np.concatenate([part.positions for part in parts.values()]),
-        record_fs=record_fs,
+        record_fs=(record_fs,) * len(parts),
         record_names=tuple(parts),
         leads=tuple(headers[name].signals[channels[name]].name or "unnamed" for name in parts),
-        patients=tuple(databases.patient_of(name, source) for name in parts),
+        patients=tuple(patients[name] for name in parts),
+        databases=(origin.database.slug if origin.database else "",) * len(parts),
+        source_from=origin.reason,
+        patients_from=patients_from,
         account=account,
     )
 
@@ -368,7 +393,7 @@ def select_beats(
     )
 
 
-def _total(accounts: Iterable[Account]) -> Account:
+def total(accounts: Iterable[Account]) -> Account:
     """Add up accounts, field by field and reason by reason."""
     total: dict[str, Any] = {}
     for account in accounts:

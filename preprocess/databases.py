@@ -1,21 +1,59 @@
-"""What each public database is: where it is kept, who annotated it, whose records it has.
+"""What each public database is: what its labels are, which annotations and lead are read, and whose its records are.
 
-MIT-BIH Arrhythmia Database (Moody & Mark 2001, doi 10.13026/C2F305) and PTB Diagnostic ECG Database (Bousseljot
-et al. 1995, doi 10.13026/C28C71), both of PhysioNet (Goldberger et al. 2000).
+All are of PhysioNet (Goldberger et al. 2000, doi 10.1161/01.CIR.101.23.e215). What is said of patients is what a
+database says itself, in its headers or its documentation; where it says nothing, that is said.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from preprocess.headers import Header
 from preprocess.synthetic import MARK
+from support.errors import InputError
+
+Comments = Mapping[str, Sequence[str]]
+"""Record -> the comments of its header, without their #."""
+
+Patients = tuple[dict[str, str], str]
+"""Record -> its patient, and a phrase that says where that is from."""
 
 SAME_SUBJECT = {"202": "201"}
 """Records of mitdb that are of one subject: cut from one analog tape (header of 202)."""
+
+
+def _of_mitdb(comments: Comments) -> Patients:
+    numbers = {name: posixpath.basename(name) for name in comments}
+    return (
+        {name: SAME_SUBJECT.get(number, number) for name, number in numbers.items()},
+        "as published: one a record, but 201 and 202 are one",
+    )
+
+
+def _of_ptbdb(comments: Comments) -> Patients:
+    folders = {name: posixpath.basename(posixpath.dirname(name)) for name in comments}
+    return {name: folder or name for name, folder in folders.items()}, "as published: one a folder"
+
+
+def _of_edb(comments: Comments) -> Patients:
+    """Records whose headers describe one person, in whatever order, are of that person.
+
+    By ECGBench (github.com/vlbthambawita/ECGBench) that makes 80 patients of the 90 records, and e0206 and e0210, which
+    differ in the age alone, are what is missing to the 79 that are published: they are taken to be one as well.
+    """
+    first: dict[frozenset[str], str] = {}
+    patients = {name: first.setdefault(frozenset(lines), name) if lines else name for name, lines in comments.items()}
+    for name in patients:
+        if posixpath.basename(name) == "e0210":
+            patients[name] = patients.get(posixpath.join(posixpath.dirname(name), "e0206"), patients[name])
+    return (
+        patients,
+        "not published (but that there are 79 in 90 records): taken to be one where age, sex, findings, medication and "
+        "recorder in the headers agree",
+    )
 
 
 @dataclass(frozen=True)
@@ -24,30 +62,195 @@ class Database:
 
     slug: str
     version: str
-    annotator: str | None  # suffix of the files with the beats; None: it has none
-    record_name: str  # regular expression that the names of its records match
+    title: str
+    dataset: str  # what its labels are for: "mit", classes of beats, or "ptb", a diagnosis a record
+    doi: str  # of the data
+    citation: str  # what its authors ask for
+    annotator: str | None = "atr"  # suffix of the files with the beats; None: it has none
+    leads: tuple[str, ...] = ()  # leads to read, the first that a record has; none: lead II
+    patients: Callable[[Comments], Patients] | None = None  # None: by `comments`, else one a record
+    subjects_of: str | None = None  # slug of the database whose subjects these are too
+    note: str = ""  # what to know before its beats are used
 
 
-DATABASES = {
-    "mit": Database("mitdb", "1.0.0", "atr", r"1[0-2]\d|2[0-3]\d"),
-    "ptb": Database("ptbdb", "1.0.0", None, r"patient\d{3}/s\d{4}[a-z_]{3}"),
-}
+_DATABASES = (
+    Database(
+        "mitdb",
+        "1.0.0",
+        "MIT-BIH Arrhythmia Database",
+        "mit",
+        "10.13026/C2F305",
+        "Moody GB, Mark RG. The impact of the MIT-BIH Arrhythmia Database. IEEE Eng Med Biol 20(3):45-50, 2001",
+        patients=_of_mitdb,
+    ),
+    Database(
+        "svdb",
+        "1.0.0",
+        "MIT-BIH Supraventricular Arrhythmia Database",
+        "mit",
+        "10.13026/C2V30W",
+        "Greenwald SD. Improved detection and classification of arrhythmias in noise-corrupted electrocardiograms "
+        "using contextual information. PhD thesis, Harvard-MIT Division of Health Sciences and Technology, 1990",
+        leads=("ECG1",),
+        note="which leads ECG1 and ECG2 are is not known",
+    ),
+    Database(
+        "incartdb",
+        "1.0.0",
+        "St Petersburg INCART 12-lead Arrhythmia Database",
+        "mit",
+        "10.13026/C2V88N",
+        "Tihonenko V, Khaustov A, Ivanov S, Rivin A, Yakushenko E. St Petersburg INCART 12-lead Arrhythmia Database. "
+        "PhysioNet, 2008",
+        note="annotations stand in the middle of the QRS complex, and nobody has moved them to the R-peak",
+    ),
+    Database(
+        "edb",
+        "1.0.0",
+        "European ST-T Database",
+        "mit",
+        "10.13026/C2D59Z",
+        "Taddei A, Distante G, Emdin M, Pisani P, Moody GB, Zeelenberg C, Marchesi C. The European ST-T Database: "
+        "standard for evaluating systems for the analysis of ST-T changes in ambulatory electrocardiography. Eur Heart "
+        "J 13:1164-1172, 1992",
+        # No record has lead II, and none of the others is in all: two leads each, in fifteen combinations.
+        leads=("V5", "MLIII", "V4"),
+        patients=_of_edb,
+        note="no record has lead II",
+    ),
+    Database(
+        "ltafdb",
+        "1.0.0",
+        "Long Term AF Database",
+        "mit",
+        "10.13026/C2QG6Q",
+        "Petrutiu S, Sahakian AV, Swiryn S. Abrupt changes in fibrillatory wave characteristics at the termination of "
+        "paroxysmal atrial fibrillation in humans. Europace 9(7):466-470, 2007",
+        leads=("ECG",),
+        note="both leads are named ECG, the first is read; which they are is not known",
+    ),
+    Database(
+        "afdb",
+        "1.0.0",
+        "MIT-BIH Atrial Fibrillation Database",
+        "mit",
+        "10.13026/C2MW2D",
+        "Moody GB, Mark RG. A new method for detecting atrial fibrillation using R-R intervals. Computers in "
+        "Cardiology 10:227-230, 1983",
+        annotator="qrs",  # atr holds the rhythm alone
+        leads=("ECG1",),
+        note="its beats are detected, nobody has checked them, and all are called normal; which leads ECG1 and ECG2 "
+        "are is not known",
+    ),
+    Database(
+        "nstdb",
+        "1.0.0",
+        "MIT-BIH Noise Stress Test Database",
+        "mit",
+        "10.13026/C2HS3T",
+        "Moody GB, Muldrow WE, Mark RG. A noise stress test for arrhythmia detectors. Computers in Cardiology "
+        "11:381-384, 1984",
+        subjects_of="mitdb",
+        note="records 118 and 119 of mitdb with noise added",
+    ),
+    Database(
+        "ptbdb",
+        "1.0.0",
+        "PTB Diagnostic ECG Database",
+        "ptb",
+        "10.13026/C28C71",
+        "Bousseljot R, Kreiseler D, Schnabel A. Nutzung der EKG-Signaldatenbank CARDIODAT der PTB über das Internet. "
+        "Biomedizinische Technik 40(S1):317, 1995",
+        annotator=None,
+        patients=_of_ptbdb,
+    ),
+)
+
+DATABASES = {database.slug: database for database in _DATABASES}
+
+DEFAULT = {"mit": "mitdb", "ptb": "ptbdb"}
+"""Dataset -> the slug of the paper's database."""
 
 
-def source_of(dataset: str, names: Collection[str], headers: Collection[Header]) -> str:
-    """Say whose records these are, from what is in the folder.
+# -------------------------------------------------------------------------------------------------- patients
 
-    "synthetic" where a header carries the mark of `preprocess.synthetic`, "physionet" where all names are those
-    of mitdb or ptbdb, else "records".
+_PATIENT_COMMENTS = (
+    # "patient 3" (incartdb), "Patient: 3", "subject id = S07"
+    re.compile(r"(?:patient|subject)(?:[ _]?(?:id|number|no\.?))?\s*[:=#]?\s*(\w*\d\w*)", re.IGNORECASE),
+    # what WFDB's nst writes: a record with noise is of the patient of the record without
+    re.compile(r"Created by `nst' from records (\S+) and .*"),
+    re.compile(rf"{MARK}, seed \d+, patient (\d+) of \d+"),
+)
+
+
+def patient_in(comments: Sequence[str]) -> str | None:
+    """Return the patient that a header's comments name, None where they name none."""
+    for comment in comments:
+        for form in _PATIENT_COMMENTS:
+            if match := form.fullmatch(comment.strip()):
+                return match[1]
+    return None
+
+
+def patients_of(comments: Comments, database: Database | None = None) -> Patients:
+    """Say whose each record is.
+
+    In this order: as `database` says; by the header comments, where each record that is looked at has one; by the
+    folder that a record lies in, where there are several; else each record is taken to be one patient.
+
+    Args:
+        comments: those of every record, by its name relative to the folder of records.
+        database: the one that the records are of, where that is known.
     """
-    if any(MARK in comment for header in headers for comment in header.comments):
-        return "synthetic"
-    known = re.compile(DATABASES[dataset].record_name)
-    return "physionet" if all(known.fullmatch(name) for name in names) else "records"
+    if database is not None and database.patients is not None:
+        return database.patients(comments)
+    named = {name: patient_in(lines) for name, lines in comments.items()}
+    if named and all(named.values()):
+        return {name: str(patient) for name, patient in named.items()}, "as the header comments say"
+    unknown = "not given" if database is None else "not published"
+    folders = {name: posixpath.dirname(name) for name in comments}
+    if len({*folders.values()}) > 1:
+        return {name: folder or name for name, folder in folders.items()}, f"{unknown}: taken to be one a folder"
+    return {name: name for name in comments}, f"{unknown}: taken to be one a record"
 
 
-def patient_of(name: str, source: str) -> str:
-    """Return the patient of a record: the folder that it lies in, else its own name; 201 and 202 are one."""
-    if source == "physionet":
-        name = SAME_SUBJECT.get(name, name)
-    return posixpath.dirname(name) or name
+def read_patients(path: Path) -> dict[str, str]:
+    """Read a CSV file with a line `record,patient` above one line a record -> record: patient.
+
+    Raises:
+        InputError: it is absent or no such table, or gives a record twice or without a patient.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise InputError(f"--patients_file {path} cannot be read as CSV: {reason}") from error
+    if not {"record", "patient"} <= {*table.columns}:
+        raise InputError(
+            f"--patients_file {path} has the columns {', '.join(table.columns)}; its first line must be record,patient"
+        )
+    records, patients = table["record"].str.strip(), table["patient"].str.strip()
+    if records.duplicated().any():
+        raise InputError(f"--patients_file {path} gives record {records[records.duplicated()].iloc[0]} twice")
+    if (patients == "").any():
+        raise InputError(f"--patients_file {path} gives no patient for record {records[patients == ''].iloc[0]}")
+    return dict(zip(records, patients, strict=True))
+
+
+def patients_from_file(path: Path, names: Sequence[str]) -> Patients:
+    """Say whose each of the records `names` is, as the file `path` says.
+
+    Raises:
+        InputError: the file cannot be read, lacks a record, or has one that is not among `names`.
+    """
+    patients = read_patients(path)
+    for fault, records in (
+        ("gives no patient for", [name for name in names if name not in patients]),
+        ("gives a patient for", [f"{name} (not there)" for name in patients if name not in {*names}]),
+    ):
+        if records:
+            more = f" and {len(records) - 5} more" if len(records) > 5 else ""
+            raise InputError(f"--patients_file {path} {fault} {', '.join(records[:5])}{more}: name each once")
+    return {name: patients[name] for name in names}, f"as {path} says"

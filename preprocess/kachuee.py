@@ -56,13 +56,13 @@ class Reading:
 
     @property
     def sentence(self) -> str:
-        """How each beat is cut, with places for `length`, `resampled` and `peak`."""
+        """How each beat is cut, with places for `length` and `peak`."""
         scaled = {
             "segment": f"scaled to [0, 1] as its {self.segment:g} s are and clipped beyond their end",
             "beat": "each beat scaled to [0, 1]",
         }[self.scaled]
         return (
-            f"the first {{length}} of {SAMPLES} samples at {FS:g} Hz of the lead in `leads`{{resampled}}: "
+            f"the first {{length}} of {SAMPLES} samples at {FS:g} Hz of the lead in `leads`: "
             f"{SPAN:g} median R-R intervals of its {self.segment:g} s from {{peak}}, {scaled}, padded with zeros"
         )
 

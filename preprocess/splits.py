@@ -2,11 +2,13 @@
 
 Two protocols. `beat` deals single beats, as the paper does (section 4.1): the patients of a test beat were seen in
 training. `inter_patient` deals patients: DS1 and DS2 for mitdb (de Chazal, O'Dwyer & Reilly 2004, doi
-10.1109/TBME.2004.827359), drawn ones otherwise. All draws are seeded and the same everywhere.
+10.1109/TBME.2004.827359), drawn ones otherwise; of several databases each by itself. All draws are seeded and the same
+everywhere.
 """
 
 from __future__ import annotations
 
+import posixpath
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -55,19 +57,17 @@ def split_beats(beats: BeatSet, protocol: str, fractions: tuple[float, ...] | No
         split = _by_beat(beats, fractions, seed)
     elif not beats.patients:
         raise InputError(f"--split inter_patient needs to know the patients, which source {beats.source} does not")
-    elif is_mitdb(beats):
-        split = _ds1_ds2(beats, fractions, seed)
     else:
-        split = split_by_patient(beats, fractions or FRACTIONS, seed)
+        split = _by_patient(beats, fractions, seed)
     for name in SPLITS:
         if not len(split[name]):
             raise InputError(f"the {name} split would be empty: {len(beats.labels)} beats are too few")
     return split
 
 
-def is_mitdb(beats: BeatSet) -> bool:
-    """Say whether the records are those of the MIT-BIH Arrhythmia Database, or some of them."""
-    return beats.source == "physionet" and {*beats.record_names} <= DS1 | DS2 | PACED
+def has_mitdb(beats: BeatSet) -> bool:
+    """Say whether some of the records are of the MIT-BIH Arrhythmia Database."""
+    return "mitdb" in beats.databases
 
 
 # ------------------------------------------------------------------------------------------------- by beat
@@ -119,38 +119,76 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
 # ---------------------------------------------------------------------------------------------- by patient
 
 
-def _ds1_ds2(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) -> Split:
+def _by_patient(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) -> Split:
+    """Deal whole patients, each database by itself."""
+    databases = beats.databases or ("",) * len(beats.record_names)
+    _need_one_database_each(beats.patients, databases)
+    of_beat = np.array(databases)[beats.records]
+    parts: list[Split] = []
+    for slug in dict.fromkeys(databases):
+        chosen = np.flatnonzero(of_beat == slug)
+        if slug == "mitdb":
+            parts.append(_ds1_ds2(beats, chosen, fractions, seed))
+        else:
+            parts.append(split_by_patient(beats, fractions or FRACTIONS, seed, chosen, slug or "this folder"))
+    return {name: np.sort(np.concatenate([part[name] for part in parts])) for name in SPLITS}
+
+
+def _need_one_database_each(patients: tuple[str, ...], databases: tuple[str, ...]) -> None:
+    owner: dict[str, str] = {}
+    for patient, database in zip(patients, databases, strict=True):
+        if owner.setdefault(patient, database) != database:
+            raise InputError(
+                f"--split inter_patient: {owner[patient]} and {database} have records of one patient, {patient}; read "
+                "one of the two, or use --split beat"
+            )
+
+
+def _ds1_ds2(beats: BeatSet, chosen: np.ndarray, fractions: tuple[float, ...] | None, seed: int) -> Split:
     """DS2 is test; validation is drawn from the patients of DS1; the paced records are in neither."""
     if fractions is not None:
         raise InputError(
             "--fractions does not apply to --split inter_patient of mitdb: DS1 and DS2 are fixed, and about "
             "20 % of DS1 is validation"
         )
-    of_ds1, of_ds2 = (np.array([name in part for name in beats.record_names])[beats.records] for part in (DS1, DS2))
-    if not of_ds1.any() or not of_ds2.any():
+    names = np.array([posixpath.basename(name) for name in beats.record_names])[beats.records[chosen]]
+    ds1, ds2 = (chosen[np.isin(names, [*part])] for part in (DS1, DS2))
+    if not len(ds1) or not len(ds2):
         raise InputError("--split inter_patient of mitdb needs records of DS1 and of DS2; one has none here")
-    ds1 = np.flatnonzero(of_ds1)
     patients, counts = _beats_per_patient(beats, ds1)
     _need(counts, 2, "DS1")
     val = draw_patients(counts, VALIDATION, seed)[patients]
-    return {"train": ds1[~val], "val": ds1[val], "test": np.flatnonzero(of_ds2)}
+    return {"train": ds1[~val], "val": ds1[val], "test": ds2}
 
 
-def split_by_patient(beats: BeatSet, fractions: tuple[float, ...], seed: int) -> Split:
+def split_by_patient(
+    beats: BeatSet,
+    fractions: tuple[float, ...],
+    seed: int,
+    chosen: np.ndarray | None = None,
+    where: str = "this folder",
+) -> Split:
     """Deal whole patients: first the test split, then validation out of the rest.
+
+    Args:
+        beats: those to deal, with their patients.
+        fractions: shares of train, val and test in the beats.
+        seed: of the draw.
+        chosen: int64 (n,), the beats that are dealt; None: all.
+        where: what the message calls them.
 
     Raises:
         InputError: there are fewer than three patients.
     """
     train_share, val_share, test_share = fractions
-    everything = np.arange(len(beats.labels))
-    patients, counts = _beats_per_patient(beats, everything)
-    _need(counts, 3, "this folder")
+    chosen = np.arange(len(beats.labels)) if chosen is None else chosen
+    patients, counts = _beats_per_patient(beats, chosen)
+    _need(counts, 3, where)
     test = draw_patients(counts, test_share, seed, leave=2)[patients]
-    rest = everything[~test]
+    rest = chosen[~test]
     patients, counts = _beats_per_patient(beats, rest)
     val = draw_patients(counts, val_share / (train_share + val_share), seed)[patients]
-    return {"train": rest[~val], "val": rest[val], "test": everything[test]}
+    return {"train": rest[~val], "val": rest[val], "test": chosen[test]}
 
 
 def _beats_per_patient(beats: BeatSet, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -165,7 +203,7 @@ def _beats_per_patient(beats: BeatSet, chosen: np.ndarray) -> tuple[np.ndarray, 
 def _need(counts: np.ndarray, least: int, where: str) -> None:
     if len(counts) < least:
         raise InputError(
-            f"--split inter_patient needs at least {least} patients in {where}, there is {len(counts)}; "
+            f"--split inter_patient needs at least {least} patients in {where}, found {len(counts)}; "
             "add records or use --split beat"
         )
 
@@ -223,6 +261,7 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
         "fs": beats.fs,
         "window": beats.window,
         "source": beats.source,
+        "source_from": beats.source_from,
         "protocol": protocol,
         "split": name,
         "seed": seed,
@@ -233,9 +272,11 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
             "records": torch.from_numpy(beats.records[index]),
             "positions": torch.from_numpy(beats.positions[index]),
             "record_names": list(beats.record_names),
-            "record_fs": beats.record_fs,
+            "record_fs": list(beats.record_fs),
             "leads": list(beats.leads),
             "patients": list(beats.patients),
+            "databases": list(beats.databases),
+            "patients_from": beats.patients_from,
         }
     return content
 
