@@ -72,7 +72,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         + ". Its leads, annotator and patients are then known. Several are read as one set, each from a folder of its "
         "name below --raw_path (default: for --source physionet "
         + ", ".join(f"{slug} with --dataset {dataset}" for dataset, slug in DEFAULT.items())
-        + "; for records none, and those of mitdb and others are recognised by their signals)",
+        + "; for records none, those of mitdb, svdb, nstdb and ptbdb are recognised by their signals)",
     )
     add(
         "--raw_path",
@@ -118,7 +118,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--lead",
         metavar="NAME[,NAME...]",
         help="name of the lead to read, or several in the order of preference; case and words such as ECG and lead do "
-        f"not count (default: {','.join(LEAD_II)})",
+        f"not count (default: that of --database, else {','.join(LEAD_II)})",
     )
     add(
         "--any_lead",
@@ -128,7 +128,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--annotator",
         metavar="EXT",
-        help=f"suffix of the annotation files that mark the beats, for --dataset mit (default: {ANNOTATOR})",
+        help="suffix of the annotation files that mark the beats, for --dataset mit (default: that of --database, else "
+        f"{ANNOTATOR})",
     )
     add("--patients", type=int, metavar="N", help=f"synthetic patients (default: {PATIENTS})")
     add("--minutes", type=float, metavar="M", help=f"minutes a synthetic patient (default: {MINUTES:g})")

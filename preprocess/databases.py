@@ -41,8 +41,8 @@ def _of_ptbdb(comments: Comments) -> Patients:
 def _of_edb(comments: Comments) -> Patients:
     """Records whose headers describe one person, in whatever order, are of that person.
 
-    By ECGBench (github.com/vlbthambawita/ECGBench) that makes 80 patients of the 90 records, and e0206 and e0210, which
-    differ in the age alone, are what is missing to the 79 that are published: they are taken to be one as well.
+    According to ECGBench (github.com/vlbthambawita/ECGBench) that gives 80 patients where 79 are published, and e0206
+    and e0210 differ in the age alone: they are taken to be of one, too.
     """
     first: dict[frozenset[str], str] = {}
     patients = {name: first.setdefault(frozenset(lines), name) if lines else name for name, lines in comments.items()}

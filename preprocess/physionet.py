@@ -203,7 +203,7 @@ def identify(
             verdicts[name] = verdict
         if all(verdicts.values()):
             of = "annotations" if dataset == "mit" else "diagnoses"
-            return Origin("physionet", database, f"signals and {of} as in {database.slug} {database.version}")
+            return Origin("physionet", database, f"signals read and {of} as in {database.slug} {database.version}")
         if stated or any(verdict is not None for verdict in verdicts.values()):
             return Origin("records", stated, _doubt(database, verdicts, stated is not None))
     return Origin("records", stated)

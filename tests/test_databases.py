@@ -491,7 +491,7 @@ def test_svdb_by_patient(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     command = ("--dataset", "mit", "--database", "svdb", "--raw_path", RAW / "svdb", "--out", tmp_path)
     assert run(*command, "--split", "inter_patient") == 0
     printed = capsys.readouterr().out
-    assert "source physionet: signals and annotations as in svdb 1.0.0" in printed
+    assert "source physionet: signals read and annotations as in svdb 1.0.0" in printed
     assert "patients     not published: taken to be one a record" in printed
     files = read_splits(tmp_path / "mit")
     counts = sum(torch.bincount(content["labels"], minlength=5) for content in files.values())

@@ -313,7 +313,7 @@ def edb(tmp_path: Path, mirror: Mirror) -> Path:
 def test_what_was_downloaded_is_known_again(edb: Path, levels: int) -> None:
     beats = read_beats("mit", edb.parents[levels - 1] if levels else edb, ReadingOptions(any_lead=True))
     assert beats.source == "physionet" and set(beats.databases) == {"edb"}
-    assert beats.source_from == "signals and annotations as in edb 1.0.0"
+    assert beats.source_from == "signals read and annotations as in edb 1.0.0"
     beats = read_beats("mit", edb, ReadingOptions.of(EDB), database=EDB)
     assert beats.source == "physionet" and set(beats.leads) == {"V5"}
 
