@@ -53,7 +53,7 @@ class Signal:
     baseline: int  # ADC units at 0 physical units
     units: str
     initial: int  # ADC units, what the first difference of a difference format is added to
-    checksum: int | None  # of all its samples, modulo 2^16
+    checksum: int | None  # of all its samples, modulo 2^16; None: not given
 
     @property
     def millivolts(self) -> float | None:
@@ -191,7 +191,7 @@ def _signal(line: str, number: int) -> Signal:
         baseline=zero if baseline is None else _whole(baseline, f"baseline {where}", least=-inf),
         units=units or DEFAULT_UNITS,
         initial=numbers[2] if len(numbers) > 2 else zero,
-        checksum=numbers[3] if len(numbers) > 3 else None,
+        checksum=numbers[3] or None if len(numbers) > 3 else None,  # 0 holds the place of one that was not computed
     )
 
 

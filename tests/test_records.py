@@ -477,7 +477,11 @@ def test_segments_are_one_record(tmp_path: Path, layout: str) -> None:
         np.testing.assert_allclose(read(tmp_path, layout, 0, start, stop), lead[start:stop])
         np.testing.assert_array_equal(read(tmp_path, layout, 1, start, stop), v1[start:stop])
     assert read(tmp_path, layout, 1, 9, 35).tolist()[:5] == v1[9:14].tolist()
-    assert records.checksum_differs(tmp_path, layout, header, 0)  # the headers above say 0
+    assert not records.checksum_differs(tmp_path, layout, header, 0)  # 0 is none
+    two = (tmp_path / "two.hea").read_text()
+    for checksum, differs in ((45, False), (46, True)):  # of 9, 8, ... 0
+        (tmp_path / "two.hea").write_text(two.replace("12 0 0 0 0 II", f"12 0 9 {checksum} 0 II"))
+        assert records.checksum_differs(tmp_path, layout, header, 0) == differs
 
 
 def test_segments_and_layouts_are_no_records(tmp_path: Path) -> None:
