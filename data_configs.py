@@ -24,6 +24,22 @@ def length_after_pooling(length: int) -> int:
     return length
 
 
+# Far above anything of use. A damaged file may ask for more, and the machine would run out of memory or time.
+LARGEST = {
+    "sequence_len": 10_000,
+    "input_channels": 100,
+    "msc_kernel_sizes": 1000,
+    "mid_channels": 1000,
+    "final_out_channels": 1000,
+    "conv_kernel_size": 100,
+    "crm_blocks": 100,
+    "se_reduction": 1000,
+    "encoder_layers": 100,
+    "max_heads": 1000,
+    "feedforward_dim": 10_000,
+}
+
+
 @dataclass(frozen=True)
 class DatasetConfig:
     """One dataset and the network that fits it."""
@@ -74,8 +90,11 @@ class DatasetConfig:
         return max(heads for heads in range(1, self.max_heads + 1) if self.trans_dim % heads == 0)
 
     def __post_init__(self) -> None:
-        if self.sequence_len < 1:
-            raise InputError(f"--sequence_len must be at least 1 sample, got {self.sequence_len}")
+        for name, most in LARGEST.items():
+            value = getattr(self, name)
+            for size in value if isinstance(value, tuple) else (value,):
+                if not 1 <= size <= most:
+                    raise InputError(f"{name} must be 1 to {most}, got {size}")
 
 
 MIT_CLASSES = ("N", "S", "V", "F", "Q")

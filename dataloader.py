@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,20 +22,11 @@ from torch import Tensor
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from support.errors import InputError
+from support.fields import fits
 from support.files import read_torch
 
 SPLITS = ("train", "val", "test")
 SMOTE_NEIGHBOURS = 5  # as in Chawla et al. 2002
-
-# What numpy arrays are pickled as, under the old and the new name of numpy's core; nothing else may be built
-# while a file is read, so no code in a file can run.
-_NUMPY_GLOBALS = [
-    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
-    (np._core.multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
-    np.ndarray,
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")),
-]
 
 
 @dataclass(frozen=True)
@@ -113,10 +105,9 @@ def load_split(
         InputError: the file is absent, cut short, not a split file, holds code, or its samples and labels do
             not fit `configs`.
     """
-    contents = read_torch(path, "split file", remedy, _NUMPY_GLOBALS)
-    samples = _numbers(contents, "samples", path)
+    contents = read_torch(path, "split file", remedy)
+    samples = _beats_first(_numbers(contents, "samples", path), path, configs, any_length)
     labels = _numbers(contents, "labels", path)
-    samples = _beats_first(samples, path, configs, any_length)
     if labels.dim() != 1 or len(labels) != len(samples):
         raise InputError(
             f"{path}: labels of shape {tuple(labels.shape)} beside {len(samples)} beats; one label a beat is right"
@@ -129,10 +120,10 @@ def load_split(
             f"{path}: {int(bad.sum())} beats hold NaN or infinite samples, the first is beat {int(bad.nonzero()[0])}; "
             "every sample must be finite"
         )
-    stored_classes = contents.get("classes")
-    if stored_classes is not None and list(stored_classes) != list(configs.classes):
+    stored_classes = _names(contents, "classes", path)
+    if stored_classes is not None and stored_classes != configs.classes:
         raise InputError(
-            f"{path}: its classes are {', '.join(map(str, stored_classes))}, those of {configs.name} are "
+            f"{path}: its classes are {', '.join(stored_classes)}, those of {configs.name} are "
             f"{', '.join(configs.classes)}; is it the file of another dataset?"
         )
     classes = labels.long()
@@ -144,7 +135,7 @@ def load_split(
             f"0 to {configs.num_classes - 1} are ({', '.join(configs.classes)})"
         )
     records = _per_beat(contents, "records", len(classes), path)
-    record_names = tuple(str(name) for name in contents.get("record_names") or ())
+    record_names = _names(contents, "record_names", path) or ()
     if records is not None and not 0 <= int(records.min()) <= int(records.max()) < max(len(record_names), 1):
         raise InputError(
             f"{path}: 'records' counts from {int(records.min())} to {int(records.max())}, beside "
@@ -157,20 +148,22 @@ def load_split(
         positions=_per_beat(contents, "positions", len(classes), path),
         record_names=record_names,
         fs=_rate(contents, path),
-        source=str(contents.get("source", "unknown")),
-        protocol=str(contents.get("protocol", "unknown")),
-        window=str(contents.get("window", "unknown")),
+        source=_text(contents, "source", path),
+        protocol=_text(contents, "protocol", path),
+        window=_text(contents, "window", path),
     )
 
 
 def _numbers(contents: dict[str, Any], key: str, path: Path) -> Tensor:
+    """The entry `key` as a tensor of real numbers, of any shape."""
     if key not in contents:
         raise InputError(f"{path}: has no '{key}'; a split file is a dict of samples and labels")
     value = contents[key]
-    try:
-        tensor = torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: '{key}' is a {type(value).__name__}; a tensor of numbers is right") from error
+    if not isinstance(value, (Tensor, np.ndarray)):
+        raise InputError(f"{path}: '{key}' is a {type(value).__name__}; a tensor or a numpy array of numbers is right")
+    if isinstance(value, np.ndarray) and value.dtype in (np.uint16, np.uint32, np.uint64):
+        value = value.astype(np.float64)  # torch has these types too, but cannot compare their numbers
+    tensor = torch.as_tensor(value).detach()
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise InputError(f"{path}: '{key}' is of type {tensor.dtype}; real numbers are right")
     return tensor
@@ -198,9 +191,29 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length
 
 def _rate(contents: dict[str, Any], path: Path) -> float | None:
     fs = contents.get("fs")
-    if fs is not None and not (isinstance(fs, (int, float)) and 0 < fs < float("inf")):
-        raise InputError(f"{path}: 'fs' is {fs!r}; a rate in Hz is right")
-    return None if fs is None else float(fs)
+    if fs is None:
+        return None
+    if not fits(fs, float) or fs <= 0:
+        raise InputError(f"{path}: 'fs' is {reprlib.repr(fs)}; a rate in Hz is right")
+    return float(fs)
+
+
+def _text(contents: dict[str, Any], key: str, path: Path) -> str:
+    value = contents.get(key)
+    if value is None:
+        return "unknown"
+    if not isinstance(value, str):
+        raise InputError(f"{path}: '{key}' is {reprlib.repr(value)}; a text is right")
+    return value
+
+
+def _names(contents: dict[str, Any], key: str, path: Path) -> tuple[str, ...] | None:
+    names = contents.get(key)
+    if names is None:
+        return None
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: '{key}' is {reprlib.repr(names)}; a list of names is right")
+    return tuple(names)
 
 
 def _per_beat(contents: dict[str, Any], key: str, beats: int, path: Path) -> Tensor | None:
@@ -209,7 +222,12 @@ def _per_beat(contents: dict[str, Any], key: str, beats: int, path: Path) -> Ten
     values = _numbers(contents, key, path)
     if values.shape != (beats,):
         raise InputError(f"{path}: '{key}' of shape {tuple(values.shape)} beside {beats} beats; one a beat is right")
-    return values.long()
+    whole = values.long()
+    fractions = (whole != values).nonzero()
+    if len(fractions):
+        first = int(fractions[0])
+        raise InputError(f"{path}: '{key}' holds {values[first].item():g} for beat {first}; whole numbers are right")
+    return whole
 
 
 def data_generator(data_path: Path, configs: DatasetConfig, limit_train: int | None, seed: int) -> dict[str, Split]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import random
+import reprlib
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +20,14 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 import data_configs
 import hparams as recipes
 from support.distributed import is_first
 from support.errors import InputError
+from support.fields import fits, from_fields
 from support.figures import CLASS_COLOURS, new_figure, save_figure
 from support.files import read_torch, write_torch
 
@@ -40,6 +42,10 @@ RELEASED_PREFIXES = {
     "transformer_encoder.": "bitrans.encoder.",
 }
 RELEASED_DEAD_PREFIX = "encoder_layer."
+
+# What a checkpoint keeps of Adam's settings, beside those that no option of ours changes; and of a one-cycle schedule.
+ADAM = {"lr": float, "betas": tuple[float, float], "eps": float, "weight_decay": float}
+ONE_CYCLE = {"initial_lr", "max_lr", "min_lr"}
 
 # The source files of a run, as patterns below ROOT: what `copy_code` keeps beside its results.
 CODE = (
@@ -190,17 +196,17 @@ def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
     contents = read_torch(path, "checkpoint", "a whole checkpoint_best.pt or checkpoint_last.pt is needed")
     if not {"dataset", "model"} <= contents.keys():
         raise InputError(f"{path}: is no checkpoint; one holds at least 'dataset' and 'model'")
-    name = str(contents["dataset"])
+    name, weights = contents["dataset"], contents["model"]
+    if not isinstance(name, str):
+        raise InputError(f"{path}: its 'dataset' is a {type(name).__name__}; the name of one is right")
     if dataset is not None and name != dataset:
         raise InputError(f"{path}: is a checkpoint of dataset {name}, not of {dataset}; give --dataset {name}")
-    weights = contents["model"]
-    if not (
-        isinstance(weights, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in weights.items())
-    ):
+    if not fits(weights, dict[str, Tensor]):
         raise InputError(f"{path}: its 'model' is no state dict of tensors")
     if any(key.startswith("transformer_encoder.") for key in weights):
-        configs = data_configs.get_dataset_class(name)()
-        checkpoint = Checkpoint(name, configs, recipes.supervised(), released_to_ours(weights))
+        if name not in data_configs.DATASETS:
+            raise InputError(f"{path}: its dataset {name} is unknown; known are {', '.join(data_configs.DATASETS)}")
+        checkpoint = Checkpoint(name, data_configs.DATASETS[name](), recipes.supervised(), released_to_ours(weights))
     else:
         checkpoint = _from_ours(contents, path)
     head = checkpoint.model.get("clf.weight")
@@ -225,14 +231,83 @@ def released_to_ours(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_ours(contents: dict[str, Any], path: Path) -> Checkpoint:
+    values = {key: value for key, value in contents.items() if key in {entry.name for entry in fields(Checkpoint)}}
+    values["configs"] = from_fields(data_configs.DatasetConfig, values.get("configs"), f"{path}: its 'configs'")
+    values["hparams"] = from_fields(recipes.TrainingConfig, values.get("hparams"), f"{path}: its 'hparams'")
+    checkpoint = from_fields(Checkpoint, values, str(path))
+    metrics = checkpoint.metrics
+    for key, kind in {"history": list[dict[str, Any]], "class_weights": list[float], "data": dict[str, Any]}.items():
+        if key in metrics and not fits(metrics[key], kind):
+            raise InputError(f"{path}: is damaged: '{key}' in its 'metrics' is {reprlib.repr(metrics[key])}")
+    if len(metrics.get("history", range(checkpoint.epoch))) != checkpoint.epoch:
+        raise InputError(f"{path}: is damaged: it says epoch {checkpoint.epoch}, its history {len(metrics['history'])}")
+    if len(metrics.get("class_weights", checkpoint.configs.classes)) != checkpoint.configs.num_classes:
+        raise InputError(f"{path}: is damaged: its loss has weights for {len(metrics['class_weights'])} classes")
+    return checkpoint
+
+
+def load_weights(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Give `model` the weights of `checkpoint`, which was read from `path`.
+
+    Raises:
+        InputError: names, shapes or types are not those of `model`.
+    """
+    ours, saved = model.state_dict(), checkpoint.model
+    for name in sorted(saved.keys() ^ ours.keys()):
+        lacking = "the network" if name in saved else "the file"
+        raise InputError(f"{path}: its weights do not fit the network: {lacking} has no {name}")
+    for name, own in ours.items():
+        if saved[name].shape != own.shape or saved[name].is_floating_point() != own.is_floating_point():
+            raise InputError(
+                f"{path}: its weights do not fit the network: {name} is {_kind(saved[name])}, {_kind(own)} is needed"
+            )
+    model.load_state_dict(saved)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def restore_training(
+    model: nn.Module, optimizer: torch.optim.Adam, device: torch.device, checkpoint: Checkpoint, path: Path
+) -> None:
+    """Set network, optimiser and random generators to what `checkpoint`, which was read from `path`, keeps of them.
+
+    Raises:
+        InputError: it keeps no such thing, or that of another network.
+    """
+    load_weights(model, checkpoint, path)
+    if not _is_state_of(optimizer, checkpoint.optimizer):
+        raise InputError(f"{path}: its optimiser state is damaged or of another network; the run cannot go on from it")
+    optimizer.load_state_dict(checkpoint.optimizer)
     try:
-        configs = data_configs.DatasetConfig(**contents["configs"])
-        hparams = recipes.TrainingConfig(**contents["hparams"])
-        known = {entry.name for entry in fields(Checkpoint)}
-        rest = {key: value for key, value in contents.items() if key in known - {"configs", "hparams"}}
-        return Checkpoint(configs=configs, hparams=hparams, **rest)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: was written by another version of this package ({error})") from error
+        restore_rng_state(checkpoint.rng, device)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(f"{path}: the state of its random generators is damaged; the run cannot go on") from error
+
+
+def _is_state_of(optimizer: torch.optim.Adam, saved: dict[str, Any]) -> bool:
+    """Whether `saved` is a state dict of this optimiser; it may have been written by another version of torch."""
+    groups, moments = saved.get("param_groups"), saved.get("state")
+    if not fits(groups, list[dict[str, Any]]) or not fits(moments, dict[int, dict[str, Tensor]]):
+        return False
+    ours = optimizer.state_dict()["param_groups"]
+    if len(groups) != len(ours):
+        return False
+    for group, own in zip(groups, ours, strict=True):
+        if not all(fits(group.get(name), hint) for name, hint in ADAM.items()):
+            return False
+        if not all(fits(group[name], float) for name in ONE_CYCLE & group.keys()):
+            return False
+        if any(group.get(name, value) != value for name, value in own.items() if name not in ADAM):
+            return False
+    shapes = [parameter.shape for group in optimizer.param_groups for parameter in group["params"]]
+    return all(
+        0 <= index < len(shapes)
+        and {name: value.shape for name, value in entry.items()}
+        == {"step": torch.Size(), "exp_avg": shapes[index], "exp_avg_sq": shapes[index]}
+        for index, entry in moments.items()
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- metrics

@@ -1,12 +1,11 @@
 """Several processes that train one network (torchrun); a single process is the case of one.
 
 Every process holds all the data and works on its share of each global batch; files, lines and progress bars come
-from the first one alone. `torchrun` sets RANK, WORLD_SIZE and LOCAL_RANK; without them there is one process.
+from the first one alone. How many there are, and which of them this is, `support.launch` knows.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -17,23 +16,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from support.errors import InputError
+from support.launch import is_first, local_rank, rank, world_size
 
 T = TypeVar("T")
-
-
-def world_size() -> int:
-    """Number of processes."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def rank() -> int:
-    """Number of this process, from 0."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def is_first() -> bool:
-    """Whether this process is the one that writes."""
-    return rank() == 0
 
 
 def local_device(name: str) -> str:
@@ -42,7 +27,7 @@ def local_device(name: str) -> str:
         return name
     if name not in ("cpu", "cuda"):
         raise InputError(f"--device {name}: several processes take cpu, or cuda, which gives each a GPU of its own")
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name
+    return f"cuda:{local_rank()}" if name == "cuda" else name
 
 
 @contextmanager

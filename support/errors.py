@@ -1,4 +1,4 @@
-"""The one error that users cause, and how a command line reports it."""
+"""The errors that users cause, and how a command line reports them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO
+
+from support.launch import is_first
+
+BROKEN_PIPE = 141  # what a shell reports of a command that SIGPIPE ended
 
 
 class InputError(Exception):
@@ -23,20 +29,68 @@ class TrainingError(Exception):
 def run_command(command: Callable[[], None]) -> int:
     """Run a command line's body and return its exit code.
 
-    0 when it returns; with one line on stderr 2 for an `InputError`, 1 for a `TrainingError` and 130 when the
-    user interrupts it. Every other exception is a defect of ours and keeps its traceback.
+    0 when it returns; with one line on stderr 2 for an `InputError` or an `OSError` (a full disk, a folder that cannot
+    be written, a file that cannot be read), 1 for a `TrainingError` and 130 when the user interrupts it; 141 without a
+    word when the reader of the output went away. Every other exception is a defect of ours and keeps its traceback.
+
+    Output that the terminal's encoding lacks is written as backslash escapes; output to a closed stream is dropped.
     """
+    _open_streams()
     try:
         command()
+        sys.stdout.flush()
     except (InputError, TrainingError) as error:
-        if os.environ.get("RANK", "0") != "0":
-            time.sleep(2)  # the first of several processes mostly says the same, and its end ends this one
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
+        code = _fail(f"error: {' '.join(str(error).split())}", 1 if isinstance(error, TrainingError) else 2)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output (head, less) went away; the code is that of SIGPIPE
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 0
+        code = _fail("interrupted", 130)
+    except BrokenPipeError:
+        code = BROKEN_PIPE
+    except OSError as error:
+        code = _fail(f"error: {reason_of(error)}", 2)
+    else:
+        code = 0
+    for stream in (sys.stdout, sys.stderr):
+        _settle(stream)
+    return code
+
+
+def reason_of(error: OSError) -> str:
+    """The file of an `OSError`, where it names one, and what is wrong with it, in one line."""
+    # A file that was opened by its descriptor is named by that number, which tells nobody anything.
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if not isinstance(name, (int, type(None)))]
+    reason = error.strerror or str(error) or type(error).__name__
+    return " ".join(": ".join([" -> ".join(names) or "a file or the standard output", reason]).split())
+
+
+def _open_streams() -> None:
+    """Let stdout and stderr take any text; where the shell closed one, what is written to it goes nowhere."""
+    # Descriptors 0 to 2 that are closed would be given to the next files opened, and messages end up in those.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):  # not so where a caller has put something else in its place
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _fail(line: str, code: int) -> int:
+    if not is_first():
+        time.sleep(2)  # the first of several processes mostly says the same, and its end ends this one
+    with suppress(OSError):  # nobody is left to tell
+        sys.stdout.flush()
+    with suppress(OSError):
+        print(line, file=sys.stderr)
+    return code
+
+
+def _settle(stream: TextIO) -> None:
+    """Flush `stream`; where that fails, let the interpreter, which tries again at its end, not fail too."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

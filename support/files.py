@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import pickle
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +15,11 @@ from typing import Any, BinaryIO
 import pandas as pd
 import torch
 
+from support import torch_files
 from support.errors import InputError
+
+FORMULA = re.compile(r"(?![+-]?\d+(\.\d+)?([eE][+-]?\d+)?$)[=+\-@\t\r']")
+"""What a text begins with that a spreadsheet would take for a formula, or that `write_table` puts before one."""
 
 
 @contextmanager
@@ -102,36 +107,82 @@ def save_torch(value: dict[str, Any], stream: BinaryIO) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame, index: bool = True, decimals: int | None = None) -> None:
-    """Write `table` as CSV, whole or not at all."""
+    """Write `table` as CSV, whole or not at all; `read_table` gives back its texts.
+
+    A spreadsheet runs a cell that begins with =, +, -, @, a tab or a carriage return as a formula. So a text that
+    does, in a cell or a header, and that is no number, gets an apostrophe before it, and so does a text that begins
+    with one. Numbers are written as they are.
+    """
+    safe = table.rename(columns=_escaped)
+    if index:
+        safe = safe.rename(index=_escaped).rename_axis(index=[_escaped(name) for name in table.index.names])
     with written_whole(path) as part:
-        table.to_csv(part, index=index, float_format=None if decimals is None else f"%.{decimals}f")
+        safe.map(_escaped).to_csv(
+            part,
+            index=index,
+            float_format=None if decimals is None else f"%.{decimals}f",
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
 
 
-def read_torch(path: Path, kind: str, remedy: str, allowed: Sequence[Any] = ()) -> dict[str, Any]:
-    """Read a `torch.save`d dict without running code from the file.
+def read_table(path: Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401  (those of pandas)
+    """Read a CSV file of `write_table` with the `options` of `pandas.read_csv`.
+
+    Raises:
+        InputError: it is absent or damaged.
+    """
+    try:
+        table = pd.read_csv(path, **options)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it again") from error
+    return table.rename(columns=_unescaped).map(_unescaped)
+
+
+def _escaped(cell: Any) -> Any:  # noqa: ANN401  (numbers stay what they are)
+    return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
+
+
+def _unescaped(cell: Any) -> Any:  # noqa: ANN401
+    return cell.removeprefix("'") if isinstance(cell, str) else cell
+
+
+def read_torch(path: Path, kind: str, remedy: str) -> dict[str, Any]:
+    """Read a `torch.save`d dict of tensors, numpy arrays and plain values without running code from the file.
 
     Args:
         kind: what the file should be, for the messages: "split file".
         remedy: what the user can do about an absent or damaged file.
-        allowed: classes beyond torch's own safe ones that may be built.
+
+    Returns:
+        The dict, tensors on the CPU. A numpy array at its top level is a numpy array again; deeper ones are
+        `torch_files.StoredArray`s.
 
     Raises:
-        InputError: the file is absent, empty, damaged, no dict, or asks for code to be run.
+        InputError: the file is absent, empty, unreadable, damaged, no dict with text for keys, or holds something else.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; {remedy}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: is empty; {remedy}")
     try:
-        with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings(action="ignore"):
+        torch_files.check(path)
+        with torch.serialization.safe_globals(torch_files.STAND_INS), warnings.catch_warnings(action="ignore"):
             contents = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: refused, it is damaged or holds more than tensors and plain values (code in it was not run); "
-            f"{remedy}"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+    except torch_files.DamagedFileError as error:
+        raise InputError(f"{path}: {error}; {remedy}") from error
+    except Exception as error:  # reading damaged bytes ends in errors of any kind
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a place before the file's beginning
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        if isinstance(error, MemoryError) or "memory" in str(error):  # torch has no type of error for that
+            raise InputError(f"{path}: does not fit into the memory that is free") from error
         raise InputError(f"{path}: is damaged, cut short or no {kind}; {remedy}") from error
     if not isinstance(contents, dict):
         raise InputError(f"{path}: holds a {type(contents).__name__}; a {kind} is a dict; {remedy}")
-    return contents
+    if not all(isinstance(key, str) for key in contents):
+        raise InputError(f"{path}: holds keys that are no text; those of a {kind} are names; {remedy}")
+    return {key: _array(value) for key, value in contents.items()}
+
+
+def _array(value: Any) -> Any:  # noqa: ANN401
+    return value.values if isinstance(value, torch_files.StoredArray) else value
