@@ -29,7 +29,7 @@ from support.distributed import is_first
 from support.errors import InputError
 from support.fields import fits, from_fields
 from support.figures import CLASS_COLOURS, new_figure, save_figure
-from support.files import read_torch, write_torch
+from support.files import LogFile, read_torch, write_torch, written_whole
 
 ROOT = Path(__file__).resolve().parent
 
@@ -132,7 +132,7 @@ def run_log(path: Path) -> Iterator[logging.Logger]:
         logger.addHandler(logging.NullHandler())
         yield logger
         return
-    to_file = logging.FileHandler(path, encoding="utf-8")
+    to_file = LogFile(path)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
     logger.addHandler(to_file)
     logger.addHandler(_TqdmHandler())
@@ -150,9 +150,8 @@ def copy_code(folder: Path) -> None:
     """Copy the source files that ran into `folder`, as they stand beside this package."""
     for pattern in CODE:
         for source in sorted(ROOT.glob(pattern)):
-            target = folder / source.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            with written_whole(folder / source.relative_to(ROOT)) as part:
+                shutil.copyfile(source, part)
 
 
 # --------------------------------------------------------------------------------------------------------- checkpoints
@@ -239,8 +238,9 @@ def _from_ours(contents: dict[str, Any], path: Path) -> Checkpoint:
     for key, kind in {"history": list[dict[str, Any]], "class_weights": list[float], "data": dict[str, Any]}.items():
         if key in metrics and not fits(metrics[key], kind):
             raise InputError(f"{path}: is damaged: '{key}' in its 'metrics' is {reprlib.repr(metrics[key])}")
-    if len(metrics.get("history", range(checkpoint.epoch))) != checkpoint.epoch:
-        raise InputError(f"{path}: is damaged: it says epoch {checkpoint.epoch}, its history {len(metrics['history'])}")
+    epochs = len(metrics["history"]) if "history" in metrics else max(checkpoint.epoch, 0)
+    if checkpoint.epoch != epochs:
+        raise InputError(f"{path}: is damaged: it says epoch {checkpoint.epoch}, its history {epochs}")
     if len(metrics.get("class_weights", checkpoint.configs.classes)) != checkpoint.configs.num_classes:
         raise InputError(f"{path}: is damaged: its loss has weights for {len(metrics['class_weights'])} classes")
     return checkpoint

@@ -22,7 +22,7 @@ from reproduce.experiments import Beats, Row
 from run_folder.reports import summary_table
 from run_folder.resume import changed_settings
 from support.errors import InputError
-from support.files import read_json, write_json
+from support.files import read_json, read_table, write_json
 from trainer import Trainer
 
 EXPERIMENT = "reproduce"  # the folder of the runs in --save_dir
@@ -148,11 +148,8 @@ class Result:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        # A class or a record may have a name that pandas takes for a missing value.
-        return pd.read_csv(path, keep_default_na=False, dtype={"record": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it again") from error
+    # A class or a record may have a name that pandas takes for a missing value, or for a number.
+    return read_table(path, keep_default_na=False, dtype=dict.fromkeys(("record", "label", "prediction"), str))
 
 
 def row_slug(row: Row, source: str) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from ec57.figures import ec57_figures, per_record
 from reproduce.runs import Result
 from run_folder.reports import summary_table
+from support.files import read_table
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float]:
@@ -43,7 +44,7 @@ def rows_that_leave(old: Path, table: pd.DataFrame) -> list[tuple[str, str]]:
     """Row and schedule of what the long table in the file `old` has, and `table`, which is to replace it, has not."""
     if not old.is_file():
         return []
-    before = pd.read_csv(old, usecols=["row", "schedule"]).drop_duplicates()
+    before = read_table(old, usecols=["row", "schedule"]).drop_duplicates()
     return [
         pair
         for pair in before.itertuples(index=False, name=None)

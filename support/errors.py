@@ -12,6 +12,16 @@ from typing import TextIO
 from support.launch import is_first
 
 BROKEN_PIPE = 141  # what a shell reports of a command that SIGPIPE ended
+LONGEST = 2000  # characters of a message; names that a damaged file holds may be of any length
+
+
+def one_line(text: str) -> str:
+    """`text` in one line that a terminal can show: white space is single blanks, control characters are escaped."""
+    line = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in " ".join(text.split())
+    )
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 class InputError(Exception):
@@ -20,6 +30,9 @@ class InputError(Exception):
     The message is one line that says what is wrong, in which file or argument, and what would be right.
     Command lines print it and end with exit code 2; library callers may catch it.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class TrainingError(Exception):
@@ -40,7 +53,7 @@ def run_command(command: Callable[[], None]) -> int:
         command()
         sys.stdout.flush()
     except (InputError, TrainingError) as error:
-        code = _fail(f"error: {' '.join(str(error).split())}", 1 if isinstance(error, TrainingError) else 2)
+        code = _fail(f"error: {one_line(str(error))}", 1 if isinstance(error, TrainingError) else 2)
     except KeyboardInterrupt:
         code = _fail("interrupted", 130)
     except BrokenPipeError:
@@ -59,7 +72,7 @@ def reason_of(error: OSError) -> str:
     # A file that was opened by its descriptor is named by that number, which tells nobody anything.
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if not isinstance(name, (int, type(None)))]
     reason = error.strerror or str(error) or type(error).__name__
-    return " ".join(": ".join([" -> ".join(names) or "a file or the standard output", reason]).split())
+    return one_line(f"{' -> '.join(names) or 'a file or the standard output'}: {reason}")
 
 
 def _open_streams() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,7 +51,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with written_whole(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  (whatever JSON can hold)
@@ -70,6 +72,29 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds a {type(value).__name__}, no object; move its folder away and run it again")
     return value
+
+
+class LogFile(logging.FileHandler):
+    """A log file, appended to. One that cannot be written ends the run, where logging would print tracebacks."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Called by logging while it handles what went wrong with a line: raise that.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        error = sys.exception()
+        if isinstance(error, OSError):
+            raise InputError(f"{self.baseFilename} cannot be written: {error.strerror or error}") from error
+        raise
+
+    def close(self) -> None:
+        """Close the file; what could not be written has raised before."""
+        with suppress(OSError):
+            super().close()
 
 
 def require_writable(folder: Path, option: str) -> None:
@@ -136,7 +161,8 @@ def read_table(path: Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401  (th
         table = pd.read_csv(path, **options)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it again") from error
-    return table.rename(columns=_unescaped).map(_unescaped)
+    table = table.rename(index=_unescaped, columns=_unescaped).map(_unescaped)
+    return table.rename_axis(index=[_unescaped(name) for name in table.index.names])
 
 
 def _escaped(cell: Any) -> Any:  # noqa: ANN401  (numbers stay what they are)

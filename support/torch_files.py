@@ -6,7 +6,8 @@ array. So a file is first followed without building anything: its checksums, its
 against the bytes that are there. Only dense tensors, numpy arrays and plain values pass.
 
 A pickle is a program for a machine with a stack (the standard library's `pickletools` documents its operations).
-torch.save writes protocol 2, the one that torch.load(weights_only=True) reads. Around it there are two formats:
+torch.save writes protocol 2; later ones have operations that torch.load(weights_only=True) refuses. Around the pickle
+there are two formats:
 
 - a zip file (torch 1.6 and later): `<name>/data.pkl`, and a member `<name>/data/<key>` for each storage;
 - before that, pickles of a magic number, a version, the machine, the contents and the storages' keys, then for each
@@ -28,6 +29,7 @@ import numpy as np
 
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+FOLDER = 0x10  # among the attributes of a member of a zip file
 LEGACY_HEAD = 64  # bytes, in which the pickle of the magic number ends
 
 ELEMENT_BYTES = {
@@ -102,6 +104,8 @@ def _check_zip(stream: BinaryIO, size: int) -> None:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise DamagedFileError("is compressed or damaged; torch.save does not compress")
         _insist(len(sizes) == len(entries) and sum(sizes.values()) <= size)
+        # Of a member that is marked as a folder, torch gives whatever was in memory instead of the data.
+        _insist(not any(entry.external_attr & FOLDER for entry in entries))
         damaged = archive.testzip()  # torch.load does not look at the checksums
         if damaged is not None:
             raise DamagedFileError(f"is damaged: the checksum of its part {damaged} is wrong")
@@ -169,8 +173,9 @@ def follow(stream: BinaryIO, size: int) -> tuple[Any, dict[str, Storage]]:
     storages: dict[str, Storage] = {}
     for operation, argument, _ in pickletools.genops(stream):
         match operation.name:
-            case "PROTO" if argument == 2:
-                pass
+            case "PROTO":
+                if argument not in (2, 3):  # the operations of 3 are those of 2 and two that plain data do without
+                    raise DamagedFileError("is damaged or not of pickle protocol 2, which torch.save writes")
             case "STOP":
                 return stack.pop(), storages
             case name if name in VALUES:
