@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +20,7 @@ import torch
 from support import torch_files
 from support.errors import InputError
 
-FORMULA = re.compile(r"(?![+-]?\d+(\.\d+)?([eE][+-]?\d+)?$)[=+\-@\t\r']")
+FORMULA = re.compile(r"(?![+-]?\d+(\.\d+)?([eE][+-]?\d+)?$)[=+\-@\t']")
 """What a text begins with that a spreadsheet would take for a formula, or that `write_table` puts before one."""
 
 
@@ -134,15 +134,13 @@ def save_torch(value: dict[str, Any], stream: BinaryIO) -> None:
 def write_table(path: Path, table: pd.DataFrame, index: bool = True, decimals: int | None = None) -> None:
     """Write `table` as CSV, whole or not at all; `read_table` gives back its texts.
 
-    A spreadsheet runs a cell that begins with =, +, -, @, a tab or a carriage return as a formula. So a text that
-    does, in a cell or a header, and that is no number, gets an apostrophe before it, and so does a text that begins
-    with one. Numbers are written as they are.
+    A spreadsheet runs a cell that begins with =, +, -, @ or a tab as a formula. So a text that does, in a cell or a
+    header, and that is no number, gets an apostrophe before it, and so does a text that begins with one. A carriage
+    return, which many readers take for the end of a row, becomes a backslash and an r. Numbers are written as they are.
     """
-    safe = table.rename(columns=_escaped)
-    if index:
-        safe = safe.rename(index=_escaped).rename_axis(index=[_escaped(name) for name in table.index.names])
+    safe = _with_texts(table, _escaped)
     with written_whole(path) as part:
-        safe.map(_escaped).to_csv(
+        safe.to_csv(
             part,
             index=index,
             float_format=None if decimals is None else f"%.{decimals}f",
@@ -161,16 +159,32 @@ def read_table(path: Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401  (th
         table = pd.read_csv(path, **options)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it again") from error
-    table = table.rename(index=_unescaped, columns=_unescaped).map(_unescaped)
-    return table.rename_axis(index=[_unescaped(name) for name in table.index.names])
+    return _with_texts(table, _unescaped)
 
 
-def _escaped(cell: Any) -> Any:  # noqa: ANN401  (numbers stay what they are)
-    return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
+def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """`table` with `change` done to every text in its cells, headers and names of rows."""
+
+    def changed(value: Any) -> Any:  # noqa: ANN401  (a cell of any type)
+        return change(value) if isinstance(value, str) else value
+
+    table = table.rename(columns=changed)
+    for number, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):  # in a column of objects, whole numbers and fractions may stand
+            column = table.iloc[:, number]
+            table.isetitem(number, pd.Series([*map(changed, column)], index=column.index, dtype=kind))
+    if not isinstance(table.index, pd.RangeIndex):
+        table = table.rename(index=changed)
+    return table.rename_axis(index=[*map(changed, table.index.names)])
 
 
-def _unescaped(cell: Any) -> Any:  # noqa: ANN401
-    return cell.removeprefix("'") if isinstance(cell, str) else cell
+def _escaped(text: str) -> str:
+    text = text.replace("\r", "\\r")
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def _unescaped(text: str) -> str:
+    return text.removeprefix("'")
 
 
 def read_torch(path: Path, kind: str, remedy: str) -> dict[str, Any]:

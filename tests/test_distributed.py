@@ -117,6 +117,7 @@ def test_an_error_of_one_process_ends_all(tmp_path: Path) -> None:
 
 
 def test_shares_cover_a_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # what torchrun sets
     monkeypatch.setenv("WORLD_SIZE", "3")
     parts = []
     for rank in range(3):
