@@ -304,7 +304,7 @@ def test_a_full_disk_while_a_run_begins(tmp_path: Path) -> None:
         "sys.exit(run_command(main.run))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "--data_path", tmp_path / "data", "--save_dir", out, "--num_epochs", "1"],
+        [sys.executable, "-c", script, "--data_path", tmp_path / "data", "--save_dir", out, "--kernel", "stock"],
         capture_output=True, text=True, timeout=120, cwd=ROOT, check=False,
         env=os.environ | {"RANK": "1", "WORLD_SIZE": "", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip

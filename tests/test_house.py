@@ -1,0 +1,193 @@
+"""The house: which room may import which, and what a run needs to have installed (the floors of the design)."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A room, which is a file or a folder -> its floor. It imports from floors below its own alone.
+FLOORS = {
+    "main": 5,
+    "reproduce": 5,
+    "benchmarks": 5,
+    "trainer": 4,
+    "run_folder": 3,
+    "losses": 3,
+    "preprocess": 3,
+    "models": 2,
+    "dataloader": 2,
+    "utils": 2,
+    "kernels": 1,  # below models.py, which imports it
+    "data_configs": 1,
+    "hparams": 1,
+    "ec57": 1,
+    "support": 0,
+}
+FOLDERS = {"benchmarks", "ec57", "kernels", "preprocess", "reproduce", "run_folder", "support"}
+UNDER_NO_ROOF = {"tests"}  # they import everything
+BESIDE = {"data", "docs", "experiments_logs", "results"}
+
+
+def files() -> list[Path]:
+    """The Python files of every room, and of what should be one."""
+    hidden = re.compile(r"\.|venv|__pycache__")
+    return [
+        path
+        for path in sorted(ROOT.rglob("*.py"))
+        if not any(hidden.match(part) for part in path.relative_to(ROOT).parts)
+        and path.relative_to(ROOT).parts[0] not in UNDER_NO_ROOF | BESIDE
+    ]
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in files()}
+
+
+@cache
+def imports(module: str) -> tuple[tuple[str, int], ...]:
+    """What `module` imports, wherever in it: modules of ours by their full names, others as they are; and the lines."""
+    found = []
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    only_for_types = {inner for node in ast.walk(tree) if is_for_types(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if node in only_for_types:
+            continue
+        if isinstance(node, ast.Import):
+            found += [(name.name, node.lineno) for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}:{node.lineno}: imports are absolute here"
+            parts = [f"{node.module}.{name.name}" for name in node.names]
+            found += [(part if part in MODULES else str(node.module), node.lineno) for part in parts]
+    return tuple(found)
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def room_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def edges() -> Iterator[tuple[str, str, int]]:
+    """Every import of one of our modules by another: importer, imported, line."""
+    for module in MODULES:
+        for name, line in imports(module):
+            if name in MODULES or room_of(name) in FLOORS:
+                yield module, name, line
+
+
+def test_every_room_is_where_the_design_says() -> None:
+    for room in FLOORS:
+        path = ROOT / room if room in FOLDERS else ROOT / f"{room}.py"
+        assert path.is_dir() if room in FOLDERS else path.is_file(), f"{path.name}: is not there"
+        assert room not in FOLDERS or (path / "__init__.py").is_file(), f"{room}: is no package"
+    for name in BESIDE | UNDER_NO_ROOF:
+        assert (ROOT / name).is_dir(), f"{name}: is not there"
+    # To come: report/ and pretrained/, and benchmarks/README.md with the figures on speed that README.md still holds.
+    for room in ("data", "experiments_logs"):
+        assert (ROOT / room / "README.md").is_file(), f"{room}: has no README.md"
+
+
+def test_every_module_has_a_floor() -> None:
+    without = [module for module in MODULES if room_of(module) not in FLOORS]
+    assert not without, f"the design knows no room of {', '.join(without)}"
+
+
+def test_no_import_runs_up_or_sideways() -> None:
+    wrong = [
+        f"{importer}:{line} (floor {FLOORS[one]}) imports {imported} (floor {FLOORS[other]})"
+        for importer, imported, line in edges()
+        if (one := room_of(importer)) != (other := room_of(imported)) and FLOORS[one] <= FLOORS[other]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    """Modules of one room too; what a function imports counts like the rest."""
+    graph = {module: {name for name, _ in imports(module) if name in MODULES} for module in MODULES}
+    while leaves := [module for module, imported in graph.items() if not imported & graph.keys() - {module}]:
+        for module in leaves:
+            del graph[module]
+    assert not graph, f"in a circle, or above one: {', '.join(sorted(graph))}"
+
+
+def test_the_tests_of_a_room_can_be_found() -> None:
+    for room in FLOORS.keys() - {"benchmarks", "run_folder"}:  # run_folder: its tests are those of the trainer
+        assert (ROOT / "tests" / f"test_{room}.py").is_file() or room in ("data_configs", "hparams"), room
+
+
+# ------------------------------------------------------------------------------------------------- what is installed
+
+
+def others() -> dict[str, str]:
+    """The packages of others that our files import, tests too: name -> a file that imports it."""
+    found: dict[str, str] = {}
+    for path in [*files(), *(ROOT / "tests").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in map(room_of, names):
+                own = name in FLOORS or (ROOT / "tests" / f"{name}.py").is_file()
+                if not own and name not in sys.stdlib_module_names:
+                    found.setdefault(name, str(path.relative_to(ROOT)))
+    return found
+
+
+def test_every_package_that_is_imported_is_pinned() -> None:
+    pinned = {
+        match[1].lower()
+        for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        if (match := re.fullmatch(r"([\w.-]+)==[\w.+]+", line.partition("#")[0].strip()))
+    }
+    sources = importlib.metadata.packages_distributions()
+    for package, path in others().items():
+        names = {name.lower() for name in sources.get(package, [])}
+        assert names & pinned, f"{path} imports {package}, which requirements.txt does not pin"
+
+
+def test_heavy_packages_are_imported_where_they_are_used() -> None:
+    """Training needs torch, numpy, scikit-learn, pandas, matplotlib and tqdm alone; and filelock, of torch."""
+    light = {"torch", "numpy", "sklearn", "pandas", "matplotlib", "tqdm", "filelock"}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            for name in map(room_of, names):
+                assert name in light | FLOORS.keys() | sys.stdlib_module_names, f"{module} imports {name} at its head"
+
+
+@pytest.mark.parametrize("text", ["import main", "from trainer import Trainer", "def f():\n    import main"])
+def test_a_wrong_import_is_found(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "errors.py").write_text(text)
+    monkeypatch.setitem(MODULES, "support.errors", tmp_path / "errors.py")
+    imports.cache_clear()
+    try:
+        with pytest.raises(AssertionError, match=r"support.errors:\d"):
+            test_no_import_runs_up_or_sideways()
+    finally:
+        imports.cache_clear()
+
+
+def test_a_circle_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "launch.py").write_text("def f():\n    from support.errors import InputError")
+    monkeypatch.setitem(MODULES, "support.launch", tmp_path / "launch.py")
+    imports.cache_clear()
+    try:
+        with pytest.raises(AssertionError, match=r"in a circle, or above one: .*support\.errors, .*support\.launch"):
+            test_no_import_runs_in_a_circle()
+    finally:
+        imports.cache_clear()
