@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_configs import DatasetConfig
+from data_configs import DatasetConfig, get_dataset_class
 from hparams import TrainingConfig
 from support.errors import InputError
 from support.fields import fits
@@ -50,6 +50,8 @@ class Split:
     """How they were split: beat, inter_patient, ..."""
     window: str = "unknown"
     """How a beat was cut and scaled."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Beats in the file of classes that the network does not have."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -95,7 +97,7 @@ def load_split(
     path: Path,
     configs: DatasetConfig,
     any_length: bool = False,
-    remedy: str = "make it anew with python -m preprocess",
+    remedy: str = "make it again with python -m preprocess",
 ) -> Split:
     """Read one split file and check all of it against `configs`; with `any_length` all but the length of a beat.
 
@@ -120,19 +122,14 @@ def load_split(
             f"{path}: {int(bad.sum())} beats hold NaN or infinite samples, the first is beat {int(bad.nonzero()[0])}; "
             "every sample must be finite"
         )
-    stored_classes = _names(contents, "classes", path)
-    if stored_classes is not None and stored_classes != configs.classes:
-        raise InputError(
-            f"{path}: its classes are {', '.join(stored_classes)}, those of {configs.name} are "
-            f"{', '.join(configs.classes)}; is it the file of another dataset?"
-        )
+    stored_classes = _stored_classes(contents, configs, path)
     classes = labels.long()
-    outside = (classes != labels) | (classes < 0) | (classes >= configs.num_classes)
+    outside = (classes != labels) | (classes < 0) | (classes >= len(stored_classes))
     if outside.any():
         first = int(outside.nonzero()[0])
         raise InputError(
             f"{path}: label {labels[first].item():g} of beat {first} is no class of {configs.name}; "
-            f"0 to {configs.num_classes - 1} are ({', '.join(configs.classes)})"
+            f"0 to {len(stored_classes) - 1} are ({', '.join(stored_classes)})"
         )
     records = _per_beat(contents, "records", len(classes), path)
     record_names = _names(contents, "record_names", path) or ()
@@ -141,7 +138,7 @@ def load_split(
             f"{path}: 'records' counts from {int(records.min())} to {int(records.max())}, beside "
             f"{len(record_names)} 'record_names'; it is an index into them"
         )
-    return Split(
+    split = Split(
         samples,
         classes,
         records=records,
@@ -152,6 +149,37 @@ def load_split(
         protocol=_text(contents, "protocol", path),
         window=_text(contents, "window", path),
     )
+    return split if stored_classes == configs.classes else _only_classes(split, stored_classes, configs, path)
+
+
+def _stored_classes(contents: dict[str, Any], configs: DatasetConfig, path: Path) -> tuple[str, ...]:
+    """The classes that the labels of a file index; all those of the dataset where the file does not say."""
+    known = get_dataset_class(configs.name)().classes
+    stored = _names(contents, "classes", path)
+    stored = known if stored is None else stored
+    if not stored or len(set(stored)) < len(stored) or not set(stored) <= set(known):
+        raise InputError(
+            f"{path}: its classes are {', '.join(stored)}, those of {configs.name} are {', '.join(known)}; is it the "
+            "file of another dataset?"
+        )
+    if not {*configs.classes} <= {*stored}:
+        raise InputError(
+            f"{path}: its classes are {', '.join(stored)}, the network's are {', '.join(configs.classes)}; train with "
+            f"--classes {' '.join(stored)}, or make the split files with those of the network"
+        )
+    return stored
+
+
+def _only_classes(split: Split, stored: tuple[str, ...], configs: DatasetConfig, path: Path) -> Split:
+    """The beats of the network's classes, labelled by its numbers; how many of the others there were is kept."""
+    counts = dict(zip(stored, split.class_counts(len(stored)), strict=True))
+    new_label = torch.tensor([configs.classes.index(name) if name in configs.classes else -1 for name in stored])
+    labels = new_label[split.labels]
+    kept = (labels >= 0).nonzero().flatten()
+    if not len(kept):
+        raise InputError(f"{path}: holds no beats of class {', '.join(configs.classes)}; at least one is needed")
+    left_out = {name: beats for name, beats in counts.items() if name not in configs.classes and beats}
+    return replace(split, labels=labels, left_out=left_out).subset(kept)
 
 
 def _numbers(contents: dict[str, Any], key: str, path: Path) -> Tensor:

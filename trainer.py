@@ -272,6 +272,8 @@ class Trainer:
         with run_log(folder / "test.log") as log:
             if self.precision_note:
                 log.info(self.precision_note)
+            if test.left_out:
+                log.info(reports.left_out_note(test))
             log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {test.origin}:")
             reports.log_metrics(metrics, log)
         title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{test.origin}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from preprocess import physionet, splits
-from preprocess.beats import WINDOWS, BeatSet, ReadingOptions, read_beats
+from preprocess.beats import WINDOWS, BeatSet, ReadingOptions, only_classes, read_beats
 from preprocess.databases import DATABASES, DEFAULT, Database
 from preprocess.joined import join
 from preprocess.kaggle import read_kaggle
@@ -40,12 +40,8 @@ PATIENTS, MINUTES = 20, 5.0
 NAMED = 12  # records named in a line before it says how many more
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line.
-
-    Raises:
-        InputError: an argument is unknown, out of range, or does not go with another one.
-    """
+def build_parser() -> ArgumentParser:
+    """The command line."""
     parser = ArgumentParser(
         prog="python -m preprocess",
         description="Read ECG recordings and write OUT/<dataset>/train.pt, val.pt and test.pt.",
@@ -131,9 +127,25 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="suffix of the annotation files that mark the beats, for --dataset mit (default: that of --database, else "
         f"{ANNOTATOR})",
     )
+    add(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="classes to keep, such as N S V F; beats of the others are left out (default: all, N S V F Q or normal "
+        "infarction)",
+    )
     add("--patients", type=int, metavar="N", help=f"synthetic patients (default: {PATIENTS})")
     add("--minutes", type=float, metavar="M", help=f"minutes a synthetic patient (default: {MINUTES:g})")
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Raises:
+        InputError: an argument is unknown, out of range, or does not go with another one.
+    """
+    args = build_parser().parse_args(arguments)
     _check(args)
     return args
 
@@ -190,6 +202,7 @@ def prepare(args: argparse.Namespace) -> None:
     out = args.out / args.dataset
     splits.check_writable(out)
     raw, beats = _read(args)
+    beats = only_classes(beats, args.classes)
     split = splits.split_beats(beats, args.split, args.fractions, args.seed_id)
     paths = splits.write_split_files(out, beats, split, args.split, args.seed_id)
 
@@ -277,9 +290,16 @@ def split_account(beats: BeatSet, split: splits.Split, protocol: str, seed: int)
         patients = _patients(beats, index)
         cells = [*map(str, counts), str(len(patients)) if patients else "unknown"]
         lines.append(f"  {name:<11}" + "".join(f"{cell:>11}" for cell in cells))
-    for name, classes in splits.absent_classes(beats, split).items():
+    absent = splits.absent_classes(beats, split)
+    for name, classes in absent.items():
         if classes:
             lines.append(f"note         {name} has no beat of class {', '.join(classes)}")
+    if absent["train"]:
+        others = " ".join(name for name in beats.classes if name not in absent["train"])
+        lines.append(
+            "             The paper's loss weighs a class by its training beats, so it needs some of each: leave the "
+            f"class out with --classes {others}, or train with --loss cross_entropy"
+        )
     if protocol == "inter_patient":
         lines += _patient_notes(beats, split)
     return lines

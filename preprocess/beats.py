@@ -9,8 +9,8 @@ annotated R-peaks; those of ptbdb are found with XQRS and moved to the largest d
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from data_configs import chosen_classes
 from preprocess import databases, kachuee, physionet
 from preprocess import labels as meanings
 from preprocess import records as recordings
@@ -78,6 +79,35 @@ class BeatSet:
     patients_from: str = ""  # a phrase: how `patients` were told
     given_test: np.ndarray | None = None  # bool (n,): the test beats, where others have chosen them
     account: Account = field(default_factory=Account)
+
+
+def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
+    """Leave out the beats of all other classes than `classes`; None keeps them all.
+
+    Raises:
+        InputError: a class is unknown, or fewer than two are left.
+    """
+    if classes is None:
+        return beats
+    chosen = chosen_classes(classes, beats.classes)
+    kept = np.isin(beats.labels, [beats.classes.index(name) for name in chosen])
+    counts = np.bincount(beats.labels[~kept], minlength=len(beats.classes))
+    dropped = {
+        f"are of class {name}, which --classes leaves out": int(count)
+        for name, count in zip(beats.classes, counts, strict=True)
+        if count
+    }
+    new_label = np.array([chosen.index(name) if name in chosen else -1 for name in beats.classes])
+    return replace(
+        beats,
+        samples=beats.samples[kept],
+        labels=new_label[beats.labels[kept]],
+        classes=chosen,
+        records=None if beats.records is None else beats.records[kept],
+        positions=None if beats.positions is None else beats.positions[kept],
+        given_test=None if beats.given_test is None else beats.given_test[kept],
+        account=replace(beats.account, dropped=beats.account.dropped | dropped),
+    )
 
 
 # ------------------------------------------------------------------------------------------------ one record

@@ -307,10 +307,6 @@ def write_split_files(folder: Path, beats: BeatSet, split: Split, protocol: str,
 
 
 def absent_classes(beats: BeatSet, split: Split) -> dict[str, list[str]]:
-    """Name the classes that each split lacks although the data has them."""
+    """Name the classes that each split has no beat of."""
     counts = {name: np.bincount(beats.labels[index], minlength=len(beats.classes)) for name, index in split.items()}
-    present = np.bincount(beats.labels, minlength=len(beats.classes)) > 0
-    return {
-        name: [beats.classes[label] for label in np.flatnonzero(present & (count == 0))]
-        for name, count in counts.items()
-    }
+    return {name: [beats.classes[label] for label in np.flatnonzero(count == 0)] for name, count in counts.items()}

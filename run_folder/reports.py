@@ -139,6 +139,9 @@ def describe(folder: Path, run: SeedRun, model: nn.Module, epochs_done: int, log
                 log.info(f"  {key} = {value}")
         else:
             log.info(f"{part} = {values}")
+    for name, split in run.splits.items():
+        if split.left_out:
+            log.info(f"{name}: {left_out_note(split)}")
     for one, other in itertools.combinations(SPLITS, 2):
         if run.fingerprints[one] == run.fingerprints[other]:
             log.info(f"note: {one} and {other} hold the same beats; figures on one say nothing beyond the other's")
@@ -163,6 +166,14 @@ def configuration(run: SeedRun, model: nn.Module) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "environment": environment(run.device) | {"processes": distributed.world_size()} | kernel,
     }
+
+
+def left_out_note(split: Split) -> str:
+    """Which beats of a split file take no part, because the network does not have their class."""
+    return ", ".join(
+        f"{beats:,} beats of class {name}, which the network does not know, left out"
+        for name, beats in split.left_out.items()
+    )
 
 
 def _same_files(one: Path, other: Path) -> bool:

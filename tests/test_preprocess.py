@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -16,6 +17,7 @@ import wfdb
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import main as training
 from preprocess import labels as meanings
 from preprocess import records as recordings
 from preprocess import splits
@@ -443,6 +445,49 @@ def test_the_account_names_what_was_left_out(tmp_path: Path, capsys: pytest.Capt
     assert "val has no beat of class V" in printed and "test has no beat of class V" in printed
     assert re.search(r"train +1[23] +[56] +1 +0 +0 +(18|19) +1\n", printed)
     assert str(tmp_path / "mit/train.pt") in printed
+
+
+def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From preprocess to the test of the network: a class without beats is no dead end, and is named at once."""
+    raw = tmp_path / "raw"
+    write_record(raw, "a", "NA" * 15 + "NV" * 10 + "F")
+    command = ("--dataset", "mit", "--raw_path", raw, "--out", tmp_path)
+    assert run(*command) == 0
+    printed = capsys.readouterr().out
+    assert "train has no beat of class Q" in printed
+    assert "--classes N S V F, or train with --loss cross_entropy" in printed
+    arguments = ["--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs"), "--num_epochs", "1"]
+    with pytest.raises(InputError, match=r"no beat of class Q, which .* --classes N S V F, or take --loss"):
+        training.run(arguments)
+    assert not (tmp_path / "logs").exists()
+    training.run([*arguments, "--loss", "cross_entropy", "--run_description", "five"])
+
+    assert run(*command, "--classes", "V", "S", "N") == 0  # in any order
+    printed = capsys.readouterr().out
+    assert "dropped      1 windows that are of class F, which --classes leaves out" in printed
+    assert "no beat of class" not in printed
+    for content in read_splits(tmp_path / "mit").values():
+        assert content["classes"] == ["N", "S", "V"]
+        assert set(content["labels"].tolist()) == {0, 1, 2}
+    with pytest.raises(InputError, match=r"its classes are N, S, V, .*--classes N S V"):
+        training.run(arguments)
+    training.run([*arguments, "--classes", "N", "S", "V", "--run_description", "three"])
+    checkpoint = tmp_path / "logs/mit/three/seed_0/checkpoint_best.pt"
+    training.run(["--test", str(checkpoint), "--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs")])
+    assert run(*command, "--classes", "N", "X") == 2
+    assert "--classes N X: X unknown; known are N S V F Q" in capsys.readouterr().err
+
+
+def test_five_classes_in_the_file_and_four_in_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = tmp_path / "raw"
+    write_record(raw, "a", "NAVF/" * 8)
+    assert run("--dataset", "mit", "--raw_path", raw, "--out", tmp_path) == 0
+    arguments = ["--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs"), "--num_epochs", "1"]
+    training.run([*arguments, "--classes", "N", "S", "V", "F", "--run_description", "four"])
+    config = json.loads((tmp_path / "logs/mit/four/seed_0/config.json").read_text())
+    assert config["dataset"]["classes"] == ["N", "S", "V", "F"]
+    assert set(config["counts"]["train"]) == {"N", "S", "V", "F", "all"}
+    assert "of class Q, which the network does not know, left out" in capsys.readouterr().out
 
 
 def test_synthetic_patients_go_the_same_way(
