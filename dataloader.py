@@ -2,7 +2,7 @@
 
 A split file is a `torch.save`d dict: `samples` (n, 1, L), `labels` (n,), and where known `records`, `positions`,
 `record_names`, `source`, `protocol`, `window` and more (data/README.md). The files of the paper's authors and
-of their copies hold samples and labels alone, as tensors or numpy arrays, as (n, L), (n, L, 1) or (n, 1, L).
+of their copies hold only samples and labels, as tensors or numpy arrays, as (n, L), (n, L, 1) or (n, 1, L).
 """
 
 from __future__ import annotations
@@ -364,7 +364,7 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
     """
     if importlib.util.find_spec("imblearn") is None:
         raise InputError("--sampler smote needs imbalanced-learn: pip install -r requirements.txt")
-    from imblearn.over_sampling import SMOTE  # takes a second, and is needed for this sampler alone
+    from imblearn.over_sampling import SMOTE  # takes a second, and is needed for this sampler only
 
     counts = split.class_counts(configs.num_classes)
     if 1 in counts:
@@ -389,7 +389,7 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
 class Batches:
     """The order in which an epoch visits the training beats: each once, or for `balanced` as many, drawn at random.
 
-    `order(epoch)` gives index tensors. The order depends on the seed and the epoch alone, so that a resumed
+    `order(epoch)` gives index tensors. The order depends only on the seed and the epoch, so that a resumed
     run continues with the batches that it would have seen.
     """
 

@@ -55,7 +55,7 @@ def build_parser() -> ArgumentParser:
         choices=SOURCES,
         help="where the recordings are from: a folder of WFDB records; a database, downloaded from PhysioNet and "
         "compared with its checksums (mitdb 0.1 GB, ptbdb 1.7 GB); synthetic patients; the CSV files of the Kaggle "
-        "heartbeat set; or one .pt file as the paper's authors released it, named by --raw_path and dealt anew "
+        "heartbeat set; or one .pt file as the paper's authors released it, named by --raw_path and split again "
         "(default: records)",
     )
     add(
@@ -84,7 +84,7 @@ def build_parser() -> ArgumentParser:
         "--split",
         default="beat",
         choices=splits.PROTOCOLS,
-        help="deal single beats, or whole patients: DS1 and DS2 for mitdb (default: beat)",
+        help="split by beat, or by patient: DS1 and DS2 for mitdb (default: beat)",
     )
     add(
         "--patients_file",
@@ -308,8 +308,8 @@ def split_account(beats: BeatSet, split: splits.Split, protocol: str, seed: int)
 def _patient_notes(beats: BeatSet, split: splits.Split) -> list[str]:
     lines = [f"validation   patients {', '.join(sorted(_patients(beats, split['val'])))}"]
     if splits.has_mitdb(beats):
-        dealt = np.unique(np.concatenate([beats.records[index] for index in split.values()]))
-        paced = [name for number, name in enumerate(beats.record_names) if number not in dealt]
+        used = np.unique(np.concatenate([beats.records[index] for index in split.values()]))
+        paced = [name for number, name in enumerate(beats.record_names) if number not in used]
         of = "" if {*beats.databases} == {"mitdb"} else ", for the records of mitdb"
         lines.append(f"protocol     DS1 (train, validation) and DS2 (test) of de Chazal et al. 2004{of}")
         if paced:

@@ -42,7 +42,7 @@ def _of_edb(comments: Comments) -> Patients:
     """Records whose headers describe one person, in whatever order, are of that person.
 
     According to ECGBench (github.com/vlbthambawita/ECGBench) that gives 80 patients where 79 are published, and e0206
-    and e0210 differ in the age alone: they are taken to be of one, too.
+    and e0210 differ in the age only: they are taken to be of one, too.
     """
     first: dict[frozenset[str], str] = {}
     patients = {name: first.setdefault(frozenset(lines), name) if lines else name for name, lines in comments.items()}
@@ -137,7 +137,7 @@ _DATABASES = (
         "10.13026/C2MW2D",
         "Moody GB, Mark RG. A new method for detecting atrial fibrillation using R-R intervals. Computers in "
         "Cardiology 10:227-230, 1983",
-        annotator="qrs",  # atr holds the rhythm alone
+        annotator="qrs",  # atr holds the rhythm only
         leads=("ECG1",),
         note="its beats are detected, nobody has checked them, and all are called normal; which leads ECG1 and ECG2 "
         "are is not known",

@@ -154,7 +154,7 @@ def _segments(lines: Sequence[str], count: int) -> tuple[Segment, ...]:
             raise ValueError(f"its segment line {line!r} is no record name and number of samples")
         segments.append(Segment(name, _whole(fields[0], f"number of samples of segment {name}")))
     if not all(segment.length for segment in segments[1:]):
-        raise ValueError("a segment has no samples, which is for the first one alone, the layout")
+        raise ValueError("a segment has no samples, which only the first one, the layout, may have")
     return tuple(segments)
 
 

@@ -151,7 +151,7 @@ def find_beats(signal: np.ndarray, reading: Reading) -> tuple[np.ndarray, np.nda
 def annotated_intervals(peaks: np.ndarray, reading: Reading) -> np.ndarray:
     """Give each annotated R-peak (n,), ascending samples at 125 Hz, but the last the R-R interval T of its window.
 
-    T is the median R-R interval of the annotated beats in the segment; of a beat alone there, that to the next beat. No
+    T is the median R-R interval of the annotated beats in the segment; of one beat there, that to the next beat. No
     Kaggle row of mitdb is known by its record, so this T is a guess: what is known of ptbdb carried over.
 
     Returns:

@@ -177,7 +177,7 @@ def identify(
 
     "synthetic" where a header carries the mark of `preprocess.synthetic`. "physionet" where every record is as
     PhysioNet publishes it: its files, by the list of a download; or the signal that is read, its rate and scale, and
-    the annotations or the diagnosis, by `fingerprints.csv`. Else "records". Names alone say nothing.
+    the annotations or the diagnosis, by `fingerprints.csv`. Else "records". Names say nothing.
 
     Args:
         folder: holds the records, or a folder with them.

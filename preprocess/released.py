@@ -1,7 +1,7 @@
-"""One .pt file as the paper's authors released it: a dict of samples and labels, dealt anew into three splits.
+"""One .pt file as the paper's authors released it: a dict of samples and labels, split again into three.
 
 The rows are those of the Kaggle set (see `preprocess.kaggle`). Records and positions are not known, and neither is
-which file a beat belonged to: where only one of the three is at hand, it alone can be trained and tested on.
+which file a beat belonged to: with one of the three at hand, training and test come from it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which beat goes where, and the split files: the contract that `dataloader` reads.
 
-Two protocols. `beat` deals single beats, as the paper does (section 4.1): the patients of a test beat were seen in
-training. `inter_patient` deals patients: DS1 and DS2 for mitdb (de Chazal, O'Dwyer & Reilly 2004, doi
+Two protocols. `beat` splits single beats, as the paper does (section 4.1): the patients of a test beat were seen in
+training. `inter_patient` splits by patient: DS1 and DS2 for mitdb (de Chazal, O'Dwyer & Reilly 2004, doi
 10.1109/TBME.2004.827359), drawn ones otherwise; of several databases each by itself. All draws are seeded and the same
 everywhere.
 """
@@ -48,7 +48,7 @@ ENOUGH = 50
 
 
 def split_beats(beats: BeatSet, protocol: str, fractions: tuple[float, ...] | None, seed: int) -> Split:
-    """Deal beats into train, val and test by `protocol`; `fractions` None: those of the paper.
+    """Split beats into train, val and test by `protocol`; `fractions` None: those of the paper.
 
     Raises:
         InputError: the protocol does not fit the data, or a split would be empty.
@@ -84,7 +84,7 @@ def _by_beat(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) -> 
 
 
 def split_by_beat(labels: np.ndarray, fractions: tuple[float, ...], seed: int) -> Split:
-    """Deal single beats, stratified by class: first the test split, then validation out of the rest."""
+    """Split by beat, stratified by class: first the test split, then validation out of the rest."""
     train_share, val_share, test_share = fractions
     rest, test = hold_out(labels, test_share, seed)
     train, val = hold_out(labels[rest], val_share / (train_share + val_share), seed)
@@ -120,7 +120,7 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
 
 
 def _by_patient(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) -> Split:
-    """Deal whole patients, each database by itself."""
+    """Split by patient, each database by itself."""
     databases = beats.databases or ("",) * len(beats.record_names)
     _need_one_database_each(beats.patients, databases)
     of_beat = np.array(databases)[beats.records]
@@ -168,13 +168,13 @@ def split_by_patient(
     chosen: np.ndarray | None = None,
     where: str = "this folder",
 ) -> Split:
-    """Deal whole patients: first the test split, then validation out of the rest.
+    """Split by patient: first the test split, then validation out of the rest.
 
     Args:
-        beats: those to deal, with their patients.
+        beats: those to split, with their patients.
         fractions: shares of train, val and test in the beats.
         seed: of the draw.
-        chosen: int64 (n,), the beats that are dealt; None: all.
+        chosen: int64 (n,), the beats to split; None: all.
         where: what the message calls them.
 
     Raises:
@@ -215,7 +215,7 @@ def draw_patients(counts: np.ndarray, share: float, seed: int, leave: int = 1) -
     patients have is on both sides, with `leave` patients on the side not drawn (a class of one patient stays
     there); then the mean distance of the classes' shares from `share` is least, over classes of `ENOUGH` beats.
     On DS1 (mean distance 4 %, 16 to 29 F beats drawn) this comes closer than the best fold of twenty
-    StratifiedGroupKFolds (6 %, one F beat), which deals the rare classes last.
+    StratifiedGroupKFolds (6 %, one F beat), which assigns the rare classes last.
 
     Args:
         counts: (patients, classes), beats.
@@ -253,7 +253,7 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
     import torch
 
     index = split[name]
-    dealt = sum(len(part) for part in split.values())
+    total = sum(len(part) for part in split.values())
     content: dict[str, Any] = {
         "samples": torch.from_numpy(beats.samples[index]),
         "labels": torch.from_numpy(beats.labels[index]),
@@ -265,7 +265,7 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
         "protocol": protocol,
         "split": name,
         "seed": seed,
-        "fractions": [len(split[other]) / dealt for other in SPLITS],
+        "fractions": [len(split[other]) / total for other in SPLITS],
     }
     if beats.records is not None:
         content |= {

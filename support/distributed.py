@@ -1,7 +1,7 @@
 """Several processes that train one network (torchrun); a single process is the case of one.
 
 Every process holds all the data and works on its share of each global batch; files, lines and progress bars come
-from the first one alone. How many there are, and which of them this is, `support.launch` knows.
+from the first one only. How many there are, and which of them this is, `support.launch` knows.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def require_same(value: object, message: str) -> None:
 
 
 def on_first(function: Callable[[], T]) -> T:
-    """Call `function` in the first process alone, and give all of them what it returned."""
+    """Call `function` in the first process only, and give all of them what it returned."""
     return from_first(function() if is_first() else None)
 
 

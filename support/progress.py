@@ -39,7 +39,7 @@ def progress_bar(title: str, steps: int) -> Iterator[Callable[[Tensor], None]]:
     """A bar with loss and time left on stderr; the block calls what it yields with the loss of every step.
 
     On a terminal it moves twice a second, elsewhere (a log file) it says a line a minute; of several processes the
-    first alone shows it.
+    first shows it.
     """
     every = 0.5 if sys.stderr.isatty() else 60.0
     with tqdm(

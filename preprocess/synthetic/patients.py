@@ -126,7 +126,7 @@ def record_patient(patient: Patient, seconds: float, fs: int, rng: Generator) ->
 def deal(deck: tuple, patients: int, rng: Generator) -> list:
     """One card a patient: the deck again and again from its left, then shuffled.
 
-    The counts depend on `patients` alone, only the order on the seed: no seed leaves a class out.
+    The counts depend only on `patients`, the order on the seed: no seed leaves a class out.
     """
     cards = [deck[k % len(deck)] for k in range(patients)]
     return [cards[k] for k in rng.permutation(patients)]

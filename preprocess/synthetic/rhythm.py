@@ -30,7 +30,7 @@ def early(rng: Generator, rr: float, low: float, high: float) -> float:
 
 
 def atrial_premature(rng: Generator, rr: float) -> Episode:
-    """S alone: it resets the sinus node, so the pause after it is little longer than an RR."""
+    """A single S: it resets the sinus node, so the pause after it is little longer than an RR."""
     return Episode((("A", early(rng, rr, 0.50, 0.72)), (SINUS, rng.uniform(1.0, 1.18) * rr)))
 
 
@@ -41,7 +41,7 @@ def atrial_run(rng: Generator, rr: float) -> Episode:
 
 
 def ventricular_premature(rng: Generator, rr: float) -> Episode:
-    """V alone: the sinus node keeps its beat, so coupling and pause add up to two RR (fully compensatory)."""
+    """A single V: the sinus node keeps its beat, so coupling and pause add up to two RR (fully compensatory)."""
     coupling = early(rng, rr, 0.52, 0.75)
     return Episode((("V", coupling), (SINUS, 2 * rr - coupling)))
 
