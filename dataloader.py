@@ -95,7 +95,7 @@ def load_split(
     path: Path,
     configs: DatasetConfig,
     any_length: bool = False,
-    remedy: str = "make it anew with python -m preprocess",
+    remedy: str = "make it again with python -m preprocess",
 ) -> Split:
     """Read one split file and check all of it against `configs`; with `any_length` all but the length of a beat.
 
