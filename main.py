@@ -10,7 +10,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,8 @@ from typing import Any
 from hparams import RunConfig
 from support.cli import ArgumentParser, add_options
 from support.errors import InputError, run_command
+from support.fields import from_fields
+from support.files import read_json
 from trainer import Trainer
 
 SEED_FOLDER = re.compile(r"seed_\d+")
@@ -65,10 +66,7 @@ def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
             f"--resume {folder}: no run there (no seed_*/config.json); a run folder is "
             "<save_dir>/<experiment>/<run>, its path is the last line of a run"
         )
-    try:
-        run = RunConfig(**json.loads(configs[0].read_text())["run"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{configs[0]}: is damaged or of another version of this package ({error})") from error
+    run = from_fields(RunConfig, read_json(configs[0]).get("run"), f"{configs[0]}: its 'run'")
     for name, value in given.items():
         if name not in RESUME_MAY_CHANGE and value != getattr(run, name):
             raise InputError(

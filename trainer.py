@@ -40,6 +40,7 @@ from utils import (
     classification_metrics,
     get_device,
     load_checkpoint,
+    load_weights,
     plot_umap,
     require_umap,
     run_log,
@@ -217,7 +218,7 @@ class Trainer:
         for kept, meaning in KEPT.items():
             path = folder / f"checkpoint_{kept}.pt"
             checkpoint = distributed.on_first(lambda path=path: load_checkpoint(path))
-            model.load_state_dict(checkpoint.model)
+            load_weights(model, checkpoint, path)
             if checkpoint.epoch not in tested:
                 log.info(f"testing on {len(test):,} beats")
                 tested[checkpoint.epoch] = evaluate(model, test, loss_function, self.configs)
@@ -251,10 +252,7 @@ class Trainer:
         configs, trained_on = checkpoint.configs, checkpoint.metrics.get("data") or {}
         arithmetic = {"kernel": self.hparams.kernel, "precision": self.hparams.precision}  # this machine's, not its own
         model = ecgTransForm(configs, dataclasses.replace(checkpoint.hparams, **arithmetic)).to(self.device)
-        try:
-            model.load_state_dict(checkpoint.model)
-        except RuntimeError as error:
-            raise InputError(f"{checkpoint_path}: its weights do not fit the network ({error})") from error
+        load_weights(model, checkpoint, checkpoint_path)
         test = load_split(Path(self.run.data_path) / configs.name / "test.pt", configs).to(self.device)
         require_same_window(checkpoint_path, trained_on, test)
         weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))

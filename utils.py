@@ -12,7 +12,7 @@ import reprlib
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tqdm import tqdm
 import data_configs
 import hparams as recipes
 from support.distributed import is_first
-from support.errors import InputError
+from support.errors import InputError, one_line
 from support.fields import fits, from_fields
 from support.figures import CLASS_COLOURS, new_figure, save_figure
 from support.files import LogFile, read_torch, write_torch, written_whole
@@ -140,7 +140,8 @@ def run_log(path: Path) -> Iterator[logging.Logger]:
         yield logger
     except (Exception, KeyboardInterrupt) as error:
         logger.handlers = [to_file]  # who called the command reads it on stderr
-        logger.error(f"ended by {type(error).__name__}: {' '.join(str(error).split())}")
+        with suppress(InputError):  # this file cannot be written, which may be the very error
+            logger.error(f"ended by {type(error).__name__}: {one_line(str(error))}")
         raise
     finally:
         to_file.close()
@@ -235,7 +236,7 @@ def _from_ours(contents: dict[str, Any], path: Path) -> Checkpoint:
     values["hparams"] = from_fields(recipes.TrainingConfig, values.get("hparams"), f"{path}: its 'hparams'")
     checkpoint = from_fields(Checkpoint, values, str(path))
     metrics = checkpoint.metrics
-    for key, kind in {"history": list[dict[str, Any]], "class_weights": list[float], "data": dict[str, Any]}.items():
+    for key, kind in {"history": list[dict[str, float]], "class_weights": list[float], "data": dict[str, Any]}.items():
         if key in metrics and not fits(metrics[key], kind):
             raise InputError(f"{path}: is damaged: '{key}' in its 'metrics' is {reprlib.repr(metrics[key])}")
     epochs = len(metrics["history"]) if "history" in metrics else max(checkpoint.epoch, 0)

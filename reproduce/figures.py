@@ -17,7 +17,7 @@ from reproduce.runs import Result
 from run_folder import pictures
 from run_folder.reports import headline, summary_table
 from trainer import draw_umap
-from utils import get_device, load_checkpoint
+from utils import get_device, load_checkpoint, load_weights
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Pictur
     if utils.has_umap():
         to = path("umap", "The test beats' features in the plane by UMAP")
         model = ecgTransForm(checkpoint.configs, checkpoint.hparams).to(get_device(device))
-        model.load_state_dict(checkpoint.model)
+        load_weights(model, checkpoint, kept)
         draw_umap(to, title, model, split.to(get_device(device)), checkpoint.configs, result.seeds[0])
     return made
 

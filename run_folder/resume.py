@@ -22,7 +22,7 @@ from run_folder.layout import KEPT, SeedRun
 from support import distributed
 from support.errors import InputError
 from support.files import read_json, write_table
-from utils import Checkpoint, load_checkpoint, restore_rng_state, rng_state, save_checkpoint
+from utils import Checkpoint, load_checkpoint, restore_training, rng_state, save_checkpoint
 
 MAY_CHANGE = ("num_epochs", "kernel", "precision")
 """Settings that a resumed run may change: how long it trains, and how the same mathematics is computed."""
@@ -175,12 +175,13 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
             f"--num_epochs {num_epochs}: the {run.hparams.schedule} schedule of this run was laid out for "
             f"{last.hparams.num_epochs} epochs; resume it with those, or start a new run"
         )
+    history = last.metrics.get("history", [])
+    if not history or any("val_selection_f1" not in row for row in history):
+        raise InputError(f"{path}: its history is of another version of this package; start a new run")
+    restore_training(model, optimizer, run.device, last, path)
     if distributed.is_first():
         _write_what_follows(folder, last)
-    model.load_state_dict(last.model)
-    optimizer.load_state_dict(last.optimizer)
-    restore_rng_state(last.rng, run.device)
-    return last.metrics["history"]
+    return history
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:

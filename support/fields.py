@@ -24,7 +24,7 @@ def from_fields(kind: type[T], values: object, where: str) -> T:
     Raises:
         InputError: `values` is no dict, a name is unknown or lacking, or a value is not what the field's annotation
             says, or not in the range that `kind` itself insists on. Floating-point numbers must be finite; a whole
-            number is one too.
+            number is one too, and a list does for a tuple.
     """
     if not isinstance(values, Mapping):
         raise InputError(f"{where} is a {type(values).__name__}; a dict is needed")
@@ -33,14 +33,18 @@ def from_fields(kind: type[T], values: object, where: str) -> T:
     for name in values:
         if name not in fields:
             raise InputError(f"{where}: {reprlib.repr(name)} is unknown; {ANOTHER_VERSION}")
+    taken = dict(values)
     for name, entry in fields.items():
         if name in values:
-            if not fits(values[name], hints[name]):
-                raise InputError(f"{where}: {name} is {reprlib.repr(values[name])}; {_in_words(hints[name])} is needed")
+            value, hint = values[name], hints[name]
+            if isinstance(value, list) and not fits(value, hint):  # JSON has lists only, and we have few
+                taken[name] = tuple(value)
+            if not fits(taken[name], hint):
+                raise InputError(f"{where}: {name} is {reprlib.repr(value)}; {_in_words(hint)} is needed")
         elif entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING:
             raise InputError(f"{where}: {name} is missing; {ANOTHER_VERSION}")
     try:
-        return kind(**values)
+        return kind(**taken)
     except InputError as error:  # a value is out of its range: the message names the field
         raise InputError(f"{where}: {error}") from error
 

@@ -140,6 +140,7 @@ class Recipe:
     epochs: int
     rate: float = 0.1
     names: list[str] = field(default_factory=list)
+    sizes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -148,6 +149,7 @@ class Recipe:
 
 def test_a_dataclass_from_a_dict() -> None:
     assert from_fields(Recipe, {"epochs": 3, "rate": 1}, "a.json") == Recipe(3, 1)
+    assert from_fields(Recipe, {"epochs": 3, "sizes": [1, 2], "names": ["a"]}, "a") == Recipe(3, 0.1, ["a"], (1, 2))
     for values, message in (
         (None, "a.json is a NoneType; a dict is needed"),
         ({}, "a.json: epochs is missing"),
@@ -155,6 +157,7 @@ def test_a_dataclass_from_a_dict() -> None:
         ({"epochs": "3"}, "a.json: epochs is '3'; a whole number is needed"),
         ({"epochs": 3, "rate": None}, "a.json: rate is None; a finite number is needed"),
         ({"epochs": 3, "names": [3]}, r"a.json: names is \[3\]; a list\[str\] is needed"),
+        ({"epochs": 3, "sizes": [1, "2"]}, r"a.json: sizes is \[1, '2'\]; a tuple\[int, ...\] or None is needed"),
         ({"epochs": 0}, "a.json: --epochs must be at least 1, got 0"),
     ):
         with pytest.raises(InputError, match=message):
