@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,9 @@ from preprocess import records as recordings
 from preprocess.annotations import Annotations
 from preprocess.headers import Header
 from preprocess.leads import LEAD_II, find_lead
+from preprocess.signals import FS, bridge, resample
 from support.errors import InputError
 
-FS = 360.0  # Hz, the rate of mitdb
 BEFORE, AFTER = 93, 93  # samples before the R-peak, and from it on
 LENGTH = BEFORE + AFTER  # samples, 516.7 ms
 
@@ -111,31 +110,6 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
 
 
 # ------------------------------------------------------------------------------------------------ one record
-
-
-def resample(signal: np.ndarray, fs: float, target: float = FS) -> np.ndarray:
-    """Bring a signal (n,) from `fs` to `target` Hz with scipy's polyphase filter; missing samples stay missing."""
-    if fs == target:
-        return signal
-    from scipy.signal import resample_poly
-
-    ratio = Fraction(target / fs).limit_denominator(1000)
-    # "line": without it the filter sees a step from zero at both ends, which a detector takes for a beat.
-    resampled = resample_poly(bridge(signal), ratio.numerator, ratio.denominator, padtype="line")
-    nearest = np.round(np.arange(len(resampled)) * fs / target).astype(np.int64)
-    resampled[np.isnan(signal)[np.minimum(nearest, len(signal) - 1)]] = np.nan
-    return resampled
-
-
-def bridge(signal: np.ndarray) -> np.ndarray:
-    """Replace missing samples (NaN) by a line between their neighbours; all missing: zeros."""
-    missing = np.isnan(signal)
-    if not missing.any():
-        return signal
-    if missing.all():
-        return np.zeros_like(signal)
-    places = np.arange(len(signal))
-    return np.interp(places, places[~missing], signal[~missing])
 
 
 def find_r_peaks(signal: np.ndarray, fs: float = FS) -> np.ndarray:

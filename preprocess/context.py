@@ -1,0 +1,451 @@
+"""The rhythm around a beat: what a cardiologist compares it with, the patient's own beats.
+
+A beat of class S differs from the patient's normal ones by coming early and by its P wave, one of class V by its
+shape. Neither is in the 517 ms that the network of the paper sees. From the signal and the R-peaks of one whole
+record this module computes, beat by beat,
+
+- features of the rhythm and of the P wave, for `models.RhythmHead` (`RHYTHM_FEATURES`),
+- features of the shape against the dominant beat of the record, for `models.MorphologyHead`
+  (`MORPHOLOGY_FEATURES`),
+- the difference from the dominant beat as a second channel beside the beat itself.
+
+Labels and other records take no part. Features have no unit: intervals are divided by intervals, voltages by A, the
+peak-to-peak QRS of the dominant beat, so the gain of a recording changes none of them, nor does its offset.
+Windows [a, b) count samples at 360 Hz from the R-peak. data/README.md has the table of all features.
+
+Ratios of R-R intervals as in de Chazal et al. 2004 (doi 10.1109/TBME.2004.827359), the baseline by two median
+filters as there; root mean square of successive differences (RMSSD) as in the Task Force of ESC and NASPE 1996.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from preprocess.signals import FS, bridge
+
+QRS = (-25, 36)  # 169 ms
+P_WAVE = (-90, -18)  # 200 ms that end 50 ms before the R-peak
+ST_T = (36, 140)  # 289 ms: ST segment and T wave
+CYCLE = (-90, 140)  # all three
+WIDE_QRS = (-40, 55)  # 264 ms: holds the QRS of a ventricular beat too
+P_ONSET, P_END = (-70, -50), (-36, -18)  # where the slope of the P-R segment is measured
+BEAT = (-93, 93)  # the window of `preprocess.beats`, for the second channel
+
+SHORTEST_RR, LONGEST_RR = 0.2, 4.0  # s; beyond lie double annotations and pauses of the recording
+UNKNOWN_RR = 1.0  # s, in a record of a single beat; features are ratios, so any value makes them 0
+RR_TOLERANCE = 0.03  # of the mean R-R: variation of a regular rhythm that does not count as early
+
+SIMILAR = 0.9  # correlation of two QRS complexes of one shape
+SIMILAR_SIZE = 0.5  # ln of the ratio of their norms: a factor of 1.65 at most
+CANDIDATES = 600  # beats among which the dominant one is looked for
+SHIFT = 6  # samples, 17 ms: how far a beat is moved to lie on the dominant one
+
+SOFT_ZERO = 0.02  # of A: about the noise of a recording; keeps the logarithm of a small voltage finite
+FLAT = 1e-6  # of A: below that a wave is rounding error
+HIGH = 0.4  # of the largest deflection: what counts for the width of a QRS
+STEEP = 0.25  # of the steepest slope: likewise for the width by slope
+SHORT_WIDTH = 3  # samples added to both widths of a ratio: they are counts
+MOST_PROJECTION = 3.0  # |P wave along the dominant one|
+MOST_DIFFERENCE = 8.0  # standard deviations of the dominant beat, second channel
+
+DECIMATION = 4  # the baseline is slow: 90 Hz do
+MEDIANS = (19, 55)  # samples at 90 Hz, 211 and 611 ms: the first removes the QRS, the second P and T
+MEAN = 5  # samples, 14 ms: moving average against noise
+LINE = 8  # samples at each end of a P wave that its line goes through
+
+STRETCH = 1800.0  # s: a longer record is taken in stretches of about that, the length of the records learnt from
+
+RHYTHM_FEATURES = (
+    "log_pre_mean10",
+    "log_pre_mean50",
+    "log_pre_mean_record",
+    "log_post_mean10",
+    "log_pre_previous",
+    "log_pre_post",
+    "prematurity10",
+    "prematurity30",
+    "p_correlation",
+    "p_projection",
+    "log_p_amplitude",
+    "log_p_amplitude_dominant",
+    "log_p_difference",
+    "p_correlation_mean10",
+    "p_correlation_record",
+    "p_correlation_change",
+    "p_slope",
+    "p_coherence10",
+    "p_coherence30",
+)
+"""What the rhythm head sees: 8 features of the rhythm and 11 of the P wave."""
+
+MORPHOLOGY_FEATURES = (
+    "qrs_correlation",
+    "log_qrs_difference",
+    "pr_correlation",
+    "log_pr_difference",
+    "st_t_correlation",
+    "log_st_t_difference",
+    "cycle_correlation",
+    "log_cycle_difference",
+    "log_amplitude_ratio",
+    "max_difference",
+    "min_difference",
+    "log_width_ratio",
+    "log_slope_width_ratio",
+    "log_area_ratio",
+    "log_slope_ratio",
+    "log_pre_mean10",
+    "log_pre_mean_record",
+    "log_post_mean10",
+    "log_pre_post",
+    "log_pair_mean10",
+)
+"""What the morphology head sees beside the beat: 15 features of the shape and 5 of the rhythm, 4 of them shared."""
+
+CONTEXT_NAMES = tuple(dict.fromkeys(RHYTHM_FEATURES + MORPHOLOGY_FEATURES))
+"""The K = 35 columns of `Context.features`: those of both heads, each once."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What one record says of each of its beats."""
+
+    features: np.ndarray  # float32 (beats, K), columns as in `CONTEXT_NAMES`
+    difference: np.ndarray  # float32 (beats, 186): the beat minus the dominant one, see `difference_channel`
+
+
+def record_context(signal: np.ndarray, peaks: np.ndarray) -> Context:
+    """Compute the context of every beat of one record.
+
+    A record longer than half an hour is taken in equal stretches of about that, each with a dominant beat and means
+    of its own: over a day heart rate and electrodes change, and the heads have learnt from half-hour records.
+
+    Args:
+        signal: (n,) at 360 Hz, in any unit; NaN where samples are missing, which are bridged by a line.
+        peaks: (beats,) sample indices of the R-peaks, ascending. All beats, also those that are not classified: the
+            intervals between them are what the rhythm is.
+
+    Returns:
+        The context, finite for every beat of any record: beats at either end, in a gap or in a flat signal too.
+    """
+    peaks = np.asarray(peaks, dtype=np.int64)
+    features = np.zeros((len(peaks), len(CONTEXT_NAMES)), dtype=np.float32)
+    difference = np.zeros((len(peaks), BEAT[1] - BEAT[0]), dtype=np.float32)
+    if not len(peaks) or not len(signal):
+        return Context(features, difference)
+    pre, post = rr_intervals(peaks)
+    rhythm = local_rhythm(pre, post)
+    raw = bridge(np.asarray(signal, dtype=np.float64))
+    clean = remove_baseline(raw)
+    for part in _stretches(peaks):
+        beats = align(clean, peaks[part], *dominant_beat(clean, peaks[part]))
+        columns = {name: values[part] for name, values in rhythm.items()}
+        columns["log_pre_mean_record"] = np.log(pre[part] / pre[part].mean())
+        columns |= p_wave(beats)
+        columns |= shape(beats)
+        features[part] = np.stack([columns[name] for name in CONTEXT_NAMES], axis=1)
+        difference[part] = difference_channel(raw, beats)
+    return Context(features, difference)
+
+
+def _stretches(peaks: np.ndarray) -> Iterator[slice]:
+    """Cut a record into equal stretches of about `STRETCH`; those that hold no beat are left out."""
+    seconds = (peaks[-1] - peaks[0]) / FS
+    count = max(1, round(seconds / STRETCH))
+    edges = np.searchsorted(peaks, np.linspace(peaks[0], peaks[-1] + 1, count + 1))
+    for first, last in itertools.pairwise(edges):
+        if first < last:
+            yield slice(first, last)
+
+
+# ----------------------------------------------------------------------------------------------- the rhythm
+
+
+def rr_intervals(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the R-R interval before and after each beat, s.
+
+    Clipped to 0.2 to 4 s. The first beat has none before it and the last none after it: they get the median of the
+    record, with which they count as neither early nor late.
+
+    Returns:
+        pre, post: (beats,).
+    """
+    between = np.clip(np.diff(peaks) / FS, SHORTEST_RR, LONGEST_RR)
+    usual = np.median(between) if len(between) else UNKNOWN_RR
+    return np.concatenate([[usual], between]), np.concatenate([between, [usual]])
+
+
+def local_rhythm(pre: np.ndarray, post: np.ndarray) -> dict[str, np.ndarray]:
+    """Compare the intervals of each beat with those around it.
+
+    With m_k the mean of `pre` over the beats i - k to i + k:
+
+    - ln pre / m_10, ln pre / m_50, ln post / m_10, ln (pre + post) / (2 m_10), ln pre_i / pre_{i-1}, ln pre / post;
+    - prematurity z_k = (m_k - pre) / (0.03 m_k + RMSSD_k), k = 10 and 30: how early a beat is in terms of the
+      variation around it. In atrial fibrillation every interval varies, and none is early.
+
+    Returns:
+        Eight features, each (beats,); `record_context` adds ln pre / mean of the record.
+    """
+    mean10, mean30, mean50 = (local_mean(pre, k) for k in (10, 30, 50))
+    previous = np.concatenate([pre[:1], pre[:-1]])
+    return {
+        "log_pre_mean10": np.log(pre / mean10),
+        "log_pre_mean50": np.log(pre / mean50),
+        "log_post_mean10": np.log(post / mean10),
+        "log_pair_mean10": np.log((pre + post) / (2 * mean10)),
+        "log_pre_previous": np.log(pre / previous),
+        "log_pre_post": np.log(pre / post),
+        "prematurity10": (mean10 - pre) / (RR_TOLERANCE * mean10 + local_rmssd(pre, 10)),
+        "prematurity30": (mean30 - pre) / (RR_TOLERANCE * mean30 + local_rmssd(pre, 30)),
+    }
+
+
+def local_mean(values: np.ndarray, k: int) -> np.ndarray:
+    """Mean of `values` (beats, ...) over the beats i - k to i + k, cut at the ends."""
+    last = len(values)
+    sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
+    begin, end = np.maximum(np.arange(last) - k, 0), np.minimum(np.arange(last) + k + 1, last)
+    counts = (end - begin).reshape(-1, *(1,) * (values.ndim - 1))
+    return (sums[end] - sums[begin]) / counts
+
+
+def local_rmssd(pre: np.ndarray, k: int) -> np.ndarray:
+    """Root mean square of the differences pre_j - pre_{j-1}, s, over the beats j = i - k to i + k, cut at the ends."""
+    squares = np.concatenate([[0.0], np.diff(pre) ** 2])
+    return np.sqrt(np.maximum(local_mean(squares, k), 0.0))  # a difference of sums may fall below 0 by rounding
+
+
+# -------------------------------------------------------------------------------------------- the dominant beat
+
+
+def remove_baseline(signal: np.ndarray) -> np.ndarray:
+    """Remove baseline wander and some noise: (n,) -> (n,).
+
+    Baseline: of every 4th sample the medians of 211 and then of 611 ms, interpolated. What is left is averaged over
+    14 ms.
+    """
+    from scipy.ndimage import median_filter
+
+    places = np.arange(0, len(signal), DECIMATION)
+    baseline = signal[places]
+    for size in MEDIANS:
+        baseline = median_filter(baseline, size, mode="nearest")
+    flat = signal - np.interp(np.arange(len(signal)), places, baseline)
+    padded = np.pad(flat, MEAN // 2, mode="edge")
+    return np.convolve(padded, np.full(MEAN, 1 / MEAN), mode="valid")  # no running sum: its rounding errors add up
+
+
+def cut_around(signal: np.ndarray, centres: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+    """Cut a window around each centre (beats,), the signal's end values repeated beyond its ends -> (beats, b - a)."""
+    places = centres[:, None] + np.arange(*window)
+    return signal[np.clip(places, 0, len(signal) - 1)]
+
+
+def dominant_beat(signal: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the usual beat of a record, most often a normal one.
+
+    Two beats are similar when their QRS correlate above 0.9 and the norms differ by less than a factor of 1.65. Of at
+    most 600 beats, evenly spaced, the one that is similar to most of them begins; the median of all beats similar
+    to it comes next, and the median of those similar to that is the dominant beat.
+
+    Returns:
+        The dominant beat (b - a,) over `CYCLE`, and which beats it is the median of, bool (beats,).
+    """
+    cycles = cut_around(signal, peaks, CYCLE)
+    complexes, norms = _unit(cycles[:, _within(CYCLE, QRS)])
+    chosen = np.unique(np.linspace(0, len(peaks) - 1, min(len(peaks), CANDIDATES)).round().astype(np.int64))
+    neighbours = _similar(complexes[chosen], norms[chosen], complexes[chosen], norms[chosen]).sum(axis=0)
+    first = chosen[[neighbours.argmax()]]
+    members, usual = np.ones(len(peaks), dtype=bool), (complexes[first], norms[first])
+    for _ in range(2):
+        similar = _similar(complexes, norms, *usual)[:, 0]
+        if similar.any():  # none is in a flat signal
+            members = similar
+        template = np.median(cycles[members], axis=0)
+        usual = _unit(template[None, _within(CYCLE, QRS)])
+    return template, members
+
+
+def _within(window: tuple[int, int], part: tuple[int, int]) -> slice:
+    """Where `part` lies in an array cut over `window`."""
+    return slice(part[0] - window[0], part[1] - window[0])
+
+
+def _unit(waves: np.ndarray, least: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Centre waves (m, L) and scale them to unit length -> (m, L) and their norms (m,).
+
+    A wave whose norm is below `least` (None: a millionth of the largest) is flat, and becomes zeros.
+    """
+    centred = waves - waves.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(centred, axis=1)
+    flat = norms <= (FLAT * norms.max() if least is None else least)
+    norms = np.where(flat, 0.0, norms)
+    return np.where(flat[:, None], 0.0, centred / np.where(flat, 1.0, norms)[:, None]), norms
+
+
+def _similar(complexes: np.ndarray, norms: np.ndarray, others: np.ndarray, other_norms: np.ndarray) -> np.ndarray:
+    """Say which QRS complexes (m, L), of unit length with their norms (m,), are similar to which others -> (m, o)."""
+    bound, norms = np.exp(SIMILAR_SIZE), norms[:, None]
+    return (complexes @ others.T > SIMILAR) & (norms < bound * other_norms) & (other_norms < bound * norms)
+
+
+@dataclass(frozen=True)
+class Beats:
+    """The beats of a record, moved to lie on the dominant one; voltages in units of A."""
+
+    cycles: np.ndarray  # (beats, 230), over `CYCLE`
+    dominant: np.ndarray  # (230,)
+    centres: np.ndarray  # int64 (beats,): the R-peaks, moved
+    members: np.ndarray  # bool (beats,): those that the dominant beat is the median of
+
+    def part(self, window: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the beats (beats, L) and the dominant one (1, L) over a part of `CYCLE`."""
+        inside = _within(CYCLE, window)
+        return self.cycles[:, inside], self.dominant[None, inside]
+
+
+def align(signal: np.ndarray, peaks: np.ndarray, dominant: np.ndarray, members: np.ndarray) -> Beats:
+    """Move each beat by at most 6 samples to where its QRS correlates best with the dominant one; divide by A.
+
+    Without a QRS in the dominant beat (a flat signal) there is nothing to compare with, and all voltages become 0.
+    """
+    qrs, _ = _unit(dominant[None, _within(CYCLE, QRS)])
+    shifts = sorted(range(-SHIFT, SHIFT + 1), key=abs)  # of equals the smallest
+    windows = [cut_around(signal, peaks + shift, QRS) for shift in shifts]
+    correlations = np.stack([_unit(window)[0] @ qrs[0] for window in windows])  # (shifts, beats)
+    centres = peaks + np.array(shifts)[correlations.argmax(axis=0)]
+    cycles = cut_around(signal, centres, CYCLE)
+    amplitude = np.ptp(dominant[_within(CYCLE, QRS)])
+    if amplitude <= FLAT * np.ptp(signal):
+        return Beats(np.zeros_like(cycles), np.zeros_like(dominant), peaks, members)
+    return Beats(cycles / amplitude, dominant / amplitude, centres, members)
+
+
+# --------------------------------------------------------------------------------------------- the P wave
+
+
+def p_wave(beats: Beats) -> dict[str, np.ndarray]:
+    """Compare the P wave of each beat with the dominant one, and with those of the beats around it.
+
+    p is [-90, -18) of a beat minus the line through its first and last 22 ms, d that of the dominant beat:
+
+    - corr(p, d), its mean over i +- 10, its median over the record, and its difference from that median;
+    - p.d / |d|^2, clipped to +-3: the share of the usual P wave that is there;
+    - ln (0.02 + ptp p / A), ln (0.02 + ptp d / A), ln (0.02 + rms(p - d) / A);
+    - slope: mean of [-36, -18) minus mean of [-70, -50), less that of the dominant beat, / A;
+    - coherence |mean of p / |p| over i +- k|^2, k = 10 and 30: 1 where one P wave precedes every beat, near 0 in
+      atrial fibrillation, which has none.
+
+    Returns:
+        Eleven features, each (beats,).
+    """
+    waves, dominant = (_without_line(part) for part in beats.part(P_WAVE))
+    least = FLAT * np.sqrt(waves.shape[1])
+    norms, norm = np.linalg.norm(waves, axis=1), np.linalg.norm(dominant)
+    correlation = _correlation(waves, dominant)
+    projection = waves @ dominant[0] / norm**2 if norm > least else np.zeros(len(waves))
+    units = np.where(norms[:, None] > least, waves / np.maximum(norms, least)[:, None], 0.0)
+    usual = np.median(correlation)
+    slope, slope_of_dominant = (
+        end.mean(axis=1) - onset.mean(axis=1) for end, onset in zip(beats.part(P_END), beats.part(P_ONSET), strict=True)
+    )
+    return {
+        "p_correlation": correlation,
+        "p_projection": np.clip(projection, -MOST_PROJECTION, MOST_PROJECTION),
+        "log_p_amplitude": np.log(SOFT_ZERO + np.ptp(waves, axis=1)),
+        "log_p_amplitude_dominant": np.full(len(waves), np.log(SOFT_ZERO + np.ptp(dominant))),
+        "log_p_difference": np.log(SOFT_ZERO + _rms(waves - dominant)),
+        "p_correlation_mean10": local_mean(correlation, 10),
+        "p_correlation_record": np.full(len(waves), usual),
+        "p_correlation_change": correlation - usual,
+        "p_slope": slope - slope_of_dominant,
+        "p_coherence10": (local_mean(units, 10) ** 2).sum(axis=1),
+        "p_coherence30": (local_mean(units, 30) ** 2).sum(axis=1),
+    }
+
+
+def _without_line(waves: np.ndarray) -> np.ndarray:
+    """Subtract from each wave (m, L) the line through the means of its first and last 8 samples."""
+    first, last = waves[:, :LINE].mean(axis=1, keepdims=True), waves[:, -LINE:].mean(axis=1, keepdims=True)
+    length = waves.shape[1]
+    along = (np.arange(length) - (LINE - 1) / 2) / (length - LINE)  # 0 and 1 in the middles of both ends
+    return waves - first - (last - first) * along
+
+
+def _correlation(waves: np.ndarray, dominant: np.ndarray) -> np.ndarray:
+    """Pearson correlation of waves (m, L) with one (1, L) -> (m,); 0 where either is flat."""
+    least = FLAT * np.sqrt(waves.shape[1])
+    return _unit(waves, least)[0] @ _unit(dominant, least)[0][0]
+
+
+def _rms(waves: np.ndarray) -> np.ndarray:
+    return np.sqrt((waves**2).mean(axis=1))
+
+
+# --------------------------------------------------------------------------------------------- the shape
+
+
+def shape(beats: Beats) -> dict[str, np.ndarray]:
+    """Compare the shape of each beat x with the dominant one t.
+
+    - corr(x, t) and ln (0.02 + rms(x - t) / A) over the QRS, the P wave and P-R segment, ST and T, and all of it;
+    - ln of the ratio of the QRS amplitudes (peak to peak); max x - max t and min x - min t over the QRS, / A;
+    - over the wide QRS, ln of the ratios of: the width (samples whose deflection is above 0.4 of the largest, + 3),
+      the width by slope (above 0.25 of the steepest, + 3), the area under the deflection, and the steepest slope.
+
+    Returns:
+        Fifteen features, each (beats,).
+    """
+    features = {}
+    for name, window in {"qrs": QRS, "pr": P_WAVE, "st_t": ST_T, "cycle": CYCLE}.items():
+        waves, dominant = beats.part(window)
+        features[f"{name}_correlation"] = _correlation(waves, dominant)
+        features[f"log_{name}_difference"] = np.log(SOFT_ZERO + _rms(waves - dominant))
+    waves, dominant = beats.part(QRS)
+    features["log_amplitude_ratio"] = _log_ratio(np.ptp(waves, axis=1), np.ptp(dominant, axis=1))
+    features["max_difference"] = waves.max(axis=1) - dominant.max()
+    features["min_difference"] = waves.min(axis=1) - dominant.min()
+    deflections = tuple(np.abs(part) for part in beats.part(WIDE_QRS))
+    slopes = tuple(np.abs(np.diff(part, axis=1)) for part in beats.part(WIDE_QRS))
+    features["log_width_ratio"] = np.log(np.divide(*(_width(part, HIGH) for part in deflections)))
+    features["log_slope_width_ratio"] = np.log(np.divide(*(_width(part, STEEP) for part in slopes)))
+    features["log_area_ratio"] = _log_ratio(*(part.mean(axis=1) for part in deflections))
+    features["log_slope_ratio"] = _log_ratio(*(part.max(axis=1) for part in slopes))
+    return features
+
+
+def _width(waves: np.ndarray, share: float) -> np.ndarray:
+    """Count in each wave (m, L) the samples above a share of its maximum, + 3 -> (m,)."""
+    return (waves > share * waves.max(axis=1, keepdims=True)).sum(axis=1) + SHORT_WIDTH
+
+
+def _log_ratio(value: np.ndarray, dominant: np.ndarray) -> np.ndarray:
+    """Ln of the ratio of two sizes in units of A, a size below 0.02 A counting as that."""
+    return np.log(np.maximum(value, SOFT_ZERO) / np.maximum(dominant, SOFT_ZERO))
+
+
+# ------------------------------------------------------------------------------------- the second channel
+
+
+def difference_channel(signal: np.ndarray, beats: Beats) -> np.ndarray:
+    """Subtract the dominant beat from each beat: ((x - mean x) - (t - mean t)) / sd t, clipped to +-8.
+
+    x is the window of the first channel in the signal (n,) as it is, moved like the beat; t the median of those that
+    the dominant beat is made of.
+
+    Returns:
+        float32 (beats, 186); zeros where t is flat.
+    """
+    windows = cut_around(signal, beats.centres, BEAT)
+    windows -= windows.mean(axis=1, keepdims=True)
+    dominant = np.median(windows[beats.members], axis=0)
+    dominant -= dominant.mean()
+    spread = dominant.std()
+    if spread <= FLAT * np.abs(windows).max():
+        return np.zeros(windows.shape, dtype=np.float32)
+    return np.clip((windows - dominant) / spread, -MOST_DIFFERENCE, MOST_DIFFERENCE).astype(np.float32)
