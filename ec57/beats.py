@@ -255,8 +255,7 @@ def _first_beats(ours: Stream, theirs: Stream, window: int, start: int, tally: _
     j = next(index for index, time in enumerate(theirs.times[1:]) if time >= start)
     time, test_time, test_next = ours.times[i], theirs.times[j], theirs.times[j + 1]
     if time - test_time < abs(time - test_next) and time - test_time <= window:
-        if (ours.classes[i], theirs.classes[j]) != (UNCOUNTED, UNCOUNTED):
-            tally.add(ours.classes[i], theirs.classes[j], ours.intervals[i], theirs.intervals[j])
+        tally.add(ours.classes[i], theirs.classes[j], ours.intervals[i], theirs.intervals[j])
         return i + 1, j + 1
     j += 1
     if theirs.times[j] - start <= window and abs(time - theirs.times[j + 1]) < abs(time - theirs.times[j]):

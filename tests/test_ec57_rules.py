@@ -110,7 +110,7 @@ def test_beats_before_the_start_are_not_counted() -> None:
 
 
 def test_the_last_test_beat_before_the_start_may_be_the_first_pair() -> None:
-    assert counted(beats("N@105", "N@95")) == {"Nn": 1}
+    assert counted(beats("N@110", "N@95")) == {"Nn": 1}
     assert counted(beats("N@105", "N@95 V@107")) == {"Nv": 1}
     assert counted(beats("N@112", "N@96")) == {"No": 1}
 
@@ -127,6 +127,7 @@ def test_a_comparison_from_the_beginning() -> None:
 
 def test_the_end_is_included() -> None:
     assert counted(beats("N@200 N@500 N@600", "N@200 N@500 N@600", length=500)) == {"Nn": 2}
+    assert counted(beats("N@200 N@500", "N@200", length=500)) == {"Nn": 1, "No": 1}
     assert counted(beats("N@200 N@501 N@600", "N@200 N@490 V@600", length=500)) == {"Nn": 2}  # 490 is before the end
     assert counted(beats("N@200 N@900", "N@200", length=None, protocol=Protocol(start=1, end=5))) == {"Nn": 1}
 
@@ -187,12 +188,18 @@ def test_shutdown_is_a_mark_with_both_bits(subtype: int, shut: bool) -> None:
 
 
 def test_shutdown_without_an_end_lasts_to_the_next_annotation() -> None:
-    found = beats("N@200 N@230 N@470 N@500", "N@200 ~48@250 N@500")  # 215 to 485
-    assert counted(found) == {"Nn": 2, "Nx": 2}
+    found = beats("N@200 N@214 N@215 N@485 N@486 N@600", "N@200 ~48@250 |@500 N@600")  # 215 to 485
+    assert counted(found) == {"Nn": 2, "Nx": 2, "No": 2}
     assert found.shutdown_seconds == 3  # 270 samples, rounded
-    assert beats("N@200", "N@200 ~48@205 N@220").shutdown_seconds == 0  # would end before it begins
+    # these would end before they begin, and take 60 samples off
+    assert beats("N@200", "N@200 ~48@200 N@200 ~48@200 N@200").shutdown_seconds == 0
     # from the end of flutter, where that is later: 415 to 685
     assert beats("N@200", "N@200 [@250 ]@400 ~48@450 N@700").shutdown_seconds == 3
+
+
+def test_two_shutdowns_are_remembered() -> None:
+    test = "N@200 ~48@300 ~0@320 ~48@400 ~0@420 ~48@500 ~0@520 N@600"
+    assert counted(beats("N@200 N@310 N@410 N@510 N@600", test)) == {"Nn": 2, "No": 1, "Nx": 2}
 
 
 def test_the_annotation_that_ends_shutdown_is_read_too() -> None:
@@ -238,6 +245,11 @@ def test_intervals_with_an_episode_in_them_are_left_out(between: str) -> None:
     assert beats(f"N@200 N@300 {between} N@400", f"N@200 N@300 {between} N@410").rr_error == pytest.approx(0)
 
 
+def test_an_episode_that_begins_with_a_beat_lies_in_the_interval_after_it() -> None:
+    # 100 against 110; the interval from 300 on is left out
+    assert beats("N@200 N@300 [@300 ]@310 N@400", "N@200 N@310 N@405").rr_error == pytest.approx(100)
+
+
 def test_without_intervals_there_is_no_rr_error() -> None:
     assert beats("N@200", "N@200").rr_error is None
 
@@ -262,6 +274,9 @@ def test_a_run_is_found_by_one_as_long_or_longer_of_its_kind() -> None:
     assert v_runs(couplet, short) == {"CTs": 1, "SFP": 1}  # of the couplet's window the third beat is outside
     assert v_runs(couplet, "V@300 V@325 V@350 N@400") == {"CTs": 1, "SFP": 1}
     assert v_runs(short, couplet) == {"CTp": 1, "SFN": 1}
+    assert v_runs(couplet, "V@285 V@365 N@400") == {"CTs": 1, "CTp": 1}  # the ends of its window belong to it
+    assert v_runs(couplet, "V@284 V@365 N@400") == {"CFN": 1, "CTp": 1}
+    assert v_runs(couplet, "V@285 V@366 N@400") == {"CFN": 1, "CTp": 1}
     assert v_runs(couplet, "V@300 N@350") == {"CFN": 1}
     assert v_runs("V@300 N@350", couplet) == {"CFP": 1}
 
@@ -333,6 +348,15 @@ def test_what_ends_atrial_fibrillation(closer: str, closed: bool) -> None:
     assert s_runs(reference, "N@200 Q@500 N@600").get("CFN", 0) == (0 if closed else 1)
 
 
+@pytest.mark.parametrize(
+    ("closer", "closed"), [("]@440", True), ("+(N@440", True), ("+(VFL@440", False), ("[@440", False), ("+@440", False)]
+)
+def test_what_ends_flutter(closer: str, closed: bool) -> None:
+    # another onset after its end begins another long run
+    reference = f"N@200 [@300 N@350 {closer} N@500 [@600 N@650"
+    assert v_runs(reference, "N@900") == {"LFN": 2 if closed else 1}
+
+
 def test_atrial_fibrillation_ends_flutter() -> None:
     # a second [ while flutter lasts says nothing, one after it is another long run
     assert v_runs("N@200 [@300 N@350 [@400 V@420 N@450", "N@900") == {"LFN": 1}
@@ -358,7 +382,7 @@ def test_the_first_annotation_at_the_start_counts() -> None:
 
 def test_an_episode_of_the_other_side_covers_what_begins_in_it() -> None:
     flutter = "N@200 [@250 N@300 N@500 ]@600 N@700"
-    assert v_runs("N@200 V@400 V@450 N@500 V@610 V@650 N@700", flutter)["CTs"] == 2  # the second from 595 on
+    assert v_runs("N@200 V@400 V@450 N@500 V@615 V@650 N@700", flutter)["CTs"] == 2  # the second from 600 on
     assert v_runs("N@200 V@400 V@450 N@500 V@616 V@650 N@700", flutter)["CFN"] == 1
     # shutdown ends it, and so does the onset of atrial fibrillation
     assert v_runs("N@200 V@400 V@450 N@500", "N@200 [@250 ~48@300 N@500 ]@600")["CFN"] == 1
