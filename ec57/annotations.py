@@ -125,7 +125,9 @@ def read_annotations(path: Path, fs: float) -> Annotations:
             str(path.with_suffix("")), path.suffix[1:], return_label_elements=["symbol", "label_store"]
         )
     except Exception as error:  # wfdb raises whatever its decoder stumbles over
-        raise InputError(f"{path} is not an annotation file: {_first_line(error)}") from error
+        raise InputError(
+            f"{path} is damaged or not an annotation file ({_first_line(error)}); make it again"
+        ) from error
     for time, symbol, code in zip(annotation.sample, annotation.symbol, annotation.label_store, strict=True):
         if not isinstance(symbol, str):  # wfdb puts NaN for what neither it nor the file defines
             raise InputError(

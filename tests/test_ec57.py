@@ -251,6 +251,72 @@ def test_jitter_within_the_match_window_changes_no_count(reference: Annotations,
 # Tables where nothing, or only one side, is there
 
 
+def test_all_texts_of_a_small_pair() -> None:
+    # Paired: N with N (200, and 600 with 590), V with V (400, 450), S with N (500). Missed: N at 300, in shutdown from
+    # 250 to 350. Extra: F at 700. RR differences in samples: 0, 0, 10; an interval with shutdown in it is left out
+    reference = Annotations([200, 300, 400, 450, 500, 600], "NNVVSN")
+    test = Annotations([200, 250, 350, 400, 450, 500, 590, 700], "N~~VVNNF", [0, 48, 0, 0, 0, 0, 0, 0])
+    beats = compare_beats(reference, test, 100, 10_000, Protocol(start=1), "r")
+    runs = compare_runs(reference, test, 100, 10_000, Protocol(start=1), "r")
+    line = (
+        "   r     2   1   0   0   1   0   0   0   0   0   0   0    2   0   0   1   0   0   0"
+        "  83.33  83.33 100.00 100.00   0.00      -  57.74\n"
+    )
+    assert tables.beats_summary([beats]) == (
+        tables.BEATS_HEAD
+        + line
+        + "_" * 132
+        + "\nSum      2   1   0   0   1   0   0   0   0   0   0   0    2   0   0   1   0   0   0\n"
+        + f"Gross{'':78}  83.33  83.33 100.00 100.00   0.00      -\n"
+        + f"Average{'':76}  83.33  83.33 100.00 100.00   0.00      -  57.74\n"
+        + "Total QRS complexes: 6  Total VEBs: 2  Total SVEBs: 1\n\nSummary of results from 1 record\n"
+    )
+    assert tables.shutdown_summary([beats]) == (
+        tables.SHUTDOWN_HEAD
+        + "   r    1    0    0    0    0    16.67  33.33   0.00   0.00      -    1 seconds 3 1 2 0 0\n"
+        + "_" * 72
+        + f"\nSum     1    0    0    0    0{'':38}   1 seconds\n\nSummary of results from 1 record\n"
+    )
+    assert tables.matrix_report(beats, "atr", "tst").splitlines()[4:] == [
+        "               Algorithm",
+        "        n    s    v    f    q    o    x",
+        "   ____________________________________",
+        " N |    2    0    0    0    0    0    1",
+        " S |    1    0    0    0    0    0    0",
+        " V |    0    0    2    0    0    0    0",
+        " F |    0    0    0    0    0    0    0",
+        " Q |    0    0    0    0    0    0    0",
+        " O |    0    0    0    1    0",
+        " X |    0    0    0    0    0",
+        "",
+        "           QRS sensitivity:  83.33% (5/6)",
+        " QRS positive predictivity:  83.33% (5/6)",
+        "           VEB sensitivity: 100.00% (2/2)",
+        " VEB positive predictivity: 100.00% (2/2)",
+        "          SVEB sensitivity:   0.00% (0/1)",
+        "SVEB positive predictivity:      -  (0/0)",
+        "     RMS RR interval error:  57.74 ms",
+    ]
+    assert tables.shutdown_report(beats).splitlines() == [
+        "",
+        "  Beats missed in shutdown:  16.67% (1/6)",
+        "      N missed in shutdown:  33.33% (1/3)",
+        "      S missed in shutdown:   0.00% (0/1)",
+        "      V missed in shutdown:   0.00% (0/2)",
+        "      F missed in shutdown:      -  (0/0)",
+        "       Total shutdown time:     1 seconds",
+    ]
+    assert tables.runs_summary([runs], "V") == (
+        tables.RUNS_HEAD
+        + "   r   1   0   1   0   0   0   0   0   0   0   0   0  100 100   -   -   -   -\n"
+        + "_" * 77
+        + "\nSum      1   0   1   0   0   0   0   0   0   0   0   0\n"
+        + f"Gross{'':50} 100 100   -   -   -   -\nAverage{'':48} 100 100   -   -   -   -\n"
+        + "Total couplets: 1  Total short runs: 0  Total long runs: 0\n\nSummary of results from 1 record\n"
+    )
+    assert tables.runs_table([runs], "S").startswith("(SVE run detection)\nRecord CTs")
+
+
 def test_without_beats_there_are_dashes() -> None:
     nothing = Annotations([], "")
     beats, runs = compare_beats(nothing, nothing, 360, 650000), compare_runs(nothing, nothing, 360, 650000)
