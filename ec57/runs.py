@@ -89,7 +89,7 @@ class _Finder:
         self.events = [*events, (END_OF_FILE, "end of file")]
         self.kind = kind
         self.position = 0
-        self.episode_end = -1
+        self.episode_end = -END_OF_FILE  # none yet
 
     def longest(self, start: int, stop: int) -> int:
         """The length of the longest run in [start, stop], at most `LONGEST`."""

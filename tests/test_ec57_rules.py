@@ -375,6 +375,10 @@ def test_the_comparison_may_begin_within_an_episode() -> None:
     assert s_runs("+(AFIB@50 [@80 ]@90 Q@110 N@200", "N@200") == {}
 
 
+def test_a_window_that_begins_before_the_record() -> None:
+    assert v_runs("V@5 V@50 N@100", "N@5 V@50 N@100", protocol=Protocol(start=0)) == {"CFN": 1}
+
+
 def test_the_first_annotation_at_the_start_counts() -> None:
     assert v_runs("V@99 V@140 N@200", "N@200") == {}
     assert v_runs("V@100 V@140 N@200", "N@200") == {"CFN": 1}
