@@ -1,0 +1,132 @@
+"""Compare annotation files beat by beat and run by run, as ANSI/AAMI EC57 asks for.
+
+Prints the table of beats with its gross and average figures; --out writes all tables. They are, to the byte, those of
+the programs bxb, rxr and sumstats of the WFDB Software Package.
+
+examples:
+  python -m ec57 data/raw/mitdb/100 --reference atr --test tst
+  python -m ec57 data/raw/mitdb/*.hea --reference atr --test tst --test_dir mine --out results/mine
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from ec57 import tables
+from ec57.annotations import read_annotations, read_header
+from ec57.beats import BeatComparison, compare_beats
+from ec57.protocol import Protocol
+from ec57.runs import RunComparison, compare_runs
+from support.cli import ArgumentParser, add_options
+from support.errors import InputError, run_command
+from support.files import require_writable, write_table, write_text
+
+
+def build_parser() -> ArgumentParser:
+    """The command line: the records, their annotators, and the fields of `Protocol`."""
+    parser = ArgumentParser(
+        prog="python -m ec57",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "records",
+        nargs="+",
+        metavar="RECORD",
+        help="path of a record's files without suffix, or of its header: data/raw/mitdb/100 or data/raw/mitdb/100.hea",
+    )
+    add("--reference", required=True, metavar="SUFFIX", help="of the reference annotations' files: atr")
+    add("--test", required=True, metavar="SUFFIX", help="of the files of the annotations that are judged")
+    add("--test_dir", type=Path, metavar="DIR", help="folder of those files (default: the record's)")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder that gets bxb_beats.txt, bxb_shutdown.txt, rxr_v.txt and rxr_s.txt (a line a record), "
+        "sumstats_<table>.txt of these, bxb_<record>.txt and .stdout.txt (the matrix of a record, and what its beats "
+        "missed in shutdown), and ec57.csv, all figures (default: none)",
+    )
+    add_options(parser, Protocol)
+    return parser
+
+
+def compare(
+    records: Sequence[Path], reference: str, test: str, test_dir: Path | None, protocol: Protocol
+) -> tuple[list[BeatComparison], list[RunComparison]]:
+    """Read and compare records, `reference` and `test` being the suffixes of their annotation files.
+
+    Args:
+        records: paths of the records' files without suffix.
+        test_dir: folder of the test annotations; None: the record's.
+
+    Raises:
+        InputError: two records have one name, or files are absent or damaged.
+    """
+    named: dict[str, Path] = {}
+    for record in records:
+        if record.name in named:
+            raise InputError(
+                f"{named[record.name]} and {record} have the same name, so their lines and files could not be told "
+                "apart; compare them in two commands"
+            )
+        named[record.name] = record
+    beats, runs = [], []
+    for name, record in named.items():
+        fs, length = read_header(record)
+        ours = read_annotations(record.parent / f"{name}.{reference}", fs)
+        theirs = read_annotations((test_dir or record.parent) / f"{name}.{test}", fs)
+        beats.append(compare_beats(ours, theirs, fs, length, protocol, name))
+        runs.append(compare_runs(ours, theirs, fs, length, protocol, name))
+    return beats, runs
+
+
+def write(
+    folder: Path, beats: Sequence[BeatComparison], runs: Sequence[RunComparison], reference: str, test: str
+) -> None:
+    """Write all tables of a comparison into `folder`."""
+    texts = {
+        "bxb_beats": tables.beats_table(beats),
+        "bxb_shutdown": tables.shutdown_table(beats),
+        "rxr_v": tables.runs_table(runs, "V"),
+        "rxr_s": tables.runs_table(runs, "S"),
+        "sumstats_bxb_beats": tables.beats_summary(beats),
+        "sumstats_bxb_shutdown": tables.shutdown_summary(beats),
+        "sumstats_rxr_v": tables.runs_summary(runs, "V"),
+        "sumstats_rxr_s": tables.runs_summary(runs, "S"),
+    }
+    for comparison in beats:
+        texts[f"bxb_{comparison.record}"] = tables.matrix_report(comparison, reference, test)
+        texts[f"bxb_{comparison.record}.stdout"] = tables.shutdown_report(comparison)
+    for name, text in texts.items():
+        write_text(folder / f"{name}.txt", text)
+    write_table(folder / "ec57.csv", tables.figures_table(beats, runs), decimals=4)
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Compare what the command line names, print the table of beats, and write the tables where that is asked for."""
+    args = build_parser().parse_args(arguments)
+    given = {field.name: getattr(args, field.name) for field in fields(Protocol) if hasattr(args, field.name)}
+    protocol = Protocol(**given)
+    if args.out is not None:
+        require_writable(args.out, "--out")
+    records = [Path(record.removesuffix(".hea")) for record in args.records]
+    beats, runs = compare(records, args.reference, args.test, args.test_dir, protocol)
+    sys.stdout.write(tables.beats_summary(beats))
+    if args.out is not None:
+        write(args.out, beats, runs, args.reference, args.test)
+        print(f"written to {args.out}: tables of {len(beats)} records, grouping {protocol.grouping}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_command(lambda: run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

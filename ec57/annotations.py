@@ -1,0 +1,149 @@
+"""Annotations of a record, and reading them from WFDB files (annot(5) and header(5) of the WFDB Applications Guide)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from support.errors import InputError
+
+if TYPE_CHECKING:
+    import wfdb
+
+SYMBOLS = frozenset("NLRBAaJSnejVrEFQ/f?" + '!~|sT*D"=p^t+u[]@x()')
+"""The symbols of the annotation codes that WFDB defines: beats, then all others."""
+
+COMMENT = '"'
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The annotations of one record by one annotator, in the order of the file.
+
+    Raises:
+        InputError: the lists differ in length, a time is earlier than the one before, or a symbol is not WFDB's.
+    """
+
+    times: Sequence[int]
+    """In samples of the record."""
+    symbols: Sequence[str]
+    subtypes: Sequence[int] | None = None
+    """Of `~`: which signals are noisy or unreadable. Not given: all 0."""
+    notes: Sequence[str] | None = None
+    """Of `+`: the rhythm that begins, such as "(AFIB". Not given: all empty."""
+
+    def __post_init__(self) -> None:
+        times = [int(time) for time in self.times]
+        fields = {
+            "times": times,
+            "symbols": list(self.symbols),
+            "subtypes": [0] * len(times) if self.subtypes is None else [int(subtype) for subtype in self.subtypes],
+            "notes": [""] * len(times) if self.notes is None else list(self.notes),
+        }
+        for name, values in fields.items():
+            if len(values) != len(times):
+                raise InputError(f"there are {len(times)} annotation times but {len(values)} {name}")
+            object.__setattr__(self, name, values)
+        for time, following in itertools.pairwise(times):
+            if following < time:
+                raise InputError(
+                    f"annotations are out of order: the one at sample {following} comes after that at {time}"
+                )
+        unknown = set(self.symbols) - SYMBOLS
+        if unknown:
+            time, symbol = next(pair for pair in zip(times, self.symbols, strict=True) if pair[1] in unknown)
+            raise InputError(f"the annotation {symbol!r} at sample {time} is not one of WFDB's: {_in_words(SYMBOLS)}")
+
+    @classmethod
+    def from_wfdb(cls, annotation: wfdb.Annotation) -> Annotations:
+        """What `wfdb.rdann` returned. Labels that the file itself defines are read as comments."""
+        symbols = list(annotation.symbol)
+        if annotation.custom_labels is not None:
+            own = {*annotation.custom_labels["symbol"]} - SYMBOLS
+            symbols = [COMMENT if symbol in own else symbol for symbol in symbols]
+        notes = annotation.aux_note
+        return cls(
+            annotation.sample.tolist(),
+            symbols,
+            None if annotation.subtype is None else annotation.subtype.tolist(),
+            None if notes is None else [note.rstrip("\0") for note in notes],
+        )
+
+
+class Header(NamedTuple):
+    """What a comparison needs to know of a record."""
+
+    fs: float
+    """Sampling frequency, in Hz."""
+    length: int | None
+    """Samples of each signal; None where the header does not say."""
+
+
+def read_header(record: Path) -> Header:
+    """Read the header of a record, `record` being the path of its files without their suffix.
+
+    Raises:
+        InputError: it is absent, cannot be parsed, or gives no sampling frequency.
+    """
+    import wfdb
+
+    path = Path(f"{record}.hea")
+    if not path.is_file():
+        raise InputError(f"record {record} has no header: {path} is not there; name a record by its path, no suffix")
+    try:
+        header = wfdb.rdheader(str(record))
+    except Exception as error:  # wfdb raises whatever its parser stumbles over
+        raise InputError(f"{path} is not a WFDB header: {_first_line(error)}") from error
+    if not header.fs or header.fs < 1:
+        raise InputError(f"{path} gives a sampling frequency of {header.fs} Hz; it must be at least 1 Hz")
+    return Header(header.fs, header.sig_len or None)
+
+
+def read_annotations(path: Path, fs: float) -> Annotations:
+    """Read an annotation file, such as `100.atr`.
+
+    Args:
+        fs: of the record, in Hz; times in a file that states another resolution are converted to it.
+
+    Raises:
+        InputError: it is absent, cut short, no annotation file, out of order, or has a code that is not defined.
+    """
+    import wfdb
+
+    if not path.is_file():
+        raise InputError(
+            f"{path} is not there; name the annotator by its suffix, and the folder of the test with --test_dir"
+        )
+    content = path.read_bytes()
+    if len(content) % 2 or content[-2:] != b"\0\0":  # annot(5): a zero word ends every annotation file
+        raise InputError(f"{path} was cut short or is not an annotation file; make it again")
+    try:
+        annotation = wfdb.rdann(
+            str(path.with_suffix("")), path.suffix[1:], return_label_elements=["symbol", "label_store"]
+        )
+    except Exception as error:  # wfdb raises whatever its decoder stumbles over
+        raise InputError(
+            f"{path} is damaged or not an annotation file ({_first_line(error)}); make it again"
+        ) from error
+    for time, symbol, code in zip(annotation.sample, annotation.symbol, annotation.label_store, strict=True):
+        if not isinstance(symbol, str):  # wfdb puts NaN for what neither it nor the file defines
+            raise InputError(
+                f"{path}: the annotation at sample {time} has the code {code}, which neither WFDB nor the file defines"
+            )
+    if annotation.fs and annotation.fs != fs:
+        annotation.sample = (annotation.sample * (fs / annotation.fs) + 0.5).astype("int64")
+    try:
+        return Annotations.from_wfdb(annotation)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _in_words(symbols: frozenset[str]) -> str:
+    return " ".join(sorted(symbols))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
