@@ -111,11 +111,11 @@ FIG5 = Experiment(
         Row(label, MIT, {} if variant == "full" else {"variant": variant}, published.FIG5[variant])
         for variant, label in {
             "cnn": "CNN",
-            "msc": "+ MSC",
-            "msc_crm": "+ CRM",
-            "msc_crm_trans": "+ one-way Transformer",
-            "msc_crm_bitrans": "BiTrans in its place",
-            "full": "+ CAL",
+            "msc": "MSC",
+            "msc_crm": "MSC + CRM",
+            "msc_crm_trans": "MSC + CRM + one-way Transformer",
+            "msc_crm_bitrans": "MSC + CRM + BiTrans",
+            "full": "MSC + CRM + BiTrans + CAL",
         }.items()
     ),
     form="bars",

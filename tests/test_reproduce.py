@@ -208,7 +208,7 @@ def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
         ("table2", "--device", "abacus"): "--device abacus",
         ("table2", "--dataset", "ptb"): "table2: has no rows of ptb",
         ("table2", "--row", "5"): "table2: has no row 5 of mit or ptb",
-        ("table2", "table3", "--row", "1"): "--row: numbers the rows of one table",
+        ("table2", "table3", "--row", "1"): "--row numbers the rows of one table",
         ("table2", "--data_path", str(raw / "mitdb" / "RECORDS")): "is a file; name another folder with --data_path",
         ("table2", "--only_finished"): "table2: nothing is finished",
         (
