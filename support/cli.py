@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import types
 import typing
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from support.errors import InputError
 
@@ -17,6 +18,10 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise `message` as an `InputError`."""
         raise InputError(f"{message}; `{self.prog} --help` lists the options")
+
+    def print_help(self, file: TextIO | None = None) -> None:
+        """Write the help to `file`, stdout by default; argparse itself says nothing where that fails."""
+        (file or sys.stdout).write(self.format_help())
 
 
 def option(value: Any, text: str, *, default: str | None = None, metavar: str | None = None) -> Any:  # noqa: ANN401

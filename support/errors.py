@@ -50,7 +50,8 @@ def run_command(command: Callable[[], None]) -> int:
     """
     _open_streams()
     try:
-        command()
+        with suppress(SystemExit):  # how argparse ends --help, with exit code 0
+            command()
         sys.stdout.flush()
     except (InputError, TrainingError) as error:
         code = _fail(f"error: {one_line(str(error))}", 1 if isinstance(error, TrainingError) else 2)

@@ -201,6 +201,9 @@ sys.exit(run_command(command))
 """
 
 
+HELP = "from support.cli import ArgumentParser; ArgumentParser(prog='x').parse_args(['--help'])"
+
+
 def shell(body: str, redirected: str = "", **variables: str) -> subprocess.CompletedProcess[bytes]:
     """Run a command line of that body in a shell that redirects its output."""
     environment = {name: value for name, value in os.environ.items() if name not in TORCHRUN}
@@ -233,6 +236,12 @@ def test_any_output_encoding(encoding: str) -> None:
         ("raise InputError('wrong')", "2>/dev/full", 2, ""),
         ("raise TrainingError('nan')", "", 1, "error: nan\n"),
         ("print('x')", ">/dev/full", 2, "error: a file or the standard output: No space left on device\n"),
+        (
+            HELP,
+            ">/dev/full",
+            2,
+            "error: a file or the standard output: No space left on device\n",
+        ),
         ("print('x' * 99999)", ">/dev/full", 2, "error: a file or the standard output: No space left on device\n"),
         ("print('x', file=sys.stderr)", "2>/dev/full", 2, ""),
         ("os.kill(os.getpid(), 2)", "", 130, "interrupted\n"),
