@@ -100,6 +100,7 @@ class BiTrans(nn.Module):
             dropout=hparams.encoder_dropout,
             kernel=hparams.kernel,
             precision=hparams.precision,
+            tokens=configs.final_out_channels,
         )
         # nn.TransformerEncoder copies the layer: all layers start from one draw, as in the released code.
         self.encoder = nn.TransformerEncoder(layer, configs.encoder_layers, enable_nested_tensor=False)

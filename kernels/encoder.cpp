@@ -16,9 +16,14 @@
 //   * Sequences are independent: threads share them out. Weight gradients are summed in a number of slabs that does
 //     not depend on the number of threads, hence the same bits with 1 thread or 64.
 //
+// NaN and infinity go where the stock layer lets them go, so that weights that diverged are seen: comparisons are
+// written for the side on which NaN falls, and dropout multiplies by 0, which leaves both visible.
+//
 // Vectors are written with the vector extension of GCC and Clang; their width follows the instruction set of the
 // build. The functions at the end are called through ctypes: no header of PyTorch or Python is needed.
 
+#include <array>
+#include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -26,7 +31,6 @@
 #include <memory>
 #include <new>
 #include <type_traits>
-#include <vector>
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, REGISTERS = 32;
@@ -60,16 +64,17 @@ INLINE Vec load(const float* p) { Vec v; std::memcpy(&v, p, sizeof v); return v;
 INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 INLINE Vec splat(float s) { return s - Vec{}; }
 INLINE Vec keep_where(VecI mask, Vec v) { return mask ? v : Vec{}; }
-INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+INLINE Vec drop_unless(VecI mask, Vec v) { return mask ? v : v * 0.f; }      // infinity becomes NaN, NaN stays
+INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }                    // b where one of them is NaN
 INLINE float sum_lanes(Vec v) { float s = 0; for (int i = 0; i < LANES; i++) s += v[i]; return s; }
 INLINE VecU lane_numbers() { VecU v; for (int i = 0; i < LANES; i++) v[i] = i; return v; }
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
-// 2^x for x <= 0. Split x into an integer, which goes to the exponent bits, and a rest in [-1/2, 1/2], for which
-// a polynomial of degree 5 is exact to the last bits of a float.
+// 2^x for x <= 0; 0 below 2^-126.5, NaN of NaN. Split x into an integer n and a rest in [-1/2, 1/2], for which a
+// polynomial of degree 5 is exact to the last bits of a float. The bits of n + 127 are the exponent of 2^n.
 INLINE Vec exp2_negative(Vec x) {
-    x = larger(x, splat(-126.f));
-    const float to_integer = 12582912.f;                        // 1.5 * 2^23: adding it rounds to an integer
+    x = larger(splat(-127.f), x);
+    const float to_integer = 12582912.f + 127.f;                // 1.5 * 2^23: adding it rounds to an integer
     const Vec shifted = x + to_integer, rest = x - (shifted - to_integer);
     Vec y = splat(1.3264815e-3f);
     y = y * rest + 9.6703773e-3f;
@@ -77,7 +82,7 @@ INLINE Vec exp2_negative(Vec x) {
     y = y * rest + 2.4022237e-1f;
     y = y * rest + 6.9314699e-1f;
     y = y * rest + 1.f;
-    return (Vec)((VecI)y + ((VecI)shifted << 23));
+    return y * (Vec)((VecI)shifted << 23);
 }
 
 // ------------------------------------------------------------------------------------------------ matrix product
@@ -166,12 +171,12 @@ struct Dropout {
     INLINE_MEMBER VecI keep_low(VecU random) const { return (random << 16) >= threshold; }
 };
 
-// In place on x[D][T]: dropped elements become 0, the others grow by `scale`.
+// In place on x[D][T]: dropped elements are multiplied by 0, the others by `scale`.
 void apply(const Dropout& dropout, float* x) {
     if (!dropout.active()) return;
     for (int i = 0; i < D * T; i += LANES) {
         const VecI keep = dropout.keep_high(dropout.random(lane_numbers() + (uint32_t)i));
-        store(x + i, keep_where(keep, load(x + i)) * dropout.scale);
+        store(x + i, load(x + i) * keep_where(keep, splat(dropout.scale)));
     }
 }
 
@@ -188,6 +193,13 @@ struct Buffer {                                     // floats on a cache line bo
     Buffer& operator=(const Buffer&) = delete;
     operator float*() const { return data; }
 };
+
+// What a thread works in: on the heap, since the stacks of OpenMP's workers may be small, and kept for its next call,
+// since fresh memory costs a page fault every 4 kB.
+template <class Scratch> static Scratch& of_this_thread() {     // static: each library has its own, of its own shape
+    static thread_local const std::unique_ptr<Scratch> scratch(new Scratch);
+    return *scratch;
+}
 
 // out[c * ld_out + r] = in[r * ld_in + c]
 INLINE void transpose(const float* in, int rows, int columns, int ld_in, float* out, int ld_out) {
@@ -238,10 +250,10 @@ struct Layer {                                      // what all sequences share
 };
 
 struct Saved {                                      // what the backward pass wants of a sequence's forward pass
-    static constexpr int size = (3 * D + H) * T;
+    static constexpr int size = (3 * D + 2 * H) * T;
     float *attended, *r1, *r2;                      // [D][T]: attention before out_proj; the sums before the LayerNorms
-    float* log_sum;                                 // [H][T]: log2 of the softmax's denominator
-    explicit Saved(float* rows) : attended(rows), r1(rows + D * T), r2(r1 + D * T), log_sum(r2 + D * T) {}
+    float *top, *inverse_sum;                       // [H][T]: of the softmax, the largest score and 1 / denominator
+    explicit Saved(float* rows) : attended(rows), r1(rows + D * T), r2(r1 + D * T), top(r2 + D * T), inverse_sum(top + H * T) {}
 };
 
 // ----------------------------------------------------------------------------------------------------- LayerNorm
@@ -289,46 +301,51 @@ void layer_norm_backward(const float* x, const float* weight, float eps, float* 
 
 // ----------------------------------------------------------------------------------------------------- attention
 
-// Scores and probabilities lie [keys][PANEL queries]. The softmax is taken to base 2, of scores * SCORE_SCALE.
+// Scores and probabilities lie [T keys][PANEL queries]. The softmax is taken to base 2: 2^(score - largest score), with
+// log2(e) / sqrt(E) multiplied to the queries beforehand.
 
-const float GRAD_SCALE = 1.f / std::sqrt((float)E), SCORE_SCALE = 1.44269504f * GRAD_SCALE;      // log2(e) / sqrt(E)
+const float GRAD_SCALE = 1.f / std::sqrt((float)E), SCORE_SCALE = 1.44269504f * GRAD_SCALE;
+
+INLINE void scale_queries(float* q) {               // of a head, q[E][T]
+    for (int i = 0; i < E * T; i++) q[i] *= SCORE_SCALE;
+}
 
 // The random numbers of LANES queries from `query` on, for the keys `key` and key + 1: 16 bits each.
 INLINE VecU attention_random(const Dropout& dropout, int head, int key, int query) {
     return dropout.random(lane_numbers() + (uint32_t)((head * T + key) / 2 * T + query));
 }
 
-// attended[D][T] and log_sum[H][T] from qkv[3D][T]
-void attention(const Dropout& dropout, const float* qkv, float* attended, float* log_sum) {
-    alignas(64) float scores[T * PANEL];
+// saved.attended, top and inverse_sum from qkv[3D][T], whose queries are scaled; scores[T][PANEL] is worked in
+void attention(const Dropout& dropout, float* qkv, const Saved& saved, float* scores) {
     Vec weight[2];
     for (int h = 0; h < H; h++) {
-        const float *q = qkv + h * E * T, *k = q + D * T, *v = k + D * T;
-        float* out = attended + h * E * T;
+        float* q = qkv + h * E * T;
+        const float *k = q + D * T, *v = k + D * T;
+        float* out = saved.attended + h * E * T;
+        scale_queries(q);
         for (int i = 0; i < T; i += PANEL) {
             gemm<T, PANEL, E>(Columns<T>{k}, Rows<T>{q + i}, Output<PANEL>{scores}, Start::zero);
             for (int half = 0; half < 2; half++) {
                 const int query = i + half * LANES;
                 float* s = scores + half * LANES;
-                Vec top = load(s), sum{};
-                for (int j = 1; j < T; j++) top = larger(top, load(s + j * PANEL));
-                top *= SCORE_SCALE;
+                Vec top = splat(-FLT_MAX), sum{};   // finite, so that scores of -inf become 0
+                for (int j = 0; j < T; j++) top = larger(top, load(s + j * PANEL));
                 for (int j = 0; j < T; j += 2) {
-                    Vec even = exp2_negative(load(s + j * PANEL) * SCORE_SCALE - top);
-                    Vec odd = exp2_negative(load(s + (j + 1) * PANEL) * SCORE_SCALE - top);
+                    Vec even = exp2_negative(load(s + j * PANEL) - top);
+                    Vec odd = exp2_negative(load(s + (j + 1) * PANEL) - top);
                     sum += even + odd;
                     if (dropout.active()) {
                         const VecU random = attention_random(dropout, h, j, query);
-                        even = keep_where(dropout.keep_high(random), even);
-                        odd = keep_where(dropout.keep_low(random), odd);
+                        even = drop_unless(dropout.keep_high(random), even);
+                        odd = drop_unless(dropout.keep_low(random), odd);
                     }
                     store(s + j * PANEL, even);
                     store(s + (j + 1) * PANEL, odd);
                 }
-                Vec logarithm;
-                for (int l = 0; l < LANES; l++) logarithm[l] = std::log2(sum[l]);
-                store(log_sum + h * T + query, top + logarithm);
-                weight[half] = dropout.scale / sum;
+                const Vec inverse_sum = 1.f / (sum == 0.f ? splat(1.f) : sum);      // 0 where all scores are -inf
+                store(saved.top + h * T + query, top);
+                store(saved.inverse_sum + h * T + query, inverse_sum);
+                weight[half] = dropout.scale * inverse_sum;
             }
             gemm<E, PANEL, T>(Rows<T>{v}, Rows<PANEL>{scores}, Output<T>{out + i}, Start::zero);
             for (int e = 0; e < E; e++)
@@ -340,35 +357,43 @@ void attention(const Dropout& dropout, const float* qkv, float* attended, float*
     }
 }
 
-// grad_qkv[3D][T] from grad_out[D][T]. Probabilities and dropout are computed again, with log_sum at hand.
-void attention_backward(const Dropout& dropout, const float* qkv, const Saved& saved, const float* grad_out, float* grad_qkv) {
-    constexpr int W = round_up(E, LANES);
+struct AttentionBackward {                          // what attention_backward works in
+    static constexpr int W = round_up(E, LANES);
     alignas(64) float p[T * PANEL], g[T * PANEL], q_t[T * W] = {}, out_t[T * W] = {}, k_grad[T * W], v_grad[T * W];
+};
+
+// grad_qkv[3D][T] from grad_out[D][T]. Probabilities and dropout are computed again, and the queries scaled.
+void attention_backward(const Dropout& dropout, float* qkv, const Saved& saved, const float* grad_out, float* grad_qkv,
+                        AttentionBackward& scratch) {
+    constexpr int W = AttentionBackward::W;
+    auto& [p, g, q_t, out_t, k_grad, v_grad] = scratch;
     for (int h = 0; h < H; h++) {
-        const float *q = qkv + h * E * T, *k = q + D * T, *v = k + D * T;
+        float* q = qkv + h * E * T;
+        const float *k = q + D * T, *v = k + D * T;
         const float *go = grad_out + h * E * T, *out = saved.attended + h * E * T;
         float* q_grad = grad_qkv + h * E * T;
         transpose(q, E, T, T, q_t, W);
+        scale_queries(q);
         transpose(go, E, T, T, out_t, W);
         for (int i = 0; i < T; i += PANEL) {
             gemm<T, PANEL, E>(Columns<T>{k}, Rows<T>{q + i}, Output<PANEL>{p}, Start::zero);
             gemm<T, PANEL, E>(Columns<T>{v}, Rows<T>{go + i}, Output<PANEL>{g}, Start::zero);
             for (int half = 0; half < 2; half++) {
                 const int query = i + half * LANES;
-                const Vec log_sum = load(saved.log_sum + h * T + query);
+                const Vec top = load(saved.top + h * T + query), inverse_sum = load(saved.inverse_sum + h * T + query);
                 Vec shift{};                        // sum over the keys of probability * its gradient
                 for (int e = 0; e < E; e++) shift += load(go + e * T + query) * load(out + e * T + query);
                 for (int j = 0; j < T; j += 2) {
                     float *pj = p + j * PANEL + half * LANES, *gj = g + j * PANEL + half * LANES;
-                    const Vec even = exp2_negative(load(pj) * SCORE_SCALE - log_sum);
-                    const Vec odd = exp2_negative(load(pj + PANEL) * SCORE_SCALE - log_sum);
+                    const Vec even = exp2_negative(load(pj) - top) * inverse_sum;
+                    const Vec odd = exp2_negative(load(pj + PANEL) - top) * inverse_sum;
                     Vec even_grad = load(gj) * dropout.scale, odd_grad = load(gj + PANEL) * dropout.scale;
                     Vec even_kept = even, odd_kept = odd;
                     if (dropout.active()) {
                         const VecU random = attention_random(dropout, h, j, query);
                         const VecI keep_even = dropout.keep_high(random), keep_odd = dropout.keep_low(random);
-                        even_kept = keep_where(keep_even, even), even_grad = keep_where(keep_even, even_grad);
-                        odd_kept = keep_where(keep_odd, odd), odd_grad = keep_where(keep_odd, odd_grad);
+                        even_kept = drop_unless(keep_even, even), even_grad = drop_unless(keep_even, even_grad);
+                        odd_kept = drop_unless(keep_odd, odd), odd_grad = drop_unless(keep_odd, odd_grad);
                     }
                     store(pj, even_kept);
                     store(pj + PANEL, odd_kept);
@@ -391,29 +416,31 @@ void attention_backward(const Dropout& dropout, const float* qkv, const Saved& s
 
 // -------------------------------------------------------------------------------------------------- feed-forward
 
-// ReLU, then dropout without its scale, on two vectors of the hidden map: one hash serves both.
+// ReLU, then dropout without its scale, on two vectors of the hidden map: one hash serves both. A unit that ReLU sets
+// to 0 becomes -0, a dropped one +0: the backward pass tells them apart.
 struct ReluDropout {
     const Dropout& dropout;
     int first_unit;
 
     INLINE_MEMBER void operator()(Vec (&hidden)[2], int row, int column) const {
-        hidden[0] = larger(hidden[0], Vec{});
-        hidden[1] = larger(hidden[1], Vec{});
+        hidden[0] = hidden[0] <= 0.f ? splat(-0.f) : hidden[0];
+        hidden[1] = hidden[1] <= 0.f ? splat(-0.f) : hidden[1];
         if (!dropout.active()) return;
         const VecU random = dropout.random(lane_numbers() + (uint32_t)(((first_unit + row) * T + column) / 2));
-        hidden[0] = keep_where(dropout.keep_high(random), hidden[0]);
-        hidden[1] = keep_where(dropout.keep_low(random), hidden[1]);
+        hidden[0] = drop_unless(dropout.keep_high(random), hidden[0]);
+        hidden[1] = drop_unless(dropout.keep_low(random), hidden[1]);
     }
 };
 
-// The gradient of both: a hidden element that is 0 was negative or dropped.
-struct WhereAlive {
+// The gradient of both: dropout multiplies by 0, then ReLU selects.
+struct ReluDropoutGradient {
     const float* hidden;
 
     INLINE_MEMBER void operator()(Vec (&grad)[2], int row, int column) const {
-        const float* h = hidden + row * T + column;
-        grad[0] = keep_where(load(h) > 0.f, grad[0]);
-        grad[1] = keep_where(load(h + LANES) > 0.f, grad[1]);
+        UNROLL for (int i = 0; i < 2; i++) {
+            const Vec unit = load(hidden + row * T + column + i * LANES);
+            grad[i] = keep_where((VecI)unit != INT32_MIN, drop_unless(unit != 0.f, grad[i]));    // the bits of -0
+        }
     }
 };
 
@@ -423,9 +450,8 @@ void hidden_chunk(const Layer& L, const Dropout& dropout, int f, const float* x,
                       ReluDropout{dropout, f});
 }
 
-// out[D][T] = W2 dropout(relu(W1 x + b1)) + b2
-void feed_forward(const Layer& L, const Dropout& dropout, const float* x, float* out) {
-    alignas(64) float hidden[CHUNK * T];
+// out[D][T] = W2 dropout(relu(W1 x + b1)) + b2; hidden[CHUNK][T] is worked in
+void feed_forward(const Layer& L, const Dropout& dropout, const float* x, float* out, float* hidden) {
     for (int f = 0; f < F; f += CHUNK) {
         hidden_chunk(L, dropout, f, x, hidden);
         gemm<D, T, CHUNK>(Columns<D>{L.weight2_t + f * D}, Rows<T>{hidden}, Output<T>{out}, f ? Start::sum : Start::bias, L.w.bias2);
@@ -439,12 +465,14 @@ struct Gradients {
     float *in, *out, *weight1, *weight2_t;          // [3D][W], [D][W], [F][W], [F][W]
     float *bias2, *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;        // [D][LANES], to be summed over lanes
 
-    Gradients() : all(size) {
+    Gradients() : all(size) {                       // all 0
         in = all, out = in + 3 * D * W, weight1 = out + D * W, weight2_t = weight1 + F * W, bias2 = weight2_t + F * W;
         norm1_weight = bias2 + D * LANES, norm1_bias = norm1_weight + D * LANES;
         norm2_weight = norm1_bias + D * LANES, norm2_bias = norm2_weight + D * LANES;
     }
+    void set_to_0() { std::memset(all, 0, size * sizeof(float)); }
 };
+using Slabs = std::array<std::unique_ptr<Gradients>, SLABS>;     // made when first used
 constexpr int W = Gradients::W;
 
 // x[D][T] -> out[T][W] with a column of ones after the D features; the rest of out is left as it is
@@ -453,16 +481,21 @@ void transpose_with_ones(const float* x, float* out) {
     for (int t = 0; t < T; t++) out[t * W + D] = 1.f;
 }
 
-// Adds to grad_x[D][T]. grad_out comes multiplied by dropout's scale, which both of its uses want.
-void feed_forward_backward(const Layer& L, const Dropout& dropout, Gradients& g, const float* x, const float* grad_out, float* grad_x) {
+struct FeedForwardBackward {                        // what feed_forward_backward works in
     alignas(64) float hidden[CHUNK * T], grad_hidden[CHUNK * T], x_t[T * W] = {}, grad_out_t[T * W] = {};
+};
+
+// Adds to grad_x[D][T]. grad_out comes multiplied by dropout's scale, which both of its uses want.
+void feed_forward_backward(const Layer& L, const Dropout& dropout, Gradients& g, const float* x, const float* grad_out, float* grad_x,
+                           FeedForwardBackward& scratch) {
+    auto& [hidden, grad_hidden, x_t, grad_out_t] = scratch;
     transpose_with_ones(x, x_t);
     transpose_with_ones(grad_out, grad_out_t);
     for (int f = 0; f < F; f += CHUNK) {
         hidden_chunk(L, dropout, f, x, hidden);
         gemm<CHUNK, W, T>(Rows<T>{hidden}, Rows<W>{grad_out_t}, Output<W>{g.weight2_t + f * W}, Start::sum);
         gemm<CHUNK, T, D>(Columns<CHUNK>{L.weight2_chunks + f * D}, Rows<T>{grad_out}, Output<T>{grad_hidden}, Start::zero,
-                          nullptr, WhereAlive{hidden});
+                          nullptr, ReluDropoutGradient{hidden});
         gemm<CHUNK, W, T>(Rows<T>{grad_hidden}, Rows<W>{x_t}, Output<W>{g.weight1 + f * W}, Start::sum);
         gemm<D, T, CHUNK>(Columns<D>{L.w.weight1 + f * D}, Rows<T>{grad_hidden}, Output<T>{grad_x}, Start::sum);
     }
@@ -474,33 +507,44 @@ INLINE void add(const float* x, float* to) {        // to[D][T] += x[D][T]
     for (int i = 0; i < D * T; i++) to[i] += x[i];
 }
 
+struct Forward {                                    // what a thread's forward pass works in
+    alignas(64) float x_t[D * T], x1[D * T], qkv[3 * D * T], scores[T * PANEL], hidden[CHUNK * T], saved[Saved::size];
+};
+
 // y[T][D] from x[T][D]; `saved` is filled
-void forward_sequence(const Layer& L, int n, const float* x, float* y, const Saved& saved) {
-    alignas(64) float x_t[D * T], x1[D * T], qkv[3 * D * T];
+void forward_sequence(const Layer& L, int n, const float* x, float* y, const Saved& saved, Forward& scratch) {
+    auto& [x_t, x1, qkv, scores, hidden, unsaved] = scratch;
     transpose(x, T, D, D, x_t, T);
     gemm<3 * D, T, D>(Columns<3 * D>{L.in_weight_t}, Rows<T>{x_t}, Output<T>{qkv}, Start::bias, L.w.in_bias);
-    attention(L.dropout(n, ATTENTION), qkv, saved.attended, saved.log_sum);
+    attention(L.dropout(n, ATTENTION), qkv, saved, scores);
     gemm<D, T, D>(Columns<D>{L.out_weight_t}, Rows<T>{saved.attended}, Output<T>{saved.r1}, Start::bias, L.w.out_bias);
     apply(L.dropout(n, AFTER_ATTENTION), saved.r1);
     add(x_t, saved.r1);
     layer_norm(saved.r1, L.w.norm1_weight, L.w.norm1_bias, L.call.eps1, x1);
 
-    feed_forward(L, L.dropout(n, HIDDEN), x1, saved.r2);
+    feed_forward(L, L.dropout(n, HIDDEN), x1, saved.r2, hidden);
     apply(L.dropout(n, AFTER_FEED_FORWARD), saved.r2);
     add(x1, saved.r2);
     layer_norm(saved.r2, L.w.norm2_weight, L.w.norm2_bias, L.call.eps2, x1);
     transpose(x1, D, T, T, y, D);
 }
 
-// grad_x[T][D] from grad_y[T][D]; adds the weights' gradients to g
-void backward_sequence(const Layer& L, int n, Gradients& g, const float* x, const Saved& saved, const float* grad_y, float* grad_x) {
+struct Backward {                                   // what a thread's backward pass works in
     alignas(64) float x_t[D * T], x1[D * T], qkv[3 * D * T], grad_qkv[3 * D * T], grad_attended[D * T], x_rows[T * W] = {};
     alignas(64) float grad[D * T], branch[D * T];   // gradients of the residual path and of what was added to it
+    FeedForwardBackward feed_forward;
+    AttentionBackward attention;
+};
+
+// grad_x[T][D] from grad_y[T][D]; adds the weights' gradients to g
+void backward_sequence(const Layer& L, int n, Gradients& g, const float* x, const Saved& saved, const float* grad_y, float* grad_x,
+                       Backward& scratch) {
+    auto& [x_t, x1, qkv, grad_qkv, grad_attended, x_rows, grad, branch, of_feed_forward, of_attention] = scratch;
     transpose(x, T, D, D, x_t, T);
     transpose(grad_y, T, D, D, grad, T);
 
     layer_norm_backward(saved.r2, L.w.norm2_weight, L.call.eps2, grad, g.norm2_weight, g.norm2_bias);
-    std::memcpy(branch, grad, sizeof grad);
+    std::memcpy(branch, grad, sizeof branch);
     apply(L.dropout(n, AFTER_FEED_FORWARD), branch);
     const Dropout hidden = L.dropout(n, HIDDEN);
     for (int d = 0; d < D; d++) {
@@ -512,29 +556,29 @@ void backward_sequence(const Layer& L, int n, Gradients& g, const float* x, cons
         store(g.bias2 + d * LANES, sum);
     }
     layer_norm(saved.r1, L.w.norm1_weight, L.w.norm1_bias, L.call.eps1, x1);
-    feed_forward_backward(L, hidden, g, x1, branch, grad);
+    feed_forward_backward(L, hidden, g, x1, branch, grad, of_feed_forward);
 
     layer_norm_backward(saved.r1, L.w.norm1_weight, L.call.eps1, grad, g.norm1_weight, g.norm1_bias);
-    std::memcpy(branch, grad, sizeof grad);
+    std::memcpy(branch, grad, sizeof branch);
     apply(L.dropout(n, AFTER_ATTENTION), branch);
     transpose_with_ones(saved.attended, x_rows);
     gemm<D, W, T>(Rows<T>{branch}, Rows<W>{x_rows}, Output<W>{g.out}, Start::sum);
     gemm<D, T, D>(Columns<D>{L.w.out_weight}, Rows<T>{branch}, Output<T>{grad_attended}, Start::zero);
     gemm<3 * D, T, D>(Columns<3 * D>{L.in_weight_t}, Rows<T>{x_t}, Output<T>{qkv}, Start::bias, L.w.in_bias);
-    attention_backward(L.dropout(n, ATTENTION), qkv, saved, grad_attended, grad_qkv);
+    attention_backward(L.dropout(n, ATTENTION), qkv, saved, grad_attended, grad_qkv, of_attention);
     transpose_with_ones(x_t, x_rows);
     gemm<3 * D, W, T>(Rows<T>{grad_qkv}, Rows<W>{x_rows}, Output<W>{g.in}, Start::sum);
     gemm<D, T, 3 * D>(Columns<D>{L.w.in_weight}, Rows<T>{grad_qkv}, Output<T>{grad}, Start::sum);
     transpose(grad, D, T, T, grad_x, D);
 }
 
-// Adds up the slabs in their order and brings the sum into the layout of the stock parameters.
-void write_gradients(const std::vector<std::unique_ptr<Gradients>>& slabs, const Parameters<float*>& out, int threads) {
+// Adds up the first `used` slabs in their order and brings the sum into the layout of the stock parameters.
+void write_gradients(const Slabs& slabs, int used, const Parameters<float*>& out, int threads) {
     const Gradients& g = *slabs[0];
     constexpr int block = 1024;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int first = 0; first < Gradients::size; first += block)
-        for (std::size_t s = 1; s < slabs.size(); s++)
+        for (int s = 1; s < used; s++)
             for (int i = first; i < first + block && i < Gradients::size; i++) g.all[i] += slabs[s]->all[i];
 
     const auto write = [](const float* sum, int rows, float* weight, float* bias) {
@@ -563,23 +607,29 @@ extern "C" void layer_forward(const Call* call, const Parameters<const float*>* 
     const Layer L(*call, *parameters);
 #pragma omp parallel num_threads(call->threads)
     {
-        const Buffer scratch(Saved::size);
+        Forward& scratch = of_this_thread<Forward>();
 #pragma omp for schedule(dynamic)
         for (int64_t n = 0; n < call->sequences; n++)
-            forward_sequence(L, n, x + n * T * D, y + n * T * D, Saved(saved ? saved + n * Saved::size : scratch));
+            forward_sequence(L, n, x + n * T * D, y + n * T * D, Saved(saved ? saved + n * Saved::size : scratch.saved), scratch);
     }
 }
 
 extern "C" void layer_backward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* saved,
                                const float* grad_y, float* grad_x, const Parameters<float*>* grad_parameters) {
     const Layer L(*call, *parameters);
-    const int64_t sequences = call->sequences, slabs = sequences > SLABS ? SLABS : sequences > 0 ? sequences : 1;
-    std::vector<std::unique_ptr<Gradients>> gradients(slabs);
-#pragma omp parallel for num_threads(call->threads) schedule(dynamic)
-    for (int64_t slab = 0; slab < slabs; slab++) {
-        gradients[slab] = std::make_unique<Gradients>();
-        for (int64_t n = sequences * slab / slabs; n < sequences * (slab + 1) / slabs; n++)
-            backward_sequence(L, n, *gradients[slab], x + n * T * D, Saved(saved + n * Saved::size), grad_y + n * T * D, grad_x + n * T * D);
+    const int64_t sequences = call->sequences, used = sequences > SLABS ? SLABS : sequences > 0 ? sequences : 1;
+    Slabs& slabs = of_this_thread<Slabs>();
+#pragma omp parallel num_threads(call->threads)
+    {
+        Backward& scratch = of_this_thread<Backward>();
+#pragma omp for schedule(dynamic)
+        for (int64_t slab = 0; slab < used; slab++) {
+            if (slabs[slab]) slabs[slab]->set_to_0();
+            else slabs[slab] = std::make_unique<Gradients>();
+            for (int64_t n = sequences * slab / used; n < sequences * (slab + 1) / used; n++)
+                backward_sequence(L, n, *slabs[slab], x + n * T * D, Saved(saved + n * Saved::size), grad_y + n * T * D,
+                                  grad_x + n * T * D, scratch);
+        }
     }
-    write_gradients(gradients, *grad_parameters, call->threads);
+    write_gradients(slabs, used, *grad_parameters, call->threads);
 }

@@ -9,12 +9,16 @@ three ways to compute it (`kernel`):
            time in a buffer that is used again, and made once more in the backward pass instead of being kept.
 * "native" the compiled operator of `encoder.cpp`, another few times faster. CPU and float32 only.
 
-"auto" takes the fastest that works: native or torch on CPU, stock elsewhere. With `precision` "bf16" the CPU computes
-the feed-forward's products, nearly all the arithmetic there is, in bfloat16 with float32 sums, in the way of "torch".
+"auto" takes the fastest that works: native or torch on CPU, stock elsewhere. A kernel that is asked for by name and
+cannot be had is refused. With `precision` "bf16" the CPU computes the feed-forward's products, nearly all the
+arithmetic there is, in bfloat16 with float32 sums, in the way of "torch".
+
+All of them agree on NaN and infinity: where one gives a finite number, so do the others.
 
 The tokens are channels and the features are time steps: x is (sequences, 128, 25).
 """
 
+import ctypes
 import math
 from typing import Any, Literal, get_args
 
@@ -24,6 +28,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from kernels import native
+from support.errors import InputError
 
 Kernel = Literal["auto", "stock", "torch", "native"]
 
@@ -31,10 +36,19 @@ Kernel = Literal["auto", "stock", "torch", "native"]
 # cores hold, and enough for every operation to be worth its call.
 TOKENS_AT_A_TIME = 512
 SEQUENCES_AT_A_TIME = 8
+MAX_DROPOUT = 0.99  # beyond, almost all is dropped and masks made of bytes do not serve
 
 
 class TransformerEncoderLayer(nn.TransformerEncoderLayer):
-    """Post-norm Transformer encoder layer with ReLU, batch first; see the module's text for `kernel`."""
+    """Post-norm Transformer encoder layer with ReLU, batch first; see the module's text for `kernel`.
+
+    Args:
+        tokens: of a sequence; the compiled operator is made for their number.
+
+    Raises:
+        InputError: `kernel` is "torch" or "native" and cannot compute this layer; from `forward` and `kernel_on`, too,
+            for that input or device.
+    """
 
     def __init__(
         self,
@@ -44,18 +58,22 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         dropout: float = 0.1,
         kernel: Kernel = "auto",
         precision: str = "fp32",
+        tokens: int = 128,
     ) -> None:
         super().__init__(d_model, nhead, dim_feedforward, dropout, batch_first=True)
         if kernel not in get_args(Kernel):
             raise ValueError(f"kernel {kernel!r} is none of {', '.join(get_args(Kernel))}")
         self.kernel = kernel
         self.products = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.tokens = tokens
+        if kernel != "auto":
+            self.kernel_on(torch.device("cpu"))  # refused here, if at all, and not in the middle of a run
 
     def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
         """Encode `src` (sequences, tokens, features); takes the masks of the stock layer only to refuse them."""
         if any(mask is not None and mask is not False for mask in (*args, *kwargs.values())):
             raise ValueError("this encoder attends from all tokens to all tokens: no masks")
-        kernel, library = self._choose(src)
+        kernel, library = self._choose(src.device, src.dtype, src.shape[1])
         if kernel == "stock":
             return super().forward(src)
         if library is not None:
@@ -64,22 +82,42 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         return self._forward_torch(src)
 
     def kernel_on(self, device: torch.device) -> Kernel:
-        """The kernel that works on float32 input on `device`; compiles it if need be."""
-        return self._choose(torch.empty(0, 128, self.linear1.in_features, device=device))[0]
+        """The kernel that `forward` takes for float32 input on `device`; compiles it if need be."""
+        return self._choose(device, torch.float32, self.tokens)[0]
 
     def _p(self) -> float:
         return self.dropout.p if self.training else 0.0
 
-    def _choose(self, x: Tensor) -> tuple[Kernel, Any]:
-        """The kernel to use for `x`, and the compiled library if it is "native"."""
-        here = x.device.type == "cpu" and x.dtype == self.linear1.weight.dtype == torch.float32
-        if self.kernel == "stock" or not here or self.dropout.p > 0.99:  # almost all dropped: beyond byte masks
+    def _choose(self, device: torch.device, dtype: torch.dtype, tokens: int) -> tuple[Kernel, ctypes.CDLL | None]:
+        """The kernel for an input of that kind, and the compiled library if it is "native"."""
+        obstacle = None if self.kernel == "stock" else self._obstacle(device, dtype)
+        if self.kernel == "stock" or (self.kernel == "auto" and obstacle is not None):
             return "stock", None
-        library = None
-        if self.kernel != "torch" and self.products == torch.float32:
-            shape = native.Shape(x.shape[1], x.shape[2], self.self_attn.num_heads, self.linear1.out_features)
-            library = native.library(shape)
-        return ("torch", None) if library is None else ("native", library)
+        if obstacle is not None:
+            raise self._refusal(obstacle)
+        if self.kernel == "torch":
+            return "torch", None
+        shape = native.Shape(tokens, self.linear1.in_features, self.self_attn.num_heads, self.linear1.out_features)
+        if self.kernel == "auto":
+            library = native.library(shape) if self.products == torch.float32 else None
+            return ("torch", None) if library is None else ("native", library)
+        loaded = native.load(shape) if self.products == torch.float32 else "it computes in float32 alone, not in bf16"
+        if isinstance(loaded, str):
+            raise self._refusal(loaded)
+        return "native", loaded
+
+    def _obstacle(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """What keeps both "torch" and "native" from computing this layer, if anything does."""
+        if device.type != "cpu":
+            return f"it works on the CPU, not on {device.type}"
+        if not dtype == self.linear1.weight.dtype == torch.float32:
+            return "it works in float32, which the layer's weights or its input are not"
+        if self.dropout.p > MAX_DROPOUT:
+            return f"it drops {MAX_DROPOUT} of the units at most, not {self.dropout.p}"
+        return None
+
+    def _refusal(self, reason: str) -> InputError:
+        return InputError(f"--kernel {self.kernel} cannot be had: {reason}; use --kernel auto, which takes what works")
 
     def _parameters_in_order(self) -> tuple[Tensor, ...]:
         attention = self.self_attn
@@ -133,13 +171,13 @@ def _hidden(x1: Tensor, weight: Tensor, mask: Tensor | None, out: Tensor) -> Ten
     """dropout(relu(W1 x + b1)) short of dropout's scale, into the buffer `out` (tokens, hidden units).
 
     x1 ends in a column of ones and `weight` (features + 1, hidden units) in a row of biases. The mask goes into the
-    product's accumulator, as -1e30 where dropped, so that ReLU does dropout as well.
+    product's accumulator, as -3e38 where dropped, so that ReLU does dropout as well.
     """
     out = out[: len(x1)]
     if mask is None:
         torch.mm(x1, weight, out=out)
     else:
-        torch.addmm(out.copy_(mask), x1, weight, beta=-1e30, out=out)
+        torch.addmm(out.copy_(mask), x1, weight, beta=-3e38, out=out)
     return out.clamp_min_(0)
 
 
@@ -179,17 +217,22 @@ class _FeedForward(torch.autograd.Function):
         grad_x, grad_w2 = torch.empty_like(grad), torch.zeros_like(w2)
         grad_weight = grad.new_zeros(weight.shape)
         w1, w2 = w1.to(x1.dtype), w2.to(x1.dtype)
+        grad_b2 = grad.sum(0)
+        finite = bool(grad_b2.isfinite().all())
         buffer = x1.new_empty(2, TOKENS_AT_A_TIME, len(w1))
         parts = zip(*(t.split(TOKENS_AT_A_TIME) for t in (x1, scaled, grad_x)), ctx.masks, strict=True)
         for x_part, g, gx, mask in parts:
             hidden, grad_hidden = _hidden(x_part, weight, mask, buffer[0]), buffer[1, : len(x_part)]
             _add_product(g.t(), hidden, grad_w2)
             torch.mm(g, w2, out=grad_hidden)
+            if mask is not None and not finite:  # 0 times NaN is NaN: dropped units that ReLU lets through pass it on
+                grad_hidden.mul_(1 - mask)
+                hidden = _hidden(x_part, weight, None, buffer[0])
             # A hidden element that is 0 was negative or dropped: this is the gradient of both.
             torch.ops.aten.threshold_backward.grad_input(grad_hidden, hidden, 0, grad_input=grad_hidden)
             _add_product(x_part.t(), grad_hidden, grad_weight)
             _product(grad_hidden, w1, gx)
-        return grad_x, grad_weight[:-1].t(), grad_weight[-1], grad_w2, grad.sum(0), None, None
+        return grad_x, grad_weight[:-1].t(), grad_weight[-1], grad_w2, grad_b2, None, None
 
 
 def _product(a: Tensor, b: Tensor, out: Tensor) -> None:
@@ -270,4 +313,8 @@ class _DropoutAttention(torch.autograd.Function):
 def _probability(q: Tensor, k: Tensor) -> Tensor:
     """softmax(q k' / sqrt(e)) of (batch, tokens, e); q is scaled in place."""
     scores = torch.bmm(q.mul_(q.shape[-1] ** -0.5), k.transpose(1, 2))
-    return torch.softmax(scores, -1, out=scores)
+    probability = torch.softmax(scores, -1, out=scores)
+    if probability[..., 0].isnan().any():  # NaN fills its row; in PyTorch's attention a row of -inf becomes 0
+        scores = torch.bmm(q, k.transpose(1, 2))
+        probability.masked_fill_(scores.amax(-1, keepdim=True) == -math.inf, 0)
+    return probability

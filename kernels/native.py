@@ -2,8 +2,8 @@
 
 The operator is compiled on first use for the shape and the processor at hand (some seconds, kept in PyTorch's
 extension cache). It is plain C++ called through ctypes, so all that it asks for is a C++ compiler with OpenMP.
-Where there is none, `library` returns None after one message; with ECGTRANSFORM_NATIVE=0 in the environment, or for a
-shape that does not fill its tiles, without one. `encoder.py` then does the same in PyTorch.
+Where there is none, with ECGTRANSFORM_NATIVE=0 in the environment, or for a shape that does not fill its tiles, `load`
+says why it cannot be had, and `encoder.py` does the same in PyTorch or refuses.
 """
 
 import ctypes
@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import astuple, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,17 @@ class Shape:
     heads: int
     hidden_units: int
 
+    def __str__(self) -> str:
+        return ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in asdict(self).items())
+
     def flags(self) -> list[str]:
         """Compiler flags that define the constants of encoder.cpp."""
-        names = ("TOKENS", "FEATURES", "HEADS", "HIDDEN_UNITS")
-        return [f"-D{name}={value}" for name, value in zip(names, astuple(self), strict=True)]
+        return [f"-D{name.upper()}={value}" for name, value in asdict(self).items()]
 
     def supported(self) -> bool:
         """Whether the sizes fill the operator's tiles."""
         fills = self.tokens % 32 == 0 and self.hidden_units % 64 == 0 and self.features % self.heads == 0
-        return fills and self.tokens * self.features <= 128 * 64  # a sequence's maps are on the stack: about 0.5 MB
+        return fills and self.tokens * self.features <= 128 * 256  # beyond, PyTorch's matrix products are faster
 
 
 class _Call(ctypes.Structure):
@@ -65,46 +68,81 @@ def _say(message: str) -> None:
 
 
 def _build(shape: Shape) -> Path:
-    """Compile the operator for `shape`, unless the cache has it; returns the shared library."""
+    """Compile the operator for `shape`, unless the cache has it whole; returns the shared library.
+
+    The digest of a library's bytes is part of its name. A file that was cut short or overwritten, which would end the
+    process when it is loaded or called, is thereby found out and replaced.
+    """
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         raise OSError("no C++ compiler found")
     cpu = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
-    command = [*compiler.split(), "-std=c++17", "-O3", cpu, "-fopenmp", "-fPIC", "-shared", *shape.flags()]
+    options = ["-std=c++17", "-O3", "-fno-fast-math", cpu, "-fopenmp", "-fPIC", "-shared", *shape.flags()]
+    command = [*compiler.split(), *options]
     # The macros that the compiler predefines tell its version and what this processor can do.
     macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True).stdout
     key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), macros, *map(str.encode, command)])).hexdigest()[:16]
     home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions"
     folder = Path(home) / "ecgtransform"
-    library = folder / f"encoder-{key}.so"
-    if not library.exists():
-        _say("compiling the encoder for this processor, once (some seconds) ...")
-        start = time.perf_counter()
-        folder.mkdir(parents=True, exist_ok=True)
-        # Built aside, then moved into place in one step: another process sees all of it or nothing.
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            built = Path(scratch) / library.name
-            subprocess.run([*command, str(SOURCE), "-o", str(built)], capture_output=True, check=True)
-            built.replace(library)
-        _say(f"... done in {time.perf_counter() - start:.0f} s, kept as {library}")
+    for kept in folder.glob(f"encoder-{key}-*.so"):
+        with suppress(OSError):  # what cannot be read is compiled again, like what is damaged
+            if kept.name == f"encoder-{key}-{_digest(kept)}.so":
+                return kept
+            kept.unlink()
+        _say(f"{kept} is damaged")
+    _say("compiling the encoder for this processor, once (some seconds) ...")
+    start = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    # Built aside, then moved into place in one step: another process sees all of it or nothing.
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        built = Path(scratch) / "encoder.so"
+        subprocess.run([*command, str(SOURCE), "-o", str(built)], capture_output=True, check=True)
+        with built.open("r+b") as stream:
+            os.fsync(stream.fileno())
+        library = built.replace(folder / f"encoder-{key}-{_digest(built)}.so")
+    _say(f"... done in {time.perf_counter() - start:.0f} s, kept as {library}")
     return library
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _unwanted(shape: Shape) -> str | None:
+    """Why the operator for `shape` is not even to be compiled, if so."""
+    if os.environ.get("ECGTRANSFORM_NATIVE") == "0":
+        return "ECGTRANSFORM_NATIVE=0 is set in the environment"
+    if not shape.supported():
+        return f"it is not made for {shape}"
+    return None
+
+
+@functools.cache
+def load(shape: Shape) -> ctypes.CDLL | str:
+    """The compiled operator for `shape`, or why it cannot be had."""
+    if reason := _unwanted(shape):
+        return reason
+    try:
+        lib = ctypes.CDLL(str(_build(shape)))
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").splitlines()
+        return next((line for line in said if "error" in line), f"{error.cmd[0]} ended with code {error.returncode}")
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        return str(error)
+    lib.saved_size.restype = ctypes.c_int64
+    lib.layer_forward.restype = lib.layer_backward.restype = None
+    return lib
 
 
 @functools.cache
 def library(shape: Shape) -> ctypes.CDLL | None:
-    """The compiled operator for `shape`, or None where it cannot be had (said once)."""
-    if os.environ.get("ECGTRANSFORM_NATIVE") == "0" or not shape.supported():
-        return None
-    try:
-        lib = ctypes.CDLL(str(_build(shape)))
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: there is no home folder
-        said = (getattr(error, "stderr", None) or b"").decode(errors="replace")
-        reason = next(iter(said.strip().splitlines()), error)
-        _say(f"the compiled encoder is not available ({reason}); using PyTorch operations, which are slower")
-        return None
-    lib.saved_size.restype = ctypes.c_int64
-    lib.layer_forward.restype = lib.layer_backward.restype = None
-    return lib
+    """The compiled operator for `shape`, or None; says once, for each shape, that it could not be compiled."""
+    loaded = load(shape)
+    if isinstance(loaded, ctypes.CDLL):
+        return loaded
+    if _unwanted(shape) is None:
+        _say(f"the compiled encoder is not available ({loaded}); using PyTorch operations, which are slower")
+    return None
 
 
 def _pointers(tensors: tuple[Tensor, ...]) -> ctypes.Array:

@@ -36,17 +36,20 @@ def usable_precision(
         The precision to use, and a message where it is not the one asked for.
 
     Raises:
-        InputError: the device, or `kernel` on it, has no such arithmetic.
+        InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
     """
+    if precision == "tf32" and device.type != "cuda":
+        raise InputError(f"--precision tf32: an arithmetic of CUDA GPUs; on {device.type} there are fp32 and bf16")
+    if precision == "bf16" and device.type not in ("cpu", "cuda"):
+        raise InputError(f"--precision bf16: not on {device.type}; fp32 is")
+    if precision == "bf16" and device.type == "cpu" and kernel in ("stock", "native"):
+        raise InputError(f"--precision bf16: not with --kernel {kernel}; auto and torch have it")
+    if kernel != "auto":
+        with torch.device("meta"):  # without memory or random numbers
+            TransformerEncoderLayer(width, heads, hidden, kernel=kernel).kernel_on(device)
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
-    elif precision == "tf32":
-        raise InputError(f"--precision tf32: an arithmetic of CUDA GPUs; on {device.type} there are fp32 and bf16")
-    elif precision == "bf16":
-        if device.type != "cpu":
-            raise InputError(f"--precision bf16: not on {device.type}; fp32 is")
-        if kernel in ("stock", "native"):
-            raise InputError(f"--precision bf16: not with --kernel {kernel}; auto and torch have it")
+    if precision == "bf16" and device.type == "cpu":
         bf16, fp32 = training_rates(kernel, width, heads, hidden)
         if bf16 <= fp32:
             return "fp32", (

@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,12 +16,8 @@ from kernels.encoder import TransformerEncoderLayer
 from support.errors import InputError
 
 SHAPE = native.Shape(tokens=128, features=25, heads=5, hidden_units=2048)
-FAST = [
-    "torch",
-    pytest.param(
-        "native", marks=pytest.mark.skipif(native.library(SHAPE) is None, reason="no C++ compiler: nothing to test")
-    ),
-]
+needs_native = pytest.mark.skipif(native.library(SHAPE) is None, reason="no C++ compiler: nothing to test")
+FAST = ["torch", pytest.param("native", marks=needs_native)]
 
 
 def pair(kernel: str, features: int = 25, heads: int = 5, dropout: float = 0.0, seed: int = 0) -> tuple[nn.Module, ...]:
@@ -79,6 +77,100 @@ def test_bf16_products_are_near_the_stock_layers() -> None:
     assert 1e-5 < error < 5e-3  # more than float32's rounding: it is bf16 that ran
     for one, other in zip(*gradients, strict=True):
         assert (other - one).norm() < 5e-2 * one.norm()  # some ReLUs cross their kink
+
+
+# ----------------------------------------------------------------------------------------------- NaN and infinity
+
+NAN = torch.tensor(0x7FC00001, dtype=torch.int32).view(torch.float32)  # of many NaNs one whose low bits are not all 0
+EVERYWHERE = (  # element of each tensor; of in_proj's, one in the part of queries, of keys and of values
+    *(
+        (name, part * 25 * width + 7)
+        for name, width in (("in_proj_weight", 25), ("in_proj_bias", 1))
+        for part in range(3)
+    ),
+    *(
+        (f"{module}.{kind}", 11)
+        for module in ("out_proj", "linear1", "linear2", "norm1", "norm2")
+        for kind in ("weight", "bias")
+    ),
+    ("x", 1000),
+    ("gradient", 1000),
+)
+
+
+def what_comes_of(layer: nn.Module, place: str, index: int, value: Tensor) -> dict[str, Tensor]:
+    """Output and gradients of `layer` with `value` put into one element of a parameter, input or output gradient."""
+    generator = torch.Generator().manual_seed(4)
+    x, gradient = torch.randn(2, 1, 128, 25, generator=generator)
+    parameters = {name.removeprefix("self_attn."): parameter for name, parameter in layer.named_parameters()}
+    tensors = parameters | {"x": x, "gradient": gradient}
+    with torch.no_grad():
+        before = tensors[place].view(-1)[index].clone()
+        tensors[place].view(-1)[index] = value
+    layer.zero_grad()
+    y = layer(x.requires_grad_())
+    y.backward(gradient)
+    with torch.no_grad():
+        tensors[place].view(-1)[index] = before
+    return {"y": y.detach(), "x": x.grad} | {name: parameter.grad for name, parameter in parameters.items()}
+
+
+@pytest.mark.parametrize("kernel", ["stock", *FAST])
+@pytest.mark.parametrize("value", [NAN, torch.tensor(torch.inf), torch.tensor(-torch.inf)], ids=["nan", "inf", "-inf"])
+@pytest.mark.parametrize("p", [0.0, 0.5])
+def test_nan_and_infinity_go_where_they_go_in_the_stock_layer(kernel: str, value: Tensor, p: float) -> None:
+    """Wherever the value is put, NaN and infinity come out in the same places, whatever was dropped.
+
+    With dropout the attention's branch is 0, so that masks do not decide which hidden units are positive.
+    """
+    stock, ours = pair(kernel, dropout=p)
+    with torch.no_grad():
+        for layer in (stock, ours):
+            layer.linear1.weight[::7], layer.linear1.bias[::7] = 0.0, 0.0  # a ReLU's input of exactly 0
+            layer.linear1.bias[1::7] = -50.0  # never positive
+            if p:
+                layer.self_attn.out_proj.weight.zero_()
+                layer.self_attn.out_proj.bias.zero_()
+    for place, index in EVERYWHERE:
+        wanted, got = (what_comes_of(layer, place, index, value) for layer in (stock, ours))
+        assert value.isinf() or any(tensor.isnan().any() for tensor in wanted.values())
+        for name, tensor in wanted.items():
+            where = f"{name}, after {value} in {place}"
+            assert torch.equal(got[name].isfinite(), tensor.isfinite()), where
+            # What becomes of an infinite gradient in a LayerNorm depends on the order of its sums.
+            assert torch.equal(got[name].isnan(), tensor.isnan()) or (place == "gradient" and value.isinf()), where
+
+
+@pytest.mark.parametrize("kernel", ["stock", *FAST])
+def test_nan_and_infinity_in_inference(kernel: str) -> None:
+    stock, ours = (layer.eval().requires_grad_(False) for layer in pair(kernel))
+    for value in (NAN, torch.tensor(torch.inf)):
+        for name, parameter in stock.named_parameters():
+            for layer in (stock, ours):
+                layer.get_parameter(name).view(-1)[30 % parameter.numel()] = value
+            x = torch.randn(1, 128, 25)
+            wanted, got = stock(x), ours(x)
+            assert not wanted.isfinite().all()
+            assert torch.equal(got.isnan(), wanted.isnan()), f"{value} in {name}"
+            assert torch.equal(got.isinf(), wanted.isinf()), f"{value} in {name}"
+            ours.load_state_dict(pair(kernel)[0].state_dict())
+            stock.load_state_dict(ours.state_dict())
+
+
+@needs_native
+def test_the_compiled_softmax_is_exact_at_large_scores() -> None:
+    """Scores of 1e10, which rounding moves by hundreds, leave one key a query. PyTorch's own backward pass is off."""
+    stock, ours = pair("native")
+    with torch.no_grad():
+        for layer in (stock, ours):
+            layer.self_attn.in_proj_weight[:50] *= 1e5
+    x = torch.randn(2, 128, 25)
+    gradients = []
+    for layer, kind in ((stock.double(), torch.float64), (ours, torch.float32)):
+        y = layer(x.to(kind))
+        y.square().sum().backward()
+        gradients.append(layer.self_attn.in_proj_weight.grad.double())
+    assert (gradients[1] - gradients[0]).norm() <= 1e-4 * gradients[0].norm()
 
 
 # ------------------------------------------------------------------------------------------------------ dropout
@@ -185,9 +277,8 @@ def test_dropout_follows_the_seed_and_its_saved_state(kernel: str) -> None:
     assert torch.equal(layer(x), layer(x))
 
 
+@needs_native
 def test_the_compiled_layer_gives_the_same_bits_with_any_number_of_threads() -> None:
-    if native.library(SHAPE) is None:
-        pytest.skip("no C++ compiler: nothing to test")
     _, layer = pair("native", dropout=0.1)
     x = torch.randn(40, 128, 25)
     results = []
@@ -202,7 +293,44 @@ def test_the_compiled_layer_gives_the_same_bits_with_any_number_of_threads() -> 
         assert all(torch.equal(one, two) for one, two in zip(results[0], other, strict=True))
 
 
+def run_script(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, whose end by a signal would be a negative return code."""
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | environment,
+        cwd=Path(native.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@needs_native
+def test_threads_with_small_stacks() -> None:
+    """OMP_STACKSIZE is 128 kB on some systems; whatever a sequence needs beside it is on the heap."""
+    script = (
+        "import torch; from kernels.encoder import TransformerEncoderLayer\n"
+        "torch.set_num_threads(2); layer = TransformerEncoderLayer(25, 5, kernel='native')\n"
+        "for _ in range(3): layer(torch.ones(64, 128, 25)).sum().backward()\n"
+        "print('done')"
+    )
+    done = run_script(script, OMP_STACKSIZE="64k", OMP_NUM_THREADS="2")
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
 # --------------------------------------------------------------------------------------------------- which kernel
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder in the place of the extension cache; nothing is loaded, nothing remembered."""
+    caches = (native.load.cache_clear, native.library.cache_clear)
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    for clear in caches:
+        clear()
+    yield tmp_path / "ecgtransform"
+    for clear in caches:
+        clear()
 
 
 @pytest.mark.parametrize(
@@ -216,33 +344,146 @@ def test_without_a_compiler_pytorch_does_it(tmp_path: Path, environment: dict[st
         "y = layer(x), layer(x); layer.kernel = 'stock'\n"
         "assert (y[0] - layer(x)).abs().max() < 1e-5"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | {"TORCH_EXTENSIONS_DIR": str(tmp_path)} | environment,
-        cwd=Path(native.__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script(script, TORCH_EXTENSIONS_DIR=str(tmp_path), **environment)
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if "not available" in line]
     assert len(said) == (0 if "ECGTRANSFORM_NATIVE" in environment else 1)
 
 
+def copying_compiler(folder: Path, at_once: int = 1) -> Path:
+    """A compiler that copies what a real one made before; it waits until `at_once` of it are at work."""
+    (folder / "encoder.so").write_bytes(Path(native.load(SHAPE)._name).read_bytes())
+    compiler = folder / "compiler"
+    compiler.write_text(
+        f"""#!/bin/sh
+        for last; do :; done
+        [ "$last" = {os.devnull} ] && exit  # asked for its macros
+        echo >> {folder}/calls
+        until [ $(wc -l < {folder}/calls) -ge {at_once} ]; do sleep 0.05; done
+        cp {folder}/encoder.so "$last"
+        """
+    )
+    compiler.chmod(0o755)
+    return compiler
+
+
+@needs_native
 def test_two_processes_may_compile_at_once(tmp_path: Path) -> None:
-    if native.library(SHAPE) is None:
-        pytest.skip("no C++ compiler: nothing to test")
     script = "from kernels import native; assert native.library(native.Shape(128, 25, 5, 2048)) is not None"
+    compiler = copying_compiler(tmp_path, at_once=2)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script],
-            env=os.environ | {"TORCH_EXTENSIONS_DIR": str(tmp_path)},
+            env=os.environ | {"TORCH_EXTENSIONS_DIR": str(tmp_path), "CXX": str(compiler)},
             cwd=Path(native.__file__).parents[1],
         )
         for _ in range(2)
     ]
-    assert [process.wait() for process in processes] == [0, 0]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    assert len((tmp_path / "calls").read_text()) == 2
     assert len([*(tmp_path / "ecgtransform").iterdir()]) == 1
+
+
+@needs_native
+def test_a_damaged_library_is_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut short, empty, of one wrong byte or foreign: it is found out before it is loaded."""
+    monkeypatch.setenv("CXX", str(copying_compiler(tmp_path)))
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    kept = native._build(SHAPE)
+    whole = kept.read_bytes()
+    middle = len(whole) // 2
+    other_shape = Path(native.load(native.Shape(128, 26, 2, 2048))._name).read_bytes()
+    damages = {
+        "whole": whole,
+        "cut short": whole[:middle],
+        "empty": b"",
+        "one byte": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "no library": bytes(len(whole)),
+        "another library": other_shape.ljust(len(whole), b"\0")[: len(whole)],
+    }
+    folders = {name: tmp_path / name / "ecgtransform" for name in damages}
+    for name, folder in folders.items():
+        folder.mkdir(parents=True)
+        (folder / kept.name).write_bytes(damages[name])
+    script = (
+        "import os, torch; from kernels import native; from kernels.encoder import TransformerEncoderLayer\n"
+        f"for name in {[*damages]}:\n"
+        f"    os.environ['TORCH_EXTENSIONS_DIR'] = os.path.join({str(tmp_path)!r}, name); native.load.cache_clear()\n"
+        "    TransformerEncoderLayer(25, 5, kernel='native')(torch.ones(2, 128, 25)).sum().backward(); print(name)"
+    )
+    done = run_script(script)
+    assert (done.returncode, done.stdout.splitlines()) == (0, [*damages]), done.stderr
+    assert done.stderr.count("is damaged") == done.stderr.count("... done") == len(damages) - 1
+    for folder in folders.values():
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {kept.name: whole}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "layer", "reason"),
+    [
+        ("native", {"dropout": 0.995}, "it drops 0.99 of the units at most, not 0.995"),
+        ("torch", {"dropout": 0.995}, "it drops 0.99 of the units at most, not 0.995"),
+        ("native", {"tokens": 100}, "it is not made for 100 tokens, 25 features, 5 heads, 2048 hidden units"),
+        ("native", {"precision": "bf16"}, "it computes in float32 alone, not in bf16"),
+    ],
+)
+def test_a_kernel_asked_for_by_name_is_refused_not_replaced(kernel: str, layer: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InputError, match=f"--kernel {kernel} cannot be had: {reason}; use --kernel auto"):
+        TransformerEncoderLayer(25, 5, **layer, kernel=kernel)
+    for other in ("auto", "stock"):
+        assert TransformerEncoderLayer(25, 5, **layer, kernel=other)(torch.zeros(1, 100, 25)).shape == (1, 100, 25)
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"ECGTRANSFORM_NATIVE": "0"}, "ECGTRANSFORM_NATIVE=0 is set"),
+        ({"CXX": "", "PATH": ""}, "no C.. compiler found"),
+        ({"CXX": "/no/such/compiler"}, "No such file or directory: '/no/such/compiler'"),
+        ({"CXX": "false"}, "false ended with code 1"),
+    ],
+    ids=str,
+)
+def test_native_is_refused_where_it_cannot_be_compiled(
+    fresh_cache: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], reason: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for refused in (
+        lambda: TransformerEncoderLayer(25, 5, kernel="native"),
+        lambda: precision.usable_precision("fp32", torch.device("cpu"), "native"),
+    ):
+        with pytest.raises(InputError, match=f"--kernel native cannot be had: .*{reason}.*; use --kernel auto"):
+            refused()
+    assert TransformerEncoderLayer(25, 5).kernel_on(torch.device("cpu")) == "torch"
+    assert not fresh_cache.exists()
+
+
+@pytest.mark.parametrize("kernel", FAST)
+def test_fast_kernels_are_refused_where_they_do_not_work(kernel: str) -> None:
+    """On another device or in another type: before a run, by the layer, and by what names the layer's kernel."""
+    cuda, x = torch.device("cuda"), torch.zeros(1, 128, 25)
+    layer = TransformerEncoderLayer(25, 5, kernel=kernel)
+    assert layer.kernel_on(torch.device("cpu")) == kernel
+    with pytest.raises(InputError, match=f"--kernel {kernel} cannot be had: it works on the CPU, not on cuda"):
+        precision.usable_precision("fp32", cuda, kernel)
+    with pytest.raises(InputError, match="not on cuda"):
+        layer.kernel_on(cuda)
+    with pytest.raises(InputError, match="not on meta"):
+        layer(x.to("meta"))
+    with pytest.raises(InputError, match="it works in float32"):
+        layer.double()(x.double())
+    with pytest.raises(InputError, match="it works in float32"):
+        layer.kernel_on(torch.device("cpu"))
+    assert TransformerEncoderLayer(25, 5).kernel_on(cuda) == "stock"
+    assert TransformerEncoderLayer(25, 5).double().kernel_on(torch.device("cpu")) == "stock"
+
+
+@pytest.mark.parametrize("kernel", ["auto", "stock", *FAST])
+def test_looking_whether_a_kernel_works_draws_no_random_numbers(kernel: str) -> None:
+    state = torch.get_rng_state()
+    assert precision.usable_precision("fp32", torch.device("cpu"), kernel) == ("fp32", None)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(("rates", "used"), [((470.0, 1400.0), "fp32"), ((1000.0, 500.0), "bf16")])
