@@ -1,0 +1,67 @@
+"""The README says what is there: its figures are those of results/, its links and options exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import main
+import preprocess.__main__ as preparation
+import reproduce.__main__ as reproduction
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/README.md"))]
+
+
+def rows(beginning: str) -> list[list[str]]:
+    """The cells of the table rows whose first cell begins so."""
+    lines = [line for line in README.splitlines() if line.startswith(f"| {beginning}")]
+    return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
+
+
+def result(name: str, row: str, schedule: str) -> pd.DataFrame:
+    """The figures of one row of results/<name>.csv, by class and figure."""
+    table = pd.read_csv(ROOT / "results" / f"{name}.csv", keep_default_na=False)
+    chosen = table[(table["row"] == row) & (table["schedule"] == schedule)]
+    assert len(chosen)
+    return chosen.set_index(["class", "figure"])
+
+
+def test_the_table_of_the_split_by_beat() -> None:
+    (row,) = rows("ours, 20 epochs with one cycle")
+    figures = result("table2", "MIT-BIH, centred window", "20 epochs, one cycle")
+    expected = [figures.loc[(name, "f1"), "mean"] for name in ("N", "S", "V", "F", "Q", "macro")]
+    expected.append(figures.loc[("macro", "accuracy"), "mean"])
+    assert [float(cell) for cell in row[1:]] == pytest.approx([float(value) for value in expected], abs=0.005001)
+
+
+def test_the_table_of_new_patients() -> None:
+    (row,) = rows("ours, 6 epochs with one cycle")
+    figures = result("inter_patient", "MIT-BIH, by patient", "6 epochs, one cycle")
+    keys = [("S", "ec57_se"), ("S", "ec57_ppv"), ("V", "ec57_se"), ("V", "ec57_ppv"), ("macro", "accuracy")]
+    for cell, key in zip(row[1:], keys, strict=True):
+        value = figures.loc[key, "mean"] if key in figures.index else ""
+        assert (float(cell) if cell else "") == (pytest.approx(float(value), abs=0.005001) if value else "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_lines_fit_and_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    if page == ROOT / "README.md":
+        assert max(map(len, text.splitlines())) <= 120
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_options_in_the_readme_exist() -> None:
+    helps = [parser.format_help() for parser in (main.build_parser(), reproduction.build_parser())]
+    known = {*re.findall(r"--[a-z]\w*", " ".join([*helps, preparation_help()])), "--nproc_per_node"}
+    assert {*re.findall(r"(?<![\w-])--[a-z]\w*", README)} <= known
+
+
+def preparation_help() -> str:
+    return preparation.build_parser().format_help()
