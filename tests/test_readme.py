@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import ec57.__main__ as comparison
 import main
 import preprocess.__main__ as preparation
 import reproduce.__main__ as reproduction
@@ -58,10 +59,6 @@ def test_lines_fit_and_links_lead_somewhere(page: Path) -> None:
 
 
 def test_options_in_the_readme_exist() -> None:
-    helps = [parser.format_help() for parser in (main.build_parser(), reproduction.build_parser())]
-    known = {*re.findall(r"--[a-z]\w*", " ".join([*helps, preparation_help()])), "--nproc_per_node"}
+    helps = " ".join(module.build_parser().format_help() for module in (main, preparation, reproduction, comparison))
+    known = {*re.findall(r"--[a-z]\w*", helps), "--nproc_per_node"}  # the last is torchrun's
     assert {*re.findall(r"(?<![\w-])--[a-z]\w*", README)} <= known
-
-
-def preparation_help() -> str:
-    return preparation.build_parser().format_help()
