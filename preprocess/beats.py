@@ -22,6 +22,7 @@ from preprocess import databases, kachuee, physionet
 from preprocess import labels as meanings
 from preprocess import records as recordings
 from preprocess.annotations import Annotations
+from preprocess.context import Context, join_contexts, record_context
 from preprocess.headers import Header
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.signals import FS, bridge, resample
@@ -76,6 +77,7 @@ class BeatSet:
     databases: tuple[str, ...] = ()  # one a record: the slug of the database that it is of, "" where that is not known
     source_from: str = ""  # a phrase: how `source` was told
     patients_from: str = ""  # a phrase: how `patients` were told
+    context: Context | None = None  # the rhythm around each beat, where the window has it
     given_test: np.ndarray | None = None  # bool (n,): the test beats, where others have chosen them
     account: Account = field(default_factory=Account)
 
@@ -104,6 +106,7 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
         classes=chosen,
         records=None if beats.records is None else beats.records[kept],
         positions=None if beats.positions is None else beats.positions[kept],
+        context=None if beats.context is None else beats.context.of_beats(np.flatnonzero(kept)),
         given_test=None if beats.given_test is None else beats.given_test[kept],
         account=replace(beats.account, dropped=beats.account.dropped | dropped),
     )
@@ -179,6 +182,7 @@ class RecordBeats:
     labels: np.ndarray  # int64 (n,)
     positions: np.ndarray  # int64 (n,), at the record's own rate
     account: Account
+    context: Context | None = None  # of the n beats; None: the window has none
 
 
 def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
@@ -189,11 +193,14 @@ def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
     else:
         positions = np.round(find_r_peaks(at_fs) * fs / FS).astype(np.int64)
         labels = np.full(len(positions), truth, dtype=np.int64)
-    windows, inside = cut(at_fs, np.round(positions * FS / fs).astype(np.int64))
+    peaks = np.round(positions * FS / fs).astype(np.int64)
+    windows, inside = cut(at_fs, peaks)
     whole = ~np.isnan(windows).any(axis=1)
+    context = record_context(at_fs, peaks).of_beats(np.flatnonzero(inside)[whole])
     samples, flat = standardise(windows[whole])
     dropped = {"leave the record": int((~inside).sum()), "hold missing samples": int((~whole).sum())}
-    return RecordBeats(samples, labels[inside][whole], positions[inside][whole], Account(dropped=dropped, flat=flat))
+    account = Account(dropped=dropped, flat=flat)
+    return RecordBeats(samples, labels[inside][whole], positions[inside][whole], account, context)
 
 
 def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Reading) -> RecordBeats:
@@ -358,6 +365,7 @@ def read_beats(
         databases=(origin.database.slug if origin.database else "",) * len(parts),
         source_from=origin.reason,
         patients_from=patients_from,
+        context=join_contexts([part.context for part in parts.values()]),
         account=account,
     )
 

@@ -20,7 +20,7 @@ filters as there; root mean square of successive differences (RMSSD) as in the T
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +116,20 @@ class Context:
 
     features: np.ndarray  # float32 (beats, K), columns as in `CONTEXT_NAMES`
     difference: np.ndarray  # float32 (beats, 186): the beat minus the dominant one, see `difference_channel`
+
+    def of_beats(self, index: np.ndarray) -> Context:
+        """The context of some of the beats, by their indices (m,) or a mask."""
+        return Context(self.features[index], self.difference[index])
+
+
+def join_contexts(contexts: Sequence[Context | None]) -> Context | None:
+    """Put the contexts of several records, one after the other, into one; None where one has none."""
+    if any(context is None for context in contexts):
+        return None
+    return Context(
+        np.concatenate([context.features for context in contexts]),
+        np.concatenate([context.difference for context in contexts]),
+    )
 
 
 def record_context(signal: np.ndarray, peaks: np.ndarray) -> Context:

@@ -8,6 +8,7 @@ from dataclasses import fields
 import numpy as np
 
 from preprocess.beats import Account, BeatSet, total
+from preprocess.context import join_contexts
 from preprocess.databases import DATABASES
 from support.errors import InputError
 
@@ -52,6 +53,7 @@ def join(sets: Mapping[str, BeatSet]) -> BeatSet:
         databases=tuple(slug for slug, beats in sets.items() for _ in beats.record_names),
         source_from="; ".join(f"{slug}: {beats.source_from}" for slug, beats in sets.items() if beats.source_from),
         patients_from="; ".join(f"{slug}: {beats.patients_from}" for slug, beats in sets.items()),
+        context=join_contexts([beats.context for beats in sets.values()]),
         account=total(_prefixed(beats.account, slug) for slug, beats in sets.items()),
     )
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from preprocess.beats import BeatSet
+from preprocess.context import CONTEXT_NAMES
 from support.errors import InputError
 from support.files import require_writable, save_torch, written_whole
 
@@ -277,6 +278,13 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
             "patients": list(beats.patients),
             "databases": list(beats.databases),
             "patients_from": beats.patients_from,
+        }
+    if beats.context is not None:
+        context = beats.context.of_beats(index)
+        content |= {
+            "context": torch.from_numpy(context.features),
+            "context_names": list(CONTEXT_NAMES),
+            "difference": torch.from_numpy(context.difference).half(),  # within +-8: good to 0.004
         }
     return content
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess import labels as meanings
+from preprocess.__main__ import main
 from preprocess.context import (
     CONTEXT_NAMES,
     CYCLE,
@@ -26,6 +28,7 @@ from preprocess.context import (
     shape,
 )
 from preprocess.signals import FS
+from preprocess.synthetic import write_synthetic_mit
 
 ROOT = Path(__file__).resolve().parent.parent
 MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
@@ -398,3 +401,66 @@ def test_what_a_cardiologist_sees_in_record_220() -> None:
     assert np.median(found["p_correlation"][normal]) > 0.9
     assert np.median(found["p_correlation"][early]) < 0.5
     assert np.median(found["p_coherence30"]) > 0.7
+
+
+def split_contents(raw: Path, out: Path, *options: str) -> dict[str, dict]:
+    """The split files that the command line makes of the records in `raw`."""
+    assert main(["--dataset", "mit", "--raw_path", str(raw), "--out", str(out), *options]) == 0
+    return {name: torch.load(out / "mit" / f"{name}.pt", weights_only=True) for name in ("train", "val", "test")}
+
+
+def by_beat(contents: dict[str, dict], key: str) -> dict[tuple[str, int], torch.Tensor]:
+    """An entry of all three files, by record and position."""
+    return {
+        (content["record_names"][record], position): value
+        for content in contents.values()
+        for record, position, value in zip(
+            content["records"].tolist(), content["positions"].tolist(), content[key], strict=True
+        )
+    }
+
+
+def test_split_files_hold_the_context_of_their_beats(tmp_path: Path) -> None:
+    """Row by row; the same whatever else is in the folder, and whatever the beats are called."""
+    write_synthetic_mit(tmp_path / "raw", 3, 0.5, 0, progress=False)
+    contents = split_contents(tmp_path / "raw", tmp_path / "three")
+    for content in contents.values():
+        assert content["context_names"] == list(CONTEXT_NAMES)
+        assert content["context"].shape == (len(content["labels"]), len(CONTEXT_NAMES))
+        assert content["context"].dtype == torch.float32
+        assert content["difference"].shape == (len(content["labels"]), 186)
+    features, differences = by_beat(contents, "context"), by_beat(contents, "difference")
+
+    record, annotation = wfdb.rdrecord(str(tmp_path / "raw/m002")), wfdb.rdann(str(tmp_path / "raw/m002"), "atr")
+    beats = meanings.aami_labels(annotation.symbol) != meanings.NO_BEAT
+    expected = record_context(record.p_signal[:, 0], annotation.sample[beats])
+    chosen = [
+        (row, position) for row, position in enumerate(annotation.sample[beats]) if ("m002", position) in features
+    ]
+    assert len(chosen) > 20
+    for row, position in chosen:
+        np.testing.assert_array_equal(features["m002", position].numpy(), expected.features[row])
+        np.testing.assert_allclose(differences["m002", position].float().numpy(), expected.difference[row], atol=0.004)
+
+    for suffix in (".dat", ".hea"):  # the second patient by itself, and all beats called N but a few
+        (tmp_path / "one").mkdir(exist_ok=True)
+        (tmp_path / "one" / f"m002{suffix}").write_bytes((tmp_path / f"raw/m002{suffix}").read_bytes())
+    symbols = ["NAV"[number % 3] if number < 15 else "N" for number in range(int(beats.sum()))]
+    wfdb.wrann("m002", "atr", annotation.sample[beats], symbols, fs=360, write_dir=str(tmp_path / "one"))
+    alone = by_beat(split_contents(tmp_path / "one", tmp_path / "alone"), "context")
+    assert len(alone) > 20
+    assert all(torch.equal(value, features[place]) for place, value in alone.items())
+
+
+def test_the_kaggle_window_has_no_context(tmp_path: Path) -> None:
+    write_synthetic_mit(tmp_path / "raw", 3, 0.5, 0, progress=False)
+    contents = split_contents(tmp_path / "raw", tmp_path, "--window", "kaggle")
+    assert all("context" not in content and "difference" not in content for content in contents.values())
+
+
+def test_the_context_of_classes_that_are_kept(tmp_path: Path) -> None:
+    write_synthetic_mit(tmp_path / "raw", 4, 0.5, 0, progress=False)
+    whole = by_beat(split_contents(tmp_path / "raw", tmp_path / "all"), "context")
+    some = by_beat(split_contents(tmp_path / "raw", tmp_path / "some", "--classes", "N", "V"), "context")
+    assert 0 < len(some) < len(whole)
+    assert all(torch.equal(value, whole[place]) for place, value in some.items())
