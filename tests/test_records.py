@@ -213,7 +213,7 @@ BAD_HEADERS = {
     "a/2 1 250\nb 10": "it lists 1 of its 2 segments",
     "a/1 1 250\n../b 10": "its segment line '../b 10'",
     "a/2 1 250 20\nb 10\nc 11": "its 2 segments have 21 samples, its record line says 20",
-    "a/2 1 250\nb 10\nc 0": "which is for the first one alone",
+    "a/2 1 250\nb 10\nc 0": "which only the first one, the layout, may have",
 }
 
 
