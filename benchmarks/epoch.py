@@ -11,6 +11,7 @@ no figure here is of real beats.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from dataloader import Batches, Split
 from losses import loss_weights, make_loss
 from models import ecgTransForm
 from support.cli import ArgumentParser
+from support.errors import run_command
 from trainer import evaluate, stream_logits, train_one_epoch
 from utils import Checkpoint, save_checkpoint
 
@@ -115,4 +117,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

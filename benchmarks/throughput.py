@@ -27,6 +27,7 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import mit
 from models import ecgTransForm
 from support.cli import ArgumentParser
+from support.errors import run_command
 
 VARIANTS = {  # name -> kernel and precision of the network; plain is benchmarks.plain
     "plain": None,
@@ -198,4 +199,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -13,7 +13,8 @@ three ways to compute it (`kernel`):
 cannot be had is refused. With `precision` "bf16" the CPU computes the feed-forward's products, nearly all the
 arithmetic there is, in bfloat16 with float32 sums, in the way of "torch".
 
-All of them agree on NaN and infinity: where one gives a finite number, so do the others.
+All of them agree on NaN and infinity: where one gives a finite number, so do the others, but for numbers so large that
+the order of a sum decides whether it overflows.
 
 The tokens are channels and the features are time steps: x is (sequences, 128, 25).
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +88,8 @@ def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Pictur
     _sample_beats(result, split, checkpoint.configs, title, to)
     if utils.has_umap():
         to = path("umap", "The test beats' features in the plane by UMAP")
-        model = ecgTransForm(checkpoint.configs, checkpoint.hparams).to(get_device(device))
+        recipe = replace(checkpoint.hparams, kernel="auto")  # not the one of the machine that trained
+        model = ecgTransForm(checkpoint.configs, recipe).to(get_device(device))
         load_weights(model, checkpoint, kept)
         draw_umap(to, title, model, split.to(get_device(device)), checkpoint.configs, result.seeds[0])
     return made
