@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room, which is a file or a folder -> its floor. It imports from floors below its own only.
 FLOORS: dict[str, float] = {
     "main": 5,
+    "report": 5,
     "reproduce": 5,
     "benchmarks": 5,
     "trainer": 4,
@@ -33,7 +34,7 @@ FLOORS: dict[str, float] = {
     "support": 0,
 }
 ONE_ROOM = {"hparams": "data_configs"}  # what a dataset is, and how it is trained: one row of the design
-FOLDERS = {"benchmarks", "ec57", "kernels", "preprocess", "reproduce", "run_folder", "support"}
+FOLDERS = {"benchmarks", "ec57", "kernels", "preprocess", "report", "reproduce", "run_folder", "support"}
 UNDER_NO_ROOF = {"tests"}  # they import everything
 BESIDE = {"data", "docs", "experiments_logs", "results"}
 
@@ -99,7 +100,7 @@ def test_every_room_is_where_the_design_says() -> None:
         assert room not in FOLDERS or (path / "__init__.py").is_file(), f"{room}: is no package"
     for name in BESIDE | UNDER_NO_ROOF:
         assert (ROOT / name).is_dir(), f"{name}: is not there"
-    # To come: report/ and pretrained/, and benchmarks/README.md with the figures on speed that README.md still holds.
+    # To come: pretrained/, and benchmarks/README.md with the figures on speed that README.md still holds.
     for room in ("data", "experiments_logs"):
         assert (ROOT / room / "README.md").is_file(), f"{room}: has no README.md"
 
@@ -128,7 +129,8 @@ def test_no_import_runs_in_a_circle() -> None:
 
 
 def test_the_tests_of_a_room_can_be_found() -> None:
-    for room in FLOORS.keys() - {"benchmarks", "run_folder"}:  # run_folder: its tests are those of the trainer
+    # The tests of run_folder are those of the trainer, those of report a file a subject.
+    for room in FLOORS.keys() - {"benchmarks", "run_folder", "report"}:
         assert (ROOT / "tests" / f"test_{room}.py").is_file() or room in ("data_configs", "hparams"), room
 
 

@@ -1,0 +1,192 @@
+"""How much: the beats of each class, the burden of V and of S, and all of it hour by hour."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from report.definitions import Definitions
+from report.episodes import KINDS, Episodes
+from report.rates import Rate, mean_rate, window_rates
+from report.rhythm import CLASSES, Rhythm, in_spans, overlap
+
+HOUR = 3600  # s
+DAY = 24  # h
+
+
+@dataclass(frozen=True)
+class Share:
+    """Beats of one class among all beats that could be judged."""
+
+    beats: int
+    of: int
+    """All beats, of Q too; for S those outside irregular rhythm."""
+    hours: float
+    """Readable hours in which they were counted."""
+
+    @property
+    def percent(self) -> float | None:
+        """None without any beat."""
+        return 100 * self.beats / self.of if self.of else None
+
+    @property
+    def per_hour(self) -> float | None:
+        """Per readable hour; None without any beat."""
+        return self.beats / self.hours if self.of and self.hours > 0 else None
+
+
+@dataclass(frozen=True)
+class Burden:
+    """The beats of a recording, and what share is ectopic."""
+
+    beats: dict[str, int]
+    """Of each class, and "all"."""
+    v: Share
+    s: Share
+    s_withheld: int
+    """Beats of S in irregular rhythm, which `s` leaves out."""
+    v_mark: str
+    """"", "marked" or "high": from 10 and from 20 % of V on."""
+    excessive_s: bool | None
+    """From 720 beats of S a day or a run of 20 on. None: no such run, and too short to tell a day's beats."""
+    is_day: bool
+    """From 18 readable hours on; below that nothing is called 24 h."""
+    per_day: dict[str, float] | None
+    """Beats of V and S in 24 h, from 20 readable hours on; S is missing where fewer hours are left outside
+    irregular rhythm. None: both are."""
+
+    @property
+    def abnormal_percent(self) -> float | None:
+        """(S + V + F) / all beats, those in irregular rhythm too; None without any beat."""
+        abnormal = sum(self.beats[name] for name in "SVF")
+        return 100 * abnormal / self.beats["all"] if self.beats["all"] else None
+
+
+def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burden:
+    """The burden of the whole recording."""
+    counts = _counts(rhythm.classes)
+    readable = rhythm.readable_s / HOUR
+    irregular = in_spans(rhythm.samples, episodes.irregular)
+    withheld = int((rhythm.classes[irregular] == "S").sum())
+    regular = max(readable - float(np.diff(episodes.irregular).sum()) / rhythm.fs / HOUR, 0.0)
+    v = Share(counts["V"], counts["all"], readable)
+    s = Share(counts["S"] - withheld, int((~irregular).sum()), regular)
+    level = [
+        100 * v.beats >= threshold * max(v.of, 1) for threshold in (definitions.burden_marked, definitions.burden_high)
+    ]
+    per_day = {
+        name: DAY * share.per_hour
+        for name, share in (("V", v), ("S", s))
+        if share.hours >= definitions.per_day_readable and share.per_hour is not None
+    }
+    excessive: bool | None = max((run.beats for run in episodes.of("run_s")), default=0) >= definitions.sve_run
+    if not excessive:
+        excessive = per_day["S"] >= definitions.sve_per_day if "S" in per_day else None
+    return Burden(
+        beats=counts,
+        v=v,
+        s=s,
+        s_withheld=withheld,
+        v_mark=("", "marked", "high")[sum(level)],
+        excessive_s=excessive,
+        is_day=readable >= definitions.day_readable,
+        per_day=per_day or None,
+    )
+
+
+@dataclass(frozen=True)
+class Hour:
+    """An hour of a recording, or what of it there is."""
+
+    start_s: float
+    end_s: float
+    readable_s: float
+    irregular_s: float
+    beats: dict[str, int]
+    """Of each class, and "all"."""
+    v: Share
+    s: Share
+    min: Rate | None
+    mean: float | None
+    """Heart rate, 1/min."""
+    max: Rate | None
+    episodes: dict[str, int]
+    """Of every kind those that begin in this hour."""
+
+
+def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hour_s: float = 0.0) -> list[Hour]:
+    """What every hour of the recording holds.
+
+    Args:
+        into_hour_s: seconds past the full hour at which the recording begins; the hours are then those of the clock,
+            the first of them cut short.
+    """
+    rates = window_rates(rhythm, definitions)
+    irregular = in_spans(rhythm.samples, episodes.irregular)
+    duration = rhythm.length / rhythm.fs
+    edges = np.concatenate([[0.0], np.arange(HOUR - into_hour_s % HOUR, duration, HOUR), [duration]])
+    bounds = np.append(np.ceil(edges[:-1] * rhythm.fs - 1e-6).astype(np.int64), rhythm.length + 1)
+    beats = [slice(*pair) for pair in itertools.pairwise(np.searchsorted(rhythm.samples, bounds).tolist())]
+    windows = [slice(*pair) for pair in itertools.pairwise(np.searchsorted(rates.samples, bounds).tolist())]
+    kinds: list[Counter[str]] = [Counter() for _ in beats]
+    starts = [episode.start for episode in episodes.found]
+    for episode, hour in zip(episodes.found, np.searchsorted(bounds, starts, side="right") - 1, strict=True):
+        kinds[hour][episode.kind] += 1
+    found = []
+    for hour, (start, end) in enumerate(itertools.pairwise(edges.tolist())):
+        in_hour = beats[hour]
+        classes, regular = rhythm.classes[in_hour], ~irregular[in_hour]
+        unreadable_s, irregular_s = (
+            overlap(spans, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
+            for spans in (rhythm.unreadable, episodes.irregular)
+        )
+        readable_s = end - start - unreadable_s
+        low, high = rates.extremes(rhythm.fs, windows[hour])
+        found.append(
+            Hour(
+                start_s=start,
+                end_s=end,
+                readable_s=readable_s,
+                irregular_s=irregular_s,
+                beats=_counts(classes),
+                v=Share(int((classes == "V").sum()), classes.size, readable_s / HOUR),
+                s=Share(int((classes[regular] == "S").sum()), int(regular.sum()), (readable_s - irregular_s) / HOUR),
+                min=low,
+                mean=mean_rate(rhythm.rr[in_hour][rhythm.valid[in_hour]], rhythm.fs),
+                max=high,
+                episodes={kind: kinds[hour][kind] for kind in KINDS},
+            )
+        )
+    return found
+
+
+def hours_table(hours: list[Hour]) -> pd.DataFrame:
+    """A row an hour: its time, beats and burdens, heart rate, and how many episodes of each kind begin in it."""
+    return pd.DataFrame(
+        [
+            {
+                "start_s": hour.start_s,
+                "end_s": hour.end_s,
+                "readable_s": hour.readable_s,
+                "irregular_s": hour.irregular_s,
+                **hour.beats,
+                "v_percent": hour.v.percent,
+                "v_per_hour": hour.v.per_hour,
+                "s_percent": hour.s.percent,
+                "s_per_hour": hour.s.per_hour,
+                "rate_min_bpm": hour.min and hour.min.bpm,
+                "rate_mean_bpm": hour.mean,
+                "rate_max_bpm": hour.max and hour.max.bpm,
+                **hour.episodes,
+            }
+            for hour in hours
+        ]
+    )
+
+
+def _counts(classes: np.ndarray) -> dict[str, int]:
+    return {name: int((classes == name).sum()) for name in CLASSES} | {"all": classes.size}

@@ -1,0 +1,182 @@
+"""What makes an episode, a pause, a figure: every threshold of a report, with its unit and where it comes from.
+
+Two systems that agree on every beat still print different numbers of pauses or runs, by definition alone. So each
+threshold is an option of the command line, and the report prints all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from support.cli import option
+from support.errors import InputError
+
+CHOSEN = "this package"
+"""The source of a threshold that no guideline names."""
+
+
+METAVARS = {"": "N", "beats": "N", "1/min": "PER_MINUTE", "s": "SECONDS", "ms": "MS", "h": "HOURS", "%": "PERCENT"}
+"""What stands for the value of an option, by its unit."""
+
+
+def threshold(value: Any, text: str, unit: str, source: str) -> Any:  # noqa: ANN401  (as `dataclasses.field`)
+    """A field that is an option, with its unit ("" for none) and the source of its default."""
+    help_text = f"{text}{f', in {unit}' if unit else ''} [{source}]"
+    shown = f"{value:g}" if isinstance(value, float) else None
+    made = option(value, help_text, default=shown, metavar=METAVARS[unit])
+    return dataclasses.field(default=value, metadata={**made.metadata, "text": text, "unit": unit, "source": source})
+
+
+_FEWEST = {
+    "vt_min_beats": 3,
+    "sve_run": 3,
+    "bigeminy_min": 2,
+    "trigeminy_min": 2,
+    "heart_rate_intervals": 2,
+    "irregular_intervals": 8,
+}
+
+
+class Definition(NamedTuple):
+    """One threshold as a report prints it."""
+
+    name: str
+    """Of the option, without the dashes."""
+    value: float | int | bool
+    unit: str
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Every threshold that makes a figure of the report.
+
+    The sources by their short names:
+        EC57: ANSI/AAMI EC57:2012.
+        VT 2017: AHA/ACC/HRS guideline on ventricular arrhythmias (Al-Khatib et al.).
+        SVT 2015: ACC/AHA/HRS guideline on supraventricular tachycardia (Page et al.).
+        Bradycardia 2018: ACC/AHA/HRS guideline on bradycardia and conduction delay (Kusumoto et al.).
+        EHRA 2014: EHRA/HRS/APHRS consensus on ventricular arrhythmias (Pedersen et al.).
+        ESVEA: excessive supraventricular ectopic activity (Binici et al. 2010).
+        Task Force 1996: heart rate variability, Task Force of ESC and NASPE.
+        COSEn: coefficient of sample entropy (Lake & Moorman 2011).
+        ESC 2024: guideline on atrial fibrillation (Van Gelder et al.).
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    fusion_in_runs: bool = threshold(
+        False, "count fusion beats as V in couplets and runs, as EC57's run-by-run comparison does", "", "EC57"
+    )
+    vt_min_beats: int = threshold(3, "shortest run of V that is a tachycardia, or idioventricular", "beats", "VT 2017")
+    vt_rate: float = threshold(100.0, "a run of V above this rate is a ventricular tachycardia", "1/min", "VT 2017")
+    vt_sustained: float = threshold(30.0, "from here on a ventricular tachycardia is sustained", "s", "VT 2017")
+    svt_rate: float = threshold(
+        100.0, "a run of S (3 beats and more) above this rate is a supraventricular tachycardia", "1/min", "SVT 2015"
+    )
+    sve_per_day: float = threshold(
+        720.0, "from this number of S in 24 h on the supraventricular ectopy is marked as excessive", "beats", "ESVEA"
+    )
+    sve_run: int = threshold(
+        20, "from this length on a run of S, too, marks the supraventricular ectopy as excessive", "beats", "ESVEA"
+    )
+    bigeminy_min: int = threshold(
+        3, "fewest pairs of another beat and a V (or an S) in a row that are bigeminy", "", CHOSEN
+    )
+    trigeminy_min: int = threshold(
+        3, "fewest triples of two other beats and a V (or an S) in a row that are trigeminy", "", CHOSEN
+    )
+    pause: float = threshold(2.0, "an R-R interval longer than this is a pause", "s", "Bradycardia 2018")
+    pause_long: float = threshold(2.5, "pauses longer than this are counted too", "s", CHOSEN)
+    pause_very_long: float = threshold(3.0, "pauses of this length and more are counted too", "s", "Bradycardia 2018")
+    bradycardia: float = threshold(50.0, "bradycardia: a mean rate below this", "1/min", "Bradycardia 2018")
+    tachycardia: float = threshold(100.0, "tachycardia: a mean rate above this", "1/min", "SVT 2015")
+    rate_intervals: int = threshold(
+        8, "R-R intervals over which the rate of a bradycardia or tachycardia is averaged", "", CHOSEN
+    )
+    rate_bridge: float = threshold(
+        5.0, "interruptions of a bradycardia or tachycardia up to this long are bridged", "s", CHOSEN
+    )
+    rate_duration: float = threshold(15.0, "shortest bradycardia and tachycardia", "s", CHOSEN)
+    heart_rate_intervals: int = threshold(
+        8,
+        "R-R intervals of the window of the lowest and highest heart rate, which is the median of the means of two "
+        "successive ones",
+        "",
+        CHOSEN,
+    )
+    burden_marked: float = threshold(10.0, "from this share of V on the burden is marked", "%", "EHRA 2014")
+    burden_high: float = threshold(20.0, "from this share of V on the burden is marked as high", "%", "EHRA 2014")
+    irregular_duration: float = threshold(30.0, "shortest episode of irregular rhythm", "s", "ESC 2024")
+    irregular_intervals: int = threshold(20, "R-R intervals of a window of irregular rhythm", "", CHOSEN)
+    irregular_entropy: float = threshold(
+        -1.0, "a rhythm is irregular where its coefficient of sample entropy is above this", "", CHOSEN
+    )
+    irregular_tolerance: float = threshold(
+        0.03, "R-R intervals that differ by this much at most are alike to the entropy", "s", "COSEn"
+    )
+    irregular_matches: int = threshold(
+        5,
+        "fewest pairs alike that the entropy may rest on; where there are fewer, the tolerance is doubled, and again",
+        "",
+        "COSEn",
+    )
+    irregular_usable: float = threshold(
+        30.0, "least share of a window's pairs of successive R-R intervals that no V or F takes part in", "%", CHOSEN
+    )
+    nn_shortest: float = threshold(0.4, "shorter N-N intervals are left out", "s", "PhysioNet HRV toolkit")
+    nn_longest: float = threshold(2.0, "longer N-N intervals are left out", "s", "PhysioNet HRV toolkit")
+    nn_neighbours: int = threshold(
+        20, "N-N intervals on either side that one is compared with", "", "PhysioNet HRV toolkit"
+    )
+    nn_deviation: float = threshold(
+        20.0, "an N-N interval further off the mean of these neighbours is left out", "%", "PhysioNet HRV toolkit"
+    )
+    nn_difference: float = threshold(50.0, "pNN50 counts successive differences above this", "ms", "Task Force 1996")
+    nn_segment: float = threshold(300.0, "segments of SDANN and of the SDNN index", "s", "Task Force 1996")
+    nn_filled: float = threshold(50.0, "least share of a segment that its N-N intervals must fill", "%", CHOSEN)
+    day_readable: float = threshold(
+        18.0, "readable time from which on a recording may be called one of 24 h, and SDANN is given", "h", CHOSEN
+    )
+    per_day_readable: float = threshold(20.0, "readable time from which on figures are given per day", "h", CHOSEN)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            name, value, unit = field.name, getattr(self, field.name), field.metadata["unit"]
+            if name in _FEWEST and value < _FEWEST[name]:
+                raise InputError(f"--{name} must be at least {_FEWEST[name]}, got {value}")
+            if name not in ("fusion_in_runs", "irregular_entropy") and not 0 < value < math.inf:
+                raise InputError(f"--{name} must be a number above 0, got {value:g}")
+            if unit == "%" and value > 100:
+                raise InputError(f"--{name} must be at most 100 %, got {value:g}")
+        if not math.isfinite(self.irregular_entropy):
+            raise InputError(f"--irregular_entropy must be a number, such as -1, got {self.irregular_entropy:g}")
+        for lower, upper in (
+            ("pause", "pause_long"),
+            ("pause_long", "pause_very_long"),
+            ("bradycardia", "tachycardia"),
+            ("burden_marked", "burden_high"),
+            ("nn_shortest", "nn_longest"),
+        ):
+            if getattr(self, lower) > getattr(self, upper):
+                raise InputError(
+                    f"--{lower} {getattr(self, lower):g} must not be above --{upper} {getattr(self, upper):g}"
+                )
+
+    def listed(self) -> list[Definition]:
+        """All of them, in their order, as a report prints them."""
+        return [
+            Definition(
+                field.name,
+                getattr(self, field.name),
+                field.metadata["unit"],
+                field.metadata["text"],
+                field.metadata["source"],
+            )
+            for field in dataclasses.fields(self)
+        ]

@@ -1,0 +1,257 @@
+"""What happens in a recording, and when: ectopy in its forms, pauses, slow, fast and irregular rhythm.
+
+Pure functions of the beats, of what can be read, and of the definitions. A sequence of beats ends where an R-R interval
+is not valid, at a beat of Q and at the ends of the recording; no episode of beats goes past its end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from report.definitions import Definitions
+from report.irregular import irregular_rhythm
+from report.rates import slow_and_fast
+from report.rhythm import Rhythm, runs_of
+
+KINDS = (
+    "isolated_v",
+    "couplet_v",
+    "run_v",
+    "nsvt",
+    "vt_sustained",
+    "idioventricular",
+    "bigeminy_v",
+    "trigeminy_v",
+    "isolated_s",
+    "couplet_s",
+    "run_s",
+    "svt",
+    "bigeminy_s",
+    "trigeminy_s",
+    "pause",
+    "bradycardia",
+    "tachycardia",
+    "irregular_rhythm",
+    "unreadable",
+)
+"""Every kind of episode. A run of 3 beats and more is `run_v` or `run_s`; of those, the runs that `nsvt`,
+`vt_sustained`, `idioventricular` or `svt` names are there a second time, under that name."""
+
+RUN = 3
+"""Beats of the shortest run; two are a couplet, one is isolated."""
+
+SUPRAVENTRICULAR = frozenset({"isolated_s", "couplet_s", "run_s", "svt", "bigeminy_s", "trigeminy_s"})
+"""The kinds that say nothing in an irregular rhythm, in which every beat may come early."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Something that begins and ends: at the samples of its first and last beat, unreadable time [start, end)."""
+
+    kind: str
+    start: int
+    end: int
+    beats: int
+    rate_bpm: float | None
+    """Of its own intervals alone, neither that before its first beat nor that after its last; None without any, for a
+    pause and for unreadable time."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """An R-R interval from `start` to `end`, in samples."""
+
+    start: int
+    end: int
+    after_ectopic: bool
+    """A beat of S, V or F begins it, so it may be compensatory."""
+    possible_missed_beat: bool | None
+    """A deflection of the size of a QRS lies in it; None: the signal was not looked at."""
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """What `find_episodes` found."""
+
+    fs: float
+    found: tuple[Episode, ...]
+    """In order of their start; those of one start in the order of `KINDS`."""
+    pauses: tuple[Pause, ...]
+    """The episodes of kind `pause`, and what is known of each."""
+    irregular: np.ndarray
+    """int64 (k, 2) in samples: the first and last beat of each episode of irregular rhythm."""
+    withheld: dict[str, int]
+    """Of each kind of S the episodes that lie in irregular rhythm, wholly or in part; they are not in `found`."""
+
+    def of(self, kind: str) -> list[Episode]:
+        """Those of one kind."""
+        return [episode for episode in self.found if episode.kind == kind]
+
+    def counts(self) -> dict[str, int]:
+        """Of every kind how many there are."""
+        counts = Counter(episode.kind for episode in self.found)
+        return {kind: counts[kind] for kind in KINDS}
+
+    def pause_counts(self, definitions: Definitions, after_ectopic: bool = False) -> dict[str, int]:
+        """How many pauses exceed each threshold, in the shape of the summary: gt_2_0, gt_2_5, ge_3_0.
+
+        Args:
+            after_ectopic: count only those that a beat of S, V or F begins.
+        """
+        lengths = np.array(
+            [pause.end - pause.start for pause in self.pauses if pause.after_ectopic or not after_ectopic]
+        )
+        counts = {
+            f"gt_{_in_name(seconds)}": int((lengths > seconds * self.fs).sum())
+            for seconds in (definitions.pause, definitions.pause_long)
+        }
+        longest = definitions.pause_very_long
+        return counts | {f"ge_{_in_name(longest)}": int((lengths >= longest * self.fs).sum())}
+
+    def longest(self, kind: str) -> Episode | None:
+        """The one that lasts longest, the first of those; None where there is none."""
+        return max(self.of(kind), key=lambda episode: episode.end - episode.start, default=None)
+
+    def fastest(self, kind: str) -> Episode | None:
+        """The one with the highest rate, the first of those; None where none has a rate."""
+        rated = [episode for episode in self.of(kind) if episode.rate_bpm is not None]
+        return max(rated, key=lambda episode: episode.rate_bpm or 0.0, default=None)
+
+    def table(self) -> pd.DataFrame:
+        """A row an episode: kind, start_s, end_s, duration_s, beats, rate_bpm."""
+        rows = [
+            (
+                episode.kind,
+                episode.start / self.fs,
+                episode.end / self.fs,
+                (episode.end - episode.start) / self.fs,
+                episode.beats,
+                episode.rate_bpm,
+            )
+            for episode in self.found
+        ]
+        table = pd.DataFrame(rows, columns=["kind", "start_s", "end_s", "duration_s", "beats", "rate_bpm"])
+        return table.astype({"rate_bpm": float})
+
+
+def find_episodes(
+    rhythm: Rhythm, definitions: Definitions, has_deflection: Callable[[int, int], bool] | None = None
+) -> Episodes:
+    """Find the episodes of every kind in `KINDS`.
+
+    Args:
+        has_deflection: whether the signal has a deflection of the size of a QRS strictly between the beats at two
+            samples; asked for every pause. None: it is not known.
+    """
+    spans = irregular_rhythm(rhythm, definitions)
+    irregular = rhythm.samples[spans]
+    found = [_between(rhythm, "irregular_rhythm", first, last) for first, last in spans]
+    withheld: Counter[str] = Counter()
+    for episode in (*_ventricular(rhythm, definitions), *_supraventricular(rhythm, definitions)):
+        if episode.kind in SUPRAVENTRICULAR and _touches(irregular, episode):
+            withheld[episode.kind] += 1
+        else:
+            found.append(episode)
+    pauses = tuple(_pauses(rhythm, definitions, has_deflection))
+    found += [Episode("pause", pause.start, pause.end, 2, None) for pause in pauses]
+    for kind, (first, last) in slow_and_fast(rhythm, definitions):
+        found.append(_between(rhythm, kind, first, last))
+    found += [Episode("unreadable", int(start), int(end), 0, None) for start, end in rhythm.unreadable]
+    order = {kind: place for place, kind in enumerate(KINDS)}
+    found.sort(key=lambda episode: (episode.start, order[episode.kind]))
+    return Episodes(
+        fs=rhythm.fs,
+        found=tuple(found),
+        pauses=pauses,
+        irregular=irregular,
+        withheld={kind: withheld[kind] for kind in KINDS if kind in SUPRAVENTRICULAR},
+    )
+
+
+def _in_name(seconds: float) -> str:
+    """2.0 -> 2_0."""
+    return str(float(seconds)).replace(".", "_")
+
+
+def _between(rhythm: Rhythm, kind: str, first: int, last: int) -> Episode:
+    """The episode from beat `first` to beat `last`, indices; its rate is that of the valid intervals."""
+    intervals = rhythm.rr[first:last][rhythm.valid[first:last]]
+    rate = float(60 * intervals.size * rhythm.fs / intervals.sum()) if intervals.size else None
+    return Episode(kind, int(rhythm.samples[first]), int(rhythm.samples[last]), int(last - first) + 1, rate)
+
+
+def _touches(intervals: np.ndarray, episode: Episode) -> bool:
+    """Whether `episode` and one of the ordered `intervals` share a beat."""
+    after = int(np.searchsorted(intervals[:, 1], episode.start))
+    return after < len(intervals) and bool(intervals[after, 0] <= episode.end)
+
+
+def _ventricular(rhythm: Rhythm, definitions: Definitions) -> Iterator[Episode]:
+    beats = rhythm.classes == "V"
+    member = beats | (rhythm.classes == "F") if definitions.fusion_in_runs else beats
+    for episode in _ectopy(rhythm, beats, member, "v", definitions):
+        yield episode
+        if episode.kind == "run_v" and episode.beats >= definitions.vt_min_beats:
+            kind = "idioventricular"
+            if episode.rate_bpm is not None and episode.rate_bpm > definitions.vt_rate:
+                sustained = episode.end - episode.start >= definitions.vt_sustained * rhythm.fs
+                kind = "vt_sustained" if sustained else "nsvt"
+            yield dataclasses.replace(episode, kind=kind)
+
+
+def _supraventricular(rhythm: Rhythm, definitions: Definitions) -> Iterator[Episode]:
+    beats = rhythm.classes == "S"
+    for episode in _ectopy(rhythm, beats, beats, "s", definitions):
+        yield episode
+        if episode.kind == "run_s" and episode.rate_bpm is not None and episode.rate_bpm > definitions.svt_rate:
+            yield dataclasses.replace(episode, kind="svt")
+
+
+def _ectopy(
+    rhythm: Rhythm, beats: np.ndarray, member: np.ndarray, suffix: str, definitions: Definitions
+) -> Iterator[Episode]:
+    """Isolated beats, couplets, runs, bigeminy and trigeminy of one class.
+
+    Args:
+        beats: bool (n,): those of the class; only they are isolated.
+        member: bool (n,): those that make couplets and runs: `beats`, and for V beats of F where that is asked for.
+    """
+    runs = runs_of(member, rhythm.linked)
+    isolated = np.zeros(member.size, dtype=bool)
+    isolated[runs[runs[:, 0] == runs[:, 1], 0]] = True
+    isolated &= beats
+    for first, last in runs:
+        length = last - first + 1
+        if length > 1 or isolated[first]:
+            kind = "isolated" if length == 1 else "couplet" if length < RUN else "run"
+            yield _between(rhythm, f"{kind}_{suffix}", first, last)
+
+    # In bigeminy and trigeminy the ectopic beats are isolated, so a couplet breaks the pattern. A fusion beat breaks it
+    # too: it is partly an ectopic beat, so it cannot stand for one of those between two of them.
+    other = ~member & ~np.isin(rhythm.classes, ("F", "Q"))
+    letters = np.where(isolated, "E", np.where(other, "o", "x"))
+    links = np.where(np.append(rhythm.linked, False)[: member.size], "-", "|")
+    text = "".join(np.char.add(letters, links).tolist())  # two letters a beat: "o-E-o-E|"
+    for name, unit, fewest in (
+        ("bigeminy", "o-E", definitions.bigeminy_min),
+        ("trigeminy", "o-o-E", definitions.trigeminy_min),
+    ):
+        for match in re.finditer(f"(?:{unit}-){{{fewest - 1},}}{unit}", text):
+            yield _between(rhythm, f"{name}_{suffix}", match.start() // 2, (match.end() - 1) // 2)
+
+
+def _pauses(
+    rhythm: Rhythm, definitions: Definitions, has_deflection: Callable[[int, int], bool] | None
+) -> Iterator[Pause]:
+    ectopic = np.isin(rhythm.classes, ("S", "V", "F"))
+    for at in np.flatnonzero(rhythm.valid & (rhythm.rr > definitions.pause * rhythm.fs)):
+        start, end = int(rhythm.samples[at]), int(rhythm.samples[at + 1])
+        missed = None if has_deflection is None else bool(has_deflection(start, end))
+        yield Pause(start, end, bool(ectopic[at]), missed)

@@ -1,0 +1,102 @@
+"""Irregular rhythm: where atrial fibrillation is possible, from the R-R intervals alone.
+
+The measure is the coefficient of sample entropy (COSEn) of Lake & Moorman 2011 (doi 10.1152/ajpheart.00561.2010). Of B
+pairs of intervals that are alike, to within the tolerance r, A are followed by intervals that are alike too, and
+
+    COSEn = ln(B / A) + ln(2 r) - ln(mean R-R)
+
+is large where one interval says little of the next. It is taken over every window of 20 successive valid intervals.
+Intervals that a V or an F begins or ends take no part, since ectopy explains them; those of S do, since in fibrillation
+many beats come early. A stretch covered by windows above the threshold is an episode if it lasts 30 s and the COSEn of
+its intervals together is above the threshold as well: a regular rhythm exceeds it here and there by chance,
+fibrillation all along.
+
+Measured on the 48 records of mitdb with the beats of its annotations, by time, against its marks "(AFIB", flutter
+"(AFL" left out: sensitivity 93.6 %, positive predictivity 80.6 %, specificity 97.7 %. Of flutter, whose rhythm is
+irregular wherever its block varies, 94.8 % is found. The window and the threshold were chosen on these records, so
+expect lower figures elsewhere. A third of the false time is in record 222, between its episodes of flutter and
+fibrillation. Of what is missed 45 % is in 221, with many V, and 21 % in 217, where a pacemaker makes fibrillation
+regular.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from report.definitions import Definitions
+from report.rhythm import Rhythm, whole_windows
+
+WIDENINGS = (1, 2, 4)
+"""The tolerance r and its multiples; the first that finds enough pairs is taken."""
+
+REACH = 100
+"""Intervals further apart than this are not paired: over hours the heart rate changes."""
+
+
+def irregular_rhythm(rhythm: Rhythm, definitions: Definitions) -> np.ndarray:
+    """Where the rhythm is irregular without ventricular ectopy to explain it.
+
+    Returns:
+        int64 (episodes, 2): the first and the last beat of each, indices into the beats of `rhythm`.
+    """
+    size = definitions.irregular_intervals
+    ectopic = np.isin(rhythm.classes, ("V", "F"))
+    usable = rhythm.valid & ~(ectopic[:-1] | ectopic[1:])
+    starts = whole_windows(rhythm.valid, size)
+    followed = _sums(usable[:-1] & usable[1:], starts, size - 1)
+    starts = starts[100 * followed >= definitions.irregular_usable * (size - 1)]  # fewer than that tell nothing
+    starts = starts[cosen(rhythm, usable, starts, size, definitions) > definitions.irregular_entropy]
+    if not starts.size:
+        return np.zeros((0, 2), dtype=np.int64)
+    # Windows that overlap or touch make one stretch. Intervals i to j lie between the beats i and j + 1.
+    apart = np.diff(starts) > size
+    first, last = starts[np.append(True, apart)], starts[np.append(apart, True)] + size
+    lasting = rhythm.samples[last] - rhythm.samples[first] >= definitions.irregular_duration * rhythm.fs
+    first, last = first[lasting], last[lasting]
+    irregular = cosen(rhythm, usable, first, last - first, definitions) > definitions.irregular_entropy
+    return np.stack([first, last], axis=1)[irregular]
+
+
+def cosen(
+    rhythm: Rhythm, usable: np.ndarray, starts: np.ndarray, sizes: ArrayLike, definitions: Definitions
+) -> np.ndarray:
+    """The coefficient of sample entropy of windows of R-R intervals.
+
+    Args:
+        usable: bool (n - 1,): the intervals that take part.
+        starts: int64 (w,): the first interval of each window.
+        sizes: its intervals, one number or (w,).
+
+    Returns:
+        float (w,); infinite where even the widest tolerance finds too few pairs.
+    """
+    if not starts.size:
+        return np.zeros(0)
+    sizes = np.broadcast_to(sizes, starts.shape)
+    # Intervals are whole samples: those that differ by k at most span 2 k + 1.
+    steps = [int(definitions.irregular_tolerance * times * rhythm.fs + 1e-9) for times in WIDENINGS]
+    followed = usable[:-1] & usable[1:]
+    alike, both = np.zeros((2, len(steps), starts.size))  # B and A of each tolerance
+    for lag in range(1, min(int(sizes.max()) - 1, REACH + 1)):
+        apart = np.abs(rhythm.rr[lag:] - rhythm.rr[:-lag])
+        paired = followed[:-lag] & followed[lag:]
+        for at, step in enumerate(steps):
+            near = apart <= step
+            first = paired & near[:-1]
+            alike[at] += _sums(first, starts, sizes - 1 - lag)
+            both[at] += _sums(first & near[1:], starts, sizes - 1 - lag)
+    mean = _sums(np.where(usable, rhythm.rr, 0), starts, sizes) / _sums(usable, starts, sizes)
+    entropy = np.full(starts.size, np.inf)
+    for at in reversed(range(len(steps))):  # the narrowest that finds enough has the last word
+        enough = both[at] >= definitions.irregular_matches
+        density = (2 * steps[at] + 1) / mean[enough]
+        entropy[enough] = np.log(alike[at, enough] / both[at, enough]) + np.log(density)
+    return entropy
+
+
+def _sums(values: np.ndarray, starts: np.ndarray, sizes: ArrayLike) -> np.ndarray:
+    """The sum of the first values from each of `starts` on, as many as `sizes` says and there are."""
+    totals = np.append(0, np.cumsum(values))
+    starts = np.minimum(starts, len(values))
+    return totals[np.minimum(starts + np.maximum(sizes, 0), len(values))] - totals[starts]

@@ -1,0 +1,166 @@
+"""The beats of one recording, what of it can be read, and which R-R intervals count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from support.errors import InputError
+
+CLASSES = ("N", "S", "V", "F", "Q")
+"""Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable beats."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rhythm:
+    """The n beats of a recording.
+
+    Beats in unreadable time and in ventricular flutter are left out: of neither is it known where its beats are.
+
+    Raises:
+        InputError: beats are out of order or outside the recording, a class is unknown, or an interval ends before it
+            begins.
+    """
+
+    samples: np.ndarray
+    """int64 (n,), increasing: where the beats are."""
+    classes: np.ndarray
+    """str (n,): of each beat one of `CLASSES`."""
+    fs: float
+    """Samples a second."""
+    length: int
+    """Samples of the recording."""
+    unreadable: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    """int64 (k, 2), [start, end) in samples: leads off, saturation, noise, gaps of the file."""
+    flutter: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    """int64 (k, 2), [start, end) in samples: ventricular flutter or fibrillation, `[` to `]` of given annotations."""
+    borders: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """int64 (k,): the first sample of each segment after the first, where a recording was put together."""
+    probabilities: np.ndarray | None = None
+    """float (n, 5): of each beat and class, in the order of `CLASSES`."""
+    left_out: int = field(init=False)
+    """Beats that were given but lie in unreadable time or flutter."""
+
+    def __post_init__(self) -> None:
+        samples, classes = np.asarray(self.samples, dtype=np.int64), np.asarray(self.classes, dtype=str)
+        if not self.fs > 0 or self.length < 1:
+            raise InputError(f"a recording of {self.length} samples at {self.fs:g} Hz; both must be above 0")
+        if samples.ndim != 1 or samples.shape != classes.shape:
+            raise InputError(f"there are {samples.size} beats but {classes.size} classes")
+        if not np.isin(classes, CLASSES).all():
+            unknown = classes[~np.isin(classes, CLASSES)][0]
+            raise InputError(f"a beat has the class {unknown}; known are {' '.join(CLASSES)}")
+        if (np.diff(samples) <= 0).any():
+            late = int(np.argmax(np.diff(samples) <= 0))
+            raise InputError(f"the beat at sample {samples[late + 1]} does not come after that at {samples[late]}")
+        # The records of svdb are annotated up to the sample after their last one.
+        if samples.size and not 0 <= samples[0] <= samples[-1] <= self.length:
+            outside = samples[0] if samples[0] < 0 else samples[-1]
+            raise InputError(f"the beat at sample {outside} is outside the recording of {self.length} samples")
+        unreadable = _intervals(self.unreadable, "unreadable", self.length)
+        flutter = _intervals(self.flutter, "flutter", self.length)
+        kept = ~(_inside(samples, unreadable) | _inside(samples, flutter))
+        values = {"samples": samples[kept], "classes": classes[kept], "unreadable": unreadable, "flutter": flutter}
+        values |= {"borders": np.unique(np.asarray(self.borders, dtype=np.int64)), "left_out": int((~kept).sum())}
+        if self.probabilities is not None:
+            probabilities = np.asarray(self.probabilities)
+            if probabilities.shape != (samples.size, len(CLASSES)):
+                raise InputError(
+                    f"the probabilities are {probabilities.shape}; {samples.size} beats of {len(CLASSES)} classes "
+                    "are needed"
+                )
+            values["probabilities"] = probabilities[kept]
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def rr(self) -> np.ndarray:
+        """int64 (n - 1,): the R-R intervals in samples, valid or not."""
+        return np.diff(self.samples)
+
+    @cached_property
+    def valid(self) -> np.ndarray:
+        """bool (n - 1,): no unreadable time, no flutter and no border of a segment lies in the R-R interval."""
+        # No beat lies in unreadable time or flutter, so whatever parts two beats begins between them.
+        begins = np.sort(np.concatenate([self.unreadable[:, 0], self.flutter[:, 0], self.borders]))
+        return np.diff(np.searchsorted(begins, self.samples, side="right")) == 0
+
+    @cached_property
+    def linked(self) -> np.ndarray:
+        """bool (n - 1,): the R-R interval is valid and no beat of Q is at its ends, so a sequence of beats goes on."""
+        classified = self.classes != "Q"
+        return self.valid & classified[:-1] & classified[1:]
+
+    @cached_property
+    def readable_s(self) -> float:
+        """Readable time in seconds, flutter included."""
+        return (self.length - int(np.diff(self.unreadable).sum())) / self.fs
+
+    def table(self) -> pd.DataFrame:
+        """A row a beat: sample, time_s, class, p_N ... p_Q where there are probabilities, rr_s, rr_valid.
+
+        `rr_s` is the interval that ends at the beat; the first beat has none.
+        """
+        columns: dict[str, ArrayLike] = {
+            "sample": self.samples,
+            "time_s": self.samples / self.fs,
+            "class": self.classes,
+        }
+        if self.probabilities is not None:
+            columns |= {f"p_{name}": self.probabilities[:, at] for at, name in enumerate(CLASSES)}
+        size = self.samples.size  # there may be none
+        columns["rr_s"] = np.append(np.nan, self.rr / self.fs)[:size]
+        columns["rr_valid"] = np.append(False, self.valid)[:size]
+        return pd.DataFrame(columns)
+
+
+def overlap(intervals: np.ndarray, start: float, end: float) -> float:
+    """How much of [start, end) the disjoint `intervals` (k, 2) cover."""
+    return float(np.clip(np.minimum(intervals[:, 1], end) - np.maximum(intervals[:, 0], start), 0, None).sum())
+
+
+def in_spans(points: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """bool (n,): which points lie in one of the disjoint, ordered `spans` (k, 2), their ends included."""
+    after = np.searchsorted(spans[:, 1], points)
+    return np.append(spans[:, 0], np.inf)[after] <= points
+
+
+def runs_of(member: np.ndarray, linked: np.ndarray) -> np.ndarray:
+    """Maximal runs of beats that are `member` (n,), each `linked` (n - 1,) to the next: (runs, 2), first and last."""
+    joined = member[:-1] & member[1:] & linked
+    first = np.flatnonzero(member & ~np.append(False, joined)[: member.size])
+    last = np.flatnonzero(member & ~np.append(joined, False)[: member.size])
+    return np.stack([first, last], axis=1)
+
+
+def whole_windows(linked: np.ndarray, size: int) -> np.ndarray:
+    """The first interval of every window of `size` successive intervals all of which are `linked` (n,)."""
+    if linked.size < size:
+        return np.zeros(0, dtype=np.int64)
+    broken = np.append(0, np.cumsum(~linked))
+    return np.flatnonzero(broken[size:] == broken[:-size])
+
+
+def _intervals(given: ArrayLike, name: str, length: int | None = None) -> np.ndarray:
+    """`given` [start, end) as int64 (k, 2), in order, those that touch made one, cut to the recording."""
+    intervals = np.asarray(given, dtype=np.int64).reshape(-1, 2)
+    for start, end in intervals[intervals[:, 1] < intervals[:, 0]]:
+        raise InputError(f"the {name} interval from sample {start} ends before it begins, at {end}")
+    intervals = np.clip(intervals, 0, length)
+    intervals = intervals[intervals[:, 1] > intervals[:, 0]]
+    intervals = intervals[np.argsort(intervals[:, 0], kind="stable")]
+    if not len(intervals):
+        return intervals
+    reach = np.maximum.accumulate(intervals[:, 1])
+    first = np.append(True, intervals[1:, 0] > reach[:-1])
+    return np.stack([intervals[first, 0], reach[np.append(np.flatnonzero(first)[1:] - 1, -1)]], axis=1)
+
+
+def _inside(samples: np.ndarray, intervals: np.ndarray) -> np.ndarray:
+    """bool (n,): which samples lie in one of the disjoint, ordered `intervals`."""
+    before = np.searchsorted(intervals[:, 0], samples, side="right") - 1
+    return (before >= 0) & (samples < np.append(intervals[:, 1], 0)[before])
