@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,17 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_toy_splits(folder, "mit")
     write_toy_splits(folder, "ptb")
     return folder
+
+
+@pytest.fixture(scope="module")
+def narrow_network() -> Iterator[None]:
+    """Every network with a narrow feed-forward: most of its cost, and no part of what is tested with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, whole in data_configs.DATASETS.items():
+            narrow = functools.partial(_narrow, whole)
+            patch.setitem(data_configs.DATASETS, name, narrow)
+        yield
+
+
+def _narrow(whole: Callable[..., DatasetConfig], *given: object, **named: object) -> DatasetConfig:
+    return dataclasses.replace(whole(*given, **named), feedforward_dim=64)

@@ -26,6 +26,8 @@ from support.errors import InputError
 from trainer import Trainer
 from utils import classification_metrics
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -48,7 +50,7 @@ def arguments(names: list[str], raw: Path, out: Path, *more: object) -> list[str
 
 
 @pytest.fixture(scope="module")
-def everything(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def everything(narrow_network: None, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command `python -m reproduce all` on the small records, without UMAP; tests may add runs, and change none."""
     out = tmp_path_factory.mktemp("reproduce")
     with pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +27,7 @@ from support.errors import InputError, TrainingError
 from trainer import Trainer, evaluate, train_one_epoch
 from utils import load_checkpoint, seed_everything
 
-
-@pytest.fixture(autouse=True, scope="module")
-def small_network() -> Iterator[None]:
-    """The network with a narrow feed-forward: what is tested here does not depend on its width."""
-    whole = data_configs.mit
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            data_configs.DATASETS,
-            "mit",
-            lambda *given, **named: dataclasses.replace(whole(*given, **named), feedforward_dim=64),
-        )
-        yield
-
-
+pytestmark = pytest.mark.usefixtures("narrow_network")
 UNWEIGHTED = ClassWeightedLoss(torch.ones(5))
 
 
@@ -149,7 +135,7 @@ def assert_same_bits(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(narrow_network: None, toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The seed folder of a run that was never stopped; tests only read it."""
     out = tmp_path_factory.mktemp("finished")
     Trainer(run_config(toy_data, out)).train()
