@@ -195,3 +195,8 @@ def test_a_circle_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
             test_no_import_runs_in_a_circle()
     finally:
         imports.cache_clear()
+
+
+def test_the_trainer_holds_no_book_keeping() -> None:
+    """What describes, keeps and resumes a run is run_folder's; one run is read in one sitting."""
+    assert len((ROOT / "trainer.py").read_text(encoding="utf-8").splitlines()) <= 450
