@@ -122,7 +122,7 @@ def chosen_classes(chosen: Sequence[str], known: tuple[str, ...]) -> tuple[str, 
     unknown = [name for name in chosen if name not in known]
     if unknown or len(set(chosen)) < 2:
         reason = f"{', '.join(unknown)} unknown" if unknown else "at least two classes are needed"
-        raise InputError(f"--classes {' '.join(chosen)}: {reason}; known are {' '.join(known)}")
+        raise InputError(f"--classes {' '.join(chosen)}: {reason}; known are {' '.join(known)}, separated by spaces")
     return tuple(name for name in known if name in chosen)
 
 

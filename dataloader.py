@@ -164,8 +164,8 @@ def _stored_classes(contents: dict[str, Any], configs: DatasetConfig, path: Path
         )
     if not {*configs.classes} <= {*stored}:
         raise InputError(
-            f"{path}: its classes are {', '.join(stored)}, the network's are {', '.join(configs.classes)}; train with "
-            f"--classes {' '.join(stored)}, or make the split files with those of the network"
+            f"{path}: its classes are {', '.join(stored)}, the network expects {', '.join(configs.classes)}; make the "
+            f"split files with these, or train a network with --classes {' '.join(stored)}"
         )
     return stored
 
@@ -276,6 +276,18 @@ def data_generator(data_path: Path, configs: DatasetConfig, limit_train: int | N
             stratified_subset(splits["train"].labels, limit_train, configs.num_classes, seed)
         )
     return splits
+
+
+def load_test_split(data_path: Path, configs: DatasetConfig) -> Split:
+    """Read `data_path/<dataset>/test.pt`.
+
+    Raises:
+        InputError: it is absent, with how to make it, or unfit.
+    """
+    path = Path(data_path) / configs.name / "test.pt"
+    if not path.is_file():
+        raise InputError(missing_splits_message(path.parent, ["test"], configs.name))
+    return load_split(path, configs)
 
 
 def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:

@@ -165,8 +165,8 @@ class RunConfig:
     num_runs: int = option(1, "number of runs, with seeds k, k+1, ...; their mean and sd go to summary.csv")
     recipe: str = option(
         "supervised",
-        "how the network is trained: supervised, as in the paper (section 4.2); notes, on sequences of 15 beats as in "
-        "the user's notes; short, the paper's in 6 epochs with a one-cycle learning rate",
+        "how the network is trained: supervised, as in the paper (section 4.2); notes, on sequences of 15 beats (not "
+        "in the paper); short, the paper's in 6 epochs with a one-cycle learning rate",
     )
     num_epochs: int | None = option(None, "passes over the training beats", default="the recipe's, 60 or 6")
     batch_size: int | None = option(

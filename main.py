@@ -68,6 +68,7 @@ def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
         )
     run = from_fields(RunConfig, read_json(configs[0]).get("run"), f"{configs[0]}: its 'run'")
     for name, value in given.items():
+        value = tuple(value) if isinstance(value, list) else value
         if name not in RESUME_MAY_CHANGE and value != getattr(run, name):
             raise InputError(
                 f"--{name} {value}: the run in {folder} began with {getattr(run, name)} and keeps it; "
@@ -93,9 +94,19 @@ def run(arguments: Sequence[str] | None = None) -> None:
     elif resume is not None:
         # A seed's own folder is taken for the run that it belongs to.
         folder = Path(resume).parent if SEED_FOLDER.fullmatch(Path(resume).name) else Path(resume)
-        Trainer(resumed_config(folder, given), folder).train()
+        train(Trainer(resumed_config(folder, given), folder))
     else:
-        Trainer(RunConfig(**given)).train()
+        train(Trainer(RunConfig(**given)))
+
+
+def train(trainer: Trainer) -> None:
+    """Train, and say how to go on where the user interrupts it."""
+    try:
+        trainer.train()
+    except KeyboardInterrupt:
+        if trainer.run_folder is not None:
+            print(f"continue with: python main.py --resume {trainer.run_folder}", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

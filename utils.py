@@ -193,9 +193,13 @@ def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
         InputError: absent, damaged, holding code, no checkpoint, or one of another dataset.
     """
     path = Path(path)
-    contents = read_torch(path, "checkpoint", "a whole checkpoint_best.pt or checkpoint_last.pt is needed")
+    if path.is_dir():
+        found = sorted(path.glob("checkpoint_best.pt")) or sorted(path.glob("seed_*/checkpoint_best.pt"))
+        remedy = f"give {found[0]}" if found else "a file such as seed_0/checkpoint_best.pt is needed"
+        raise InputError(f"{path}: is a folder; {remedy}")
+    contents = read_torch(path, "checkpoint", "give a checkpoint_best.pt or checkpoint_last.pt of a run")
     if not {"dataset", "model"} <= contents.keys():
-        raise InputError(f"{path}: is no checkpoint; one holds at least 'dataset' and 'model'")
+        raise InputError(f"{path}: is not a checkpoint; one holds at least 'dataset' and 'model'")
     name, weights = contents["dataset"], contents["model"]
     if not isinstance(name, str):
         raise InputError(f"{path}: its 'dataset' is a {type(name).__name__}; the name of one is right")

@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from support.cli import ArgumentParser
+from support.errors import run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -53,4 +54,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main))

@@ -9,6 +9,7 @@ variant, less what the process held before its first step. Inputs are noise: no 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import re
 import resource
@@ -179,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="ratios are to the first (default: all)"
     )
     add("--profile", action="store_true", help="print where the time of a training step goes")
-    add("--memory", nargs=5, help="used by the benchmark itself: variant, training or not, and a setting")
+    add("--memory", nargs=5, help=argparse.SUPPRESS)  # variant, training or not, setting: for its own processes
     args = parser.parse_args(arguments)
     if args.memory:
         variant, train, *sizes = args.memory

@@ -114,9 +114,7 @@ def read_annotations(path: Path, fs: float) -> Annotations:
     import wfdb
 
     if not path.is_file():
-        raise InputError(
-            f"{path} is not there; name the annotator by its suffix, and the folder of the test with --test_dir"
-        )
+        raise InputError(f"{path} is not there; check the suffixes --reference and --test, and the folder --test_dir")
     content = path.read_bytes()
     if len(content) % 2 or content[-2:] != b"\0\0":  # annot(5): a zero word ends every annotation file
         raise InputError(f"{path} was cut short or is not an annotation file; make it again")

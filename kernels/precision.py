@@ -39,7 +39,7 @@ def usable_precision(
         InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
     """
     if precision == "tf32" and device.type != "cuda":
-        raise InputError(f"--precision tf32: an arithmetic of CUDA GPUs; on {device.type} there are fp32 and bf16")
+        raise InputError(f"--precision tf32 needs a CUDA GPU; on {device.type} use fp32 or bf16")
     if precision == "bf16" and device.type not in ("cpu", "cuda"):
         raise InputError(f"--precision bf16: not on {device.type}; fp32 is")
     if precision == "bf16" and device.type == "cpu" and kernel in ("stock", "native"):

@@ -265,13 +265,15 @@ def account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
         lines.append(f"not used     {sum(beats.account.unused.values())} annotations that mark no beat: {counts}")
     for reason, count in beats.account.dropped.items():
         if count:
-            lines.append(f"dropped      {count} windows that {reason}")
+            lines.append(f"dropped      windows that {reason}: {count}")
     for reason, count in beats.account.segments.items():
         if count:
             lines.append(f"no beats     in {count} segments {reason}")
     if sum(beats.account.missed.values()):
         counts = ", ".join(f"{name} {count}" for name, count in beats.account.missed.items())
-        lines.append(f"missed       {sum(beats.account.missed.values())} annotated beats, no beat cut: {counts}")
+        lines.append(
+            f"missed       {sum(beats.account.missed.values())} annotated beats that could not be cut: {counts}"
+        )
     if beats.account.flat:
         lines.append(f"flat         {beats.account.flat} beats without any deflection, kept as zeros")
     for database in (DATABASES[slug] for slug in dict.fromkeys(beats.databases) if slug):

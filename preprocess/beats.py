@@ -94,7 +94,7 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
     kept = np.isin(beats.labels, [beats.classes.index(name) for name in chosen])
     counts = np.bincount(beats.labels[~kept], minlength=len(beats.classes))
     dropped = {
-        f"are of class {name}, which --classes leaves out": int(count)
+        f"are of class {name} (not in --classes)": int(count)
         for name, count in zip(beats.classes, counts, strict=True)
         if count
     }

@@ -247,7 +247,7 @@ def patients_from_file(path: Path, names: Sequence[str]) -> Patients:
     """
     patients = read_patients(path)
     for fault, records in (
-        ("gives no patient for", [name for name in names if name not in patients]),
+        ("has no line for", [name for name in names if name not in patients]),
         ("gives a patient for", [f"{name} (not there)" for name in patients if name not in {*names}]),
     ):
         if records:

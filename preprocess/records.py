@@ -325,8 +325,8 @@ def read_annotations(
     path = Path(folder, f"{name}.{annotator}")
     if not path.is_file():
         others = list_annotators(folder, name, header)
-        there = f"; those of {', '.join(others)} are: --annotator {others[0]}" if others else ""
-        raise InputError(f"record {name} has no annotations of {annotator}: {path} is not there{there}")
+        there = f"; it has those of {', '.join(others)}: give --annotator {others[0]}" if others else ""
+        raise InputError(f"record {name} has no annotation file {path}{there}")
     with _naming(path, "cannot be read", "; fetch it again"):
         annotations, resolution = parse_annotations(path.read_bytes())
     ratio = (rate or header.fs) / (resolution or header.fs)

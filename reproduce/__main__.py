@@ -13,6 +13,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,7 +94,8 @@ def build_parser() -> ArgumentParser:
         "--results",
         type=Path,
         metavar="DIR",
-        help="of what comes out (default: results; of synthetic data results/synthetic)",
+        help="of what comes out (default: results, or results/own where its pages have rows of runs that are not in "
+        "--save_dir; of synthetic data results/synthetic)",
     )
     return parser
 
@@ -105,14 +107,14 @@ def options_of(args: argparse.Namespace) -> Options:
         InputError: a value is out of range.
     """
     if distributed.world_size() > 1:
-        raise InputError("reproduce.py: works with one process; start it without torchrun")
+        raise InputError("python -m reproduce works with one process; start it without torchrun")
     get_device(args.device)
     recipe = get_hparams_class(args.recipe or ("short" if args.device == "cpu" else "supervised"))()
     epochs = recipe.num_epochs if args.num_epochs is None else args.num_epochs
     # RunConfig checks the ranges, here before anything is read or written
     RunConfig(num_epochs=epochs, num_runs=args.num_runs, seed_id=args.seed_id, limit_train=args.limit_train)
-    results = Path("results/synthetic" if args.source == "synthetic" else "results")
-    places = {"results": args.results or results, "save_dir": args.save_dir, "data_path": args.data_path}
+    results = args.results or Path("results/synthetic" if args.source == "synthetic" else "results")
+    places = {"results": results, "save_dir": args.save_dir, "data_path": args.data_path}
     for option, folder in places.items():
         require_writable(folder, f"--{option}")
     return Options(
@@ -127,8 +129,24 @@ def options_of(args: argparse.Namespace) -> Options:
         raw_path=args.raw_path,
         data_path=args.data_path,
         save_dir=args.save_dir,
-        results=args.results or results,
+        results=results,
     )
+
+
+def keeping_rows(experiment: Experiment, options: Options) -> Options:
+    """`options` with another folder for results where pages in the default one would lose rows.
+
+    The pages that come with the project are of runs that are not in git: on another machine they are not in
+    `options.save_dir`, and a page that is written there would have its own rows only.
+    """
+    results = finished_rows(experiment, options)
+    page = options.results / f"{experiment.name}.csv"
+    lost = tables.rows_that_leave(page, tables.long_table(results))
+    if not lost:
+        return options
+    own = options.results / "own"
+    print(f"note: {page} has {len(lost)} rows of runs that are not in {options.save_dir}; it stays, yours go to {own}")
+    return dataclasses.replace(options, results=own)
 
 
 def chosen_rows(experiment: Experiment, options: Options) -> dict[int, Row]:
@@ -229,7 +247,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     missing: list[str] = []
     for experiment in chosen:
         try:
-            failed += reproduce(experiment, options)
+            failed += reproduce(experiment, options if args.results else keeping_rows(experiment, options))
         except MissingDataError as reason:
             missing.append(str(reason))
             print(f"not written: {reason}")

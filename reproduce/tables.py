@@ -48,7 +48,7 @@ def rows_that_leave(old: Path, table: pd.DataFrame) -> list[tuple[str, str]]:
     return [
         pair
         for pair in before.itertuples(index=False, name=None)
-        if pair not in {*zip(table["row"], table["schedule"], strict=True)}
+        if table.empty or pair not in {*zip(table["row"], table["schedule"], strict=True)}
     ]
 
 

@@ -34,10 +34,13 @@ def headline(metrics: dict[str, Any]) -> str:
 
 
 def metrics_table(metrics: dict[str, Any]) -> pd.DataFrame:
-    """The figures in percent in the shape of Table 2: rows precision, recall, F1, support; columns classes, macro."""
+    """The figures in percent in the shape of Table 2: rows precision, recall, F1, support; columns classes, macro.
+
+    A class without a beat in the split has no figures and no part in the macro ones.
+    """
     table = pd.DataFrame(
         {
-            name: {**{key: 100 * row[key] for key in FIGURES}, "support": row["support"]}
+            name: {**{key: 100 * row[key] if row["support"] else np.nan for key in FIGURES}, "support": row["support"]}
             for name, row in metrics["per_class"].items()
         }
     )
@@ -68,7 +71,7 @@ def summary_table(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
 def log_metrics(metrics: dict[str, Any], log: logging.Logger) -> None:
     """Log a test as a table in percent."""
     table = metrics_table(metrics)
-    text = table.map("{:.2f}".format)
+    text = table.map(lambda value: "" if np.isnan(value) else f"{value:.2f}")
     text.loc["support"] = [f"{int(beats):,}" for beats in table.loc["support"]]
     for line in text.rename_axis(index=None, columns="percent").to_string().splitlines():
         log.info(line)
@@ -170,9 +173,8 @@ def configuration(run: SeedRun, model: nn.Module) -> dict[str, Any]:
 
 def left_out_note(split: Split) -> str:
     """Which beats of a split file take no part, because the network does not have their class."""
-    return ", ".join(
-        f"{beats:,} beats of class {name}, which the network does not know, left out"
-        for name, beats in split.left_out.items()
+    return "left out, beats of classes that the network was not trained on: " + ", ".join(
+        f"{beats:,} of {name}" for name, beats in split.left_out.items()
     )
 
 

@@ -90,7 +90,7 @@ def check(path: Path) -> None:
         elif _integer(LEGACY_MAGIC) in head:
             _check_legacy(io.BytesIO(stream.read()))
         else:
-            raise DamagedFileError("is no file of torch.save, or damaged at its beginning")
+            raise DamagedFileError("is not a file of torch.save, or is damaged at its beginning")
 
 
 def _integer(value: int) -> bytes:
@@ -121,7 +121,7 @@ def _check_legacy(stream: io.BytesIO) -> None:
     size = stream.getbuffer().nbytes
     (magic, _), _, _ = (follow(stream, size) for _ in range(3))
     if magic != LEGACY_MAGIC:
-        raise DamagedFileError("is no file of torch.save, or damaged at its beginning")
+        raise DamagedFileError("is not a file of torch.save, or is damaged at its beginning")
     _, storages = follow(stream, size)
     keys, _ = follow(stream, size)
     if sorted(keys) != sorted(storages):

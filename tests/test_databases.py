@@ -187,7 +187,7 @@ def test_patients_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 BAD_TABLES = {
-    "record,patient\na,1\n": "gives no patient for b, c: name each once",
+    "record,patient\na,1\n": "has no line for b, c: name each once",
     "record,patient\na,1\nb,1\nc,2\nd,2\n": "gives a patient for d (not there): name each once",
     "record,patient\na,1\nb,1\nc,2\na,2\n": "gives record a twice",
     "record,patient\na,1\nb,\nc,2\n": "gives no patient for record b",

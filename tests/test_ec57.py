@@ -104,7 +104,8 @@ def test_excuses_never_make_a_figure_worse(matrix: list[list[int]]) -> None:
     for index, name in ((1, "S"), (2, "V")):
         figures = ec57_figures(matrix, CLASSES)[name]
         if counts[:, index].sum() and not math.isnan(figures["ppv"]):
-            assert counts[index, index] / counts[:, index].sum() <= figures["ppv"] <= 1
+            precision = counts[index, index] / counts[:, index].sum()
+            assert precision <= figures["ppv"] * (1 + 1e-12) <= 1 + 1e-12  # Python and numpy may round differently
         if not math.isnan(figures["fpr"]):
             assert 0 <= figures["fpr"] <= 1
 
@@ -465,7 +466,7 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
     ("files", "arguments", "message"),
     [
         ({"atr": "N", "tst": "N"}, ["absent"], "record absent has no header: absent.hea is not there"),
-        ({"tst": "N"}, [], "r.atr is not there; name the annotator by its suffix"),
+        ({"tst": "N"}, [], "r.atr is not there; check the suffixes"),
         ({"atr": "N"}, [], "r.tst is not there"),
         ({"atr": "N", "tst": "N"}, ["--test_dir", "none"], "none/r.tst is not there"),
         ({"atr": "N", "tst": b"\x01"}, [], "r.tst was cut short or is not an annotation file"),

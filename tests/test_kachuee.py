@@ -344,13 +344,13 @@ def test_a_beat_has_the_class_and_position_of_its_annotation(
     assert read.samples[0, 0, 0] == 1  # the window begins at the maximum, 3 samples before
     assert read.account.dropped["begin at no annotated beat"] == 16
     assert read.account.missed == {"N": 0, "S": 0, "V": 0, "F": 8, "Q": 0}
-    assert "16 windows that begin at no annotated beat" in printed
-    assert "8 annotated beats, no beat cut: N 0, S 0, V 0, F 8, Q 0" in printed
+    assert "windows that begin at no annotated beat: 16" in printed
+    assert "8 annotated beats that could not be cut: N 0, S 0, V 0, F 8, Q 0" in printed
 
     read, printed = prepared("kaggle")
     assert "".join(read.classes[label] for label in read.labels) == "NVSF" * 7 + "NVS"
-    assert "1 windows that begin at the last beat of their record" in printed
-    assert "1 annotated beats, no beat cut: N 0, S 0, V 0, F 1, Q 0" in printed
+    assert "windows that begin at the last beat of their record: 1" in printed
+    assert "1 annotated beats that could not be cut: N 0, S 0, V 0, F 1, Q 0" in printed
 
 
 def test_the_sentence_says_how_a_beat_was_cut() -> None:

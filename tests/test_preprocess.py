@@ -464,7 +464,7 @@ def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pyte
 
     assert run(*command, "--classes", "V", "S", "N") == 0  # in any order
     printed = capsys.readouterr().out
-    assert "dropped      1 windows that are of class F, which --classes leaves out" in printed
+    assert "dropped      windows that are of class F (not in --classes): 1" in printed
     assert "no beat of class" not in printed
     for content in read_splits(tmp_path / "mit").values():
         assert content["classes"] == ["N", "S", "V"]
@@ -487,7 +487,7 @@ def test_five_classes_in_the_file_and_four_in_the_network(tmp_path: Path, capsys
     config = json.loads((tmp_path / "logs/mit/four/seed_0/config.json").read_text())
     assert config["dataset"]["classes"] == ["N", "S", "V", "F"]
     assert set(config["counts"]["train"]) == {"N", "S", "V", "F", "all"}
-    assert "of class Q, which the network does not know, left out" in capsys.readouterr().out
+    assert "left out, beats of classes that the network was not trained on: " in capsys.readouterr().out
 
 
 def test_synthetic_patients_go_the_same_way(
@@ -510,7 +510,7 @@ def _truncate(path: Path) -> None:
 
 BAD_RECORDS = {
     "no .dat": (lambda raw: (raw / "b.dat").unlink(), "record b has no signal file"),
-    "no .atr": (lambda raw: (raw / "b.atr").unlink(), "record b has no annotations"),
+    "no .atr": (lambda raw: (raw / "b.atr").unlink(), "record b has no annotation file"),
     "no .hea": (lambda raw: (raw / "b.hea").unlink(), "record b has no header"),
     "truncated .dat": (lambda raw: _truncate(raw / "b.dat"), "b.dat cannot be read"),
     "truncated .atr": (lambda raw: _truncate(raw / "b.atr"), "b.atr cannot be read: it has no end mark"),

@@ -445,3 +445,26 @@ def test_cells_of_a_schedule() -> None:
     for schedule in (Schedule(60, "constant"), Schedule(1, "one_cycle", 10_000)):
         assert Schedule.of_slug(schedule.slug) == schedule
     assert Schedule.of_slug("one_cycle_6.old") is None
+
+
+def test_pages_of_runs_that_are_elsewhere_are_kept(
+    everything: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a fresh clone: results/ has rows whose runs are not in git, and a first run must not replace them."""
+    monkeypatch.setattr(utils, "has_umap", lambda: False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(everything / "results", tmp_path / "results")
+    page = (tmp_path / "results" / "table2.csv").read_text().replace("1 epoch", "60 epochs")
+    (tmp_path / "results" / "table2.csv").write_text(page)
+    command = arguments(["table2"], raw, everything, "--only_finished")
+    at = command.index("--results")
+    reproduce.run(command[:at] + command[at + 2 :])
+    assert (tmp_path / "results" / "table2.csv").read_text() == page
+    assert "yours go to results/own" in capsys.readouterr().out
+    assert "1 epoch, one cycle" in (tmp_path / "results" / "own" / "table2.md").read_text()
+
+
+def test_the_pages_of_a_fresh_clone_are_kept(everything: Path, raw: Path, tmp_path: Path) -> None:
+    """Also where nothing is finished yet."""
+    options = dataclasses.replace(options_in(tmp_path, raw), results=everything / "results")
+    assert reproduce.keeping_rows(TABLE2, options).results == everything / "results" / "own"

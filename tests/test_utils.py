@@ -114,7 +114,7 @@ def test_bad_checkpoints(tmp_path: Path, mit: DatasetConfig) -> None:
     with pytest.raises(InputError, match="damaged"):
         load_checkpoint(cut)
     torch.save({"weights": 1}, cut)
-    with pytest.raises(InputError, match="no checkpoint"):
+    with pytest.raises(InputError, match="is not a checkpoint"):
         load_checkpoint(cut)
     contents = torch.load(good, weights_only=True)
     torch.save(contents | {"dataset": "ptb"}, cut)
