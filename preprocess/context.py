@@ -329,7 +329,7 @@ def align(signal: np.ndarray, peaks: np.ndarray, dominant: np.ndarray, members: 
     Without a QRS in the dominant beat (a flat signal) there is nothing to compare with, and all voltages become 0.
     """
     qrs, _ = _unit(dominant[None, _within(CYCLE, QRS)])
-    shifts = sorted(range(-SHIFT, SHIFT + 1), key=abs)  # of equals the smallest
+    shifts = sorted(range(-SHIFT, SHIFT + 1), key=abs)  # of equal correlations the smallest shift
     windows = [cut_around(signal, peaks + shift, QRS) for shift in shifts]
     correlations = np.stack([_unit(window)[0] @ qrs[0] for window in windows])  # (shifts, beats)
     centres = peaks + np.array(shifts)[correlations.argmax(axis=0)]
