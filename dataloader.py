@@ -265,12 +265,7 @@ def data_generator(data_path: Path, configs: DatasetConfig, limit_train: int | N
         InputError: a split file is absent or unfit, or they do not belong together; the message for absent files says
             how to make them.
     """
-    folder = Path(data_path) / configs.name
-    missing = [name for name in SPLITS if not (folder / f"{name}.pt").is_file()]
-    if missing:
-        raise InputError(missing_splits_message(folder, missing, configs.name))
-    splits = {name: load_split(folder / f"{name}.pt", configs) for name in SPLITS}
-    require_same_origin(folder, splits)
+    splits = load_splits(data_path, configs)
     if limit_train is not None:
         splits["train"] = splits["train"].subset(
             stratified_subset(splits["train"].labels, limit_train, configs.num_classes, seed)
@@ -278,16 +273,19 @@ def data_generator(data_path: Path, configs: DatasetConfig, limit_train: int | N
     return splits
 
 
-def load_test_split(data_path: Path, configs: DatasetConfig) -> Split:
-    """Read `data_path/<dataset>/test.pt`.
+def load_splits(data_path: Path, configs: DatasetConfig, names: Sequence[str] = SPLITS) -> dict[str, Split]:
+    """Read the split files of these names in `data_path/<dataset>`.
 
     Raises:
-        InputError: it is absent, with how to make it, or unfit.
+        InputError: one is absent, with how to make it, or unfit, or they do not belong together.
     """
-    path = Path(data_path) / configs.name / "test.pt"
-    if not path.is_file():
-        raise InputError(missing_splits_message(path.parent, ["test"], configs.name))
-    return load_split(path, configs)
+    folder = Path(data_path) / configs.name
+    missing = [name for name in names if not (folder / f"{name}.pt").is_file()]
+    if missing:
+        raise InputError(missing_splits_message(folder, missing, configs.name))
+    splits = {name: load_split(folder / f"{name}.pt", configs) for name in names}
+    require_same_origin(folder, splits)
+    return splits
 
 
 def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:

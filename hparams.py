@@ -234,8 +234,6 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and (value in ("", ".", "..") or {"/", "\\", "\0"} & set(value)):
                 raise InputError(f"--{name} {value}: must be the name of a folder in --save_dir, without a /")
-        if self.classes is not None:
-            object.__setattr__(self, "classes", tuple(self.classes))  # JSON gives a list
 
     def effective_configs(self) -> DatasetConfig:
         """The dataset's configuration with this run's overrides."""

@@ -68,7 +68,6 @@ def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
         )
     run = from_fields(RunConfig, read_json(configs[0]).get("run"), f"{configs[0]}: its 'run'")
     for name, value in given.items():
-        value = tuple(value) if isinstance(value, list) else value
         if name not in RESUME_MAY_CHANGE and value != getattr(run, name):
             raise InputError(
                 f"--{name} {value}: the run in {folder} began with {getattr(run, name)} and keeps it; "

@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig
-from dataloader import Batches, Split, data_generator, load_test_split, oversample, stratified_subset
+from dataloader import Batches, Split, data_generator, load_splits, oversample, stratified_subset
 from hparams import RunConfig, TrainingConfig
 from kernels.precision import usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
@@ -253,7 +253,7 @@ class Trainer:
         arithmetic = {"kernel": self.hparams.kernel, "precision": self.hparams.precision}  # this machine's, not its own
         model = ecgTransForm(configs, dataclasses.replace(checkpoint.hparams, **arithmetic)).to(self.device)
         load_weights(model, checkpoint, checkpoint_path)
-        test = load_test_split(Path(self.run.data_path), configs).to(self.device)
+        test = load_splits(Path(self.run.data_path), configs, ["test"])["test"].to(self.device)
         require_same_window(checkpoint_path, trained_on, test)
         weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
         evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs)

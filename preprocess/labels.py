@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from data_configs import DATASETS
+from ec57.protocol import GROUPINGS
 
 CLASSES = {name: dataset().classes for name, dataset in DATASETS.items()}
 
 AAMI_CLASSES = CLASSES["mit"]
 """Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable."""
 
-AAMI_SYMBOLS = {"N": "NLRBejn", "S": "AaJS", "V": "VEr", "F": "F", "Q": "/fQ?"}
+AAMI_SYMBOLS = GROUPINGS["de_chazal"]
 """The annotation symbols of each group: all that WFDB has for beats. The others mark rhythm, waves, noise or quality.
 
 Escape beats, also the supraventricular n, are N as in de Chazal et al. 2004. B is a bundle branch block of either

@@ -53,11 +53,24 @@ def add_options(parser: argparse.ArgumentParser, config: type) -> None:
         if kind is bool:
             arguments = {"default": argparse.SUPPRESS, "action": "store_true"}
         elif typing.get_origin(kind) is tuple:
-            arguments |= {"nargs": "+", "type": typing.get_args(kind)[0]}
+            arguments |= {"nargs": "+", "type": typing.get_args(kind)[0], "action": _StoreTuple}
         else:
             arguments["type"] = kind
         text = f"{field.metadata['help']} (default: {shown})".replace("%", "%%")  # argparse formats with %
         parser.add_argument(f"--{field.name}", help=text, **arguments)
+
+
+class _StoreTuple(argparse.Action):
+    """Stores the values of an option as the tuple that its field is; argparse itself stores a list."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: list[object],
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, tuple(values))
 
 
 def _without_none(kind: Any) -> Any:  # noqa: ANN401  (a type hint)
