@@ -1,0 +1,289 @@
+"""From R-peaks to classes: the beats of a recording, cut as the checkpoint's training beats were, and the network.
+
+Days are classified a stretch at a time, in the memory of half an hour.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from models import ecgTransForm
+from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
+from preprocess.context import record_rhythm, stretch_context, stretches
+from preprocess.signals import FS, Read, resampled
+from report.rhythm import CLASSES
+from support.errors import InputError
+from support.files import read_json
+from trainer import stream_logits
+from utils import Checkpoint, get_device, load_checkpoint, load_weights
+
+PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
+DEFAULT = "mit_new_patients"
+UNCLASSIFIABLE = "Q"
+
+
+# ------------------------------------------------------------------------------------------------- the checkpoint
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a network did on beats that it was tested on, by class: sensitivity and positive predictivity, percent."""
+
+    per_class: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """Class -> sensitivity, predictivity, beats; empty where nothing is stated."""
+    tested_on: str = "not stated"
+    new_patients: bool | None = None
+    """Whether the test beats were those of patients that the network never met; None: not stated."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network, and what is known of it."""
+
+    name: str
+    """Of a packaged model; else the path that was given."""
+    dataset: str
+    classes: tuple[str, ...]
+    trained_on: str
+    figures: Figures
+    cautions: tuple[str, ...]
+    """What its card says it must not be used for."""
+    model: ecgTransForm = field(repr=False)
+    device: torch.device = field(repr=False)
+    context: tuple[str, ...] = ()
+    """Columns of the context that the network sees beside a beat; none: it sees the beat alone."""
+
+    @property
+    def has_episodes(self) -> bool:
+        """Whether its classes are those of beats, which episodes are made of."""
+        return set(self.classes) <= set(CLASSES)
+
+
+def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -> Classifier:
+    """Load a network to classify with.
+
+    Args:
+        checkpoint: a checkpoint file, a run folder or that of a seed, or the name of a packaged model; None: the
+            packaged model of new patients.
+
+    Raises:
+        InputError: there is no such checkpoint, it is damaged, or its beats were cut in a way that cannot be repeated
+            on a recording.
+    """
+    path, name = find_checkpoint(checkpoint)
+    kept = load_checkpoint(path)
+    data = kept.metrics.get("data") or {}
+    _require_known_window(path, kept, data)
+    where = get_device(device)
+    model = ecgTransForm(kept.configs, dataclasses.replace(kept.hparams, kernel="auto", precision="fp32"))
+    load_weights(model, kept, path)
+    card = _card_of(path)
+    figures = _figures_of_card(card) if card else _figures_of_run(path)
+    return Classifier(
+        name=name,
+        dataset=kept.dataset,
+        classes=kept.configs.classes,
+        trained_on=card.get("trained_on") or _trained_on(kept, data),
+        figures=figures,
+        cautions=tuple(card.get("cautions", ())),
+        model=model.to(where).eval(),
+        device=where,
+    )
+
+
+def find_checkpoint(given: str | Path | None) -> tuple[Path, str]:
+    """The file that `--checkpoint` means, and the name to call it by.
+
+    Raises:
+        InputError: there is none.
+    """
+    named = {path.stem: path for path in sorted(PACKAGED.glob("*.pt"))}
+    wanted = str(given or DEFAULT)
+    path = Path(wanted)
+    if path.is_dir():
+        found = sorted(path.glob("checkpoint_best.pt")) or sorted(path.glob("seed_*/checkpoint_best.pt"))
+        if not found:
+            raise InputError(f"--checkpoint {path}: holds no checkpoint_best.pt, nor does a seed_* folder in it")
+        return found[0], str(path)
+    if path.is_file():
+        return path, str(path)
+    if wanted in named:
+        return named[wanted], wanted
+    packaged = f"packaged are {', '.join(named)}" if named else "no model is packaged"
+    option = f"--checkpoint {wanted}" if given else f"the packaged model {wanted}"
+    raise InputError(
+        f"{option}: not there; give a checkpoint file, a run folder, or the name of a packaged model ({packaged})"
+    )
+
+
+def _require_known_window(path: Path, kept: Checkpoint, data: dict[str, Any]) -> None:
+    """Raise an `InputError` unless the training beats were cut as `classify_record` cuts."""
+    window, length = data.get("window"), kept.configs.sequence_len
+    sentence = WINDOWS["centred"].sentence
+    known = {sentence.format(length=BEFORE + AFTER, peak=peak) for peak in PEAKS.values()}
+    if window not in known:
+        says = f"were cut in another way: {window}" if window not in (None, "unknown") else "are not described in it"
+        raise InputError(
+            f"{path}: the beats that it was trained on {says}; a report cuts {BEFORE + AFTER} samples around each "
+            "R-peak, so train on split files of `python -m preprocess --window centred`"
+        )
+    if length != BEFORE + AFTER:
+        raise InputError(f"{path}: takes beats of {length} samples; a report cuts {BEFORE + AFTER}")
+
+
+def _trained_on(kept: Checkpoint, data: dict[str, Any]) -> str:
+    return f"{data.get('source', 'unknown')} data of --dataset {kept.dataset}, {data.get('protocol', 'unknown')} split"
+
+
+def _card_of(path: Path) -> dict[str, Any]:
+    """The card beside a packaged model; empty where there is none."""
+    card = path.with_suffix(".json")
+    return read_json(card) if path.parent == PACKAGED and card.is_file() else {}
+
+
+def _figures_of_card(card: dict[str, Any]) -> Figures:
+    return Figures(
+        per_class=card.get("per_class", {}),
+        tested_on=card.get("tested_on", "not stated"),
+        new_patients=card.get("new_patients"),
+    )
+
+
+def _figures_of_run(path: Path) -> Figures:
+    """What the run that wrote a checkpoint measured on its test split: test_best.json beside it."""
+    test = path.with_name("test_best.json")
+    if path.name != "checkpoint_best.pt" or not test.is_file():
+        return Figures()
+    metrics = read_json(test)
+    data = metrics.get("data") or {}
+    protocol = data.get("protocol", "unknown")
+    return Figures(
+        per_class={
+            name: {
+                "sensitivity": 100 * figures["recall"] if figures["support"] else None,
+                "predictivity": 100 * figures["precision"] if figures["support"] else None,
+                "beats": figures["support"],
+            }
+            for name, figures in metrics.get("per_class", {}).items()
+        },
+        tested_on=f"{data.get('source', 'unknown')} data, {protocol} split",
+        new_patients={"inter_patient": True, "beat": False}.get(protocol),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- the beats
+
+
+def classify_beats(windows: np.ndarray, classifier: Classifier, context: np.ndarray | None = None) -> np.ndarray:
+    """Classify beats that are cut already.
+
+    Args:
+        windows: (n, 186), or (n, 2, 186) with the second channel of a network that sees the context: 360 Hz, the
+            R-peak at sample 93, each beat in any unit; standardised here.
+        context: (n, K) columns `classifier.context`, for a network that sees them.
+
+    Returns:
+        float32 (n, C): the probability of each of `classifier.classes`.
+    """
+    windows = np.asarray(windows, dtype=np.float64)
+    length = BEFORE + AFTER
+    if windows.ndim != 2 or windows.shape[1] != length or not np.isfinite(windows).all():
+        raise InputError(f"beats of shape {windows.shape}; (n, {length}) finite samples at {FS:g} Hz are needed")
+    return _probabilities(standardise(windows)[0], classifier)
+
+
+def _probabilities(samples: np.ndarray, classifier: Classifier) -> np.ndarray:
+    """Standardised beats (n, 186) -> float32 (n, C)."""
+    beats = torch.from_numpy(samples[:, None, :]).to(classifier.device)  # (n, L) -> (n, 1, L): one lead
+    if not len(beats):
+        return np.zeros((0, len(classifier.classes)), dtype=np.float32)
+    (logits,) = stream_logits(classifier.model, [beats])
+    return logits.softmax(dim=1).cpu().numpy()
+
+
+def classify_peaks(
+    read: Read,
+    length: int,
+    fs: float,
+    peaks: np.ndarray,
+    classifier: Classifier,
+    on_beats: Callable[[int], object] = lambda beats: None,
+) -> np.ndarray:
+    """Classify the beats of a recording, a stretch of about half an hour at a time.
+
+    Args:
+        read: the lead in any unit, `length` samples at `fs` Hz.
+        peaks: int64 (n,), R-peaks in samples at `fs` Hz, ascending.
+        on_beats: called with the number of beats that have just been classified.
+
+    Returns:
+        float32 (n, C): the probability of each of `classifier.classes`; NaN for a beat whose window leaves the
+        recording or holds missing samples, which nothing can classify.
+    """
+    read, length = resampled(read, length, fs)
+    at_fs = np.round(np.asarray(peaks, dtype=np.int64) * FS / fs).astype(np.int64)
+    probabilities = np.full((len(at_fs), len(classifier.classes)), np.nan, dtype=np.float32)
+    for stretch in stretches(at_fs, length):
+        signal = read(stretch.start, stretch.stop)
+        windows, inside = cut(signal, at_fs[stretch.beats] - stretch.start)
+        whole = ~np.isnan(windows).any(axis=1)
+        places = np.arange(stretch.beats.start, stretch.beats.stop)[inside][whole]
+        probabilities[places] = _probabilities(standardise(windows[whole])[0], classifier)
+        on_beats(stretch.beats.stop - stretch.beats.start)
+    return probabilities
+
+
+def in_classes(probabilities: np.ndarray, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (n, C) of some of the five `CLASSES`, in any order -> those of all five, and the class of each.
+
+    A class that the network does not know has the probability 0. A beat that could not be classified is Q.
+
+    Returns:
+        float (n, 5), and str (n,).
+    """
+    five = np.zeros((len(probabilities), len(CLASSES)), dtype=np.float32)
+    five[:, [CLASSES.index(name) for name in classes]] = probabilities
+    lost = np.isnan(probabilities).any(axis=1)
+    five[lost] = np.nan
+    names = np.array(CLASSES)[np.where(lost, 0.0, five.T).T.argmax(axis=1)] if len(five) else np.zeros(0, dtype=str)
+    return five, np.where(lost, UNCLASSIFIABLE, names)
+
+
+def classify_signal(
+    signal: np.ndarray,
+    fs: float,
+    checkpoint: str | Path | None = None,
+    peaks: np.ndarray | None = None,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Find and classify the beats of a signal that is no file.
+
+    Args:
+        signal: (n,) one lead in mV, NaN where samples are missing.
+        fs: its rate in Hz.
+        checkpoint: as `load_classifier` takes it.
+        peaks: (beats,) R-peaks in samples; None: they are detected.
+
+    Returns:
+        A row a beat: sample, time_s, class, and p_<class> for each class of the network.
+    """
+    from preprocess.detect import detect_beats
+
+    classifier = load_classifier(checkpoint, device)
+    signal = np.asarray(signal, dtype=np.float64)
+    found = detect_beats(signal, fs) if peaks is None else np.asarray(peaks, dtype=np.int64)
+    probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), fs, found, classifier)
+    lost = np.isnan(probabilities).any(axis=1)
+    names = np.array(classifier.classes)[np.where(lost[:, None], 0.0, probabilities).argmax(axis=1)]
+    unknown = UNCLASSIFIABLE if UNCLASSIFIABLE in classifier.classes else "unclassified"
+    table = {"sample": found, "time_s": found / fs, "class": np.where(lost, unknown, names)}
+    table |= {f"p_{name}": probabilities[:, at] for at, name in enumerate(classifier.classes)}
+    return pd.DataFrame(table)
