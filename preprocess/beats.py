@@ -25,6 +25,7 @@ from preprocess.annotations import Annotations
 from preprocess.context import Context, join_contexts, record_context
 from preprocess.headers import Header
 from preprocess.leads import LEAD_II, find_lead
+from preprocess.readers.wfdb import open_signal
 from preprocess.signals import FS, bridge, resample
 from support.errors import InputError
 
@@ -322,7 +323,8 @@ def read_beats(
     annotated = 0  # beats
     for name, channel in tqdm(channels.items(), f"{dataset} records", disable=None if progress else True):
         header = headers[name]
-        signal = recordings.read_signal(folder, name, header, channel)
+        trace = open_signal(folder, name, header, channel)
+        signal = trace.read(0, trace.length)
         if dataset == "mit":
             annotations = _read_annotations(folder, name, header, options.annotator, record_fs)
             truth, account = select_beats(name, annotations, len(signal), record_fs, kind.fs)
@@ -331,7 +333,7 @@ def read_beats(
         else:
             truth = _diagnosis(header)
         beats = kind.cut(signal, record_fs, truth)
-        accounts += [beats.account, Account(remarks=_remarks(folder, name, header, channel))]
+        accounts += [beats.account, Account(remarks={note: [name] for note in trace.notes})]
         if len(beats.labels):
             parts[name] = beats
         else:
@@ -489,16 +491,6 @@ def _read_annotations(folder: Path, name: str, header: Header, annotator: str, r
         if _diagnosis(header) is None:
             raise
         raise InputError(f"{error}; its header gives a diagnosis, and --dataset ptb reads such records") from error
-
-
-def _remarks(folder: Path, name: str, header: Header, channel: int) -> dict[str, list[str]]:
-    """What to know of a record that is read all the same."""
-    remarks = []
-    if not header.signals[channel].calibrated:
-        remarks.append("not calibrated (no ADC gain in the header, 200 units a mV assumed)")
-    if recordings.checksum_differs(folder, name, header, channel):
-        remarks.append("samples do not match the checksum in the header")
-    return {remark: [name] for remark in remarks}
 
 
 def _common_rate(folder: Path, rates: dict[str, float]) -> float:
