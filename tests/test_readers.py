@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.readers import Recording, open_recording
+from preprocess.readers import Recording, open_recording, tables
 from preprocess.readers.recording import Runs
 from support.errors import InputError
 
@@ -283,7 +283,7 @@ def test_values_that_no_ecg_has_are_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bdf", [False, True])
 @pytest.mark.parametrize(("dimension", "millivolts"), [("uV", 1e-3), ("mV", 1.0), ("V", 1e3), ("µV", 1e-3)])
 def test_edf(tmp_path: Path, bdf: bool, dimension: str, millivolts: float) -> None:
-    values = wave(1024) + (40_000 if bdf else 0) * 0
+    values = wave(1024)
     content = edf({"EEG Fpz-Cz": values * 2, "ECG II": values}, bdf=bdf, dimension="XX")
     content = content.replace(b"XX      ", dimension.encode("latin-1").ljust(8))
     with open_recording(put(tmp_path, content, "night.bin")) as recording:
@@ -375,10 +375,11 @@ def test_ishne_without_names_of_leads(tmp_path: Path) -> None:
     assert "has no lead II; it has channel 1, channel 2: name the one to be read, such as --lead 'channel 1'" in fault(
         path
     )
-    with open_recording(path, lead="2") as recording:
-        assert (recording.lead, recording.start) == ("channel 2", None)
-        assert recording.notes == ("The file does not say which lead it has; the models know lead II.",)
-        check(recording, values[:, 1] * 0.001)
+    for name in ("2", "channel 2"):
+        with open_recording(path, lead=name) as recording:
+            assert (recording.lead, recording.start) == ("channel 2", None)
+            assert recording.notes == ("The file does not say which lead it has; the models know lead II.",)
+            check(recording, values[:, 1] * 0.001)
 
 
 def test_ishne_that_is_damaged(tmp_path: Path) -> None:
@@ -499,6 +500,14 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
             check(recording, wave(300, 1) * 1e-3)
     with open_recording(path, column="5", **options) as recording:
         assert "Values are taken as uV, as --unit says; the file says mV." in recording.notes
+    titled = put(
+        tmp_path, "\n".join(["II,V5,ecg", *(row.replace(",x,", ",")[row.index(",") + 1 :] for row in rows)]), "b.csv"
+    )
+    assert "the column that --column names is lead V5, not II" in fault(titled, column="2", lead="II", **options)
+    assert "has no lead III; it has II, V5, ecg" in fault(titled, lead="III", **options)
+    with open_recording(titled, lead="Ecg", **options) as recording:
+        assert recording.lead == "ecg"
+        assert recording.notes == ("The file does not say which lead ecg is; the models know lead II.",)
     rows[270] = "270,oops,1,x,1"
     path = put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv")
     assert "'oops' in row 271 of the data is no number" in fault(path, column="2", **options)
@@ -528,7 +537,8 @@ STEPS: dict[str, tuple[str, Callable[[int, int], str]]] = {
 
 @pytest.mark.parametrize("kind", STEPS)
 @pytest.mark.parametrize("fs", [100, 250, 360])
-def test_the_time_column(tmp_path: Path, kind: str, fs: int) -> None:
+def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS", 400)  # read in parts, as a long table is
     title, stamp = STEPS[kind]
     kept = [n for n in range(1500) if not 700 <= n < 950]  # the recorder was off, once
     rows = [f"{stamp(n, fs)},{wave(1500)[n]}" for n in kept]
@@ -549,6 +559,7 @@ def test_times_that_tell_no_rate(tmp_path: Path) -> None:
     for times, said in (
         ([*range(300)], "counts 1 a row, which may be samples or milliseconds: give --fs"),
         (np.cumsum([generator.choice([0.001, 0.009, 0.02]) for _ in range(300)]).tolist(), "are not regular enough"),
+        ([n / 100 + 1e9 * (n > 200) for n in range(300)], "jump by 11574 days after row 201 of the data"),
         ([n // 100 for n in range(300)], "may be samples or milliseconds: give --fs"),
         (
             [n / 100 - (n > 200) for n in range(300)],

@@ -160,18 +160,23 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
     channels, names = source.channels, _names(source)
     possible = ecg_channels(channels)
     unnamed = possible[0] if len(possible) == 1 and not is_lead(channels[possible[0]].name) else None
-    notes = []
+    stated = None  # which lead it is, as the user says and the file does not
     if source.chosen is not None:
         channel = source.chosen
-    elif lead is not None:
-        channel = find_lead(channels, (lead,))
-        if channel is None and lead.isdecimal() and 1 <= int(lead) <= len(channels):
-            channel = int(lead) - 1
-            lead = None
-        channel = unnamed if channel is None else channel
-    else:
+        stated = lead if lead is not None and find_lead(channels[channel : channel + 1], (lead,)) is None else None
+        if stated and is_lead(channels[channel].name):
+            raise InputError(f"{path}: the column that --column names is lead {names[channel]}, not {lead}")
+    elif lead is None:
         channel = find_lead(channels, any_lead=any_lead)
         channel = unnamed if channel is None else channel
+    else:
+        channel = find_lead(channels, (lead,))
+        if channel is None and lead in names:
+            channel = names.index(lead)
+        elif channel is None and lead.isdecimal() and 1 <= int(lead) <= len(channels):
+            channel = int(lead) - 1
+        elif channel is None and is_lead(lead) and unnamed is not None:
+            channel, stated = unnamed, lead
     if channel is None:
         what = "no ECG" if any_lead and lead is None else f"no lead {lead or 'II'}"
         one = names[possible[0]] if possible else names[0]
@@ -185,12 +190,10 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
         what = f"is in {units}, which is no voltage" if units else "does not say its unit"
         remedy = f"give --unit {', '.join(UNITS[:3])}" if source.takes_unit else "--lead NAME takes another one"
         raise InputError(f"{path}: {names[channel]} {what}; {remedy}")
-    name = channels[channel].name
-    is_stated = lead is not None and not is_lead(name)  # by the user, of a channel that the file does not name
-    called = lead if is_stated else names[channel]
-    if is_stated:
-        notes.append(f"the file does not name the lead; it is {lead}, as --lead says")
-    if not is_stated and not name:
+    name, called, notes = channels[channel].name, stated or names[channel], []
+    if stated:
+        notes.append(f"the file does not name the lead; it is {stated}, as --lead says")
+    if not stated and not name:
         notes.append("the file does not say which lead it has; the models know lead II")
     elif not is_lead(called):
         notes.append(f"the file does not say which lead {called} is; the models know lead II")

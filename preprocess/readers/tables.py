@@ -69,6 +69,7 @@ EPOCHS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
 
 IRREGULAR = 0.01  # share of intervals of a time column that may be no single sample
 DAY = 86_400.0  # s
+LONGEST_GAP = 30.0  # days
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ class TableSource(Source):
             raise InputError(
                 f"{path} does not say its sampling frequency, and has no time column: give it with --fs, in Hz"
             )
+        if layout.fs is not None:
+            options.check_rate(path, layout.fs)
         if options.millivolts is None and not any(self._unit(number) for number in self._signals):
             raise InputError(
                 f"{path} does not say the unit of its values: give --unit mV, uV or V, or --unit adu and --gain with "
@@ -322,6 +325,11 @@ class Clock:
             raise InputError(
                 f"{self.path}: the time in row {row + 1} of the data, column {self._column.name or 'time'}, is no time "
                 "or goes back; correct it, or give --fs to take the rows for regular"
+            )
+        if (days := steps.max() / DAY) > LONGEST_GAP:
+            raise InputError(
+                f"{self.path}: the times in column {self._column.name or 'time'} jump by {days:.0f} days after row "
+                f"{first + int(steps.argmax())} of the data; make a file of each recording"
             )
         missing = np.round(steps * self.fs).astype(np.int64) - 1
         places = np.flatnonzero(missing > 0)
