@@ -23,6 +23,7 @@ FLOORS = {
     "trainer": 4,
     "run_folder": 3,
     "losses": 3,
+    "rhythm": 3,
     "preprocess": 3,
     "models": 2,
     "dataloader": 2,
