@@ -62,6 +62,8 @@ def noise_table(records: Sequence[RecordSignal]) -> str:
             sums[:2] += noisy.sum(), (noisy & lost).sum()
             sums[2:4] += (~noisy).sum(), (~noisy & lost).sum()
             sums[4:] += len(false), (~lost[false]).sum()
+        if not sums[0]:
+            continue
         hours = sums[0] / fs / 3600
         rows.append(
             f"| {ratio} | {100 * sums[1] / sums[0]:.1f} % | {100 * sums[3] / sums[2]:.2f} % | {sums[4] / hours:.0f} | "
