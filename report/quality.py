@@ -58,9 +58,16 @@ class Quality(Thresholds):
         CHOSEN,
     )
     noise_index: float = threshold(
-        0.18,
+        0.17,
         "noise: the steepness between beats, as a share of that of beats, divided by the mean likeness of beats to "
         "their like, is above this",
+        "",
+        CHOSEN,
+    )
+    noise_likeness: float = threshold(
+        0.95,
+        "but there is no noise where beats are at least this like their like, however much is between them: atrial "
+        "flutter",
         "",
         CHOSEN,
     )
@@ -70,12 +77,13 @@ class Quality(Thresholds):
         5.0, "readable stretches shorter than this between noise are noise too", "s", CHOSEN
     )
     flutter_leakage: float = threshold(
-        0.62,
+        0.57,
         "a signal with a leakage of the VF filter below this may be ventricular flutter or fibrillation and is never "
         "called noise",
         "",
         "Kuo & Dillman 1978",
     )
+    flutter_shortest: float = threshold(3.0, "for at least this long", "s", CHOSEN)
     flutter_bridge: float = threshold(10.0, "nor is what lies between two such stretches, up to this long", "s", CHOSEN)
 
     def __post_init__(self) -> None:
@@ -193,7 +201,8 @@ def _noise(
     alike = np.append(0.0, np.cumsum(_likeness(whole, fs, beats)))
     low, high = np.searchsorted(beats, grid - half), np.searchsorted(beats, grid + half)
     mean = np.where(high > low, (alike[high] - alike[low]) / np.maximum(high - low, 1), 1.0)
-    index = busy / np.maximum(mean, 0.1)  # noise of noise: a likeness of nothing must not divide
+    # Noise may be like nothing: no division by 0.
+    index = np.where(mean < quality.noise_likeness, busy / np.maximum(mean, 0.1), 0.0)
     suspect = np.flatnonzero(index > quality.noise_index)
     if len(suspect):
         waves = band_pass(whole, fs, FLUTTER_BAND)
@@ -237,7 +246,10 @@ def _noise_spans(
 ) -> np.ndarray:
     """What of the windows at every second is noise, after bridging -> int64 (k, 2) in samples."""
     hop = second / fs
-    noisy = noisy & ~_bridged(flutter, quality.flutter_bridge / hop)
+    waves = np.zeros(len(flutter), dtype=bool)
+    for start, end in _longer(spans(flutter), quality.flutter_shortest / hop):
+        waves[start:end] = True
+    noisy = noisy & ~_bridged(waves, quality.flutter_bridge / hop)
     noisy = _bridged(noisy, quality.noise_bridge / hop)
     found = _longer(spans(noisy), quality.noise_shortest / hop) * second
     # A window stands for the time that is nearer to its middle than to that of another.

@@ -168,7 +168,7 @@ def test_real_records(name: str, missed: int, false: int) -> None:
     figures = score(record)
     assert figures.found.whole - figures.found.part <= missed
     assert figures.right.whole - figures.right.part <= false
-    assert abs(np.median(figures.offsets)) <= 3
+    assert abs(np.median(figures.offsets)) <= 3  # ms
     assert np.mean(np.abs(figures.offsets) <= 8.4) > 0.8  # 3 samples at 360 Hz
 
 
