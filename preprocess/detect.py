@@ -11,7 +11,8 @@ What lies further than `MARGIN` from an instant does not matter to it. So days a
 begin changes nothing but the last bits of the arithmetic.
 
 The idea of an adaptive threshold on slope energy is that of Pan & Tompkins (IEEE Trans Biomed Eng 1985;32:230-236).
-The thresholds were chosen on the odd-numbered records of mitdb; benchmarks/README.md has the figures of the others.
+The form of the threshold is that of a logistic regression on mitdb, in which either half of the records predicted the
+other; svdb and ptbdb were not looked at to choose anything. benchmarks/README.md has the figures.
 """
 
 from __future__ import annotations

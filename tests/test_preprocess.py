@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 import main as training
 from preprocess import labels as meanings
-from preprocess import records as recordings
 from preprocess import splits
 from preprocess.__main__ import main
 from preprocess.beats import (
@@ -27,12 +26,12 @@ from preprocess.beats import (
     LENGTH,
     BeatSet,
     ReadingOptions,
-    bridge,
     cut,
     read_beats,
     resample,
     standardise,
 )
+from preprocess.signals import bridge
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from support.errors import InputError
 

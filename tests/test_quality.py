@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_detect import made, rhythm
 
 from benchmarks.detector import read_records
 from benchmarks.quality import false_beats, flutter_of
 from preprocess.detect import detect_beats
 from report.quality import Quality, Unreadable, spans, unreadable, vf_leakage
 from support.errors import InputError
-from tests.test_detect import made, rhythm
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
