@@ -1,7 +1,7 @@
 """How a beat is cut: one lead, and one of three windows of 186 samples.
 
 `centred` is the window of the notes' preprocessing: 360 Hz, centred on the R-peak, each beat standardised. mitdb has
-annotated R-peaks; those of ptbdb are found with XQRS and moved to the largest deflection, see `find_r_peaks`.
+annotated R-peaks; those of ptbdb are detected (`preprocess.detect`).
 `kachuee` and `kaggle` are the paper's as its text and as its rows have it: 125 Hz, from the R-peak on, see
 `preprocess.kachuee`.
 """
@@ -23,11 +23,12 @@ from preprocess import labels as meanings
 from preprocess import records as recordings
 from preprocess.annotations import Annotations
 from preprocess.context import Context, join_contexts, record_context
+from preprocess.detect import detect_beats
 from preprocess.fibrillation import simulate_fibrillation
 from preprocess.headers import Header
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.readers.wfdb import open_signal
-from preprocess.signals import FS, bridge, resample
+from preprocess.signals import FS, resample
 from support.errors import InputError
 
 BEFORE, AFTER = 93, 93  # samples before the R-peak, and from it on
@@ -37,11 +38,7 @@ WINDOW = (
     f"{LENGTH} samples at {FS:g} Hz ({1000 * LENGTH / FS:.1f} ms) of the lead in `leads`, {BEFORE} before the "
     f"{{peak}} and {AFTER} from it on; each beat standardised to zero mean and unit variance"
 )
-PEAKS = {"mit": "annotated R-peak", "ptb": "R-peak that wfdb's XQRS detects"}
-
-SEARCH = 0.075  # s, how far an R-peak may be from where XQRS puts it
-BASELINE = 0.3  # s, moving average that deflections are measured from: longer than any QRS
-SHORTEST = 2.0  # s, less does not hold the two beats that a detector needs
+PEAKS = {"mit": "annotated R-peak", "ptb": "R-peak that preprocess.detect finds"}
 
 OUTSIDE = "annotated outside their record"
 DOUBLED = "annotated again at the instant of another, which is kept"
@@ -119,33 +116,6 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
 # ------------------------------------------------------------------------------------------------ one record
 
 
-def find_r_peaks(signal: np.ndarray, fs: float = FS) -> np.ndarray:
-    """Find the R-peaks of a signal (n,) in mV.
-
-    wfdb's XQRS detects the complexes. It must see about 360 Hz: its wavelet has a fixed width in samples, and at
-    1000 Hz it finds no beat at all in 35 of 47 records of ptbdb. On wide complexes it lands on a shoulder, so
-    each is moved to the largest deflection, up or down, within 75 ms. Against the annotations of mitdb (46
-    records of MLII, minutes 10 to 18: sensitivity 99.5 %, predictivity 99.9 %) that brings the 95th percentile
-    of the distance from 33 ms to 8 ms, and the beats further off than 30 ms from 5.8 % to 1.0 %.
-
-    Returns:
-        int64 (peaks,) sample indices, ascending; none for less than two seconds.
-    """
-    from wfdb import processing
-
-    if len(signal) < SHORTEST * fs:
-        return np.empty(0, dtype=np.int64)
-    signal = bridge(signal)
-    detector = processing.XQRS(sig=signal, fs=fs)
-    detector.detect(verbose=False)
-    if not len(detector.qrs_inds):
-        return np.empty(0, dtype=np.int64)
-    peaks = processing.correct_peaks(
-        signal, detector.qrs_inds, round(SEARCH * fs), round(BASELINE * fs), peak_dir="both"
-    )
-    return np.unique(peaks).astype(np.int64)
-
-
 def cut(
     signal: np.ndarray, centres: np.ndarray, before: int = BEFORE, after: int = AFTER
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -196,7 +166,7 @@ def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
     if isinstance(truth, tuple):
         positions, labels = truth
     else:
-        positions = np.round(find_r_peaks(at_fs) * fs / FS).astype(np.int64)
+        positions = detect_beats(signal, fs)
         labels = np.full(len(positions), truth, dtype=np.int64)
     peaks = np.round(positions * FS / fs).astype(np.int64)
     windows, inside = cut(at_fs, peaks)
