@@ -24,6 +24,47 @@ def length_after_pooling(length: int) -> int:
     return length
 
 
+CONTEXTS = ("none", "rhythm")
+
+RHYTHM_FEATURES = (
+    "log_pre_mean10",
+    "log_pre_mean50",
+    "log_pre_mean_record",
+    "log_post_mean10",
+    "log_pre_previous",
+    "log_pre_post",
+    "prematurity10",
+    "prematurity30",
+    "p_coherence10",
+    "p_coherence30",
+)
+"""What the rhythm head sees. Chosen on patients held out of DS1 among the 19 that `preprocess.context` offers it: the
+nine others, which compare single P waves with the usual one, cost 2 to 8 points of S F1 there."""
+
+MORPHOLOGY_FEATURES = (
+    "qrs_correlation",
+    "log_qrs_difference",
+    "pr_correlation",
+    "log_pr_difference",
+    "st_t_correlation",
+    "log_st_t_difference",
+    "cycle_correlation",
+    "log_cycle_difference",
+    "log_amplitude_ratio",
+    "max_difference",
+    "min_difference",
+    "log_width_ratio",
+    "log_slope_width_ratio",
+    "log_area_ratio",
+    "log_slope_ratio",
+    "log_pre_mean10",
+    "log_pre_mean_record",
+    "log_post_mean10",
+    "log_pre_post",
+    "log_pair_mean10",
+)
+"""What the morphology head sees beside the beat: its shape against the dominant beat's, and its intervals."""
+
 # Far above anything of use. A damaged file may ask for more, and the machine would run out of memory or time.
 LARGEST = {
     "sequence_len": 10_000,
@@ -55,6 +96,15 @@ class DatasetConfig:
     """Samples of one beat: 186 at 360 Hz are 517 ms. The released constants say 188 for PTB; its files hold 186."""
     input_channels: int = 1
     """Channels of a beat: lead II."""
+    context: str = "none"
+    """What the network sees: with `none` the beat, as in the paper; with `rhythm`, for new patients, its difference
+    from the dominant beat of its record and what the record says of its rhythm and shape (`preprocess.context`)."""
+    rhythm_classes: tuple[str, ...] = ()
+    """Two classes that differ by their rhythm, not by their shape: with `context`, a rhythm head tells them apart."""
+    rhythm_features: tuple[str, ...] = RHYTHM_FEATURES
+    """Columns of the context that the rhythm head sees."""
+    morphology_features: tuple[str, ...] = MORPHOLOGY_FEATURES
+    """Columns of the context that the morphology head sees."""
     msc_kernel_sizes: tuple[int, ...] = (5, 9, 11)
     """Kernel sizes of the parallel MSC convolutions, samples."""
     mid_channels: int = 32
@@ -80,6 +130,24 @@ class DatasetConfig:
         return len(self.classes)
 
     @property
+    def has_rhythm_head(self) -> bool:
+        """Whether the network has a rhythm head: with context, and where both of its classes are there."""
+        return self.context == "rhythm" and bool(self.rhythm_classes) and {*self.rhythm_classes} <= {*self.classes}
+
+    @property
+    def shape_classes(self) -> int:
+        """Classes that the morphology head tells apart: the two of a rhythm head are one to it."""
+        return self.num_classes - self.has_rhythm_head
+
+    @property
+    def context_features(self) -> tuple[str, ...]:
+        """The K columns of the context that the network sees, those of both heads, each once; none without context."""
+        if self.context == "none":
+            return ()
+        rhythm = self.rhythm_features if self.has_rhythm_head else ()
+        return tuple(dict.fromkeys(rhythm + self.morphology_features))
+
+    @property
     def trans_dim(self) -> int:
         """Embedding width of BiTrans: the time steps left after pooling, 25 for L = 186 or 187, 26 for 188."""
         return length_after_pooling(self.sequence_len)
@@ -90,6 +158,12 @@ class DatasetConfig:
         return max(heads for heads in range(1, self.max_heads + 1) if self.trans_dim % heads == 0)
 
     def __post_init__(self) -> None:
+        if self.context not in CONTEXTS:
+            raise InputError(f"--context {self.context}: unknown; known are {', '.join(CONTEXTS)}")
+        if self.rhythm_classes and len(self.rhythm_classes) != 2:
+            raise InputError(f"rhythm_classes must be two classes, or none, got {' '.join(self.rhythm_classes)}")
+        if not self.rhythm_features or not self.morphology_features:
+            raise InputError("rhythm_features and morphology_features must name at least one column each")
         for name, most in LARGEST.items():
             value = getattr(self, name)
             for size in value if isinstance(value, tuple) else (value,):
@@ -103,14 +177,27 @@ MIT_CLASSES = ("N", "S", "V", "F", "Q")
 PTB_CLASSES = ("normal", "infarction")
 
 
-def mit(sequence_len: int = 186, classes: Sequence[str] = MIT_CLASSES) -> DatasetConfig:
+def mit(sequence_len: int = 186, classes: Sequence[str] = MIT_CLASSES, context: str = "none") -> DatasetConfig:
     """MIT-BIH Arrhythmia Database in the five AAMI EC57 groups (paper Table 1), or some of them."""
-    return DatasetConfig("mit", chosen_classes(classes, MIT_CLASSES), hard_class="S", sequence_len=sequence_len)
+    return DatasetConfig(
+        "mit",
+        chosen_classes(classes, MIT_CLASSES),
+        hard_class="S",
+        sequence_len=sequence_len,
+        context=context,
+        rhythm_classes=("N", "S"),
+    )
 
 
-def ptb(sequence_len: int = 186, classes: Sequence[str] = PTB_CLASSES) -> DatasetConfig:
+def ptb(sequence_len: int = 186, classes: Sequence[str] = PTB_CLASSES, context: str = "none") -> DatasetConfig:
     """PTB Diagnostic ECG Database: healthy controls and myocardial infarctions (paper Table 1)."""
-    return DatasetConfig("ptb", chosen_classes(classes, PTB_CLASSES), hard_class="normal", sequence_len=sequence_len)
+    return DatasetConfig(
+        "ptb",
+        chosen_classes(classes, PTB_CLASSES),
+        hard_class="normal",
+        sequence_len=sequence_len,
+        context=context,
+    )
 
 
 def chosen_classes(chosen: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from support.files import read_torch
 
 SPLITS = ("train", "val", "test")
 SMOTE_NEIGHBOURS = 5  # as in Chawla et al. 2002
+THINNING = 4  # one in so many beats of the largest class, in an epoch of the sampler `thinned`
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,22 @@ class Split:
     """The beats of one split, in memory."""
 
     samples: Tensor
-    """(n, 1, L) float32."""
+    """(n, 1, L) float32: the beats, or where the network sees the context, their differences from the dominant beat."""
     labels: Tensor
     """(n,) int64 in 0..C-1."""
+    context: Tensor | None = None
+    """(n, K) float32, the columns `DatasetConfig.context_features`; None where the network sees none."""
+    fibrillation: Tensor | None = None
+    """(m, K) float32: the context of beats in simulated atrial fibrillation, of the records of this split."""
+    fibrillation_records: Tensor | None = None
+    """(m,) int64 index into `record_names`."""
     records: Tensor | None = None
     """(n,) int64 index into `record_names`."""
     positions: Tensor | None = None
     """(n,) int64 sample index of the R-peak in its record."""
     record_names: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    """One a record, such as "mitdb"; empty where the file does not say."""
     fs: float | None = None
     """Hz, the rate of `samples`; None where the file does not say."""
     source: str = "unknown"
@@ -62,13 +71,20 @@ class Split:
             self,
             samples=self.samples[indices.to(self.samples.device)],
             labels=self.labels[indices.to(self.labels.device)],
+            context=None if self.context is None else self.context[indices.to(self.context.device)],
             records=None if self.records is None else self.records[indices],
             positions=None if self.positions is None else self.positions[indices],
         )
 
     def to(self, device: torch.device) -> Split:
-        """The same split with samples and labels on `device`."""
-        return replace(self, samples=self.samples.to(device), labels=self.labels.to(device))
+        """The same split with all that the network sees, and the labels, on `device`."""
+        context = None if self.context is None else self.context.to(device)
+        return replace(self, samples=self.samples.to(device), labels=self.labels.to(device), context=context)
+
+    def inputs(self, indices: Tensor | slice = slice(None)) -> tuple[Tensor, ...]:
+        """What the network sees of the beats at `indices`: samples (m, 1, L), with context also that (m, K)."""
+        whole = (self.samples,) if self.context is None else (self.samples, self.context)
+        return tuple(part[indices] for part in whole)
 
     def provenance(self) -> dict[str, Any]:
         """Where the beats come from and how they were cut and split: what files of one folder must agree on."""
@@ -82,9 +98,9 @@ class Split:
         return f"{self.source} data, {self.protocol} split"
 
     def fingerprint(self) -> str:
-        """A hash of samples and labels: equal for the same beats in the same order."""
+        """A hash of samples, context and labels: equal for the same beats in the same order."""
         digest = hashlib.blake2b(digest_size=16)
-        for values in (self.samples, self.labels):
+        for values in (*self.inputs(), self.labels):
             digest.update(values.cpu().contiguous().numpy())
         return digest.hexdigest()
 
@@ -109,6 +125,9 @@ def load_split(
     """
     contents = read_torch(path, "split file", remedy)
     samples = _beats_first(_numbers(contents, "samples", path), path, configs, any_length)
+    context: dict[str, Any] = {}
+    if configs.context != "none":
+        samples, context = _with_context(contents, configs, samples.shape, path)
     labels = _numbers(contents, "labels", path)
     if labels.dim() != 1 or len(labels) != len(samples):
         raise InputError(
@@ -144,10 +163,12 @@ def load_split(
         records=records,
         positions=_per_beat(contents, "positions", len(classes), path),
         record_names=record_names,
+        databases=_names(contents, "databases", path) or (),
         fs=_rate(contents, path),
         source=_text(contents, "source", path),
         protocol=_text(contents, "protocol", path),
         window=_text(contents, "window", path),
+        **context,
     )
     return split if stored_classes == configs.classes else _only_classes(split, stored_classes, configs, path)
 
@@ -204,7 +225,7 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length
         samples = samples.unsqueeze(1)
     elif samples.dim() == 3 and samples.shape[2] == 1 and samples.shape[1] != 1:
         samples = samples.transpose(1, 2)
-    if samples.dim() != 3 or samples.shape[1] != configs.input_channels:
+    if samples.dim() != 3 or samples.shape[1] != 1:
         raise InputError(
             f"{path}: samples of shape {tuple(samples.shape)}; (n, 1, {length}), (n, {length}) or (n, {length}, 1) "
             "is right"
@@ -215,6 +236,40 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length
             f"--sequence_len {samples.shape[2]} fits the network to them"
         )
     return samples.to(torch.float32).contiguous()
+
+
+def _with_context(
+    contents: dict[str, Any], configs: DatasetConfig, shape: torch.Size, path: Path
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The differences from the dominant beat of beats of `shape` (n, 1, L), and the tensors of their context."""
+    names = _names(contents, "context_names", path) or ()
+    lacking = [name for name in configs.context_features if name not in names]
+    if lacking or not {"context", "difference"} <= contents.keys():
+        raise InputError(
+            f"{path}: has no context of the beats{f' ({lacking[0]})' if names and lacking else ''}, which --context "
+            f"rhythm needs; make the split files again: python -m preprocess --dataset {configs.name} --window centred"
+        )
+    columns = [names.index(name) for name in configs.context_features]
+    beats, _, length = shape
+    difference, context = _numbers(contents, "difference", path).float(), _numbers(contents, "context", path).float()
+    if difference.shape != (beats, length) or context.shape != (beats, len(names)):
+        raise InputError(
+            f"{path}: 'difference' of shape {tuple(difference.shape)} and 'context' of shape {tuple(context.shape)} "
+            f"beside {beats} beats; {(beats, length)} and {(beats, len(names))} are right"
+        )
+    for key, values in (("difference", difference), ("context", context)):
+        if not torch.isfinite(values).all():
+            raise InputError(f"{path}: '{key}' holds NaN or infinite values; every one must be finite")
+    made = {"context": context[:, columns]}
+    if contents.get("fibrillation") is not None:
+        simulated = _numbers(contents, "fibrillation", path).float()
+        if simulated.dim() != 2 or simulated.shape[1] != len(names) or not torch.isfinite(simulated).all():
+            raise InputError(
+                f"{path}: 'fibrillation' of shape {tuple(simulated.shape)}; (m, {len(names)}) finite numbers are right"
+            )
+        made["fibrillation"] = simulated[:, columns]
+        made["fibrillation_records"] = _per_beat(contents, "fibrillation_records", len(simulated), path)
+    return difference.unsqueeze(1), made  # (n, L) -> (n, 1, L)
 
 
 def _rate(contents: dict[str, Any], path: Path) -> float | None:
@@ -300,6 +355,15 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
                 )
 
 
+def join_splits(one: Split, other: Split) -> Split:
+    """The beats of two splits of one folder, the second after the first."""
+    joined = {}
+    for name in ("samples", "labels", "context", "fibrillation", "fibrillation_records", "records", "positions"):
+        parts = [getattr(split, name) for split in (one, other)]
+        joined[name] = None if any(part is None for part in parts) else torch.cat(parts)
+    return replace(one, **joined)
+
+
 def missing_splits_message(folder: Path, missing: list[str], dataset: str) -> str:
     """Name the absent split files and the three commands that would make them."""
     command = f"python -m preprocess --dataset {dataset} --out {folder.parent}"
@@ -346,6 +410,39 @@ def get_class_weights(labels: Tensor, num_classes: int, class_names: Sequence[st
     return torch.log(counts.max() / counts).clamp(min=1).float()
 
 
+def inverse_power_weights(counts: Tensor, power: float, hard: int | None = None, unknown: int | None = None) -> Tensor:
+    """(n / n_c)^power of the beats n_c (C,) of each class -> (C,); a class without any counts as one of a single beat.
+
+    The class `unknown` (Q), which is what no other class is, weighs no more than `hard` (S), however rare it is.
+    """
+    weight = (counts.sum() / counts.float().clamp(min=1)) ** power
+    if hard is not None and unknown is not None:
+        weight[unknown] = torch.minimum(weight[unknown], weight[hard])
+    return weight
+
+
+def shape_labels(labels: Tensor, configs: DatasetConfig) -> Tensor:
+    """Labels (n,) in the classes of the morphology head: 0 for both that a rhythm head tells apart, then the others."""
+    if not configs.has_rhythm_head:
+        return labels
+    others = [name for name in configs.classes if name not in configs.rhythm_classes]
+    new = [others.index(name) + 1 if name in others else 0 for name in configs.classes]
+    return torch.tensor(new, device=labels.device)[labels]
+
+
+def shape_weights(labels: Tensor, configs: DatasetConfig, power: float) -> Tensor:
+    """Weights (C,) inverse to a power of the frequencies; the two classes of a rhythm head weigh as one."""
+    counts = torch.bincount(labels.cpu(), minlength=configs.num_classes)
+    places = {
+        name: configs.classes.index(name) if name in configs.classes else None for name in (configs.hard_class, "Q")
+    }
+    weight = inverse_power_weights(counts, power, *places.values())
+    if configs.has_rhythm_head:
+        pair = [configs.classes.index(name) for name in configs.rhythm_classes]
+        weight[pair] = (counts.sum() / counts[pair].sum()) ** power
+    return weight
+
+
 def require_every_class(counts: Tensor, class_names: Sequence[str]) -> None:
     """Raise an `InputError` where one of the classes, whose training beats are `counts` (C,), has none.
 
@@ -372,6 +469,8 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
     Raises:
         InputError: imbalanced-learn is not installed, or a class has a single beat.
     """
+    if split.context is not None:
+        raise InputError("--sampler smote: makes beats between others, but no context for them; use --context none")
     if importlib.util.find_spec("imblearn") is None:
         raise InputError("--sampler smote needs imbalanced-learn: pip install -r requirements.txt")
     from imblearn.over_sampling import SMOTE  # takes a second, and is needed for this sampler only
@@ -399,6 +498,8 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
 class Batches:
     """The order in which an epoch visits the training beats: each once, or for `balanced` as many, drawn at random.
 
+    `thinned` visits all beats but those of the largest class, of which it draws one in `THINNING` for each epoch.
+
     `order(epoch)` gives index tensors. The order depends only on the seed and the epoch, so that a resumed
     run continues with the batches that it would have seen.
     """
@@ -406,9 +507,14 @@ class Batches:
     def __init__(self, split: Split, hparams: TrainingConfig, seed: int) -> None:
         self.size = hparams.batch_size
         self.seed = seed
-        self.beats = len(split)
+        self.beats = len(split)  # that an epoch visits
         self.units = None if hparams.sequence_beats is None else consecutive_sequences(split, hparams.sequence_beats)
         self.chances: Tensor | None = None  # (n,): a beat's chance to be drawn, up to a factor
+        self.largest: Tensor | None = None  # (n,): whether a beat is of the class that is thinned
+        if hparams.sampler == "thinned":
+            labels = split.labels.cpu()
+            self.largest = labels == torch.bincount(labels).argmax()
+            self.beats -= int(self.largest.sum()) - int(self.largest.sum()) // THINNING
         if hparams.sampler == "balanced":
             labels = split.labels.cpu()
             self.chances = 1 / torch.bincount(labels).double()[labels]
@@ -423,6 +529,11 @@ class Batches:
         if self.chances is not None:
             drawn = torch.multinomial(self.chances, self.beats, replacement=True, generator=generator)
             return drawn.to(device).split(self.size)
+        if self.largest is not None:
+            common, rest = self.largest.nonzero().flatten(), (~self.largest).nonzero().flatten()
+            drawn = common[torch.randperm(len(common), generator=generator)[: len(common) // THINNING]]
+            both = torch.cat([rest, drawn])
+            return both[torch.randperm(len(both), generator=generator)].to(device).split(self.size)
         if self.units is None:
             return torch.randperm(self.beats, generator=generator).to(device).split(self.size)
         units = [self.units[unit] for unit in torch.randperm(len(self.units), generator=generator).tolist()]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data_configs import DatasetConfig
-from dataloader import get_class_weights, require_every_class
+from dataloader import THINNING, get_class_weights, require_every_class, shape_weights
 from hparams import TrainingConfig
 from support import distributed
 from support.errors import InputError
@@ -59,13 +59,15 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
         InputError: the loss weighs classes by their frequency and one has no training beat, or the hard class of
             `hard_class` is not among the classes.
     """
-    if hparams.loss == "cal":
-        return get_class_weights(train_labels, configs.num_classes, configs.classes)
+    counts = torch.bincount(train_labels.cpu(), minlength=configs.num_classes)
     weight = torch.ones(configs.num_classes)
-    if hparams.loss == "weighted_ce":
-        counts = torch.bincount(train_labels.cpu(), minlength=configs.num_classes)
+    if hparams.loss == "cal":
+        weight = get_class_weights(train_labels, configs.num_classes, configs.classes)
+    elif hparams.loss == "weighted_ce":
         require_every_class(counts, configs.classes)
         weight = len(train_labels) / (configs.num_classes * counts.float())
+    elif hparams.loss == "sqrt_ce":
+        weight = shape_weights(train_labels, configs, power=0.5)
     elif hparams.loss == "hard_class":
         if configs.hard_class not in configs.classes:
             raise InputError(
@@ -73,6 +75,8 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
                 "take another --loss"
             )
         weight[configs.classes.index(configs.hard_class)] = hparams.hard_class_weight
+    if hparams.sampler == "thinned":
+        weight[counts.argmax()] *= THINNING
     return weight
 
 

@@ -22,6 +22,7 @@ from support.errors import InputError, run_command
 from support.fields import from_fields
 from support.files import read_json
 from trainer import Trainer
+from utils import find_checkpoint
 
 SEED_FOLDER = re.compile(r"seed_\d+")
 # What makes sense for the test of a checkpoint, which knows the rest itself.
@@ -49,7 +50,12 @@ def build_parser() -> ArgumentParser:
         help="continue the run in this folder with its own configuration; "
         f"{', '.join(f'--{name}' for name in RESUME_MAY_CHANGE)} may be given",
     )
-    parser.add_argument("--test", metavar="CHECKPOINT", help="no training: test this checkpoint on the test split")
+    parser.add_argument(
+        "--test",
+        metavar="CHECKPOINT",
+        help="no training: test a checkpoint on the test split: a file, the folder of a run, or the name of one in "
+        "pretrained/, such as mit_new_patients",
+    )
     return parser
 
 
@@ -89,7 +95,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if test is not None:
         for name in given.keys() - set(TEST_TAKES):
             raise InputError(f"--{name}: has no effect with --test, which trains nothing; leave it out")
-        Trainer(RunConfig(**given)).test(Path(test))
+        Trainer(RunConfig(**given)).test(find_checkpoint(test))
     elif resume is not None:
         # A seed's own folder is taken for the run that it belongs to.
         folder = Path(resume).parent if SEED_FOLDER.fullmatch(Path(resume).name) else Path(resume)

@@ -2,15 +2,21 @@
 
 MSC -> conv block 2 -> conv block 3 -> CRM -> BiTrans -> classifier. One beat of shape (1, L) goes in, one logit
 a class comes out. Below B is the batch, L = 186 samples and 25 the steps left of them after three poolings.
+
+With the context of a beat (`--context rhythm`, not in the paper) its difference from the record's dominant beat comes
+in, and two heads take the place of the classifier: `MorphologyHead` and `RhythmHead`.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from data_configs import DatasetConfig
-from hparams import TrainingConfig
+from hparams import ContextConfig, TrainingConfig
 from kernels.encoder import TransformerEncoderLayer
 
 
@@ -119,6 +125,114 @@ class BiTrans(nn.Module):
         return forwards + backwards
 
 
+class Standardise(nn.Module):
+    """Features to zero mean and unit variance over the training beats, clipped to +-4; its buffers are fitted."""
+
+    mean: Tensor  # (..., k)
+    scale: Tensor  # (..., k)
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+
+    def fit(self, features: Tensor) -> None:
+        """Take mean and standard deviation from features (n, k); a constant one is only centred."""
+        spread = features.std(dim=0, correction=0)
+        self.mean[:] = features.mean(dim=0)
+        self.scale[:] = torch.where(spread > 0, spread, torch.ones_like(spread))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., k) -> (..., k)."""
+        return ((x - self.mean) / self.scale).clamp(-4, 4)
+
+
+class Ensemble(nn.Module):
+    """The mean of small networks k -> 64 -> 64 -> outputs that see some columns of the context alone.
+
+    They are trained before the network and without it (`rhythm.fit_context`). Each has a standardisation of its own,
+    since it learns from the beats of one database.
+    """
+
+    def __init__(self, columns: Sequence[int], outputs: int, config: ContextConfig) -> None:
+        super().__init__()
+        self.columns = list(columns)
+        inputs, hidden = len(self.columns), config.hidden
+        self.standardise = Standardise(config.members, 1, inputs)
+        sizes = ((inputs, hidden), (hidden, hidden), (hidden, outputs))
+        self.weights = nn.ParameterList(nn.Parameter(torch.empty(config.members, *size)) for size in sizes)
+        self.biases = nn.ParameterList(nn.Parameter(torch.empty(config.members, 1, size[1])) for size in sizes)
+        self.dropout = nn.Dropout(config.dropout)
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            bound = weight.shape[1] ** -0.5  # that of nn.Linear
+            nn.init.uniform_(weight, -bound, bound)
+            nn.init.uniform_(bias, -bound, bound)
+        self.requires_grad_(False)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Standardised features (M, B, k), for each of M members its own -> (M, B, outputs)."""
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if layer:
+                x = self.dropout(torch.relu(x))
+            x = torch.baddbmm(bias, x, weight)  # a member at a time: (B, in) @ (in, out)
+        return x
+
+    def forward(self, context: Tensor) -> Tensor:
+        """Context (B, K) -> (B, outputs): log of the mean of the members' probabilities."""
+        x = self.standardise(context[:, self.columns])  # (B, k) -> (M, B, k)
+        return log_mean(self.logits(x).log_softmax(dim=2), dim=0)
+
+
+def log_mean(log_p: Tensor, dim: int) -> Tensor:
+    """The logarithm of the mean over `dim` of probabilities whose logarithms are `log_p`."""
+    return log_p.logsumexp(dim=dim) - math.log(log_p.shape[dim])
+
+
+class RhythmHead(Ensemble):
+    """Whether a beat of usual shape is S or N, by its rhythm alone: log-probabilities (B, 2).
+
+    It never sees the features of the beat: a network that may learn S from shape memorises patients.
+    """
+
+    def __init__(self, configs: DatasetConfig, config: ContextConfig) -> None:
+        names = configs.context_features
+        super().__init__([names.index(name) for name in configs.rhythm_features], 2, config)
+
+
+class ShapeEnsemble(Ensemble):
+    """What a beat is by its shape against the dominant beat, in 20 figures: log-probabilities (B, S)."""
+
+    def __init__(self, configs: DatasetConfig, config: ContextConfig) -> None:
+        names = configs.context_features
+        super().__init__([names.index(name) for name in configs.morphology_features], configs.shape_classes, config)
+
+
+class MorphologyHead(nn.Module):
+    """What a beat is by its shape: the classifier of a network that sees the context.
+
+    Two judges, whose probabilities are averaged: a linear layer on the network's features of the beat and on 32 of its
+    figures of shape, and `ShapeEnsemble`. On new patients the second errs less, and both together least often.
+    In training the first answers alone: where the other is right already, it would learn nothing.
+
+    The two classes that a rhythm head tells apart (N and S) are one to it: S shape classes for C classes.
+    """
+
+    def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
+        super().__init__()
+        self.ensemble = ShapeEnsemble(configs, hparams.heads)
+        self.standardise = Standardise(len(self.ensemble.columns))
+        self.fc = nn.Sequential(nn.Linear(len(self.ensemble.columns), 32), nn.ReLU(), nn.Dropout(hparams.dropout))
+        self.clf = nn.Linear(configs.final_out_channels + 32, configs.shape_classes)
+
+    def forward(self, features: Tensor, context: Tensor) -> Tensor:
+        """Features of the beat (B, 128) and context (B, K) -> log-probabilities (B, S)."""
+        figures = self.fc(self.standardise(context[:, self.ensemble.columns]))  # (B, 32)
+        by_network = self.clf(torch.cat([features, figures], dim=1)).log_softmax(dim=1)
+        if self.training:
+            return by_network
+        return log_mean(torch.stack([by_network, self.ensemble(context).to(by_network.dtype)]), dim=0)
+
+
 class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     """The whole network (Fig. 1): 530,516 parameters for five classes, all of them trained.
 
@@ -126,7 +240,13 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     `cnn` has a plain conv block in the place of MSC; `msc_crm_bitrans` leaves out nothing and differs from `full` in
     the loss that it is trained with.
 
-    Shapes: forward (B, 1, L) -> logits (B, C); features (B, 1, L) -> (B, 128). L is `configs.sequence_len`.
+    With context, the beat that comes in is its difference from the record's dominant beat, and its probability
+    factorises: the morphology head says p(NS), p(V), p(F), p(Q), the rhythm head what of NS is S:
+    p(S) = p(NS) s and p(N) = p(NS) (1 - s). The rhythm head is trained beforehand and stays as it is: the loss of a
+    product is the sum of the losses of its factors, so neither has anything to learn from the other.
+
+    Shapes: forward (B, 1, L) -> logits (B, C); features (B, 1, L) -> (B, 128). L is `configs.sequence_len`. With
+    context: forward (B, 1, L), (B, K) -> log-probabilities (B, C).
     """
 
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
@@ -140,7 +260,15 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         crm_blocks = configs.crm_blocks if has_crm else 0
         self.crm = nn.Sequential(*(CRM(final, configs.se_reduction) for _ in range(crm_blocks)))
         self.bitrans = BiTrans(configs, hparams) if has_trans else nn.Identity()
-        self.clf = nn.Linear(final, configs.num_classes)
+        if configs.context == "none":
+            self.clf = nn.Linear(final, configs.num_classes)
+        else:
+            self.clf = MorphologyHead(configs, hparams)
+        if configs.has_rhythm_head:
+            self.rhythm = RhythmHead(configs, hparams.heads)
+            self.pair = [configs.classes.index(name) for name in configs.rhythm_classes]
+            self.others = [index for index in range(configs.num_classes) if index not in self.pair]
+        self.has_context, self.has_rhythm_head = configs.context != "none", configs.has_rhythm_head
         self.precision = hparams.precision
 
     def features(self, x: Tensor) -> Tensor:
@@ -152,10 +280,19 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         x = self.bitrans(x)  # (B, 128, 25): 128 channels are the tokens, 25 time steps the embedding
         return x.mean(dim=2)  # (B, 128)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch of beats: (B, 1, 186) -> (B, C)."""
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities (B, C)."""
         # On the CPU only the encoder layers use bf16, and they see to it themselves.
         bf16 = self.precision == "bf16" and x.device.type == "cuda"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-            logits = self.clf(self.features(x))
-        return logits.float() if bf16 else logits
+            features = self.features(x)
+            logits = self.clf(features, context) if self.has_context else self.clf(features)
+        logits = logits.float() if bf16 else logits
+        return self._with_rhythm(logits, context) if self.has_rhythm_head else logits
+
+    def _with_rhythm(self, by_shape: Tensor, context: Tensor) -> Tensor:
+        """Log-probabilities of NS and of the other classes (B, C - 1) -> of all (B, C)."""
+        out = by_shape.new_empty(len(by_shape), by_shape.shape[1] + 1)
+        out[:, self.pair] = by_shape[:, :1] + self.rhythm(context)  # (B, 1) + (B, 2)
+        out[:, self.others] = by_shape[:, 1:]
+        return out

@@ -25,11 +25,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig
-from dataloader import Batches, Split, data_generator, load_splits, oversample, stratified_subset
+from dataloader import Batches, Split, data_generator, join_splits, load_splits, oversample, stratified_subset
 from hparams import RunConfig, TrainingConfig
 from kernels.precision import usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
 from models import ecgTransForm
+from rhythm import fit_context
 from run_folder import pictures, reports
 from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder
 from run_folder.resume import best_epoch, finished_tests, keep, locked, require_same_window, resume
@@ -136,6 +137,8 @@ class Trainer:
                 "--sampler smote: made other beats here than in the first process; use the same processor and versions "
                 "of numpy, scikit-learn and imbalanced-learn for all",
             )
+        if self.hparams.selection == "last":
+            run = dataclasses.replace(run, trained_on=join_splits(run.trained_on, splits["val"]))
         batches = Batches(run.trained_on, self.hparams, seed)
 
         # Model, optimiser, loss
@@ -151,9 +154,12 @@ class Trainer:
         # Loop
         folder = self._seed_folder(seed, until_done)
         history = resume(folder, run, model, optimizer)
+        if not history:
+            fit_context(model, run.trained_on, self.configs, self.hparams, seed)
         with run_log(folder / "train.log") as log:
             reports.describe(folder, run, model, len(history), log)
-            for note in (self.precision_note, reports.selection_note(splits["val"], self.configs.classes)):
+            selection = reports.selection_note(splits["val"], self.configs.classes, self.hparams.selection)
+            for note in (self.precision_note, selection):
                 if note is not None:
                     log.info(note)
             scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
@@ -175,11 +181,12 @@ class Trainer:
                         scheduler,
                         show,
                     )
-                train["beats_per_second"] = len(trained_on) / (time.perf_counter() - started)
+                train["beats_per_second"] = batches.beats / (time.perf_counter() - started)
                 distributed.copy_buffers_from_first(model)
                 validation = evaluate(model, val, loss_function, self.configs)
                 seconds = time.perf_counter() - started
-                history.append(reports.history_row(epoch, train, validation.loss, validation.metrics, seconds))
+                row = (epoch, train, validation.loss, validation.metrics, self.hparams.selection, seconds)
+                history.append(reports.history_row(*row))
                 keep(folder, run, model, optimizer, history)
                 log.info(reports.epoch_line(history, self.hparams.num_epochs))
 
@@ -348,9 +355,9 @@ def train_one_epoch(
     for step, indices in enumerate(batches, start=1):
         own = distributed.share(indices)
         # Every process takes every step: one without a share of a small batch runs a beat that does not count.
-        x, y = split.samples[own if len(own) else indices[:1]], split.labels[own]
+        x, y = split.inputs(own if len(own) else indices[:1]), split.labels[own]
         optimizer.zero_grad(set_to_none=True)
-        logits = model(x)[: len(own)]  # (b, 1, L) -> (b, C)
+        logits = model(*x)[: len(own)]  # (b, 1, L) -> (b, C); with context (b, 2, L), (b, K) -> (b, C)
         loss = batch_loss(loss_function, logits, y, split.labels[indices])
         if loss.device.type == "cpu":  # elsewhere reading the loss would make the host wait: see below
             _require_finite(loss.detach().reshape(1), epoch, first_step=step)
@@ -388,11 +395,12 @@ def _require_finite(losses: Tensor, epoch: int, first_step: int) -> None:
 
 
 @torch.no_grad()
-def stream_logits(model: nn.Module, beats: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Classify any number of beats in bounded memory: parts (b, 1, L) of any size -> logits (b, C) of each part."""
+def stream_logits(model: nn.Module, parts: Iterable[tuple[Tensor, ...]]) -> Iterator[Tensor]:
+    """Classify any number of beats in bounded memory: parts of any size, `Split.inputs` -> logits (b, C) of each."""
     model.eval()
-    for part in beats:
-        yield torch.cat([model(x) for x in part.split(EVALUATION_BATCH)])
+    for part in parts:
+        batches = zip(*(values.split(EVALUATION_BATCH) for values in part), strict=True)
+        yield torch.cat([model(*x) for x in batches])
 
 
 def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, configs: DatasetConfig) -> Evaluation:
@@ -404,7 +412,7 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
         TrainingError: an output of the network is not finite, so there is no class to name.
     """
     own = distributed.share(torch.arange(len(split)))
-    parts = split.samples[int(own[0]) : int(own[-1]) + 1].split(EVALUATION_BATCH) if len(own) else ()
+    parts = [split.inputs(slice(int(own[0]), int(own[-1]) + 1))] if len(own) else []
     logits = [*stream_logits(model, parts), split.samples.new_empty(0, configs.num_classes)]
     every_logit = torch.from_numpy(distributed.gather(torch.cat(logits).cpu().numpy()))  # (n, C)
     labels = split.labels.cpu()

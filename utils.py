@@ -183,6 +183,37 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     write_torch(path, contents | {"configs": asdict(checkpoint.configs), "hparams": asdict(checkpoint.hparams)})
 
 
+PRETRAINED = ROOT / "pretrained"
+"""Checkpoints that come with the package, NAME.pt, each with a card, NAME.md."""
+
+
+def pretrained_names() -> list[str]:
+    """The names of the checkpoints that come with the package."""
+    return sorted(path.stem for path in PRETRAINED.glob("*.pt"))
+
+
+def find_checkpoint(given: str | Path) -> Path:
+    """The file of a checkpoint: `given` itself, the best one of a run folder, or the packaged one of that name.
+
+    Raises:
+        InputError: there is none; or a run folder has several seeds, of which one must be named.
+    """
+    path = Path(given)
+    if path.is_dir():
+        found = sorted(path.glob("checkpoint_best.pt")) or sorted(path.glob("seed_*/checkpoint_best.pt"))
+        if len(found) == 1:
+            return found[0]
+        remedy = f"give one of them, such as {found[0]}" if found else "give a file such as seed_0/checkpoint_best.pt"
+        raise InputError(f"{path}: is a folder with {len(found)} checkpoint_best.pt; {remedy}")
+    named = PRETRAINED / f"{given}.pt"
+    if not path.exists() and path.name == str(given) and named.is_file():
+        return named
+    if not path.exists():
+        named_ones = f", or {' or '.join(pretrained_names())}" if pretrained_names() else ""
+        raise InputError(f"{path}: no such file; give a checkpoint_best.pt or the folder of a run{named_ones}")
+    return path
+
+
 def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
     """Read a checkpoint of ours or of the released code; with `dataset`, insist that it is of that dataset.
 
@@ -193,10 +224,6 @@ def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
         InputError: absent, damaged, holding code, no checkpoint, or one of another dataset.
     """
     path = Path(path)
-    if path.is_dir():
-        found = sorted(path.glob("checkpoint_best.pt")) or sorted(path.glob("seed_*/checkpoint_best.pt"))
-        remedy = f"give {found[0]}" if found else "a file such as seed_0/checkpoint_best.pt is needed"
-        raise InputError(f"{path}: is a folder; {remedy}")
     contents = read_torch(path, "checkpoint", "give a checkpoint_best.pt or checkpoint_last.pt of a run")
     if not {"dataset", "model"} <= contents.keys():
         raise InputError(f"{path}: is not a checkpoint; one holds at least 'dataset' and 'model'")
@@ -213,8 +240,8 @@ def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
         checkpoint = Checkpoint(name, data_configs.DATASETS[name](), recipes.supervised(), released_to_ours(weights))
     else:
         checkpoint = _from_ours(contents, path)
-    head = checkpoint.model.get("clf.weight")
-    classes = 0 if head is None or head.dim() == 0 else len(head)
+    head = checkpoint.model.get("clf.weight", checkpoint.model.get("clf.clf.weight"))
+    classes = 0 if head is None or head.dim() == 0 else len(head) + checkpoint.configs.has_rhythm_head
     if checkpoint.configs.name != name or checkpoint.configs.num_classes != classes:
         raise InputError(
             f"{path}: says dataset {name}, but its configuration is of {checkpoint.configs.name} and its classifier "

@@ -87,6 +87,13 @@ def build_parser() -> ArgumentParser:
         help="split by beat, or by patient: DS1 and DS2 for mitdb (default: beat)",
     )
     add(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="with --split inter_patient: K splits for cross-validation in DIR/fold_1 to fold_K, each with other test "
+        "patients; of mitdb the patients are those of DS1, and DS2 stays unopened (default: one split)",
+    )
+    add(
         "--patients_file",
         type=Path,
         metavar="FILE",
@@ -159,6 +166,12 @@ def _check(args: argparse.Namespace) -> None:
             given = " ".join(f"{fraction:g}" for fraction in args.fractions)
             raise InputError(f"--fractions {given}: three positive numbers are needed, such as 70 15 15")
         args.fractions = tuple(fraction / total for fraction in args.fractions)
+    if args.folds is not None and args.split != "inter_patient":
+        raise InputError("--folds: deals patients to folds; add --split inter_patient")
+    if args.folds is not None and args.folds < 2:
+        raise InputError(f"--folds must be at least 2, got {args.folds}")
+    if args.folds is not None and args.fractions is not None:
+        raise InputError("--fractions does not apply to --folds: a fold is test, and about 20 % of the rest validation")
     if args.source != "synthetic" and (args.patients is not None or args.minutes is not None):
         raise InputError("--patients and --minutes go with --source synthetic only")
     if args.source == "synthetic" and args.split == "inter_patient" and (args.patients or PATIENTS) < 3:
@@ -203,11 +216,19 @@ def prepare(args: argparse.Namespace) -> None:
     splits.check_writable(out)
     raw, beats = _read(args)
     beats = only_classes(beats, args.classes)
-    split = splits.split_beats(beats, args.split, args.fractions, args.seed_id)
-    paths = splits.write_split_files(out, beats, split, args.split, args.seed_id)
-
-    print("\n".join([*account(args.dataset, raw, beats), *split_account(beats, split, args.split, args.seed_id)]))
-    print(f"written      {', '.join(map(str, paths))}; {time.monotonic() - start:.1f} s")
+    if args.folds is None:
+        made = {out: (args.split, splits.split_beats(beats, args.split, args.fractions, args.seed_id))}
+    else:
+        every = splits.fold_splits(beats, args.folds, args.seed_id)
+        made = {
+            args.out / f"fold_{fold}" / args.dataset: (f"{args.split}, fold {fold} of {args.folds}", split)
+            for fold, split in enumerate(every, start=1)
+        }
+    print("\n".join(account(args.dataset, raw, beats)))
+    for folder, (protocol, split) in made.items():
+        paths = splits.write_split_files(folder, beats, split, protocol, args.seed_id)
+        print("\n".join(split_account(beats, split, protocol, args.seed_id)))
+        print(f"written      {', '.join(map(str, paths))}; {time.monotonic() - start:.1f} s")
 
 
 def _read(args: argparse.Namespace) -> tuple[Path, BeatSet]:
@@ -302,14 +323,16 @@ def split_account(beats: BeatSet, split: splits.Split, protocol: str, seed: int)
             "             The paper's loss weighs a class by its training beats, so it needs some of each: leave the "
             f"class out with --classes {others}, or train with --loss cross_entropy"
         )
-    if protocol == "inter_patient":
-        lines += _patient_notes(beats, split)
+    if protocol != "beat":
+        lines += _patient_notes(beats, split, protocol)
     return lines
 
 
-def _patient_notes(beats: BeatSet, split: splits.Split) -> list[str]:
+def _patient_notes(beats: BeatSet, split: splits.Split, protocol: str) -> list[str]:
     lines = [f"validation   patients {', '.join(sorted(_patients(beats, split['val'])))}"]
-    if splits.has_mitdb(beats):
+    if splits.has_mitdb(beats) and protocol != "inter_patient":
+        lines.append("protocol     of mitdb the patients of DS1 alone (de Chazal et al. 2004); DS2 stays unopened")
+    elif splits.has_mitdb(beats):
         used = np.unique(np.concatenate([beats.records[index] for index in split.values()]))
         paced = [name for number, name in enumerate(beats.record_names) if number not in used]
         of = "" if {*beats.databases} == {"mitdb"} else ", for the records of mitdb"

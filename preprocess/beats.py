@@ -1,7 +1,7 @@
 """How a beat is cut: one lead, and one of three windows of 186 samples.
 
 `centred` is the window of the notes' preprocessing: 360 Hz, centred on the R-peak, each beat standardised. mitdb has
-annotated R-peaks; those of ptbdb are found with XQRS and moved to the largest deflection, see `find_r_peaks`.
+annotated R-peaks; those of ptbdb are detected (`preprocess.detect`).
 `kachuee` and `kaggle` are the paper's as its text and as its rows have it: 125 Hz, from the R-peak on, see
 `preprocess.kachuee`.
 """
@@ -23,9 +23,12 @@ from preprocess import labels as meanings
 from preprocess import records as recordings
 from preprocess.annotations import Annotations
 from preprocess.context import Context, join_contexts, record_context
+from preprocess.detect import detect_beats
+from preprocess.fibrillation import simulate_fibrillation
 from preprocess.headers import Header
 from preprocess.leads import LEAD_II, find_lead
-from preprocess.signals import FS, bridge, resample
+from preprocess.readers.wfdb import open_signal
+from preprocess.signals import FS, resample
 from support.errors import InputError
 
 BEFORE, AFTER = 93, 93  # samples before the R-peak, and from it on
@@ -35,11 +38,7 @@ WINDOW = (
     f"{LENGTH} samples at {FS:g} Hz ({1000 * LENGTH / FS:.1f} ms) of the lead in `leads`, {BEFORE} before the "
     f"{{peak}} and {AFTER} from it on; each beat standardised to zero mean and unit variance"
 )
-PEAKS = {"mit": "annotated R-peak", "ptb": "R-peak that wfdb's XQRS detects"}
-
-SEARCH = 0.075  # s, how far an R-peak may be from where XQRS puts it
-BASELINE = 0.3  # s, moving average that deflections are measured from: longer than any QRS
-SHORTEST = 2.0  # s, less does not hold the two beats that a detector needs
+PEAKS = {"mit": "annotated R-peak", "ptb": "R-peak that preprocess.detect finds"}
 
 OUTSIDE = "annotated outside their record"
 DOUBLED = "annotated again at the instant of another, which is kept"
@@ -78,6 +77,8 @@ class BeatSet:
     source_from: str = ""  # a phrase: how `source` was told
     patients_from: str = ""  # a phrase: how `patients` were told
     context: Context | None = None  # the rhythm around each beat, where the window has it
+    fibrillation: np.ndarray | None = None  # float32 (m, K): context of simulated beats, see `preprocess.fibrillation`
+    fibrillation_records: np.ndarray | None = None  # int64 (m,), index into `record_names`: what they were made of
     given_test: np.ndarray | None = None  # bool (n,): the test beats, where others have chosen them
     account: Account = field(default_factory=Account)
 
@@ -113,33 +114,6 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
 
 
 # ------------------------------------------------------------------------------------------------ one record
-
-
-def find_r_peaks(signal: np.ndarray, fs: float = FS) -> np.ndarray:
-    """Find the R-peaks of a signal (n,) in mV.
-
-    wfdb's XQRS detects the complexes. It must see about 360 Hz: its wavelet has a fixed width in samples, and at
-    1000 Hz it finds no beat at all in 35 of 47 records of ptbdb. On wide complexes it lands on a shoulder, so
-    each is moved to the largest deflection, up or down, within 75 ms. Against the annotations of mitdb (46
-    records of MLII, minutes 10 to 18: sensitivity 99.5 %, predictivity 99.9 %) that brings the 95th percentile
-    of the distance from 33 ms to 8 ms, and the beats further off than 30 ms from 5.8 % to 1.0 %.
-
-    Returns:
-        int64 (peaks,) sample indices, ascending; none for less than two seconds.
-    """
-    from wfdb import processing
-
-    if len(signal) < SHORTEST * fs:
-        return np.empty(0, dtype=np.int64)
-    signal = bridge(signal)
-    detector = processing.XQRS(sig=signal, fs=fs)
-    detector.detect(verbose=False)
-    if not len(detector.qrs_inds):
-        return np.empty(0, dtype=np.int64)
-    peaks = processing.correct_peaks(
-        signal, detector.qrs_inds, round(SEARCH * fs), round(BASELINE * fs), peak_dir="both"
-    )
-    return np.unique(peaks).astype(np.int64)
 
 
 def cut(
@@ -183,6 +157,7 @@ class RecordBeats:
     positions: np.ndarray  # int64 (n,), at the record's own rate
     account: Account
     context: Context | None = None  # of the n beats; None: the window has none
+    fibrillation: np.ndarray | None = None  # float32 (m, K): context of simulated beats; None: none are made
 
 
 def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
@@ -191,16 +166,17 @@ def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
     if isinstance(truth, tuple):
         positions, labels = truth
     else:
-        positions = np.round(find_r_peaks(at_fs) * fs / FS).astype(np.int64)
+        positions = detect_beats(signal, fs)
         labels = np.full(len(positions), truth, dtype=np.int64)
     peaks = np.round(positions * FS / fs).astype(np.int64)
     windows, inside = cut(at_fs, peaks)
     whole = ~np.isnan(windows).any(axis=1)
     context = record_context(at_fs, peaks).of_beats(np.flatnonzero(inside)[whole])
+    fibrillation = simulate_fibrillation(at_fs, peaks) if isinstance(truth, tuple) else None
     samples, flat = standardise(windows[whole])
     dropped = {"leave the record": int((~inside).sum()), "hold missing samples": int((~whole).sum())}
     account = Account(dropped=dropped, flat=flat)
-    return RecordBeats(samples, labels[inside][whole], positions[inside][whole], account, context)
+    return RecordBeats(samples, labels[inside][whole], positions[inside][whole], account, context, fibrillation)
 
 
 def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Reading) -> RecordBeats:
@@ -322,7 +298,8 @@ def read_beats(
     annotated = 0  # beats
     for name, channel in tqdm(channels.items(), f"{dataset} records", disable=None if progress else True):
         header = headers[name]
-        signal = recordings.read_signal(folder, name, header, channel)
+        trace = open_signal(folder, name, header, channel)
+        signal = trace.read(0, trace.length)
         if dataset == "mit":
             annotations = _read_annotations(folder, name, header, options.annotator, record_fs)
             truth, account = select_beats(name, annotations, len(signal), record_fs, kind.fs)
@@ -331,7 +308,7 @@ def read_beats(
         else:
             truth = _diagnosis(header)
         beats = kind.cut(signal, record_fs, truth)
-        accounts += [beats.account, Account(remarks=_remarks(folder, name, header, channel))]
+        accounts += [beats.account, Account(remarks={note: [name] for note in trace.notes})]
         if len(beats.labels):
             parts[name] = beats
         else:
@@ -366,8 +343,17 @@ def read_beats(
         source_from=origin.reason,
         patients_from=patients_from,
         context=join_contexts([part.context for part in parts.values()]),
+        **_join_fibrillation([part.fibrillation for part in parts.values()]),
         account=account,
     )
+
+
+def _join_fibrillation(parts: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
+    """The simulated beats of all records, and the record of each; nothing where none are made."""
+    if any(part is None for part in parts):
+        return {}
+    records = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    return {"fibrillation": np.concatenate(parts), "fibrillation_records": records}
 
 
 def select_beats(
@@ -489,16 +475,6 @@ def _read_annotations(folder: Path, name: str, header: Header, annotator: str, r
         if _diagnosis(header) is None:
             raise
         raise InputError(f"{error}; its header gives a diagnosis, and --dataset ptb reads such records") from error
-
-
-def _remarks(folder: Path, name: str, header: Header, channel: int) -> dict[str, list[str]]:
-    """What to know of a record that is read all the same."""
-    remarks = []
-    if not header.signals[channel].calibrated:
-        remarks.append("not calibrated (no ADC gain in the header, 200 units a mV assumed)")
-    if recordings.checksum_differs(folder, name, header, channel):
-        remarks.append("samples do not match the checksum in the header")
-    return {remark: [name] for remark in remarks}
 
 
 def _common_rate(folder: Path, rates: dict[str, float]) -> float:

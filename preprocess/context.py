@@ -419,7 +419,7 @@ def p_wave(beats: Beats) -> dict[str, np.ndarray]:
     Returns:
         Eleven features, each (beats,).
     """
-    waves, dominant = (_without_line(part) for part in beats.part(P_WAVE))
+    waves, dominant = (without_line(part) for part in beats.part(P_WAVE))
     least = FLAT * np.sqrt(waves.shape[1])
     norms, norm = np.linalg.norm(waves, axis=1), np.linalg.norm(dominant)
     correlation = _correlation(waves, dominant)
@@ -444,7 +444,7 @@ def p_wave(beats: Beats) -> dict[str, np.ndarray]:
     }
 
 
-def _without_line(waves: np.ndarray) -> np.ndarray:
+def without_line(waves: np.ndarray) -> np.ndarray:
     """Subtract from each wave (m, L) the line through the means of its first and last 8 samples."""
     first, last = waves[:, :LINE].mean(axis=1, keepdims=True), waves[:, -LINE:].mean(axis=1, keepdims=True)
     length = waves.shape[1]

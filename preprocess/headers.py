@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import inf
 
 DEFAULT_FS = 250.0  # Hz, where the header gives no sampling frequency
@@ -30,6 +31,12 @@ MILLIVOLTS = {
     for unit in (name, f"{name}s")
 }
 """mV in one unit; case does not count (nobody records megavolts). All other units are no voltage."""
+
+
+def millivolts_of(units: str) -> float | None:
+    """The mV of one of the `units`, such as "uV"; None where they are no voltage."""
+    return MILLIVOLTS.get(unicodedata.normalize("NFKC", units).strip().casefold())  # NFKC: micro sign -> Greek mu
+
 
 _FLOAT = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RATE = re.compile(rf"(?P<fs>{_FLOAT})(?:/(?P<counter>{_FLOAT})?(?:\((?P<base>{_FLOAT})\))?)?")
@@ -58,7 +65,7 @@ class Signal:
     @property
     def millivolts(self) -> float | None:
         """The mV of one physical unit, None where that is no voltage."""
-        return MILLIVOLTS.get(unicodedata.normalize("NFKC", self.units).casefold())  # NFKC: micro sign -> Greek mu
+        return millivolts_of(self.units)
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ class Header:
     signals: tuple[Signal, ...]  # of a multi-segment record: those of its layout, once `records.read_header` has it
     segments: tuple[Segment, ...]  # empty: a record in one piece
     comments: tuple[str, ...]  # without the "#"
+    start: datetime | None = None  # of the recording; None: the header does not give both date and time
 
     def rate(self, channel: int) -> float:
         """Samples per second of a signal."""
@@ -88,8 +96,8 @@ class Header:
 def parse_header(content: bytes) -> Header:
     """Read the content of a header file.
 
-    Counter frequency, base counter value, base time, base date, ADC resolution and block size have no bearing on
-    the samples and are not kept.
+    Counter frequency, base counter value, ADC resolution and block size have no bearing on the samples; they are not
+    kept.
 
     Raises:
         ValueError: a field is not as header(5) has it, or asks for what cannot be read; the message names it.
@@ -109,17 +117,18 @@ def parse_header(content: bytes) -> Header:
     n_sig = _whole(fields[0], "number of signals")
     fs = _rate(fields[1]) if len(fields) > 1 else DEFAULT_FS
     length = _whole(fields[2], "number of samples") if len(fields) > 2 else 0
+    start = _start(*fields[3:5]) if len(fields) > 4 else None
     if is_multi:
         segments = _segments(lines[1:], _whole(n_seg, "number of segments"))
         total = sum(segment.length for segment in segments)
         if length not in (0, total):
             raise ValueError(f"its {len(segments)} segments have {total} samples, its record line says {length}")
-        return Header(fs, total, n_sig, (), segments, comments)
+        return Header(fs, total, n_sig, (), segments, comments, start)
     if len(lines) - 1 < n_sig:
         raise ValueError(f"it describes {len(lines) - 1} of its {n_sig} signals")
     signals = tuple(_signal(line, number) for number, line in enumerate(lines[1 : n_sig + 1]))  # more are not read
     _check_files(signals)
-    return Header(fs, length or None, n_sig, signals, (), comments)
+    return Header(fs, length or None, n_sig, signals, (), comments, start)
 
 
 def decode_text(content: bytes) -> str:
@@ -142,6 +151,17 @@ def _rate(text: str) -> float:
     if not match or not 0 < float(match["fs"]) < inf:
         raise ValueError(f"its sampling frequency is {text!r}; a number above 0 is wanted, in Hz")
     return float(match["fs"])
+
+
+def _start(time: str, date: str) -> datetime | None:
+    """Read base time, [[HH:]MM:]SS, and base date, DD/MM/YYYY; None where they are no such, as 0/0/0 is none."""
+    try:
+        day, month, year = (int(part) for part in date.split("/"))
+        *larger, seconds = (float(part) for part in time.split(":"))
+        hours, minutes = ([0.0, 0.0, *larger])[-2:]
+        return datetime(year, month, day) + timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _segments(lines: Sequence[str], count: int) -> tuple[Segment, ...]:

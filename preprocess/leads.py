@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-
-from preprocess.headers import Signal
+from typing import Protocol
 
 LEAD_II = ("MLII", "II")
 """The leads that are read when none is named, in the order of preference. MLII: modified limb lead II."""
@@ -28,6 +27,18 @@ _OTHER = re.compile(
     r"accel|accelerometer|gyro|mark|marker|event|events|trigger|status|annotations|noise|snore|sound|position"
 )
 """Words that name signals other than an ECG, without the digits at their end."""
+
+
+class Channel(Protocol):
+    """What has to be known of a channel to tell whether its signal is wanted."""
+
+    @property
+    def name(self) -> str | None:
+        """As its file has it; None: not given."""
+
+    @property
+    def millivolts(self) -> float | None:
+        """The mV of one of its units; None: they are no voltage."""
 
 
 def _words(name: str | None) -> list[str]:
@@ -49,26 +60,50 @@ def canonical(name: str | None) -> str:
     return lead
 
 
-def find_lead(signals: Sequence[Signal], wanted: Sequence[str] = LEAD_II, any_lead: bool = False) -> int | None:
+def find_lead(channels: Sequence[Channel], wanted: Sequence[str] = LEAD_II, any_lead: bool = False) -> int | None:
     """Return the channel of the first of the `wanted` leads that a record has, else None.
 
-    With `any_lead` a record without them gives lead II, and without that its first channel named like an ECG lead, or
-    else its first that may be one: not a signal that is called something else, nor one in units that are no voltage.
+    With `any_lead` a record without them gives lead II, and without that the first of its `ecg_channels`.
     """
-    names = [canonical(signal.name) for signal in signals]
+    names = [canonical(channel.name) for channel in channels]
     for lead in (*wanted, *(LEAD_II if any_lead else ())):
-        exact = [number for number, signal in enumerate(signals) if (signal.name or "").casefold() == lead.casefold()]
+        exact = [number for number, channel in enumerate(channels) if _same(channel.name, lead)]
         alike = [number for number, name in enumerate(names) if name == canonical(lead)]
         if exact or alike:
             return (exact or alike)[0]
     if any_lead:
-        possible = [number for number, signal in enumerate(signals) if _may_be_ecg(signal)]
-        named = [number for number in possible if _ECG.fullmatch(names[number]) or re.search("e[ck]g", names[number])]
-        if possible:
-            return (named or possible)[0]
+        return next(iter(ecg_channels(channels)), None)
     return None
 
 
-def _may_be_ecg(signal: Signal) -> bool:
-    is_other = any(_OTHER.fullmatch(word.rstrip("0123456789")) for word in _words(signal.name))
-    return not is_other and signal.millivolts is not None
+def ecg_channels(channels: Sequence[Channel]) -> list[int]:
+    """Return the channels that are named like an ECG lead; or, if there are none, all those that may be one.
+
+    A signal that is called something else, or is in units that are no voltage, may not.
+    """
+    possible = [number for number, channel in enumerate(channels) if _may_be_ecg(channel)]
+    named = [
+        number
+        for number in possible
+        if is_lead(channels[number].name) or re.search("e[ck]g", canonical(channels[number].name))
+    ]
+    return named or possible
+
+
+def is_lead(name: str | None) -> bool:
+    """Say whether a name is that of a lead, such as "V5": not "ECG", "channel 1" or none."""
+    return bool(_ECG.fullmatch(canonical(name)))
+
+
+def is_lead_ii(name: str | None) -> bool:
+    """Say whether a name is one of lead II."""
+    return canonical(name) in {canonical(lead) for lead in LEAD_II}
+
+
+def _same(name: str | None, wanted: str) -> bool:
+    return (name or "").casefold() == wanted.casefold()
+
+
+def _may_be_ecg(channel: Channel) -> bool:
+    is_other = any(_OTHER.fullmatch(word.rstrip("0123456789")) for word in _words(channel.name))
+    return not is_other and channel.millivolts is not None

@@ -183,6 +183,17 @@ def read_signal(
     return values[start - first * spf :][: max(stop - start, 0)]
 
 
+def check_signal(folder: Path, name: str, header: Header, channel: int) -> None:
+    """Look at all files that a signal is in, of every segment too, before hours of it are read.
+
+    Raises:
+        InputError: one is absent, shorter than its header says, or not as that describes it.
+    """
+    for piece in _pieces(folder, name, header, channel, 0, _frames(folder, name, header)):
+        if piece.signal.fmt != NULL_FORMAT:
+            _frames_in(folder, piece.name, piece.header, piece.signal.file)
+
+
 def checksum_differs(folder: Path, name: str, header: Header, channel: int) -> bool:
     """Say whether the samples of a signal do not add up to the checksum that its header states.
 
@@ -192,8 +203,9 @@ def checksum_differs(folder: Path, name: str, header: Header, channel: int) -> b
     for piece in _pieces(folder, name, header, channel, 0, _frames(folder, name, header)):
         checksum = piece.signal.checksum
         if checksum is not None and piece.header.length and piece.signal.fmt != NULL_FORMAT:
-            total = int(_read_stored(folder, piece, piece.first, piece.last).sum(dtype=np.int64))
-            if (total - checksum) % 2**16:
+            firsts = range(piece.first, piece.last, stored.BLOCK)
+            blocks = (_read_stored(folder, piece, first, min(first + stored.BLOCK, piece.last)) for first in firsts)
+            if (sum(int(block.sum(dtype=np.int64)) for block in blocks) - checksum) % 2**16:
                 return True
     return False
 

@@ -67,7 +67,7 @@ def count_frames(path: Path, signals: Sequence[Signal]) -> int:
 def read_samples(path: Path, signals: Sequence[Signal], which: int, first: int, last: int) -> np.ndarray:
     """Read the frames [first, last) of one of the `signals` that a file holds, in their order there.
 
-    A difference format is read from the file's beginning on, all others from `first` on.
+    A difference format is read from the file's beginning on, in blocks; all others from `first` on.
 
     Returns:
         int32 (spf * (last - first),) ADC units.
@@ -82,13 +82,18 @@ def read_samples(path: Path, signals: Sequence[Signal], which: int, first: int, 
         raise ValueError(f"it holds {available} samples a signal, not {last}")
     if fmt in FLAC:
         return _read_flac(path, which, signal.offset + first * signal.spf, signal.offset + last * signal.spf)
-    begin = 0 if fmt == DIFFERENCES else first
     frame = sum(other.spf for other in signals)
     column = sum(other.spf for other in signals[:which])
-    flat = _read_packed(path, fmt, signal.offset, begin * frame, last * frame)
-    values = flat.reshape(-1, frame)[:, column : column + signal.spf].reshape(-1)  # (frames, frame) -> (samples,)
+
+    def stored(begin: int, end: int) -> np.ndarray:
+        flat = _read_packed(path, fmt, signal.offset, begin * frame, end * frame)
+        return flat.reshape(-1, frame)[:, column : column + signal.spf].reshape(-1)  # (frames, frame) -> (samples,)
+
+    values = stored(first, last)
     if fmt == DIFFERENCES:
-        values = (signal.initial + values.cumsum(dtype=np.int64))[first * signal.spf :]
+        blocks = ((begin, min(begin + BLOCK, first)) for begin in range(0, first, BLOCK))
+        before = signal.initial + sum(int(stored(*block).sum(dtype=np.int64)) for block in blocks)
+        values = before + values.cumsum(dtype=np.int64)
     return values.astype(np.int32)
 
 

@@ -192,6 +192,70 @@ def split_by_patient(
     return {"train": rest[~val], "val": rest[val], "test": chosen[test]}
 
 
+def fold_splits(beats: BeatSet, folds: int, seed: int) -> list[Split]:
+    """Split by patient for cross-validation: the patients of fold k are the test split of the k-th of the splits.
+
+    Each database is folded by itself. Of mitdb the patients of DS1 are; DS2 and the paced records are in no split, so
+    that whatever is chosen by the folds has not seen DS2. Validation is drawn from the other patients.
+
+    Raises:
+        InputError: the patients are not known, or too few.
+    """
+    if not beats.patients:
+        raise InputError(f"--folds needs to know the patients, which source {beats.source} does not")
+    databases = beats.databases or ("",) * len(beats.record_names)
+    _need_one_database_each(beats.patients, databases)
+    of_beat = np.array(databases)[beats.records]
+    in_ds1 = np.isin([posixpath.basename(name) for name in beats.record_names], [*DS1])[beats.records]
+    parts: list[list[Split]] = [[] for _ in range(folds)]
+    for slug in dict.fromkeys(databases):
+        chosen = np.flatnonzero((of_beat == slug) & (in_ds1 | (slug != "mitdb")))
+        where = "DS1" if slug == "mitdb" else slug or "this folder"
+        if not len(chosen):
+            raise InputError(f"--folds of mitdb are made of DS1, of which no record is here: {', '.join(sorted(DS1))}")
+        patients, counts = _beats_per_patient(beats, chosen)
+        _need(counts, max(folds, 3), where)
+        fold_of_beat = deal_patients(counts, folds, seed)[patients]
+        for fold in range(folds):
+            rest = chosen[fold_of_beat != fold]
+            others, other_counts = _beats_per_patient(beats, rest)
+            val = draw_patients(other_counts, VALIDATION, seed)[others]
+            parts[fold].append({"train": rest[~val], "val": rest[val], "test": chosen[fold_of_beat == fold]})
+    return [{name: np.sort(np.concatenate([part[name] for part in fold])) for name in SPLITS} for fold in parts]
+
+
+def deal_patients(counts: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Deal patients to folds so that each fold has about its share of every class but the commonest.
+
+    The patients come in the order of their share of the rare classes, the richest first (a seeded factor varies that
+    order between deals); each goes to the fold that it loads least, of those that are not full.
+
+    Args:
+        counts: (patients, classes), beats; at least as many patients as folds.
+        folds: how many.
+        seed: of the deal.
+
+    Returns:
+        int64 (patients,): the fold of each. No fold has more than its share of the patients, rounded up.
+    """
+    total = counts.sum(axis=0)
+    rare = (total >= min(ENOUGH, total.max())) & (np.arange(len(total)) != total.argmax())
+    shares = counts[:, rare] / total[rare]  # (patients, rare classes)
+    rng = np.random.default_rng(seed)
+    wealth = (shares.sum(axis=1) + 1e-3 * rng.random(len(counts))) * np.exp(0.5 * rng.standard_normal(len(counts)))
+    order = np.argsort(-wealth)
+    fold_of = np.zeros(len(counts), dtype=np.int64)
+    load, size = np.zeros((folds, shares.shape[1])), np.zeros(folds, dtype=np.int64)
+    for patient in order:
+        full = size >= -(-len(counts) // folds)
+        cost = (load + shares[patient]).max(axis=1, initial=0) + 1e-3 * load.sum(axis=1) + 1e-6 * size
+        fold = int(np.where(full, np.inf, cost).argmin())
+        fold_of[patient] = fold
+        load[fold] += shares[patient]
+        size[fold] += 1
+    return fold_of
+
+
 def _beats_per_patient(beats: BeatSet, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For the chosen beats (n,): the patient of each (n,) as an index, and beats (patients, classes)."""
     _, patient_of_record = np.unique(np.array(beats.patients), return_inverse=True)
@@ -285,6 +349,15 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
             "context": torch.from_numpy(context.features),
             "context_names": list(CONTEXT_NAMES),
             "difference": torch.from_numpy(context.difference).half(),  # within +-8: good to 0.004
+        }
+    if beats.fibrillation is not None and name != "test":
+        # A record that is in two splits, by beat, gives its simulated beats to the first of them.
+        before = [split[other] for other in SPLITS[: SPLITS.index(name)]]
+        records = np.setdiff1d(beats.records[index], beats.records[np.concatenate([*before, index[:0]])])
+        simulated = np.isin(beats.fibrillation_records, records)
+        content |= {
+            "fibrillation": torch.from_numpy(beats.fibrillation[simulated]),
+            "fibrillation_records": torch.from_numpy(beats.fibrillation_records[simulated]),
         }
     return content
 

@@ -18,7 +18,16 @@ CHOSEN = "this package"
 """The source of a threshold that no guideline names."""
 
 
-METAVARS = {"": "N", "beats": "N", "1/min": "PER_MINUTE", "s": "SECONDS", "ms": "MS", "h": "HOURS", "%": "PERCENT"}
+METAVARS = {
+    "": "N",
+    "beats": "N",
+    "1/min": "PER_MINUTE",
+    "s": "SECONDS",
+    "ms": "MS",
+    "h": "HOURS",
+    "%": "PERCENT",
+    "mV": "MV",
+}
 """What stands for the value of an option, by its unit."""
 
 
@@ -51,8 +60,25 @@ class Definition(NamedTuple):
     source: str
 
 
+class Thresholds:
+    """A dataclass all of whose fields are thresholds."""
+
+    def listed(self) -> list[Definition]:
+        """All of them, in their order, as a report prints them."""
+        return [
+            Definition(
+                field.name,
+                getattr(self, field.name),
+                field.metadata["unit"],
+                field.metadata["text"],
+                field.metadata["source"],
+            )
+            for field in dataclasses.fields(self)
+        ]
+
+
 @dataclass(frozen=True)
-class Definitions:
+class Definitions(Thresholds):
     """Every threshold that makes a figure of the report.
 
     The sources by their short names:
@@ -167,16 +193,3 @@ class Definitions:
                 raise InputError(
                     f"--{lower} {getattr(self, lower):g} must not be above --{upper} {getattr(self, upper):g}"
                 )
-
-    def listed(self) -> list[Definition]:
-        """All of them, in their order, as a report prints them."""
-        return [
-            Definition(
-                field.name,
-                getattr(self, field.name),
-                field.metadata["unit"],
-                field.metadata["text"],
-                field.metadata["source"],
-            )
-            for field in dataclasses.fields(self)
-        ]

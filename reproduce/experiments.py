@@ -21,6 +21,8 @@ class Beats:
     """centred, kachuee or kaggle, cut from recordings; kaggle_files and released_file: beats that others have cut."""
     protocol: str = "beat"
     """beat or inter_patient."""
+    databases: tuple[str, ...] = ()
+    """Databases whose beats are taken together; none: the usual one of the dataset."""
 
     @property
     def cut_by_others(self) -> bool:
@@ -138,21 +140,33 @@ FIG6 = Experiment(
     columns=("macro", "S"),
 )
 
+NEW_PATIENTS = {"recipe": "new_patients"}
+
 INTER_PATIENT = Experiment(
     "inter_patient",
-    "New patients: the same network, split by patient and by beat",
+    "New patients: the network split by patient and by beat, alone and with the rhythm around a beat",
     "Split by beat, the network is tested on patients that it was trained on: the beats of one person resemble one "
     "another far more than those of two, most of all the ectopic ones, so a test beat has near copies among the "
     "training beats, some seconds away in the same recording. Recognising them takes no knowledge of what an "
     "arrhythmia looks like in general. That is why the paper's 99 % does not carry over to new patients: the rows "
     "split by patient say what to expect of one; of mitdb they are trained on DS1 and tested on DS2. Besides, a beat "
     "is seen by itself: the prematurity that marks most S beats lies outside its window, and the works below that "
-    f"find more of them measure it. {WHOLE_PTB}",
+    "find more of them measure it. The rows `with context` (`--recipe new_patients`) see the record around a beat; how "
+    "that was chosen, on patients of DS1 alone, and each opening of DS2 are in [new_patients.md](new_patients.md). "
+    f"{WHOLE_PTB}",
     (
         Row("MIT-BIH, by patient", Beats("mit", protocol="inter_patient")),
         Row("MIT-BIH, by beat", MIT),
+        Row("MIT-BIH, by patient, with context", Beats("mit", protocol="inter_patient"), NEW_PATIENTS),
+        Row(
+            "MIT-BIH and svdb, by patient, with context",
+            Beats("mit", protocol="inter_patient", databases=("mitdb", "svdb")),
+            NEW_PATIENTS,
+        ),
+        Row("MIT-BIH, by beat, with context", MIT, NEW_PATIENTS),
         Row("PTB, by patient", Beats("ptb", protocol="inter_patient")),
         Row("PTB, by beat", PTB),
+        Row("PTB, by patient, with context", Beats("ptb", protocol="inter_patient"), NEW_PATIENTS),
     ),
     form="patients",
 )

@@ -10,7 +10,7 @@ import pandas as pd
 from reproduce.experiments import Experiment
 from reproduce.published import INTER_PATIENT, TABLE2, TABLE3, Published, accuracy_from_recalls
 from reproduce.runs import Result, Schedule
-from reproduce.tables import ec57_of, is_synthetic, mean_sd, provenance, records_table
+from reproduce.tables import ec57_of, groups_table, is_synthetic, mean_sd, provenance, records_table
 from run_folder.reports import FIGURES, summary_table
 
 AAMI = "mit"  # the dataset that has SVEB and VEB
@@ -130,6 +130,18 @@ def ec57_table(results: Sequence[Result]) -> list[str]:
     return markdown(header, lines)
 
 
+GROUP_FIGURES = ("S Se", "S +P", "S F1", "V Se", "V +P", "V F1", "accuracy", "macro-F1", "macro-F1 without Q")
+
+
+def groups_lines(table: pd.DataFrame) -> list[str]:
+    """`tables.groups_table` in Markdown, mean ± standard deviation."""
+    lines = [
+        [row["group"], row["records"], *(cell(row[key], row[f"{key}_sd"]) for key in GROUP_FIGURES)]
+        for _, row in table.iterrows()
+    ]
+    return markdown(["", "records", *GROUP_FIGURES], lines)
+
+
 def provenance_table(results: Sequence[Result]) -> list[str]:
     """Where each row comes from."""
     lines = []
@@ -212,6 +224,9 @@ def _ec57_part(results: Sequence[Result]) -> list[str]:
         table = records_table(result)
         if table.empty:
             continue
+        classes = result.tests[0]["classes"]
+        lines += [f"## Groups of test records: {ours(result)}, {result.schedule}", ""]
+        lines += [*groups_lines(groups_table(result.predictions(), classes)), ""]
         table = table.sort_values("S beats", ascending=False)
         beats, most = int(table["S beats"].sum()), int(table["S beats"].iloc[0])
         lines += [f"## Each test record: {ours(result)}, {result.schedule}", ""]

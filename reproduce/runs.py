@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,14 +141,15 @@ class Result:
 
     def histories(self) -> list[pd.DataFrame]:
         """A table a seed, a row an epoch."""
-        return [_read_table(folder / "history.csv") for folder in self.seed_folders]
+        return [read_table(folder / "history.csv") for folder in self.seed_folders]
 
     def predictions(self) -> list[pd.DataFrame]:
         """A table a seed, a row a test beat."""
-        return [_read_table(folder / "predictions_test.csv") for folder in self.seed_folders]
+        return [read_predictions(folder / "predictions_test.csv") for folder in self.seed_folders]
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read the predictions_test.csv of a seed: a row a test beat."""
     # A class or a record may have a name that pandas takes for a missing value, or for a number.
     return read_table(path, keep_default_na=False, dtype=dict.fromkeys(("record", "label", "prediction"), str))
 
@@ -157,13 +159,14 @@ def row_slug(row: Row, source: str) -> str:
     beats = row.beats
     synthetic = ["synthetic"] if source == "synthetic" else []
     settings = [f"{name}-{value}" for name, value in row.settings.items()]
-    return "_".join([beats.dataset, *synthetic, beats.protocol, beats.window, *settings])
+    return "_".join([beats.dataset, *beats.databases, *synthetic, beats.protocol, beats.window, *settings])
 
 
 def split_folder(beats: Beats, options: Options) -> Path:
     """The --data_path of a row's split files."""
     synthetic = "synthetic_" if options.source == "synthetic" else ""
-    return options.data_path / f"{synthetic}{beats.protocol}_{beats.window}"
+    databases = "".join(f"{slug}_" for slug in beats.databases)
+    return options.data_path / f"{databases}{synthetic}{beats.protocol}_{beats.window}"
 
 
 def prepare(beats: Beats, options: Options) -> Path:
@@ -180,7 +183,7 @@ def prepare(beats: Beats, options: Options) -> Path:
     there = all((folder / beats.dataset / f"{name}.pt").is_file() for name in SPLITS)
     source, path = _source_of(beats, options)
     # Synthetic patients are written by the preparation itself.
-    files = _files_in(path) if source != "synthetic" or there else {}
+    files = _files_in(path, beats.databases) if source != "synthetic" or there else {}
     if there:
         if files and made_of.is_file() and read_json(made_of) != files:
             raise InputError(
@@ -190,19 +193,25 @@ def prepare(beats: Beats, options: Options) -> Path:
         return folder
     if not files and source not in ("physionet", "synthetic"):
         remedy = "; --source physionet downloads it" if source == "records" else ""
-        raise MissingDataError(f"no {path.name}{remedy}")
+        raise MissingDataError(f"no {' and '.join(beats.databases) or path.name}{remedy}")
     arguments = ["--dataset", beats.dataset, "--out", str(folder), "--source", source, "--raw_path", str(path)]
     if not beats.cut_by_others:
         arguments += ["--window", beats.window]
     if beats.protocol != "beat":
         arguments += ["--split", beats.protocol]
+    if beats.databases:
+        arguments += ["--database", ",".join(beats.databases)]
     preparation.prepare(preparation.parse(arguments))
-    write_json(made_of, _files_in(path))
+    write_json(made_of, _files_in(path, beats.databases))
     return folder
 
 
 def _source_of(beats: Beats, options: Options) -> tuple[str, Path]:
     """The --source of a row for `preprocess`, and its --raw_path."""
+    if beats.databases and options.source == "synthetic":
+        raise MissingDataError("no synthetic counterpart")
+    if beats.databases:
+        return options.source, options.raw_path
     if not beats.cut_by_others:
         name = Path(preparation.RAW_PATHS[options.source][beats.dataset]).name
         return options.source, options.raw_path / name
@@ -213,8 +222,14 @@ def _source_of(beats: Beats, options: Options) -> tuple[str, Path]:
     return "released", options.raw_path / RELEASED_FILES[beats.dataset]
 
 
-def _files_in(path: Path) -> dict[str, int]:
-    """Name -> bytes of the file `path`, or of all files in that folder; nothing where there is neither."""
+def _files_in(path: Path, folders: Sequence[str] = ()) -> dict[str, int]:
+    """Name -> bytes of the file `path`, or of all files in that folder; nothing where there is neither.
+
+    With `folders` those of the folder that are in these, and nothing where one of them is absent.
+    """
+    if folders:
+        each = [_files_in(path / name) for name in folders]
+        return {name: size for files in each for name, size in files.items()} if all(each) else {}
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in sorted(files)}
 

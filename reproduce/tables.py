@@ -110,6 +110,78 @@ def records_table(result: Result) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+FEWEST = 5
+"""Beats of a class from which on a record counts in the mean over records."""
+
+
+def groups_table(predictions: Sequence[pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
+    """S and V by EC57, accuracy and macro-F1 of groups of test records; mean and standard deviation over the seeds.
+
+    The groups: all records; all but the one with most S beats, where that has half of them; each database, where record
+    names say it ("mitdb/100"); and in place of gross figures the mean over the records with `FEWEST` beats of the class
+    (of accuracy over all).
+
+    Args:
+        predictions: a table a seed, with record, label and prediction.
+        classes: the names of the classes.
+
+    Returns:
+        Columns group, records, then of each figure, in percent, its mean and `<figure>_sd`.
+    """
+    first = predictions[0]
+    s_beats = first["record"][first["label"] == "S"].value_counts()
+    records = list(first["record"].unique())
+    groups: dict[str, list[str]] = {"all": records}
+    if len(s_beats) > 1 and s_beats.iloc[0] > s_beats.sum() / 2:
+        groups[f"without record {s_beats.index[0]}"] = [name for name in records if name != s_beats.index[0]]
+    databases = sorted({name.partition("/")[0] for name in records if "/" in name})
+    groups |= {slug: [name for name in records if name.startswith(f"{slug}/")] for slug in databases}
+    lines = []
+    for group, names in groups.items():
+        figures = [_gross(sum(_matrices(table, names, classes).values()), classes) for table in predictions]
+        lines.append({"group": group, "records": len(names)} | _over_seeds(figures))
+    figures = []
+    for table in predictions:
+        each = [_gross(matrix, classes) for matrix in _matrices(table, records, classes).values()]
+        mean = {}
+        for key in each[0]:
+            counted = [one[key] for one in each if key[0] not in "SV" or one[f"{key[0]} beats"] >= FEWEST]
+            mean[key] = float(np.mean(np.nan_to_num(counted))) if counted else float("nan")
+        figures.append(mean)
+    lines.append({"group": "mean over records", "records": len(records)} | _over_seeds(figures))
+    return pd.DataFrame(lines)
+
+
+def _matrices(table: pd.DataFrame, names: Sequence[str], classes: Sequence[str]) -> dict[str, np.ndarray]:
+    chosen = table[table["record"].isin(names)]
+    return {name: np.asarray(matrix) for name, matrix in per_record(chosen, classes).items()}
+
+
+def _gross(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    """Percent, of a confusion matrix: EC57's figures of S and V, accuracy, macro-F1 over all classes and without Q."""
+    figures: dict[str, float] = {}
+    for name, values in ec57_figures(matrix, classes).items():
+        se, ppv = 100 * values["se"], 100 * values["ppv"]
+        figures |= {f"{name} beats": values["beats"], f"{name} Se": se, f"{name} +P": ppv}
+        figures[f"{name} F1"] = 2 * se * ppv / (se + ppv) if se + ppv > 0 else 0.0
+    hits, sizes = np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1)
+    f1 = 200 * hits / np.maximum(sizes, 1)
+    occurs = matrix.sum(axis=1) > 0
+    four = occurs & (np.asarray(classes) != "Q")
+    return figures | {
+        "accuracy": 100 * hits.sum() / matrix.sum(),
+        "macro-F1": float(f1[occurs].mean()),
+        "macro-F1 without Q": float(f1[four].mean()) if four.any() else float("nan"),
+    }
+
+
+def _over_seeds(figures: Sequence[dict[str, float]]) -> dict[str, float]:
+    line = {}
+    for key in figures[0]:
+        line[key], line[f"{key}_sd"] = mean_sd([seed[key] for seed in figures])
+    return line
+
+
 def is_synthetic(result: Result) -> bool:
     """Whether the beats are of no real patient."""
     return result.configs[0]["data"]["source"] == "synthetic"

@@ -20,7 +20,7 @@ from dataloader import SPLITS, Split
 from models import BiTrans
 from run_folder import pictures
 from run_folder.layout import SeedRun, environment
-from run_folder.resume import best_epoch, tests_of
+from run_folder.resume import NO_SELECTION, best_epoch, tests_of
 from support import distributed
 from support.files import read_json, write_json, write_table
 from utils import copy_code, selection_classes, selection_f1
@@ -187,16 +187,24 @@ def _same_files(one: Path, other: Path) -> bool:
 
 
 def history_row(
-    epoch: int, train: dict[str, float], validation_loss: float, validation: dict[str, Any], seconds: float
+    epoch: int,
+    train: dict[str, float],
+    validation_loss: float,
+    validation: dict[str, Any],
+    selection: str,
+    seconds: float,
 ) -> dict[str, Any]:
-    """A row of history.csv; figures are fractions of 1, times are in s."""
+    """A row of history.csv; figures are fractions of 1, times are in s.
+
+    `val_selection_f1` chooses the best epoch; -1 in every row where validation chooses none (selection `last`).
+    """
     return {
         "epoch": epoch,
         **{f"train_{name}": train[name] for name in ("loss", "accuracy", "macro_f1")},
         "val_loss": validation_loss,
         "val_accuracy": validation["accuracy"],
         "val_macro_f1": validation["macro_f1"],
-        "val_selection_f1": selection_f1(validation),
+        "val_selection_f1": selection_f1(validation) if selection == "best" else NO_SELECTION,
         **{f"val_f1_{name}": figures["f1"] for name, figures in validation["per_class"].items()},
         "seconds": seconds,
         "train_beats_per_second": train["beats_per_second"],
@@ -211,15 +219,18 @@ def epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
         f"macro-F1 {100 * row[f'{split}_macro_f1']:.2f}"
         for split in ("train", "val")
     )
-    mark = ", best so far" if best_epoch(history) == len(history) else ""
+    chosen = history[-1]["val_selection_f1"] != NO_SELECTION
+    mark = ", best so far" if chosen and best_epoch(history) == len(history) else ""
     return (
         f"epoch {row['epoch']}/{num_epochs}: {figures}; {row['seconds']:.1f} s, "
         f"training {row['train_beats_per_second']:.0f} beats/s{mark}"
     )
 
 
-def selection_note(validation: Split, classes: Sequence[str]) -> str | None:
+def selection_note(validation: Split, classes: Sequence[str], selection: str) -> str | None:
     """Which classes do not choose the best epoch, and why; None where all do."""
+    if selection == "last":
+        return "note: the validation beats are trained on too; their figures are no test, and the last epoch is kept"
     counts = dict(zip(classes, validation.class_counts(len(classes)), strict=True))
     left_out = [f"{name} ({counts[name]})" for name in classes if name not in selection_classes(counts)]
     if not left_out:

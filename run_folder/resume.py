@@ -184,8 +184,14 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
     return history
 
 
+NO_SELECTION = -1.0
+"""In the place of a selection macro-F1 where validation chooses no epoch: the last one is then the best."""
+
+
 def best_epoch(history: list[dict[str, Any]]) -> int:
     """The epoch of the highest selection macro-F1 on validation (`utils.selection_f1`); the first of several."""
+    if history[-1]["val_selection_f1"] == NO_SELECTION:
+        return len(history)
     return 1 + max(range(len(history)), key=lambda index: (history[index]["val_selection_f1"], -index))
 
 

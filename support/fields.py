@@ -24,7 +24,7 @@ def from_fields(kind: type[T], values: object, where: str) -> T:
     Raises:
         InputError: `values` is no dict, a name is unknown or lacking, or a value is not what the field's annotation
             says, or not in the range that `kind` itself insists on. Floating-point numbers must be finite; a whole
-            number is one too, and a list does for a tuple.
+            number is one too, a list does for a tuple, and a dict for a field that is a dataclass.
     """
     if not isinstance(values, Mapping):
         raise InputError(f"{where} is a {type(values).__name__}; a dict is needed")
@@ -37,6 +37,9 @@ def from_fields(kind: type[T], values: object, where: str) -> T:
     for name, entry in fields.items():
         if name in values:
             value, hint = values[name], hints[name]
+            if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+                taken[name] = from_fields(hint, value, f"{where}: {name}")
+                continue
             if isinstance(value, list) and not fits(value, hint):  # JSON has lists only, and we have few
                 taken[name] = tuple(value)
             if not fits(taken[name], hint):

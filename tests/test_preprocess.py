@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 import main as training
 from preprocess import labels as meanings
-from preprocess import records as recordings
 from preprocess import splits
 from preprocess.__main__ import main
 from preprocess.beats import (
@@ -27,13 +26,12 @@ from preprocess.beats import (
     LENGTH,
     BeatSet,
     ReadingOptions,
-    bridge,
     cut,
-    find_r_peaks,
     read_beats,
     resample,
     standardise,
 )
+from preprocess.signals import bridge
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from support.errors import InputError
 
@@ -197,22 +195,6 @@ def test_missing_samples_are_bridged() -> None:
     nan = np.nan
     assert bridge(np.array([nan, 1, nan, 3, nan])).tolist() == [1, 1, 2, 3, 3]
     assert bridge(np.array([nan, nan])).tolist() == [0, 0]
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_r_peaks_are_found_where_they_are(sign: int) -> None:
-    positions = np.cumsum(np.random.default_rng(0).integers(250, 330, 60))
-    signal = np.zeros(positions[-1] + 300)
-    for position in positions:
-        signal[position - 40 : position + 41] += sign * np.exp(-0.5 * (np.arange(-40, 41) / 6) ** 2)
-    found = find_r_peaks(signal)
-    assert len(found) >= 58
-    assert np.abs(found[:, None] - positions).min(axis=1).max() <= 1
-
-
-@pytest.mark.parametrize("signal", [np.zeros(3600), np.zeros(0), np.ones(100), np.full(3600, np.nan)])
-def test_no_r_peaks_in_nothing(signal: np.ndarray) -> None:
-    assert find_r_peaks(signal).tolist() == []
 
 
 # ------------------------------------------------------------------------------------------------- records
@@ -664,20 +646,6 @@ def test_a_beat_of_mitdb_is_the_signal_around_its_annotation(mitdb: BeatSet) -> 
         record = wfdb.rdrecord(str(MITDB / name), channel_names=["MLII"], sampfrom=position - 93, sampto=position + 93)
         window = record.p_signal[:, 0]
         np.testing.assert_allclose(mitdb.samples[number, 0], (window - window.mean()) / window.std(), atol=1e-5)
-
-
-@needs_mitdb
-@pytest.mark.parametrize(("name", "within"), [("100", 3.0), ("119", 10.0)])  # ms; 119 has wide V beats
-def test_detected_r_peaks_of_mitdb_are_near_the_annotated_ones(name: str, within: float) -> None:
-    seconds = 300
-    record = wfdb.rdrecord(str(MITDB / name), channel_names=["MLII"], sampto=360 * seconds)
-    notes = recordings.read_annotations(MITDB, name, recordings.read_header(MITDB, name))
-    is_beat = meanings.aami_labels(notes.symbols) != meanings.NO_BEAT
-    annotated = notes.positions[is_beat & (notes.positions < 360 * seconds)]
-    found = find_r_peaks(record.p_signal[:, 0])
-    distance = np.abs(found[:, None] - annotated).min(axis=1) / 0.36  # ms
-    assert len(found) == pytest.approx(len(annotated), rel=0.01)
-    assert np.percentile(distance, 95) < within
 
 
 @needs_ptbdb

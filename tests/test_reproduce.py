@@ -17,10 +17,12 @@ import preprocess.__main__ as preparation
 import reproduce.__main__ as reproduce
 import trainer
 import utils
+from data_configs import MIT_CLASSES
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
-from reproduce import figures, pages, published, runs
+from reproduce import figures, pages, pooled, published, runs
 from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, Row
 from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
+from reproduce.tables import groups_table
 from run_folder import pictures
 from support.errors import InputError
 from trainer import Trainer
@@ -66,10 +68,10 @@ def test_all_writes_a_page_a_table_and_pictures_of_every_experiment(everything: 
         assert page.startswith(f"# {experiment.title}\n")
         assert "1 epoch, one cycle" in page
         assert set(table["source"]) == {"synthetic"}
-        ran = [row for row in experiment.rows if not row.beats.cut_by_others]
+        ran = [row for row in experiment.rows if at_hand(row)]
         assert set(table["row"]) == {row.label for row in ran}
         for row in experiment.rows:
-            assert (f"Not run: {row.label}" in page) == row.beats.cut_by_others
+            assert (f"Not run: {row.label}" in page) != at_hand(row)
         assert table["mean"].dropna().between(0, 100).all()
         assert "| ours, synthetic data: " in page
         assert "**Figures of synthetic data" in page
@@ -128,8 +130,13 @@ def test_the_page_of_new_patients_has_ec57_and_every_record(everything: Path) ->
     assert {"ec57_se", "ec57_ppv", "ec57_fpr"} < set(table["figure"])
 
 
+def at_hand(row: Row) -> bool:
+    """Whether the beats of a row can be cut from `raw`: not those that others have cut, nor those of svdb."""
+    return not row.beats.cut_by_others and not row.beats.databases
+
+
 def rows_at_hand() -> list[Row]:
-    return [row for experiment in EXPERIMENTS.values() for row in experiment.rows if not row.beats.cut_by_others]
+    return [row for experiment in EXPERIMENTS.values() for row in experiment.rows if at_hand(row)]
 
 
 def test_finished_runs_are_reused_and_a_further_seed_is_added(
@@ -174,10 +181,10 @@ def test_the_rows_of_one_dataset(everything: Path, raw: Path, monkeypatch: pytes
     calls: list[str] = []
     results = everything / "one"
     reproduce.run(arguments(["inter_patient"], raw, everything, "--results", results, "--dataset", "ptb"))
-    assert calls == ["ptb", "ptb"]
+    assert calls == ["ptb", "ptb", "ptb"]
     reproduce.run(arguments(["inter_patient"], raw, everything, "--results", results, "--only_finished"))
-    assert calls == ["ptb", "ptb"]
-    assert len(set(pd.read_csv(results / "inter_patient.csv")["row"])) == 4  # what was finished before stays
+    assert calls == ["ptb", "ptb", "ptb"]
+    assert len(set(pd.read_csv(results / "inter_patient.csv")["row"])) == 7  # what was finished before stays
 
 
 def test_a_stopped_run_is_taken_up_again(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,3 +475,50 @@ def test_the_pages_of_a_fresh_clone_are_kept(everything: Path, raw: Path, tmp_pa
     """Also where nothing is finished yet."""
     options = dataclasses.replace(options_in(tmp_path, raw), results=everything / "results")
     assert reproduce.keeping_rows(TABLE2, options).results == everything / "results" / "own"
+
+
+# -------------------------------------------------------------------------------------------- groups of test records
+
+
+def predictions(*counts: tuple[str, str, str, int]) -> pd.DataFrame:
+    """A table of predictions: record, label, prediction and how many of them."""
+    rows = [(record, label, called) for record, label, called, count in counts for _ in range(count)]
+    return pd.DataFrame(rows, columns=["record", "label", "prediction"])
+
+
+def test_groups_are_gross_figures_and_means_over_records() -> None:
+    table = predictions(
+        ("mitdb/1", "S", "S", 30),
+        ("mitdb/1", "S", "N", 10),
+        ("mitdb/2", "S", "S", 5),
+        ("mitdb/2", "S", "N", 5),
+        ("mitdb/2", "N", "S", 5),
+        ("svdb/3", "N", "N", 40),
+        ("svdb/3", "V", "V", 9),
+        ("svdb/3", "V", "F", 1),
+    )
+    groups = groups_table([table], MIT_CLASSES).set_index("group")
+    assert list(groups.index) == ["all", "without record mitdb/1", "mitdb", "svdb", "mean over records"]
+    assert groups.loc["all", "S Se"] == pytest.approx(70)
+    assert groups.loc["all", "S +P"] == pytest.approx(100 * 35 / 40)
+    assert groups.loc["without record mitdb/1", "S Se"] == pytest.approx(50)
+    assert groups.loc["svdb", "V Se"] == pytest.approx(90)
+    assert groups.loc["all", "accuracy"] == pytest.approx(100 * 84 / 105)
+    # Records 1 and 2 have 5 S beats and more; record 2 has half its S beats found, and half of what it calls S is S.
+    assert groups.loc["mean over records", "S F1"] == pytest.approx((2 * 75 / 1.75 + 50) / 2)
+    assert groups.loc["mean over records", "records"] == 3
+
+
+def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for fold, record in enumerate(("a", "b"), start=1):
+        folder = tmp_path / f"fold_{fold}" / "seed_0"
+        folder.mkdir(parents=True)
+        table = predictions((record, "S", "S", 3 + fold), (record, "N", "N", 10), (record, "S", "N", fold))
+        table.to_csv(folder / "predictions_test.csv", index=False)
+        (folder / "test_best.json").write_text(json.dumps({"classes": [*MIT_CLASSES]}))
+    assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_2")]) == 0
+    assert "| all | 2 | 75.00 | 100.00 | 85.71 |" in capsys.readouterr().out
+    assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_1")]) == 2
+    assert "record a was tested by an earlier run too" in capsys.readouterr().err
+    assert pooled.main([str(tmp_path)]) == 2
+    assert "no finished run there" in capsys.readouterr().err

@@ -1,0 +1,133 @@
+"""Unreadable time by `report.quality`: noise that is found, clean time and V beats that are lost.
+
+nstdb has records of mitdb with electrode motion added in every other two minutes, from minute 5 on, at six
+signal-to-noise ratios; mitdb tells what is lost of ordinary recordings, and of ventricular flutter (record 207).
+
+example:
+  python -m benchmarks.quality --raw_path data/raw
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import ec57
+from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, read_records
+from preprocess.detect import detect_beats
+from report.quality import Unreadable, unreadable
+from support.cli import ArgumentParser
+from support.errors import run_command
+
+FIRST_BLOCK, BLOCK = 300.0, 120.0  # s: noisy blocks of nstdb begin at the first, and every other one after it
+RATIOS = {"_6": -6, "00": 0, "06": 6, "12": 12, "18": 18, "24": 24}  # end of a record's name -> dB
+
+
+def unreadable_samples(record: RecordSignal, beats: np.ndarray) -> tuple[np.ndarray, list[Unreadable]]:
+    """bool (samples,) and the stretches themselves."""
+    signal = record.signal
+    found = unreadable(lambda start, stop: signal[start:stop], len(signal), record.fs, beats)
+    lost = np.zeros(len(signal), dtype=bool)
+    for stretch in found:
+        lost[stretch.start : stretch.end] = True
+    return lost, found
+
+
+def false_beats(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
+    """Those of the detected `beats` that no annotated beat is near."""
+    annotated = beats_of(record.reference)
+    after = np.clip(np.searchsorted(annotated, beats), 1, len(annotated) - 1)
+    distance = np.minimum(np.abs(annotated[after - 1] - beats), np.abs(annotated[after] - beats))
+    return beats[distance > QRS_WINDOW * record.fs]
+
+
+def noise_table(records: Sequence[RecordSignal]) -> str:
+    """A row a signal-to-noise ratio."""
+    rows = ["| SNR, dB | noisy time found | clean time lost | false beats an hour of noise | left of them |"]
+    rows.append("| --- | --- | --- | --- | --- |")
+    for ending, ratio in RATIOS.items():
+        sums, fs = np.zeros(6), 1.0
+        for record in (one for one in records if one.name.endswith(f"e{ending}")):
+            fs = record.fs
+            time = np.arange(len(record.signal)) / fs
+            noisy = (time >= FIRST_BLOCK) & ((time - FIRST_BLOCK) // BLOCK % 2 == 0)
+            beats = detect_beats(record.signal, fs)
+            lost, _ = unreadable_samples(record, beats)
+            false = false_beats(record, beats)
+            false = false[noisy[false]]
+            sums[:2] += noisy.sum(), (noisy & lost).sum()
+            sums[2:4] += (~noisy).sum(), (~noisy & lost).sum()
+            sums[4:] += len(false), (~lost[false]).sum()
+        if not sums[0]:
+            continue
+        hours = sums[0] / fs / 3600
+        rows.append(
+            f"| {ratio} | {100 * sums[1] / sums[0]:.1f} % | {100 * sums[3] / sums[2]:.2f} % | {sums[4] / hours:.0f} | "
+            f"{sums[5] / hours:.0f} |"
+        )
+    return "\n".join(rows)
+
+
+def loss_table(records: Sequence[RecordSignal]) -> str:
+    """What is lost of ordinary recordings: all, by reason, by record, of V beats and of ventricular flutter."""
+    lost_all = samples = v_beats = v_lost = flutter = flutter_lost = false_all = false_lost = 0
+    reasons: dict[str, int] = {}
+    most: dict[str, float] = {}
+    for record in records:
+        beats = detect_beats(record.signal, record.fs)
+        lost, found = unreadable_samples(record, beats)
+        for stretch in found:
+            reasons[stretch.reason] = reasons.get(stretch.reason, 0) + stretch.end - stretch.start
+        most[record.name] = 100 * lost.mean()
+        in_flutter = np.zeros(len(lost), dtype=bool)
+        for start, end in flutter_of(record.reference):
+            in_flutter[start:end] = True
+        v = np.array([t for t, s in zip(record.reference.times, record.reference.symbols, strict=True) if s in "VE"])
+        v = v[v < len(lost)].astype(np.int64)
+        false = false_beats(record, beats)
+        false = false[~in_flutter[false]]
+        lost_all, samples = lost_all + lost.sum(), samples + len(lost)
+        v_beats, v_lost = v_beats + len(v), v_lost + lost[v].sum()
+        flutter, flutter_lost = flutter + in_flutter.sum(), flutter_lost + (in_flutter & lost).sum()
+        false_all, false_lost = false_all + len(false), false_lost + lost[false].sum()
+    rows = ["| | share |", "| --- | --- |", f"| time called unreadable | {100 * lost_all / samples:.2f} % |"]
+    rows += [f"| because of {reason} | {100 * count / samples:.3f} % |" for reason, count in sorted(reasons.items())]
+    top = sorted(most.items(), key=lambda item: -item[1])[:6]
+    rows.append(f"| most, by record | {', '.join(f'{name} {share:.1f} %' for name, share in top)} |")
+    rows.append(f"| V beats in it | {v_lost} of {v_beats} ({100 * v_lost / max(v_beats, 1):.2f} %) |")
+    rows.append(f"| ventricular flutter in it | {100 * flutter_lost / max(flutter, 1):.2f} % |")
+    rows.append(f"| false beats of the detector in it | {false_lost} of {false_all} |")
+    return "\n".join(rows)
+
+
+def flutter_of(reference: ec57.Annotations) -> list[tuple[int, int]]:
+    """Ventricular flutter and fibrillation, `[` to `]`."""
+    marks = [[t for t, s in zip(reference.times, reference.symbols, strict=True) if s == mark] for mark in "[]"]
+    return list(zip(*marks, strict=True))
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables of what is in --raw_path."""
+    parser = ArgumentParser(
+        prog="python -m benchmarks.quality",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--raw_path", type=Path, default=Path("data/raw"), help="folder with mitdb and nstdb")
+    args = parser.parse_args(arguments)
+    print(noise_table(list(read_records(args.raw_path / "nstdb"))))
+    print()
+    print(loss_table(list(read_records(args.raw_path / "mitdb"))))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_command(lambda: run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

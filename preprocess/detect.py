@@ -1,0 +1,212 @@
+"""Where the beats are: R-peaks of one ECG lead, at any rate, in any unit, upright or inverted.
+
+One rule decides. The *steepness* of the signal at an instant is the root mean square slope of its 5 to 20 Hz band over
+100 ms: P and T waves, baseline wander and muscle noise have little of it. Every local maximum of the steepness is a
+candidate, and its *height* is its steepness as a share of what beats around it have (the *level*). From the highest
+candidate to the lowest, one becomes a beat if its height exceeds a threshold; the threshold is low far from the beats
+that are there already, and rises steeply towards them, where P and T waves are. So a long interval is searched down to
+low deflections without a second pass, and a high wave beside a higher one is left out.
+
+What lies further than `MARGIN` from an instant does not matter to it. So days are read in parts, and where the parts
+begin changes nothing but the last bits of the arithmetic.
+
+The idea of an adaptive threshold on slope energy is that of Pan & Tompkins (IEEE Trans Biomed Eng 1985;32:230-236).
+The form of the threshold is that of a logistic regression on mitdb, in which either half of the records predicted the
+other; svdb and ptbdb were not looked at to choose anything. benchmarks/README.md has the figures.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from preprocess.signals import bridge
+from support.errors import InputError
+
+STEEP_BAND = (5.0, 20.0)  # Hz, the band whose slope is measured
+STEEP_WINDOW = 0.1  # s, over which it is averaged: about a QRS complex
+APART = 0.2  # s, no two beats are nearer than this (300 a minute)
+
+BEAT_WINDOW = 1.5  # s, the highest steepness in it is taken for that of a beat
+LEVEL_REACH = 8.0  # s on either side: the level is the median of these
+LONG_REACH = 60.0  # s on either side: a pause, or a lead that is off for a while, does not let the level fall
+LONG_SHARE = 0.4  # below this share of the median over it
+HOP = 0.25  # s, the level is computed at multiples of this
+SECOND_HOPS = 4  # of these are a second
+
+THRESHOLD = 0.225  # least height of a beat that is `NEAR` or further from both its neighbours
+NEAR = 0.4  # s, from here on the threshold rises with the square of NEAR / distance, for each neighbour
+ALWAYS = 0.7  # a candidate of this height is a beat however near its neighbours are: tachycardia
+
+PEAK_BAND = (3.0, 40.0)  # Hz, the R-peak is the largest deflection, up or down, of this band
+PEAK_REACH = 0.075  # s, within this distance of the highest steepness
+
+DEFLECTION_WINDOW = 0.16  # s, the size of a deflection is the range of the band of R-peaks in it
+AFTER_BEAT, BEFORE_BEAT = 0.5, 0.3  # s, where the T wave of a beat and the P wave of the next may be
+QRS_SHARE = 0.5  # of the usual size: mitdb's pauses hold up to 0.30 (99 %), its beats 0.74 (1 %) and more
+
+LOWEST_RATE = 50.0  # Hz
+SHORTEST = 0.5  # s
+PART = 600.0  # s, that are read at once, beside the margins
+MARGIN = LONG_REACH + 10.0  # s, on either side of a part: the reach of the level, and of what it is computed from
+
+
+def detect_beats(signal: np.ndarray, fs: float) -> np.ndarray:
+    """Find the beats of a signal (n,) at `fs` Hz, in any unit; NaN and infinite samples are gaps.
+
+    Returns:
+        int64 (beats,) sample indices of the R-peaks, ascending.
+
+    Raises:
+        InputError: the rate is below 50 Hz.
+    """
+    return detect_in_parts(lambda start, stop: signal[start:stop], len(signal), fs)
+
+
+def detect_in_parts(read: Callable[[int, int], np.ndarray], length: int, fs: float, part: float = PART) -> np.ndarray:
+    """Find the beats of a signal of `length` samples at `fs` Hz that is read in parts of `part` seconds.
+
+    Args:
+        read: returns the samples [start, stop) of the signal.
+
+    Returns:
+        int64 (beats,) sample indices of the R-peaks, ascending; the same whatever `part` is, but where rounding
+        decides between two equals.
+
+    Raises:
+        InputError: the rate is below 50 Hz.
+    """
+    if not fs >= LOWEST_RATE:
+        raise InputError(f"beats cannot be found at {fs:g} Hz: at least {LOWEST_RATE:g} Hz are needed")
+    found = [np.empty(0, dtype=np.int64)]
+    for first, start, stop, last in parts(length, fs, part):
+        signal = np.asarray(read(first, last), dtype=np.float64)
+        found.append(first + _detect(signal, fs, start - first, stop - first))
+    return np.unique(np.concatenate(found))
+
+
+def parts(length: int, fs: float, part: float = PART) -> Iterator[tuple[int, int, int, int]]:
+    """Divide `length` samples at `fs` Hz into parts [start, stop) of `part` seconds, which follow one another.
+
+    Yields:
+        first, start, stop, last: each with the samples [first, last), its margins, that it depends on.
+    """
+    second = SECOND_HOPS * _samples(HOP, fs)  # parts and margins are multiples of it, so that all share one grid
+    margin, step = (math.ceil(time) * second for time in (MARGIN, part))
+    for start in range(0, length, step):
+        yield max(start - margin, 0), start, min(start + step, length), min(start + step + margin, length)
+
+
+def band_pass(signal: np.ndarray, fs: float, band: tuple[float, float]) -> np.ndarray:
+    """The band of a signal (n,) without missing samples, in phase with it."""
+    from scipy.signal import butter, sosfiltfilt
+
+    low, high = band
+    sections = butter(2, (low, min(high, 0.45 * fs)), "bandpass", fs=fs, output="sos")
+    return sosfiltfilt(sections, signal - np.median(signal))
+
+
+def steepness(signal: np.ndarray, fs: float) -> np.ndarray:
+    """The steepness of a signal (n,) at `fs` Hz -> (n,), its unit a second; 0 where nothing moves, or it is missing."""
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
+
+    missing = ~np.isfinite(signal)
+    whole = bridge(np.where(missing, np.nan, signal))
+    slope = np.gradient(band_pass(whole, fs, STEEP_BAND)) * fs
+    width = _samples(STEEP_WINDOW, fs) | 1
+    square = uniform_filter1d(slope**2, width)
+    still = maximum_filter1d(whole, width) == minimum_filter1d(whole, width)
+    return np.where(missing | still, 0.0, np.sqrt(np.maximum(square, 0.0)))  # a running mean may fall below 0 by a hair
+
+
+def level_at(steep: np.ndarray, fs: float, places: np.ndarray) -> np.ndarray:
+    """The steepness that beats around each place (m,) have, for the steepness (n,) of a signal."""
+    import pandas as pd
+    from scipy.ndimage import maximum_filter1d
+
+    hop = _samples(HOP, fs)
+    highest = pd.Series(maximum_filter1d(steep, _samples(BEAT_WINDOW, fs) | 1)[::hop])
+    highest[highest == 0] = np.nan  # a gap
+    short, long = (
+        highest.rolling(2 * round(reach / HOP) + 1, center=True, min_periods=1).median().to_numpy()
+        for reach in (LEVEL_REACH, LONG_REACH)
+    )
+    nearest = np.minimum(np.round(places / hop).astype(np.int64), len(highest) - 1)
+    return np.maximum(short, LONG_SHARE * long)[nearest]
+
+
+def deflection_sizes(signal: np.ndarray, fs: float) -> np.ndarray:
+    """The size of the deflection around each sample of a signal (n,) at `fs` Hz, in its unit -> (n,)."""
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d
+
+    missing = ~np.isfinite(signal)
+    waves = band_pass(bridge(np.where(missing, np.nan, signal)), fs, PEAK_BAND)
+    width = _samples(DEFLECTION_WINDOW, fs) | 1
+    return maximum_filter1d(waves, width) - minimum_filter1d(waves, width)
+
+
+def deflection_between(signal: np.ndarray, fs: float, start: int, stop: int, typical: float) -> bool:
+    """Say whether a deflection of QRS size lies in a pause: the detector may have missed a beat.
+
+    Args:
+        signal: (n,) at `fs` Hz, with some seconds around the pause.
+        start: R-peak that the pause begins with, a sample of `signal`.
+        stop: R-peak that it ends with.
+        typical: the usual size of a beat: the median of `deflection_sizes` at R-peaks near the pause.
+    """
+    first, last = start + _samples(AFTER_BEAT, fs), stop - _samples(BEFORE_BEAT, fs)
+    if last <= first:
+        return False
+    return bool(deflection_sizes(signal, fs)[first:last].max() >= QRS_SHARE * typical)
+
+
+# -------------------------------------------------------------------------------------------------------- its steps
+
+
+def _samples(time: float, fs: float) -> int:
+    return max(round(time * fs), 1)
+
+
+def _detect(signal: np.ndarray, fs: float, start: int, stop: int) -> np.ndarray:
+    """Find those beats of a signal (n,) whose highest steepness is in [start, stop)."""
+    from scipy.signal import find_peaks
+
+    if len(signal) < SHORTEST * fs:
+        return np.empty(0, dtype=np.int64)
+    steep = steepness(signal, fs)
+    candidates, _ = find_peaks(steep, distance=_samples(APART, fs))
+    candidates = candidates[steep[candidates] > 0]
+    heights = steep[candidates] / level_at(steep, fs, candidates)
+    beats = _accept(candidates / fs, heights)
+    return _place(signal, fs, candidates[beats & (candidates >= start) & (candidates < stop)])
+
+
+def _accept(times: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """Say of each candidate, with times (m,) in s, ascending, and heights (m,), whether it is a beat -> bool (m,)."""
+    beats = np.zeros(len(times), dtype=bool)
+    accepted = [-np.inf, np.inf]  # their times
+    order = np.argsort(-heights, kind="stable")
+    order = order[heights[order] > THRESHOLD]
+    for index, time, height in zip(order.tolist(), times[order].tolist(), heights[order].tolist(), strict=True):
+        place = bisect.bisect(accepted, time)
+        before, after = time - accepted[place - 1], accepted[place] - time
+        threshold = THRESHOLD * max(NEAR / before, 1.0) ** 2 * max(NEAR / after, 1.0) ** 2
+        if height > min(threshold, ALWAYS):
+            accepted.insert(place, time)
+            beats[index] = True
+    return beats
+
+
+def _place(signal: np.ndarray, fs: float, beats: np.ndarray) -> np.ndarray:
+    """Move each beat (m,) to its R-peak."""
+    if not len(beats):
+        return beats.astype(np.int64)
+    missing = ~np.isfinite(signal)
+    deflection = np.abs(band_pass(bridge(np.where(missing, np.nan, signal)), fs, PEAK_BAND))
+    deflection[missing] = 0.0
+    reach = _samples(PEAK_REACH, fs)
+    around = np.clip(beats[:, None] + np.arange(-reach, reach + 1), 0, len(signal) - 1)  # (m, 2 * reach + 1)
+    return around[np.arange(len(beats)), deflection[around].argmax(axis=1)]

@@ -1,0 +1,9 @@
+"""Recordings of any format, one lead of them, in mV and in parts: `open_recording`.
+
+`recording` is what all readers give; `wfdb`, `edf`, `tables`, `ishne` and `kardia` read one format each.
+"""
+
+from preprocess.readers.opening import open_recording
+from preprocess.readers.recording import Recording
+
+__all__ = ["Recording", "open_recording"]

@@ -1,0 +1,233 @@
+"""EDF, EDF+ and BDF, by edfio: Kemp and Olivan, European data format 'plus', Clin. Neurophysiol. 2003, 114: 1755-1761.
+
+edfio reads a file of 16-bit samples in parts but one of 24-bit samples (BDF) whole, and it takes data records with time
+between them (EDF+D) for continuous ones. So it is given the header and a few data records at a time, of either format,
+and the times that stand in the annotations of the records say where these belong.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from preprocess.headers import millivolts_of
+from preprocess.readers.recording import Channel, Options, Runs, Source, Trace
+from support.errors import InputError
+
+if TYPE_CHECKING:
+    import edfio
+
+EDF_VERSION = b"0       "
+BDF_VERSION = b"\xffBIOSEMI"
+
+FIELDS = 256  # bytes of the header, and again for each signal
+RECORDS = slice(236, 244)  # of the header: how many data records there are
+SIGNALS = slice(252, 256)  # of the header
+LABEL = (0, 16)  # of each signal: begin, size in bytes
+SAMPLES = (216, 8)  # of each signal: samples in a data record
+OPEN = -1  # data records, while the recording is being made
+
+ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
+ONSET = re.compile(rb"([+-]\d{1,9}(?:\.\d{0,12})?)\x14")
+"""The time of a data record, s, with which its annotations begin."""
+
+NO_DATE = datetime(1985, 1, 1).date()
+"""The first date of the format, which programs write for one that is not known."""
+
+BLOCK = 2**23  # bytes read at once, or one data record if that is larger
+
+
+class EdfSource(Source):
+    """A file of signals, which may differ in rate, cut into data records of one duration."""
+
+    takes_unit = True
+
+    def __init__(self, path: Path, options: Options) -> None:
+        self.path, self._options, self.name = path, options, path.stem
+        with path.open("rb") as file:
+            self._is_bdf = file.read(8) == BDF_VERSION
+            file.seek(SIGNALS.start)
+            with self._parsing():
+                count = int(file.read(4).decode("latin-1"))
+            file.seek(0)
+            size = FIELDS * (max(count, 0) + 1)
+            self._header = file.read(size)
+        kind = "BDF" if self._is_bdf else "EDF"
+        options.refuse(path, f"an {kind} file", "gain", "column")
+        if count < 1 or len(self._header) < size:
+            raise self._damaged(f"it ends in its header of {count} signals")
+        with self._parsing():
+            edf = self._decode(self._header, b"")
+            self._labels = [text.strip() for text in self._fields(*LABEL)]
+            self._sizes = [int(text) for text in self._fields(*SAMPLES)]
+            self._duration = edf.data_record_duration
+            self.channels = tuple(map(self._channel, edf.signals))
+            self._shown = [number for number, label in enumerate(self._labels) if label not in ANNOTATIONS]
+            stated, reserved, begin = int(self._header[RECORDS]), edf.reserved, edf.bytes_in_header_record
+        if begin != size or min(self._sizes) < 1 or not 0 < self._duration < np.inf:
+            raise self._damaged(
+                f"its header of {begin} bytes has {count} signals and data records of {self._duration:g} s with "
+                f"{min(self._sizes)} samples and more of each"
+            )
+        if not self.channels:
+            raise InputError(f"{path} holds annotations alone, no signal; name the file with the ECG")
+        plus = re.match(r"[EB]DF(\+[CD])", reserved)
+        self.format = kind + (plus[1] if plus else "")
+        self._record = sum(self._sizes) * (3 if self._is_bdf else 2)  # bytes
+        self._notes: list[str] = []
+        self._stored = self._count(stated)
+        self.start = self._started() if self._stored else None
+
+    def open(self, channel: int) -> Trace:
+        """Open a signal at its own rate."""
+        per_record = self._sizes[self._shown[channel]]
+        fs = round(per_record / self._duration, 9)  # 75 samples in 0.3 s
+        self._options.check_rate(self.path, fs)
+        with self._parsing():
+            signal = self._decode(self._header, b"").signals[channel]
+            ranges = (*signal.digital_range, *signal.physical_range)
+        if ranges[0] == ranges[1] or ranges[2] == ranges[3] or not np.isfinite(ranges).all():
+            raise self._damaged(
+                f"signal {channel + 1} has no scale: its digital values from {ranges[0]} to {ranges[1]} stand for "
+                f"{ranges[2]:g} to {ranges[3]:g}"
+            )
+        millivolts = self.channels[channel].millivolts or 1.0
+
+        def read_stored(first: int, last: int) -> np.ndarray:
+            begin, end = first // per_record, -(-last // per_record)  # data records
+            step = max(1, BLOCK // self._record)
+            blocks = [self._read(channel, one, min(one + step, end)) for one in range(begin, end, step)]
+            values = np.concatenate(blocks) if blocks else np.empty(0)
+            return values[first - begin * per_record :][: last - first] * millivolts
+
+        if not self.format.endswith("+D"):
+            return Trace(fs, self._stored * per_record, read_stored, notes=tuple(self._notes))
+        runs = self._runs(fs, per_record)
+        notes = list(self._notes)
+        if len(runs.starts) > 1:
+            missing = (runs.length - runs.total) / fs
+            notes.append(f"interrupted {len(runs.starts) - 1} times, for {missing:.1f} s in all; those are missing")
+        return Trace(
+            fs,
+            runs.length,
+            lambda first, last: runs.read(first, last, read_stored),
+            borders=runs.starts[1:],
+            notes=tuple(notes),
+        )
+
+    # ------------------------------------------------------------------------------------------- the header
+
+    def _fields(self, begin: int, size: int) -> list[str]:
+        """One field of every signal: those of all signals stand together."""
+        count = len(self._header) // FIELDS - 1
+        place = FIELDS + begin * count
+        return [self._header[place + size * one :][:size].decode("latin-1") for one in range(count)]
+
+    def _channel(self, signal: edfio.EdfSignal | edfio.BdfSignal) -> Channel:
+        units = signal.physical_dimension.strip()
+        return Channel(signal.label.strip() or None, self._options.millivolts or millivolts_of(units), units)
+
+    def _count(self, stated: int) -> int:
+        """Return how many data records the file holds."""
+        there, rest = divmod(self.path.stat().st_size - len(self._header), self._record)
+        if stated == OPEN:
+            self._notes.append(f"never closed by its recorder: all of its {there} data records are read")
+            return there
+        if stated < 0 or there < stated:
+            raise InputError(
+                f"{self.path} is cut short: it holds {there} data records, its header says {stated}; copy it again"
+            )
+        if there > stated or rest:
+            further = (there - stated) * self._record + rest
+            self._notes.append(f"{further} bytes after the {stated} data records that its header gives are left out")
+        return stated
+
+    def _started(self) -> datetime | None:
+        """When the recording begins, with the part of a second that EDF+ has in its annotations."""
+        with suppress(Exception), warnings.catch_warnings(action="ignore"):  # not given, or not as the standard has it
+            start = self._decode(self._header, self._bytes(0, 1)).startdatetime
+            return None if start.date() == NO_DATE else start
+        return None
+
+    # ---------------------------------------------------------------------------------------- data records
+
+    def _bytes(self, first: int, last: int) -> bytes:
+        """Read the data records [first, last)."""
+        with self.path.open("rb") as file:
+            file.seek(len(self._header) + first * self._record)
+            content = file.read((last - first) * self._record)
+        if len(content) < (last - first) * self._record:
+            raise self._damaged("it has become shorter since it was opened")
+        return content
+
+    def _read(self, channel: int, first: int, last: int) -> np.ndarray:
+        """Read a signal of the data records [first, last) -> float64 (samples,) in its unit."""
+        with self._parsing():
+            return self._decode(self._header, self._bytes(first, last)).signals[channel].data
+
+    def _decode(self, header: bytes, records: bytes) -> edfio.Edf | edfio.Bdf:
+        """Give edfio the header and some data records, as if they were a file."""
+        import io
+
+        import edfio
+
+        count = len(records) // self._record if records else 0
+        content = header[: RECORDS.start] + f"{count:<8}".encode() + header[RECORDS.stop :] + records
+        if self._is_bdf:
+            return edfio.read_bdf(io.BytesIO(content), header_encoding="latin-1")
+        return edfio.read_edf(content, header_encoding="latin-1")
+
+    def _runs(self, fs: float, per_record: int) -> Runs:
+        """Find where the data records are in time, by the onset that each has in its annotations."""
+        onsets = np.array([*self._onsets()])
+        starts = np.round((onsets - onsets[0]) * fs).astype(np.int64) if len(onsets) else np.empty(0, np.int64)
+        gaps = starts[1:] - starts[:-1] - per_record
+        gaps[np.abs(gaps) <= 1] = 0  # onsets are rounded
+        if (gaps < 0).any():
+            late = int(np.argmax(gaps < 0)) + 1
+            raise self._damaged(f"its data record {late + 1} begins before the one before it ends")
+        first = np.concatenate([[0], np.flatnonzero(gaps) + 1]).astype(np.int64)  # data record of each run
+        missing = np.concatenate([[0], gaps.cumsum()])[first]
+        return Runs(first * per_record + missing, first * per_record, self._stored * per_record)
+
+    def _onsets(self) -> Iterator[float]:
+        number = next((one for one, label in enumerate(self._labels) if label in ANNOTATIONS), None)
+        if number is None:
+            raise InputError(
+                f"{self.path} is {self.format}, a recording with interruptions, but has no annotations that say when "
+                "they were; export it as EDF+C"
+            )
+        width = 3 if self._is_bdf else 2
+        begin, size = sum(self._sizes[:number]) * width, self._sizes[number] * width
+        step = max(1, BLOCK // self._record)
+        for first in range(0, self._stored, step):
+            last = min(first + step, self._stored)
+            content = self._bytes(first, last)
+            for record in range(last - first):
+                match = ONSET.match(content, record * self._record + begin, record * self._record + begin + size)
+                if not match:
+                    raise self._damaged(f"its data record {first + record + 1} does not say when it begins")
+                yield float(match[1])
+
+    # ----------------------------------------------------------------------------------------------- faults
+
+    @contextmanager
+    def _parsing(self) -> Iterator[None]:
+        """Turn what fails in the block into an `InputError`: a damaged header ends in errors of any kind."""
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                yield
+        except InputError:
+            raise
+        except Exception as error:
+            raise self._damaged(f"its header cannot be read ({error})") from error
+
+    def _damaged(self, what: str) -> InputError:
+        return InputError(f"{self.path} is damaged: {what}; copy it again")

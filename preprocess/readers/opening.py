@@ -1,0 +1,236 @@
+"""Which format a file has, which lead of it is read, and whether it can be."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from preprocess.leads import ecg_channels, find_lead, is_lead, is_lead_ii
+from preprocess.readers import edf, ishne, kardia, wfdb
+from preprocess.readers.edf import EdfSource
+from preprocess.readers.ishne import IshneSource
+from preprocess.readers.kardia import KardiaSource
+from preprocess.readers.recording import UNITS, Options, Recording, Source, Trace
+from preprocess.readers.tables import TableSource
+from preprocess.readers.wfdb import WfdbSource
+from support.errors import InputError
+
+LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
+LONGEST = 366.0  # days; a header that says more is damaged
+
+MAGIC: dict[bytes, Callable[[Path, Options], Source]] = {
+    edf.EDF_VERSION: EdfSource,
+    edf.BDF_VERSION: EdfSource,
+    ishne.MAGIC: IshneSource,
+    ishne.ANNOTATIONS: IshneSource,
+    kardia.MAGIC: KardiaSource,
+}
+"""What the files of a format begin with."""
+
+TABLES = {".csv", ".tsv", ".txt"}
+"""Suffixes of tables, beside which a record of the same name may lie."""
+
+OTHERS = {
+    b"\x1f\x8b": "a compressed file: unpack it first",
+    b"PK": "a ZIP archive or an office document: unpack it, or save its table as CSV",
+    b"%PDF": "a PDF, which has a picture of the signal: export the recording as EDF or CSV",
+    b"<?xml": "XML: export the recording as EDF or CSV",
+    b"\x89HDF": "HDF5: export the recording as EDF or CSV",
+    b"MATLAB": "a MATLAB file: save the signal as CSV",
+}
+"""What files begin with that are mistaken for recordings."""
+
+SPANS = (0.01, 50.0)  # mV, between which an ECG spans in most stretches of 10 s
+STRETCH = 10.0  # s
+STRETCHES = 100  # that are looked at, all over the recording
+
+
+def open_recording(
+    path: str | Path,
+    *,
+    lead: str | None = None,
+    fs: float | None = None,
+    unit: str | None = None,
+    gain: float | None = None,
+    column: str | None = None,
+    any_lead: bool = False,
+    start_time: str | datetime | None = None,
+) -> Recording:
+    """Open one lead of a recording in WFDB, EDF, EDF+, BDF, CSV, ISHNE or Kardia format, whatever its suffix.
+
+    Lead II is read. Where there is none, another lead has to be asked for, but for the only ECG of a file that does
+    not say which lead it is: then a note says so.
+
+    Args:
+        path: a file, or a WFDB record with or without a suffix.
+        lead: the lead that is read instead of lead II: its name in any usual spelling, or its number from 1 on. Where
+            the file has one ECG and does not name it, or `column` is given, which lead it is.
+        fs: Hz, of a table that neither says it nor has times.
+        unit: mV, uV, V, nV or adu: the unit of a table or an EDF file that does not say it.
+        gain: ADC units per mV, for unit adu.
+        column: name, or number from 1 on, of the column of a table that is read.
+        any_lead: without lead II take the first ECG lead that is there.
+        start_time: when the recording began, in local time, as ISO 8601 has it; instead of what the file says.
+
+    Returns:
+        The recording. It is to be closed; reading it takes memory for the part that is read.
+
+    Raises:
+        InputError: there is no such file or lead, it is damaged or cut short, it holds no samples or has fewer than
+            100 a second, or it does not say its rate or unit and neither does the caller; the message says what to do.
+    """
+    path = Path(path)
+    options = Options(fs, unit, gain, column)
+    start = _start(start_time)
+    try:
+        source = _recognise(path, options)
+        channel, name, notes = _choose(path, source, lead, any_lead)
+        trace = source.open(channel)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        _check(path, trace)
+        notes += [*trace.notes, *_implausible(trace, source)]
+    except BaseException:
+        trace.close()
+        raise
+    return Recording(
+        name=source.name,
+        path=source.path,
+        format=source.format,
+        fs=trace.fs,
+        length=trace.length,
+        lead=name,
+        leads=_names(source),
+        start=start or source.start,
+        borders=trace.borders,
+        notes=tuple(f"{note[0].upper()}{note[1:]}." for note in notes),
+        _trace=trace,
+    )
+
+
+def _start(given: str | datetime | None) -> datetime | None:
+    if given is None:
+        return None
+    try:
+        start = given if isinstance(given, datetime) else datetime.fromisoformat(given)
+    except ValueError as error:
+        raise InputError(f"--start_time {given} is no time such as 2026-01-31T14:05:00") from error
+    return start.replace(tzinfo=None)
+
+
+def _recognise(path: Path, options: Options) -> Source:
+    """Find out which format a file has: by its first bytes, and by its suffix where these tell nothing."""
+    record = wfdb.record_of(path)
+    if not path.is_file():
+        if record:
+            return WfdbSource(*record, options)
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: name a file, or a record in it")
+        raise InputError(f"{path} is not there, nor is the header of a WFDB record, {path}.hea")
+    with path.open("rb") as file:
+        begin = file.read(16)
+    for magic, source in MAGIC.items():
+        if begin.startswith(magic):
+            return source(path, options)
+    if record and path.suffix.lower() not in TABLES:
+        return WfdbSource(*record, options)
+    if not begin:
+        raise InputError(f"{path} is empty: it holds no samples")
+    for magic, what in OTHERS.items():
+        if begin.startswith(magic):
+            raise InputError(f"{path} is {what}")
+    return TableSource(path, options)
+
+
+def _names(source: Source) -> tuple[str, ...]:
+    return tuple(channel.name or f"channel {number}" for number, channel in enumerate(source.channels, 1))
+
+
+def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tuple[int, str, list[str]]:
+    """Choose the channel that is read -> its number, the name of the lead, and what to know of the choice.
+
+    Raises:
+        InputError: the lead is not there, or none is named and there is no lead II, or it is in no voltage.
+    """
+    channels, names = source.channels, _names(source)
+    possible = ecg_channels(channels)
+    unnamed = possible[0] if len(possible) == 1 and not is_lead(channels[possible[0]].name) else None
+    stated = None  # which lead it is, as the user says and the file does not
+    if source.chosen is not None:
+        channel = source.chosen
+        stated = lead if lead is not None and find_lead(channels[channel : channel + 1], (lead,)) is None else None
+        if stated and is_lead(channels[channel].name):
+            raise InputError(f"{path}: the column that --column names is lead {names[channel]}, not {lead}")
+    elif lead is None:
+        channel = find_lead(channels, any_lead=any_lead)
+        channel = unnamed if channel is None else channel
+    else:
+        channel = find_lead(channels, (lead,))
+        if channel is None and lead in names:
+            channel = names.index(lead)
+        elif channel is None and lead.isdecimal() and 1 <= int(lead) <= len(channels):
+            channel = int(lead) - 1
+        elif channel is None and is_lead(lead) and unnamed is not None:
+            channel, stated = unnamed, lead
+    if channel is None:
+        what = "no ECG" if any_lead and lead is None else f"no lead {lead or 'II'}"
+        one = names[possible[0]] if possible else names[0]
+        other = "" if any_lead or lead is not None else ", or --any_lead for the first ECG"
+        raise InputError(
+            f"{path} has {what}; it has {', '.join(names)}: name the one to be read, "
+            f"such as --lead {shlex.quote(one)}, or its number from 1 on{other}"
+        )
+    if channels[channel].millivolts is None:
+        units = channels[channel].units
+        what = f"is in {units}, which is no voltage" if units else "does not say its unit"
+        remedy = f"give --unit {', '.join(UNITS[:3])}" if source.takes_unit else "--lead NAME takes another one"
+        raise InputError(f"{path}: {names[channel]} {what}; {remedy}")
+    name, called, notes = channels[channel].name, stated or names[channel], []
+    if stated:
+        notes.append(f"the file does not name the lead; it is {stated}, as --lead says")
+    if not stated and not name:
+        notes.append("the file does not say which lead it has; the models know lead II")
+    elif not is_lead(called):
+        notes.append(f"the file does not say which lead {called} is; the models know lead II")
+    elif not is_lead_ii(called):
+        notes.append(f"lead {called} is read; the models know lead II")
+    if name is not None and sum(other.name == name for other in channels) > 1:
+        notes.append(
+            f"the file has several signals named {name}; number {channel + 1} is read, --lead takes a number, too"
+        )
+    return channel, called, notes
+
+
+def _check(path: Path, trace: Trace) -> None:
+    if trace.length < 1:
+        raise InputError(f"{path} holds no samples; name a recording that has some")
+    if not LOWEST_RATE <= trace.fs < np.inf:
+        raise InputError(
+            f"{path} has {trace.fs:g} samples a second; an ECG needs {LOWEST_RATE:g} and more to be read beat by beat: "
+            "record or export it at a higher rate"
+        )
+    if trace.length > LONGEST * 86_400 * trace.fs:
+        raise InputError(f"{path} says that it is {trace.length / trace.fs / 86_400:.0f} days long; fetch it again")
+
+
+def _implausible(trace: Trace, source: Source) -> list[str]:
+    """Say that the values are far from those of an ECG, as with a wrong unit they are."""
+    size = max(1, round(STRETCH * trace.fs))
+    last = max(trace.length - size, 0)
+    spans = []
+    for first in np.unique(np.linspace(0, last, min(STRETCHES, -(-trace.length // size))).astype(np.int64)).tolist():
+        values = trace.read(first, min(first + size, trace.length))
+        values = values[np.isfinite(values)]
+        if len(values) and np.ptp(values) > 0:  # not with the leads off
+            spans.append(float(np.ptp(values)))
+    span = float(np.median(spans)) if spans else None
+    if span is None or SPANS[0] <= span <= SPANS[1]:
+        return []
+    wrong = f"more than {SPANS[1]:g}" if span > 1 else f"less than {SPANS[0]:g}"
+    remedy = "; --unit says which is right" if source.takes_unit else ""
+    return [f"the signal mostly spans {span:.3g} mV in {STRETCH:g} s, {wrong}: its unit may be wrong{remedy}"]

@@ -1,0 +1,199 @@
+"""What every reader gives, whatever the format: one lead of a recording, in mV, read in parts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from preprocess.headers import millivolts_of
+from support.errors import InputError
+
+ADU = "adu"
+"""The unit of values as the analogue-to-digital converter gave them."""
+
+UNITS = ("mV", "uV", "V", "nV", ADU)
+
+PART = 600.0  # s, what `Recording.parts` reads at once
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says of a file, because the file does not."""
+
+    fs: float | None = None  # Hz
+    unit: str | None = None  # one of `UNITS`
+    gain: float | None = None  # ADC units per mV, where the unit is adu
+    column: str | None = None  # of a table: its name, or its number from 1 on
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        Raises:
+            InputError: one is none that can be.
+        """
+        for name, value in (("fs", self.fs), ("gain", self.gain)):
+            if value is not None and not 0 < value < np.inf:
+                raise InputError(f"--{name} must be a number above 0, got {value}")
+        if self.unit is not None and self.unit != ADU and millivolts_of(self.unit) is None:
+            raise InputError(f"--unit {self.unit} is not known: one of {', '.join(UNITS)} is wanted")
+        if self.unit == ADU and self.gain is None:
+            raise InputError("--unit adu needs --gain, the ADC units per mV, such as --gain 200")
+        if self.gain is not None and self.unit not in (None, ADU):
+            raise InputError(f"--gain goes with --unit adu, not with --unit {self.unit}")
+
+    @property
+    def millivolts(self) -> float | None:
+        """The mV of one unit, as the user says; None: he does not."""
+        if self.gain is not None:
+            return 1 / self.gain
+        return None if self.unit is None else millivolts_of(self.unit)
+
+    def refuse(self, path: Path, kind: str, *names: str) -> None:
+        """Refuse the options `names` for a file of this kind, which says itself what they would say.
+
+        Raises:
+            InputError: one of them is given.
+        """
+        for name in names:
+            if getattr(self, name) is not None:
+                raise InputError(f"--{name} does not go with {path}, {kind}: leave it out")
+
+    def check_rate(self, path: Path, fs: float) -> None:
+        """Refuse another sampling frequency than the one that the file gives.
+
+        Raises:
+            InputError: the user gave another one.
+        """
+        if self.fs is not None and not np.isclose(self.fs, fs, rtol=1e-3):
+            raise InputError(f"--fs {self.fs:g} is not the sampling frequency in {path}, {fs:g} Hz: leave --fs out")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One signal of a file, before it is opened."""
+
+    name: str | None  # as the file has it; None: not given
+    millivolts: float | None  # the mV of one of its units; None: they are no voltage, or not given
+    units: str = "mV"  # as the file has them; "": not given
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One channel of a file, opened. It holds no samples."""
+
+    fs: float  # Hz
+    length: int  # samples
+    read: Callable[[int, int], np.ndarray]  # samples [first, last) -> float64 (last - first,) mV, NaN where missing
+    borders: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # see `Recording.borders`
+    notes: tuple[str, ...] = ()  # what to know of the file, in phrases
+    close: Callable[[], None] = lambda: None
+
+
+class Source(ABC):
+    """A file that was recognised: what it says of itself, and how one of its channels is opened."""
+
+    name: str
+    path: Path
+    format: str
+    channels: tuple[Channel, ...]
+    start: datetime | None = None
+    chosen: int | None = None  # the channel that an option of the format names, such as --column
+    takes_unit: bool = False  # --unit may say what the file does not
+
+    @abstractmethod
+    def open(self, channel: int) -> Trace:
+        """Open one of the channels.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One lead of a recording. Close it, or use it in a `with` block: a converted table is a temporary file."""
+
+    name: str  # of the record, or of the file without its suffix
+    path: Path  # the file; of a WFDB record its header
+    format: str  # "WFDB", "EDF", "EDF+C", "EDF+D", "BDF", "BDF+C", "BDF+D", "CSV", "Apple Watch", "ISHNE" or "Kardia"
+    fs: float  # Hz
+    length: int  # samples
+    lead: str  # that is read: its name as the file has it, or as the user says where the file names none
+    leads: tuple[str, ...]  # all that are there; "channel 2" where the second has no name
+    start: datetime | None  # in the local time of the recording, without a time zone; None: not known
+    borders: np.ndarray  # int64 (n,), the first sample of each segment after the first, where recording was interrupted
+    notes: tuple[str, ...]  # sentences: what a reader of results should know of the recording
+    _trace: Trace
+
+    def read(self, start: int | None = None, stop: int | None = None) -> np.ndarray:
+        """Read samples from `start` to `stop` as a slice has them.
+
+        Returns:
+            float64 (stop - start,) in mV, NaN where the recording has no sample.
+
+        Raises:
+            InputError: the file is damaged there, or has been changed.
+        """
+        start, stop, _ = slice(start, stop).indices(self.length)
+        values = self._trace.read(start, max(start, stop))
+        return np.where(np.isfinite(values), values, np.nan)
+
+    def parts(self, seconds: float = PART) -> Iterator[tuple[int, np.ndarray]]:
+        """Read the whole recording in parts, so that the memory it takes does not depend on its length.
+
+        Yields:
+            The first sample of each part, and the part: float64 (n,) in mV, NaN where the recording has no sample.
+        """
+        step = max(1, round(seconds * self.fs))
+        for first in range(0, self.length, step):
+            yield first, self.read(first, first + step)
+
+    def close(self) -> None:
+        """Give back what reading holds."""
+        self._trace.close()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Where the samples that a file with gaps stores are in time.
+
+    Run k holds the stored samples from `stored[k]` to `stored[k + 1]`; its first is sample `starts[k]` of the
+    recording. What lies between two runs is missing.
+    """
+
+    starts: np.ndarray  # int64 (n,), ascending; the first is 0
+    stored: np.ndarray  # int64 (n,), ascending; the first is 0
+    total: int  # samples stored
+
+    @property
+    def length(self) -> int:
+        """Samples of the recording, those missing included."""
+        return int(self.starts[-1] + self.total - self.stored[-1])
+
+    def read(self, first: int, last: int, read: Callable[[int, int], np.ndarray]) -> np.ndarray:
+        """Read samples [first, last) of the recording by `read`, which reads stored ones -> float64, NaN in gaps."""
+        values = np.full(last - first, np.nan)
+        run = max(int(np.searchsorted(self.starts, first, side="right")) - 1, 0)
+        while run < len(self.starts) and self.starts[run] < last:
+            end = self.total if run + 1 == len(self.starts) else int(self.stored[run + 1])
+            start, begin = int(self.starts[run]), int(self.stored[run])
+            wanted = max(start, first), min(start + end - begin, last)
+            if wanted[0] < wanted[1]:
+                part = read(*(begin + sample - start for sample in wanted))
+                values[wanted[0] - first : wanted[1] - first] = part
+            run += 1
+        return values

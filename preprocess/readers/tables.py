@@ -1,0 +1,558 @@
+"""Tables of text: CSV and its relatives, and the exports of an Apple Watch. Read by pandas, in parts.
+
+A table has no place from which sample n could be read, so it is converted once, when a column is opened, to a temporary
+file of float64, which has no name and goes with its last reader.
+
+What a table says of itself is taken from the lines above its data: a head of `key,value` lines, whatever language their
+keys are in, then names of columns, then units. What it does not say, the user has to: nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pandas as pd
+
+from preprocess.headers import millivolts_of
+from preprocess.leads import is_lead
+from preprocess.readers.recording import Channel, Options, Runs, Source, Trace
+from support.errors import InputError
+
+HEAD = 2**16  # bytes that are looked at to see how a table is made
+ALIKE = 20  # lines of data that must be made alike
+ROWS = 200_000  # rows read at once
+RATES = (20.0, 50_000.0)  # Hz, between which a time column that gives no unit can only mean one
+
+DELIMITERS = ("\t", ";", "|", ",", " ")
+"""What may stand between two cells, by precedence: a comma may belong to a number where another one is there."""
+
+NOWHERE = "\x1f"
+"""A delimiter that no table has: there is one column, and a comma in it is a decimal one."""
+
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+MISSING = frozenset(
+    {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a"}
+)  # pandas takes these for missing, too
+STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?")
+CLOCK = re.compile(r"(\d+:)?\d+:\d\d([.,]\d+)?")
+
+HERTZ = re.compile(r"(\d+(?:[.,]\d+)?)\s*(hz|hertz|hercios?|герц|ヘルツ|赫兹|赫茲|헤르츠)\.?", re.IGNORECASE)
+WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*?)[\s_](?P<unit_>[^\s_]+)")
+LEAD = re.compile(r".*?\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
+
+TIMES = re.compile(
+    r"(elapsed|relative|absolute)?\s*(time|t|timestamp|ts|sec|seconds?|ms|msec|milliseconds?|date|datetime|clock|"
+    r"zeit|uhrzeit|temps|tiempo|tempo)(\s*(stamp|elapsed))?",
+    re.IGNORECASE,
+)
+COUNTS = re.compile(r"(index|idx|samples?|sample\s?(no|number|#)\.?|n|no|row|frame|#|unnamed.*)?", re.IGNORECASE)
+SECONDS = {
+    name: seconds
+    for names, seconds in (
+        ("s sec second seconds", 1.0),
+        ("ms msec millisecond milliseconds", 1e-3),
+        ("us µs μs", 1e-6),
+    )
+    for name in names.split()
+}
+EPOCHS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
+"""Numbers from here on count from 1970 -> s in one of them."""
+
+IRREGULAR = 0.01  # share of intervals of a time column that may be no single sample
+DAY = 86_400.0  # s
+LONGEST_GAP = 30.0  # days
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, by its title and its first rows."""
+
+    name: str | None  # without its unit; None: not given
+    unit: str  # "": not given
+    role: str  # "signal", "time", "count" (of samples) or "text"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is made, and what its head says."""
+
+    skip: int  # lines before the data
+    delimiter: str
+    decimal: str
+    quoted: bool
+    columns: tuple[Column, ...]
+    first: tuple[str, ...]  # row
+    fs: float | None  # Hz; None: not stated
+    unit: str  # of all columns that state none; "": not stated
+    lead: str | None  # of a table with one column; None: not stated
+    start: datetime | None
+    is_watch: bool  # an export of an Apple Watch
+
+    @property
+    def time(self) -> int | None:
+        """The column that says when each sample is; None: there is none."""
+        return next((number for number, column in enumerate(self.columns) if column.role == "time"), None)
+
+
+class TableSource(Source):
+    """A table with a row for each sample."""
+
+    takes_unit = True
+
+    def __init__(self, path: Path, options: Options) -> None:
+        self.path, self._options, self.name = path, options, path.stem
+        self._encoding, lines = _first_lines(path)
+        layout = _layout(lines)
+        if layout is None:
+            raise InputError(
+                f"{path} holds no samples that can be read: it is no table of numbers, and not in the formats WFDB, "
+                "EDF, BDF, ISHNE or Kardia"
+            )
+        self._layout = layout
+        self.format = "Apple Watch" if layout.is_watch else "CSV"
+        self.start = layout.start or self._first_stamp()
+        self._signals = [n for n, column in enumerate(layout.columns) if column.role == "signal"]
+        if options.column is not None:
+            self.chosen = self._named(options.column)
+        elif not self._signals:
+            raise InputError(f"{path} has no column of a signal, only {self._list_columns()}")
+        if options.fs is None and layout.fs is None and layout.time is None:
+            raise InputError(
+                f"{path} does not say its sampling frequency, and has no time column: give it with --fs, in Hz"
+            )
+        if layout.fs is not None:
+            options.check_rate(path, layout.fs)
+        if options.millivolts is None and not any(self._unit(number) for number in self._signals):
+            raise InputError(
+                f"{path} does not say the unit of its values: give --unit mV, uV or V, or --unit adu and --gain with "
+                "the ADC units per mV"
+            )
+        self.channels = tuple(map(self._channel, self._signals))
+
+    def open(self, channel: int) -> Trace:
+        """Convert a column to a temporary file."""
+        column, layout = self._signals[channel], self._layout
+        millivolts = self.channels[channel].millivolts
+        with ExitStack() as stack:
+            try:
+                store = stack.enter_context(tempfile.TemporaryFile(prefix="ecg"))
+                total, clock = self._convert(column, 1.0 if millivolts is None else millivolts, store)
+            except OSError as error:
+                raise InputError(
+                    f"{self.path} cannot be converted in {tempfile.gettempdir()} ({error.strerror or error}): name "
+                    "another folder in the environment variable TMPDIR"
+                ) from error
+            close = stack.pop_all().close
+
+        def read_stored(first: int, last: int) -> np.ndarray:
+            store.seek(8 * first)
+            return np.frombuffer(store.read(8 * (last - first)))
+
+        notes = clock.notes() if clock else []
+        if self._options.unit and self._unit(column) and self._options.millivolts != millivolts_of(self._unit(column)):
+            notes.append(
+                f"values are taken as {self._options.unit}, as --unit says; the file says {self._unit(column)}"
+            )
+        if clock is None:
+            fs = self._options.fs or layout.fs
+            return Trace(float(fs or 0), total, read_stored, notes=tuple(notes), close=close)
+        runs = clock.runs(total)
+        return Trace(
+            clock.fs,
+            runs.length,
+            lambda first, last: runs.read(first, last, read_stored),
+            borders=runs.starts[1:],
+            notes=tuple(notes),
+            close=close,
+        )
+
+    # ---------------------------------------------------------------------------------------------- columns
+
+    def _named(self, wanted: str) -> int:
+        """Return which of the signals --column means."""
+        names = [column.name for column in self._layout.columns]
+        alike = [n for n, name in enumerate(names) if name is not None and name.casefold() == wanted.strip().casefold()]
+        if not alike and wanted.strip().isdecimal() and 1 <= int(wanted) <= len(names):
+            alike = [int(wanted) - 1]
+        if not alike:
+            raise InputError(f"{self.path} has no column {wanted}; it has {self._list_columns()}")
+        if self._layout.columns[alike[0]].role == "text":
+            raise InputError(f"{self.path}: column {wanted} holds no numbers; there are {self._list_columns()}")
+        if alike[0] not in self._signals:
+            self._signals = sorted([*self._signals, alike[0]])
+        return self._signals.index(alike[0])
+
+    def _list_columns(self) -> str:
+        return ", ".join(
+            f"{number} {column.name or '(unnamed)'}" for number, column in enumerate(self._layout.columns, 1)
+        )
+
+    def _unit(self, number: int) -> str:
+        return self._layout.columns[number].unit or self._layout.unit
+
+    def _channel(self, number: int) -> Channel:
+        column, units = self._layout.columns[number], self._unit(number)
+        name = self._layout.lead or column.name or (f"column {number + 1}" if len(self._signals) > 1 else None)
+        return Channel(name, self._options.millivolts or (millivolts_of(units) if units else None), units)
+
+    def _first_stamp(self) -> datetime | None:
+        if self._layout.time is None:
+            return None
+        return _stamp(self._layout.first[self._layout.time])
+
+    # ------------------------------------------------------------------------------------------------- rows
+
+    def _convert(self, column: int, millivolts: float, store: IO[bytes]) -> tuple[int, Clock | None]:
+        """Write a column to `store`, in mV -> how many values, and where the time column has them."""
+        time = self._layout.time
+        timed = time is not None and self._options.fs is None and self._layout.fs is None
+        clock: Clock | None = None
+        total = 0
+        for chunk in self._chunks():
+            if timed:
+                cells = chunk[time]
+                if clock is None:
+                    clock = Clock.of(self.path, self._layout.columns[time], cells)
+                clock.add(cells, total)
+            values = self._numbers(chunk[column]) * millivolts
+            store.write(values.tobytes())
+            total += len(values)
+        store.flush()
+        return total, clock
+
+    def _chunks(self) -> Iterator[pd.DataFrame]:
+        """Read all columns: pandas would not notice a row with too many cells where it reads some of them."""
+        layout = self._layout
+        with self._reading():
+            chunks = pd.read_csv(
+                self.path,
+                sep=r"\s+" if layout.delimiter == " " else layout.delimiter,
+                decimal=layout.decimal,
+                header=None,
+                skiprows=layout.skip,
+                encoding=self._encoding,
+                encoding_errors="replace",
+                quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
+                na_values=['""'],
+                skip_blank_lines=len(layout.columns) > 1,
+                skipinitialspace=True,
+                chunksize=ROWS,
+            )
+        with self._reading(), chunks:
+            yield from _without_last_blanks(chunks) if len(layout.columns) == 1 else chunks
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError:
+            raise
+        except (ValueError, OverflowError, MemoryError) as error:  # those of pandas are ValueErrors
+            raise InputError(f"{self.path} cannot be read as a table: {error}; correct the line") from error
+
+    def _numbers(self, cells: pd.Series) -> np.ndarray:
+        """The values of cells -> float64 (n,), NaN where one is empty."""
+        if pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype):
+            return cells.to_numpy(np.float64)
+        texts = cells.astype("string").str.strip().str.strip("\"'")
+        if self._layout.decimal == ",":
+            texts = texts.str.replace(",", ".")
+        values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        wrong = np.isnan(values) & ~cells.isna().to_numpy() & ~texts.str.lower().isin(MISSING).to_numpy(bool)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(
+                f"{self.path}: {str(cells.iloc[row])[:40]!r} in row {int(cells.index[row]) + 1} of the data is no "
+                "number; correct it, or leave the cell empty where the sample is missing"
+            )
+        return values
+
+
+class Clock:
+    """Where the rows of a table are in time, as a column of it says."""
+
+    def __init__(self, path: Path, column: Column, fs: float, scale: float | None) -> None:
+        self.path, self._column = path, column
+        self.fs = fs  # Hz
+        self._scale = scale  # s in one unit of the column; None: it has no numbers
+        self._last: float | None = None  # s
+        self._runs: list[tuple[np.ndarray, np.ndarray]] = []  # rows that begin a run, samples missing before each
+
+    @classmethod
+    def of(cls, path: Path, column: Column, cells: pd.Series) -> Clock:
+        """Find the sampling frequency in the first rows.
+
+        Raises:
+            InputError: they are not regular.
+        """
+        scale = None
+        if pd.api.types.is_numeric_dtype(cells.dtype):
+            scale = _scale_of(path, column, cells.to_numpy(np.float64))
+        clock = cls(path, column, 1.0, scale)
+        steps = np.diff(clock._seconds(cells))
+        steps = steps[np.isfinite(steps)]
+        usual = np.median(steps) if len(steps) else 0.0
+        if not usual > 0:
+            raise clock._irregular()
+        fs = 1 / float(steps[(steps > 0) & (steps < 1.75 * usual)].mean())
+        if abs(fs - round(fs)) < max(1e-4, 1 / len(steps)) * fs:  # stamps are rounded
+            fs = float(max(round(fs), 1))
+        if np.mean(np.round(steps * fs) != 1) > IRREGULAR:
+            raise clock._irregular()
+        clock.fs = fs
+        return clock
+
+    def add(self, cells: pd.Series, first: int) -> None:
+        """Take the times of further rows, the first of which is row `first`.
+
+        Raises:
+            InputError: time goes back, or a cell is empty or no time.
+        """
+        seconds = self._seconds(cells)
+        before = seconds[0] - 1 / self.fs if self._last is None else self._last
+        steps = np.diff(seconds, prepend=before)
+        if not np.isfinite(steps).all() or (steps < -0.5 / self.fs).any():
+            row = first + int(np.argmax(~np.isfinite(steps) | (steps < -0.5 / self.fs)))
+            raise InputError(
+                f"{self.path}: the time in row {row + 1} of the data, column {self._column.name or 'time'}, is no time "
+                "or goes back; correct it, or give --fs to take the rows for regular"
+            )
+        if (days := steps.max() / DAY) > LONGEST_GAP:
+            raise InputError(
+                f"{self.path}: the times in column {self._column.name or 'time'} jump by {days:.0f} days after row "
+                f"{first + int(steps.argmax())} of the data; make a file of each recording"
+            )
+        missing = np.round(steps * self.fs).astype(np.int64) - 1
+        places = np.flatnonzero(missing > 0)
+        self._runs.append((places + first, missing[places]))
+        self._last = float(seconds[-1])
+
+    def runs(self, total: int) -> Runs:
+        """Where the stretches without a gap begin."""
+        rows = np.concatenate([np.zeros(1, np.int64), *(rows for rows, _ in self._runs)])
+        missing = np.concatenate([np.zeros(1, np.int64), *(missing for _, missing in self._runs)])
+        return Runs(rows + missing.cumsum(), rows, total)
+
+    def notes(self) -> list[str]:
+        """What to know of the times, in phrases."""
+        notes = []
+        if self._scale not in (None, 1.0) and self._column.unit.casefold() not in SECONDS:
+            unit = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}[self._scale]
+            notes.append(f"the column {self._column.name or 'of times'} is taken as {unit}, which makes {self.fs:g} Hz")
+        gaps = sum(int(missing.sum()) for _, missing in self._runs)
+        if gaps:
+            notes.append(f"its times leave out {gaps} samples ({gaps / self.fs:.1f} s); those are missing")
+        return notes
+
+    def _seconds(self, cells: pd.Series) -> np.ndarray:
+        """Times -> float64 (n,) s from anywhere, NaN where there is none."""
+        if self._scale is not None:
+            numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+            return numbers * self._scale
+        texts = cells.astype("string").str.strip().str.strip("'\"[]").str.replace(",", ".")
+        if texts.str.contains("-", regex=False).any():
+            stamps = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
+            instants = stamps.to_numpy("datetime64[ns]")
+            seconds = (instants - np.datetime64("2000-01-01", "ns")) / np.timedelta64(1, "s")
+            return np.where(np.isnat(instants), np.nan, seconds)
+        parts = texts.str.split(":", expand=True).apply(pd.to_numeric, errors="coerce")
+        weights = 60.0 ** np.arange(parts.shape[1])[::-1]
+        seconds = parts.to_numpy(np.float64, na_value=np.nan) @ weights
+        turns = np.diff(seconds, prepend=seconds[0] if self._last is None else self._last % DAY) < -DAY / 2  # midnight
+        days = 0 if self._last is None else self._last // DAY
+        return seconds + DAY * (days + turns.cumsum())
+
+    def _irregular(self) -> InputError:
+        return InputError(
+            f"{self.path}: the times in column {self._column.name or 'time'} are not regular enough to tell the "
+            "sampling frequency; give --fs, in Hz, to take the rows for regular"
+        )
+
+
+# ----------------------------------------------------------------------------------------------- how it is made
+
+
+def _first_lines(path: Path) -> tuple[str, list[str]]:
+    """Return the encoding of a text file, and its first lines; none where it is no text."""
+    with path.open("rb") as file:
+        content = file.read(HEAD + 1)
+    encoding = "utf-8-sig"
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    else:
+        try:
+            content[:HEAD].decode()
+        except UnicodeDecodeError as error:
+            if error.start < len(content) - 4:  # more than a character that is cut off
+                encoding = "cp1252"
+    text = content[:HEAD].decode(encoding, errors="replace")
+    lines = re.split(r"\r\n|\n|\r", text)
+    if "\0" in text:
+        return encoding, []
+    return encoding, lines[:-1] if len(content) > HEAD else lines
+
+
+def _layout(lines: list[str]) -> Layout | None:
+    """Find how a table is made by its first lines; None: it is no table."""
+    for begin, line in enumerate(lines):
+        if any(letter.isdigit() for letter in line):
+            data = [other for other in lines[begin:] if other.strip()][:ALIKE]
+            above = [other for other in lines[:begin] if other.strip()]
+            for delimiter in _delimiters(above, data):
+                rows = [_cells(other, delimiter) for other in data]
+                if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
+                    return _describe(begin, above, data, delimiter)
+    return None
+
+
+def _delimiters(above: list[str], data: list[str]) -> list[str]:
+    """The delimiters that may be, by precedence. A comma in lines of one number each is a decimal one."""
+    if all(NUMBER.fullmatch(line.strip()) for line in data):
+        with_comma = sum("," in line for line in data)
+        if with_comma < len(data) or _is_key_value(above) or (above and "," not in above[-1]):
+            return [NOWHERE]
+    return [delimiter for delimiter in DELIMITERS if all(delimiter in line.strip(" ") for line in data)] or [NOWHERE]
+
+
+def _is_key_value(above: list[str]) -> bool:
+    """Whether the lines above the data are the head of an Apple Watch: several, one of which gives a unit."""
+    return len(above) > 2 and any(millivolts_of(value) is not None for value in map(_value, above))
+
+
+def _value(line: str) -> str:
+    """The value in a line such as `Unit,mV` or `# unit: mV`, whose key may be in any language; "": there is none."""
+    match = re.fullmatch(r"[^,;:=\t]*[,;:=\t]\s*(.*)", line.strip())
+    return match[1].strip("\"', ;") if match else ""
+
+
+def _cells(line: str, delimiter: str) -> tuple[str, ...]:
+    parts = line.split() if delimiter == " " else line.split(delimiter)
+    return tuple(part.strip().strip("\"'").strip() for part in parts)
+
+
+def _describe(begin: int, above: list[str], data: list[str], delimiter: str) -> Layout | None:
+    """Describe the table whose `data` begin in line `begin`, below the lines `above`; None: two decimal marks."""
+    rows = [_cells(line, delimiter) for line in data]
+    numbers = "".join(cell for row in rows for cell in row if NUMBER.fullmatch(cell))
+    if "," in numbers and "." in numbers:
+        return None
+    decimal = "," if "," in numbers else "."
+    width = len(rows[0])
+    names, units, above = _titles(above, delimiter, width)
+    columns = tuple(
+        _column(number, names[number], units[number], [row[number] for row in rows], decimal) for number in range(width)
+    )
+    values = [value for value in map(_value, above) if value]
+    rates = [float(match[1].replace(",", ".")) for match in map(HERTZ.fullmatch, values) if match]
+    return Layout(
+        skip=begin,
+        delimiter=delimiter,
+        decimal=decimal,
+        quoted='"' in "".join(data),
+        columns=columns,
+        first=rows[0],
+        fs=next((rate for rate in rates if rate > 0), None),
+        unit=next((value for value in values if millivolts_of(value) is not None), ""),
+        lead=next((match[1] for match in map(LEAD.fullmatch, values) if match), None) if width == 1 else None,
+        start=next((stamp for stamp in map(_stamp, values) if stamp), None),
+        is_watch=width == 1 and _is_key_value(above),
+    )
+
+
+def _titles(above: list[str], delimiter: str, width: int) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
+    """Return the names and the units of all columns, "" where they are not given, and the lines above those."""
+    titles: list[tuple[str, ...]] = []
+    while above and len(titles) < 2:
+        cells = _cells(above[-1].lstrip("#% "), delimiter)
+        if len(cells) != width or (width == 1 and _value(above[-1])):
+            break
+        titles.append(cells)
+        above = above[:-1]
+        if not any(millivolts_of(cell) is not None for cell in cells):
+            break
+    nothing = ("",) * width
+    names, units = (titles[-1], titles[0]) if len(titles) == 2 else (titles[0] if titles else nothing, nothing)
+    return names, units, above
+
+
+def _column(number: int, title: str, unit: str, cells: list[str], decimal: str) -> Column:
+    """Describe a column by its title, such as "MLII (mV)", and its first cells."""
+    name = title
+    if title.casefold() in SECONDS or millivolts_of(title) is not None:
+        name, unit = "", title
+    elif match := WITH_UNIT.fullmatch(title):
+        base, its_unit = (match["name"], match["unit"]) if match["unit"] else (match["name_"], match["unit_"])
+        if its_unit.casefold() in SECONDS or millivolts_of(its_unit) is not None:
+            name, unit = base.strip(), its_unit
+    cells = [cell for cell in cells if cell.casefold() not in MISSING]
+    if all(NUMBER.fullmatch(cell) for cell in cells):
+        role = _role(number, name, unit, np.array([float(cell.replace(decimal, ".")) for cell in cells]))
+    else:
+        times = [cell.strip("[]") for cell in cells]
+        is_time = all(map(STAMP.fullmatch, times)) or all(map(CLOCK.fullmatch, times))
+        role = "time" if is_time else "text"
+    return Column(name or None, unit, role)
+
+
+def _role(number: int, name: str, unit: str, values: np.ndarray) -> str:
+    """Tell a column that counts time or samples from a signal."""
+    steps = np.diff(values)
+    if unit.casefold() in SECONDS or TIMES.fullmatch(name):
+        return "time" if (steps >= 0).all() else "signal"
+    is_steady = len(steps) > 1 and steps.min() > 0 and steps.max() <= 2 * steps.min() + 1e-9  # stamps are rounded
+    if not is_steady or is_lead(name):
+        return "signal"
+    if COUNTS.fullmatch(name) and (name or steps[0] == 1):
+        return "count"
+    return "time" if not number and not name else "signal"
+
+
+def _scale_of(path: Path, column: Column, times: np.ndarray) -> float:
+    """The s in one unit of a column of numbers that count time: as it says, or else as the numbers can only be."""
+    if column.unit.casefold() in SECONDS:
+        return SECONDS[column.unit.casefold()]
+    for least, seconds in EPOCHS:
+        if times[0] >= least:
+            return seconds
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    for seconds in (1.0, 1e-3, 1e-6):
+        if usual != 1 and usual * seconds > 0 and RATES[0] <= 1 / (usual * seconds) <= RATES[1]:
+            return seconds
+    raise InputError(
+        f"{path}: column {column.name or 'of times'} counts {usual:g} a row, which may be samples or milliseconds: "
+        "give --fs, in Hz"
+    )
+
+
+def _stamp(text: str) -> datetime | None:
+    """The local time in a stamp such as 2026-01-31 14:05:00 +0100; None: it is none."""
+    text = text.strip("[]'\" ")
+    if not STAMP.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(re.sub(r"\s(?=Z|[+-])", "", text).replace(",", ".")).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def _without_last_blanks(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Leave out the empty rows at the end."""
+    held: list[pd.DataFrame] = []
+    for chunk in chunks:
+        filled = np.flatnonzero(chunk.notna().any(axis=1).to_numpy())
+        if not len(filled):
+            held.append(chunk)
+            continue
+        end = int(filled[-1]) + 1
+        yield from held
+        yield chunk.iloc[:end]
+        held = [chunk.iloc[end:]] if end < len(chunk) else []

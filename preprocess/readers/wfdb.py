@@ -1,0 +1,62 @@
+"""WFDB records, by `preprocess.records`: the reader of this room's own training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from preprocess import records
+from preprocess.headers import Header
+from preprocess.readers.recording import Channel, Options, Source, Trace
+
+
+def record_of(path: Path) -> tuple[Path, str] | None:
+    """Return the folder and the name of the record that `path` names, with a suffix or without; None: there is none."""
+    for stem in (path, path.with_suffix("")):
+        if stem.name and stem.with_name(f"{stem.name}.hea").is_file():
+            return stem.parent, stem.name
+    return None
+
+
+class WfdbSource(Source):
+    """A record in one segment or in several."""
+
+    format = "WFDB"
+
+    def __init__(self, folder: Path, name: str, options: Options) -> None:
+        self._folder, self.path, self.name = folder, folder / f"{name}.hea", name
+        self._header = records.read_header(folder, name)
+        self.start = self._header.start
+        self.channels = tuple(Channel(one.name, one.millivolts, one.units) for one in self._header.signals)
+        self._options = options
+        options.refuse(self.path, "a WFDB record", "unit", "gain", "column")
+
+    def open(self, channel: int) -> Trace:
+        """Open a signal at its full rate, of which a frame may hold several samples."""
+        self._options.check_rate(self.path, self._header.rate(channel))
+        return open_signal(self._folder, self.name, self._header, channel)
+
+
+def open_signal(folder: Path, name: str, header: Header, channel: int) -> Trace:
+    """Open a channel of a record whose header is read. All its files are looked at, none is held open.
+
+    Raises:
+        InputError: a signal file is absent, cut short or not as its header describes it.
+    """
+    records.check_signal(folder, name, header, channel)
+    signal, notes = header.signals[channel], []
+    if not signal.calibrated:
+        notes.append("not calibrated (no ADC gain in the header, 200 units a mV assumed)")
+    if records.checksum_differs(folder, name, header, channel):
+        notes.append("samples do not match the checksum in the header")
+    ends = np.cumsum([segment.length for segment in header.segments], dtype=np.int64) * signal.spf
+    return Trace(
+        fs=header.rate(channel),
+        length=records.signal_length(folder, name, header, channel),
+        read=lambda first, last: records.read_signal(folder, name, header, channel, first, last),
+        borders=np.unique(
+            ends[:-1][ends[:-1] > 0]
+        ),  # the layout of a record, if it has one, is a segment without samples
+        notes=tuple(notes),
+    )

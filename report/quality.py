@@ -1,0 +1,298 @@
+"""Which time of a recording cannot be read: samples are missing, the lead is off, the amplifier is at its limit, noise.
+
+Noise is judged by two things that a clean signal has, however irregular its rhythm: it is quiet between its beats, and
+most beats look like some others near them. Ventricular flutter and fibrillation have neither, but they are nearly
+sinusoidal, which noise is not: where the signal and itself half a mean period later all but cancel (the leakage of the
+VF filter, Kuo & Dillman, Computers in Cardiology 1978), nothing is called noise. benchmarks/README.md says how much
+noise is found, and what is lost of clean recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+
+from preprocess.detect import band_pass, level_at, parts, steepness
+from preprocess.signals import bridge
+from report.definitions import CHOSEN, Thresholds, threshold
+from support.errors import InputError
+
+REASONS = ("missing", "flat", "saturation", "noise")
+"""Why time is unreadable. Where several hold, the first one is given."""
+
+HOP = 1.0  # s, noise is judged at multiples of this
+PLATEAU_HIGH = 0.5  # s on either side, in which a plateau is the highest or lowest value
+
+QUIET = 40.0  # %, the percentile of steepness that says how quiet it is between the beats
+SHAPE_BAND = (1.0, 40.0)  # Hz
+SHAPE_REACH = 0.2  # s on either side of an R-peak: what is compared of beats
+SHAPE_NEIGHBOURS = 15  # beats on either side that one is compared with
+SHAPE_RANK = 3  # the third best likeness counts: one or two may be chance
+SHAPE_SIZE = 0.7  # of two beats alike the smaller has at least this share of the other's size
+FLUTTER_BAND = (1.0, 30.0)  # Hz
+
+
+@dataclass(frozen=True)
+class Quality(Thresholds):
+    """What makes time unreadable.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    missing_longest: float = threshold(
+        0.1, "missing samples up to this long are bridged by a line, more are unreadable", "s", CHOSEN
+    )
+    flat_range: float = threshold(0.01, "a lead is off where the signal stays within this range", "mV", CHOSEN)
+    flat_shortest: float = threshold(
+        2.0, "for at least this long; in a true pause the noise of a lead that is on exceeds the range", "s", CHOSEN
+    )
+    rail_shortest: float = threshold(
+        0.2,
+        "saturation: the signal stays at its highest or lowest value for at least this long, longer than a clipped QRS "
+        "complex",
+        "s",
+        CHOSEN,
+    )
+    noise_index: float = threshold(
+        0.17,
+        "noise: the steepness between beats, as a share of that of beats, divided by the mean likeness of beats to "
+        "their like, is above this",
+        "",
+        CHOSEN,
+    )
+    noise_likeness: float = threshold(
+        0.95,
+        "but there is no noise where beats are at least this like their like, however much is between them: atrial "
+        "flutter",
+        "",
+        CHOSEN,
+    )
+    noise_window: float = threshold(5.0, "window of the noise index and of the flutter leakage", "s", CHOSEN)
+    noise_shortest: float = threshold(3.0, "shortest stretch of noise", "s", CHOSEN)
+    noise_bridge: float = threshold(
+        5.0, "readable stretches shorter than this between noise are noise too", "s", CHOSEN
+    )
+    flutter_leakage: float = threshold(
+        0.57,
+        "a signal with a leakage of the VF filter below this may be ventricular flutter or fibrillation and is never "
+        "called noise",
+        "",
+        "Kuo & Dillman 1978",
+    )
+    flutter_shortest: float = threshold(3.0, "for at least this long", "s", CHOSEN)
+    flutter_bridge: float = threshold(10.0, "nor is what lies between two such stretches, up to this long", "s", CHOSEN)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < float("inf"):
+                raise InputError(f"--{field.name} must be a number above 0, got {value:g}")
+
+
+class Unreadable(NamedTuple):
+    """A stretch [start, end), in samples."""
+
+    start: int
+    end: int
+    reason: str
+    """One of `REASONS`."""
+
+
+def unreadable(
+    read: Callable[[int, int], np.ndarray], length: int, fs: float, beats: np.ndarray, quality: Quality = Quality()
+) -> list[Unreadable]:
+    """Find the unreadable time of a signal of `length` samples at `fs` Hz, which is read in parts.
+
+    Args:
+        read: returns the samples [start, stop) of the signal, in mV, NaN where they are missing.
+        beats: int (n,) samples, ascending: what `preprocess.detect` finds in it.
+
+    Returns:
+        Stretches that do not overlap, ascending.
+    """
+    second = max(round(HOP * fs), 1)
+    found: dict[str, list[np.ndarray]] = {reason: [] for reason in REASONS}
+    plateaus, rails = [], (np.inf, -np.inf)
+    noisy, flutter = [np.zeros(0, dtype=bool)], [np.zeros(0, dtype=bool)]
+    for first, start, stop, last in parts(length, fs):
+        signal = np.asarray(read(first, last), dtype=np.float64)
+        signal[~np.isfinite(signal)] = np.nan
+        inside = slice(start - first, stop - first)
+        found["missing"].append(start + spans(np.isnan(signal[inside])))
+        found["flat"].append(start + spans(_flat(signal, fs, quality)[inside]))
+        if not np.isnan(signal[inside]).all():
+            rails = (min(rails[0], np.nanmin(signal[inside])), max(rails[1], np.nanmax(signal[inside])))
+        plateaus += [(start + a, start + b, signal[inside][a]) for a, b in _plateaus(signal, fs, quality, inside)]
+        grid = np.arange(-(-start // second) * second, stop, second) - first
+        near = beats[(beats >= first) & (beats < last)] - first
+        index, leakage = _noise(signal, fs, near, grid, quality)
+        noisy.append(index > quality.noise_index)
+        flutter.append(leakage < quality.flutter_leakage)
+    touching = [(a, b) for a, b, value in plateaus if value in rails]
+    found["saturation"].append(np.array(touching, dtype=np.int64).reshape(-1, 2))
+    found["noise"].append(_noise_spans(np.concatenate(noisy), np.concatenate(flutter), second, length, fs, quality))
+    joined = {reason: _joined(found[reason]) for reason in REASONS}
+    joined["missing"] = _longer(joined["missing"], quality.missing_longest * fs)
+    joined["saturation"] = _longer(joined["saturation"], quality.rail_shortest * fs)
+    return _apart(joined)
+
+
+def spans(member: np.ndarray) -> np.ndarray:
+    """The maximal stretches of `member` (n,) -> int64 (k, 2), [start, end)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], member, [False]]).astype(np.int8)))
+    return edges.reshape(-1, 2).astype(np.int64)
+
+
+# ------------------------------------------------------------------------------------------------------- its steps
+
+
+def _flat(signal: np.ndarray, fs: float, quality: Quality) -> np.ndarray:
+    """Say of each sample (n,) whether it is in a stretch that stays within the range of a lead that is off."""
+    from scipy.ndimage import binary_dilation, maximum_filter1d, minimum_filter1d
+
+    width = max(round(quality.flat_shortest * fs), 2) | 1
+    missing = np.isnan(signal)
+    low, high = np.where(missing, -np.inf, signal), np.where(missing, np.inf, signal)
+    # A window that leaves the signal, or holds a missing sample, is not flat.
+    still = np.zeros(len(signal), dtype=bool)
+    half = width // 2
+    if len(signal) >= width:
+        with np.errstate(invalid="ignore"):
+            extent = maximum_filter1d(high, width) - minimum_filter1d(low, width)
+        still[half : len(signal) - half] = (extent <= quality.flat_range)[half : len(signal) - half]
+    return binary_dilation(still, np.ones(width, dtype=bool)) if still.any() else still
+
+
+def _plateaus(signal: np.ndarray, fs: float, quality: Quality, inside: slice) -> np.ndarray:
+    """Stretches [start, end), counted from where `inside` begins, in which one value stays that may be a rail.
+
+    One at the border of a part is in two pieces, which are joined later: so short pieces there are given, too.
+    """
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d
+
+    reach = 2 * round(PLATEAU_HIGH * fs) + 1
+    same = np.append(signal[1:] == signal[:-1], False)
+    extreme = (signal == maximum_filter1d(signal, reach)) | (signal == minimum_filter1d(signal, reach))
+    whole = spans(same & extreme) + np.array([0, 1])  # the last of the equal ones
+    whole = _longer(whole, quality.rail_shortest * fs) - inside.start
+    whole = np.clip(whole, 0, inside.stop - inside.start)
+    return whole[whole[:, 1] > whole[:, 0]]
+
+
+def _noise(
+    signal: np.ndarray, fs: float, beats: np.ndarray, grid: np.ndarray, quality: Quality
+) -> tuple[np.ndarray, np.ndarray]:
+    """The noise index and, where that is high, the leakage of the VF filter (1 elsewhere), in windows around `grid`."""
+    half = max(round(quality.noise_window * fs / 2), 1)
+    leakage = np.ones(len(grid))
+    if not len(grid) or len(signal) <= 2 * half or np.isnan(signal).all():
+        return np.zeros(len(grid)), leakage
+    steep = steepness(signal, fs)
+    step = max(half // 125, 1)
+    around = np.clip(grid[:, None] + np.arange(-half, half + 1, step), 0, len(signal) - 1)  # (windows, samples)
+    level = level_at(steep, fs, grid)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        busy = np.nan_to_num(np.percentile(steep[around], QUIET, axis=1) / level)
+    whole = bridge(signal)
+    alike = np.append(0.0, np.cumsum(_likeness(whole, fs, beats)))
+    low, high = np.searchsorted(beats, grid - half), np.searchsorted(beats, grid + half)
+    mean = np.where(high > low, (alike[high] - alike[low]) / np.maximum(high - low, 1), 1.0)
+    # Noise may be like nothing: no division by 0.
+    index = np.where(mean < quality.noise_likeness, busy / np.maximum(mean, 0.1), 0.0)
+    suspect = np.flatnonzero(index > quality.noise_index)
+    if len(suspect):
+        waves = band_pass(whole, fs, FLUTTER_BAND)
+        leakage[suspect] = [vf_leakage(waves[max(grid[window] - half, 0) : grid[window] + half]) for window in suspect]
+    return index, leakage
+
+
+def _likeness(signal: np.ndarray, fs: float, beats: np.ndarray) -> np.ndarray:
+    """How much each beat (n,) is like others near it: its third best correlation with one, less if sizes differ."""
+    count = len(beats)
+    if count < 2:
+        return np.ones(count)
+    reach = max(round(SHAPE_REACH * fs), 1)
+    around = np.clip(beats[:, None] + np.arange(-reach, reach + 1), 0, len(signal) - 1)  # (n, samples)
+    shapes = band_pass(signal, fs, SHAPE_BAND)[around]
+    shapes -= shapes.mean(axis=1, keepdims=True)
+    sizes = np.maximum(np.sqrt((shapes**2).sum(axis=1)), np.finfo(float).tiny)
+    shapes /= sizes[:, None]
+    likeness = np.full((count, 2 * SHAPE_NEIGHBOURS), -1.0)
+    for apart in range(1, min(SHAPE_NEIGHBOURS, count - 1) + 1):
+        one, other = sizes[apart:], sizes[:-apart]
+        size = np.minimum(np.minimum(one, other) / np.maximum(one, other) / SHAPE_SIZE, 1.0)
+        both = (shapes[apart:] * shapes[:-apart]).sum(axis=1) * size
+        likeness[apart:, apart - 1] = likeness[:-apart, SHAPE_NEIGHBOURS + apart - 1] = both
+    rank = min(SHAPE_RANK, count - 1)
+    return np.partition(likeness, -rank, axis=1)[:, -rank]
+
+
+def vf_leakage(waves: np.ndarray) -> float:
+    """The leakage of the VF filter for a window (n,): 0 for a sine, about 0.7 and more for noise and for beats."""
+    movement = np.abs(np.diff(waves)).sum()
+    half_period = round(np.pi * np.abs(waves).sum() / movement) if movement > 0 else 0
+    if not 0 < half_period < len(waves):
+        return 1.0
+    now, later = waves[:-half_period], waves[half_period:]
+    return float(np.abs(now + later).sum() / (np.abs(now) + np.abs(later)).sum())
+
+
+def _noise_spans(
+    noisy: np.ndarray, flutter: np.ndarray, second: int, length: int, fs: float, quality: Quality
+) -> np.ndarray:
+    """What of the windows at every second is noise, after bridging -> int64 (k, 2) in samples."""
+    hop = second / fs
+    waves = np.zeros(len(flutter), dtype=bool)
+    for start, end in _longer(spans(flutter), quality.flutter_shortest / hop):
+        waves[start:end] = True
+    noisy = noisy & ~_bridged(waves, quality.flutter_bridge / hop)
+    noisy = _bridged(noisy, quality.noise_bridge / hop)
+    found = _longer(spans(noisy), quality.noise_shortest / hop) * second
+    # A window stands for the time that is nearer to its middle than to that of another.
+    found = np.clip(found - second // 2, 0, length)
+    at_end = spans(noisy)[-1:, 1] == len(noisy) if noisy.any() else np.zeros(0)
+    if len(found) and at_end.any() and found[-1, 1] >= length - second - second // 2:
+        found[-1, 1] = length
+    return found
+
+
+def _bridged(member: np.ndarray, longest: float) -> np.ndarray:
+    """Fill gaps of `member` (n,) that are shorter than `longest`."""
+    filled = member.copy()
+    for start, end in spans(~member):
+        if start > 0 and end < len(member) and end - start < longest:
+            filled[start:end] = True
+    return filled
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """Stretches in ascending order, those that touch made one -> int64 (k, 2)."""
+    every = np.concatenate([np.zeros((0, 2), dtype=np.int64), *pieces])
+    if not len(every):
+        return every
+    first = np.append(True, every[1:, 0] > every[:-1, 1])
+    return np.stack([every[first, 0], every[np.append(first[1:], True), 1]], axis=1)
+
+
+def _longer(stretches: np.ndarray, shortest: float) -> np.ndarray:
+    return stretches[stretches[:, 1] - stretches[:, 0] >= shortest]
+
+
+def _apart(stretches: dict[str, np.ndarray]) -> list[Unreadable]:
+    """Give time that has several reasons to the first of them."""
+    borders = np.unique(np.concatenate([every.reshape(-1) for every in stretches.values()]))
+    found: list[Unreadable] = []
+    for start, end in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
+        for reason, every in stretches.items():
+            at = np.searchsorted(every[:, 0], start, side="right") - 1
+            if at >= 0 and every[at, 1] > start:
+                if found and (found[-1].end, found[-1].reason) == (start, reason):
+                    found[-1] = found[-1]._replace(end=end)
+                else:
+                    found.append(Unreadable(start, end, reason))
+                break
+    return found

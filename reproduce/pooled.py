@@ -1,0 +1,60 @@
+"""`python -m reproduce.pooled RUN_FOLDER ...`: the tests of several runs as one, such as those of all folds.
+
+A design is chosen by patients held out within DS1: `python -m preprocess --dataset mit --split inter_patient --folds 5`
+makes the folds, `main.py --data_path data/fold_1` and so on train on each, and this pools what they say of their test
+patients.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from reproduce.pages import groups_lines
+from reproduce.runs import read_predictions
+from reproduce.tables import groups_table
+from support.cli import ArgumentParser
+from support.errors import InputError, run_command
+from support.files import read_json
+
+
+def pooled(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
+    """The predictions of the first seed of each run in one table, and the names of the classes.
+
+    Raises:
+        InputError: a folder holds no finished run, or two were tested on beats of one record.
+    """
+    tables, classes = [], []
+    for folder in folders:
+        seeds = sorted(folder.glob("seed_*/test_best.json"))
+        if not seeds:
+            raise InputError(f"{folder}: no finished run there (no seed_*/test_best.json)")
+        table = read_predictions(seeds[0].with_name("predictions_test.csv"))
+        if "record" not in table:
+            raise InputError(f"{folder}: its predictions name no records; make the split files from recordings")
+        known = {*table["record"]} & {name for other in tables for name in other["record"]}
+        if known:
+            raise InputError(f"{folder}: record {min(known)} was tested by an earlier run too; give each fold once")
+        tables.append(table)
+        classes = read_json(seeds[0])["classes"]
+    return pd.concat(tables, ignore_index=True), classes
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Print the table of the runs that the command line names."""
+    parser = ArgumentParser(prog="python -m reproduce.pooled", description=(__doc__ or "").partition(": ")[2])
+    parser.add_argument("folders", metavar="RUN_FOLDER", nargs="+", type=Path, help="folders of finished runs")
+    predictions, classes = pooled(parser.parse_args(arguments).folders)
+    print("\n".join(groups_lines(groups_table([predictions], classes))))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_command(lambda: run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Training what a network with context has beside it: two ensembles of small networks on the context of a beat.
+
+They are trained before the network and by themselves. The loss of the product p(S) = p(NS) s is the sum of the losses
+of its factors, so the rhythm head and the network have nothing to learn from one another; and the ensemble on the shape
+is there because it errs elsewhere than the network. Each member learns from the beats of one database: a head trained
+on two at once gives way in the fibrillation that one of them lacks, heads of both averaged do not
+(results/inter_patient.md).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
+
+from data_configs import DatasetConfig
+from dataloader import THINNING, Split, inverse_power_weights, shape_labels, shape_weights
+from hparams import ContextConfig, TrainingConfig
+from models import Ensemble, RhythmHead, ShapeEnsemble, ecgTransForm
+from support.errors import InputError
+
+SHORTEST_CYCLE = 4  # steps; torch's one cycle needs some room
+
+
+def fit_context(
+    model: ecgTransForm, split: Split, configs: DatasetConfig, hparams: TrainingConfig, seed: int
+) -> dict[str, int]:
+    """Standardise the features of `model` by the training beats `split`, on the CPU, and train its ensembles.
+
+    A network without context is left alone. The state of torch's generators is afterwards as it was before.
+
+    Returns:
+        For each database the training beats that its members learnt from; empty without context.
+
+    Raises:
+        InputError: a database in the training split lacks one of the rhythm head's two classes, or there are more
+            databases than members.
+    """
+    if configs.context == "none":
+        return {}
+    model.clf.standardise.fit(split.context[:, model.clf.ensemble.columns])
+    groups, config = beats_by_database(split), hparams.heads
+    if len(groups) > config.members:
+        raise InputError(f"the ensembles have {config.members} members, too few for {len(groups)} databases")
+    for number, (database, (beats, simulated)) in enumerate(groups.items()):
+        own = torch.arange(number, config.members, len(groups))
+        part = dataclasses.replace(config, members=len(own))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            labels = split.labels[beats]
+            weight = shape_weights(labels, configs, config.shape_weight_power)[labels]
+            shape = ShapeEnsemble(configs, part)
+            thinned = labels == torch.bincount(labels).argmax()
+            target = shape_labels(labels, configs)
+            fit_ensemble(shape, split.context[beats], target, weight, thinned, part, config.shape_epochs)
+            _take(model.clf.ensemble, own, shape)
+            if configs.has_rhythm_head:
+                context, target = pair_beats(split, beats, simulated if config.fibrillation else simulated[:0], configs)
+                counts = torch.bincount(target, minlength=2)
+                _require_both(counts, database, configs)
+                weight = inverse_power_weights(counts, config.rhythm_weight_power)[target]
+                rhythm = RhythmHead(configs, part)
+                fit_ensemble(rhythm, context, target, weight, target == counts.argmax(), part, config.rhythm_epochs)
+                _take(model.rhythm, own, rhythm)
+    return {database: len(beats) for database, (beats, _) in groups.items()}
+
+
+def _take(ensemble: Ensemble, members: Tensor, fitted: Ensemble) -> None:
+    """Give some members of `ensemble` the state of the members of `fitted`; in every tensor a member is a row."""
+    for ours, theirs in zip(ensemble.state_dict().values(), fitted.state_dict().values(), strict=True):
+        ours[members.to(ours.device)] = theirs.to(ours.device)
+
+
+def _require_both(counts: Tensor, database: str, configs: DatasetConfig) -> None:
+    for label, count in enumerate(counts.tolist()):
+        if not count:
+            absent, other = configs.rhythm_classes[label], configs.rhythm_classes[1 - label]
+            raise InputError(
+                f"the training beats of {database or 'this split'} have none of class {absent}, which the rhythm head "
+                f"tells apart from {other}: leave the class out with --classes, or use --context none"
+            )
+
+
+def beats_by_database(split: Split) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each database in `split` the indices of its beats, and of its simulated ones, int64; "" where not known."""
+    named = split.databases if split.databases and split.records is not None else ()
+    groups = {}
+    for database in dict.fromkeys(named) if named else ("",):
+        own = torch.tensor([name == database for name in named] or [True])
+        simulated = 0 if split.fibrillation is None else len(split.fibrillation)
+        indices = []
+        for records, size in ((split.records, len(split)), (split.fibrillation_records, simulated)):
+            of_beat = records if named and records is not None else torch.zeros(size, dtype=torch.long)
+            indices.append(own[of_beat].nonzero().flatten())
+        if len(indices[0]):
+            groups[database] = tuple(indices)
+    return groups
+
+
+def pair_beats(split: Split, beats: Tensor, simulated: Tensor, configs: DatasetConfig) -> tuple[Tensor, Tensor]:
+    """Context (m, K) and label (m,) of the beats of the rhythm head's two classes; simulated ones are of the first."""
+    first, second = (configs.classes.index(name) for name in configs.rhythm_classes)
+    labels = split.labels[beats]
+    kept = (labels == first) | (labels == second)
+    context, pair = split.context[beats[kept]], (labels[kept] == second).long()
+    if len(simulated):
+        context = torch.cat([context, split.fibrillation[simulated]])
+        pair = torch.cat([pair, pair.new_zeros(len(simulated))])
+    return context, pair
+
+
+def fit_ensemble(
+    ensemble: Ensemble,
+    context: Tensor,
+    labels: Tensor,
+    weight: Tensor,
+    thinned: Tensor,
+    config: ContextConfig,
+    num_epochs: int,
+) -> None:
+    """Train all members of `ensemble`, on the CPU, each with an order, a noise and a dropout of its own.
+
+    The draws come from torch's global generator.
+
+    Args:
+        ensemble: changed in place; its first weights are those it comes with.
+        context: (n, K).
+        labels: int64 (n,), of the ensemble's classes.
+        weight: (n,), of each beat in the loss, which is a weighted cross-entropy.
+        thinned: bool (n,), beats of which an epoch takes a random quarter, weighing four times; of the others all.
+        config: learning rate and the rest.
+        num_epochs: passes.
+    """
+    ensemble.standardise.fit(context[:, ensemble.columns])
+    x = ensemble.standardise(context[:, ensemble.columns])  # (M, n, k)
+    weight = torch.where(thinned, THINNING * weight, weight)
+    kept, common = (~thinned).nonzero().flatten(), thinned.nonzero().flatten()
+    drawn = -(-len(common) // THINNING)
+    steps = num_epochs * -(-(len(kept) + drawn) // config.batch_size)
+    ensemble.requires_grad_(True).train()
+    optimizer = torch.optim.AdamW(ensemble.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    schedule = OneCycleLR(optimizer, config.learning_rate, total_steps=max(steps, SHORTEST_CYCLE))
+    each = torch.arange(len(x))[:, None]  # (M, 1)
+    for _ in range(num_epochs):
+        orders = []
+        for _ in each:
+            beats = torch.cat([kept, common[torch.randperm(len(common))[:drawn]]])
+            orders.append(beats[torch.randperm(len(beats))])
+        for batch in torch.stack(orders).split(config.batch_size, dim=1):  # (M, b)
+            seen = x[each, batch]  # (M, b, k)
+            logits = ensemble.logits(seen + config.noise * torch.randn_like(seen))  # (M, b, outputs)
+            terms = weight[batch] * F.cross_entropy(logits.transpose(1, 2), labels[batch], reduction="none")
+            optimizer.zero_grad(set_to_none=True)
+            (terms.sum(dim=1) / weight[batch].sum(dim=1)).sum().backward()  # the members share no weights
+            optimizer.step()
+            schedule.step()
+    ensemble.requires_grad_(False).eval()

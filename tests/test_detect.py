@@ -1,0 +1,183 @@
+"""The detector: beats made by hand at many rates, and real records where they are present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ec57
+from benchmarks.detector import read_records, score
+from preprocess.detect import PART, deflection_between, deflection_sizes, detect_beats, detect_in_parts
+from support.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
+needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
+
+
+def made(times: np.ndarray, fs: float, seconds: float, noise: float = 0.01, seed: int = 0) -> np.ndarray:
+    """Beats of 1 mV with P, QRS and T wave, their R-peaks at `times` (s) -> (samples,) in mV."""
+    time = np.arange(round(seconds * fs)) / fs
+    signal = noise * np.random.default_rng(seed).standard_normal(len(time))
+    for beat in times:
+        for at, height, width in ((-0.16, 0.15, 0.02), (0, 1.0, 0.012), (0.03, -0.25, 0.012), (0.28, 0.3, 0.045)):
+            near = slice(max(round((beat + at - 6 * width) * fs), 0), max(round((beat + at + 6 * width) * fs), 0))
+            signal[near] += height * np.exp(-0.5 * ((time[near] - beat - at) / width) ** 2)
+    return signal
+
+
+def rhythm(seconds: float, seed: int = 0, shortest: float = 0.55, longest: float = 1.1) -> np.ndarray:
+    times = 0.5 + np.cumsum(np.random.default_rng(seed).uniform(shortest, longest, round(2 * seconds / shortest)))
+    return times[times < seconds - 0.5]
+
+
+def assert_found(found: np.ndarray, times: np.ndarray, fs: float, within: float = 0.01) -> None:
+    assert found.dtype == np.int64
+    assert len(found) == len(times)
+    assert np.abs(found / fs - times).max() <= within + 1 / fs
+
+
+@pytest.mark.parametrize("fs", [100, 125, 128, 250, 257.3, 360, 500, 1000])
+def test_beats_are_found_where_they_are_at_any_rate(fs: float) -> None:
+    times = rhythm(40)
+    assert_found(detect_beats(made(times, fs, 40), fs), times, fs)
+
+
+@pytest.mark.parametrize("change", [lambda x: -x, lambda x: 1000 * x, lambda x: 1e-6 * x, lambda x: x + 500])
+def test_polarity_unit_and_offset_do_not_matter(change) -> None:  # noqa: ANN001
+    times = rhythm(40, seed=1)
+    signal = made(times, 250, 40)
+    assert detect_beats(change(signal), 250).tolist() == detect_beats(signal, 250).tolist()
+
+
+def test_baseline_wander_and_mains_hum_do_not_matter() -> None:
+    times, time = rhythm(40, seed=2), np.arange(40 * 360) / 360
+    signal = made(times, 360, 40) + 3 * np.sin(2 * np.pi * 0.3 * time) + 0.1 * np.sin(2 * np.pi * 50 * time)
+    assert_found(detect_beats(signal, 360), times, 360)
+
+
+@pytest.mark.parametrize("rate", [30, 180, 240, 280])
+def test_slow_and_fast_rhythms(rate: float) -> None:
+    times = np.arange(1.0, 39, 60 / rate)
+    wide = np.zeros(40 * 250)
+    for beat in times:  # no P or T wave has room between beats as fast as these
+        wide += np.exp(-0.5 * ((np.arange(len(wide)) / 250 - beat) / 0.02) ** 2)
+    assert_found(detect_beats(wide, 250), times, 250)
+
+
+def test_a_low_beat_among_high_ones_is_found_and_a_high_t_wave_is_none() -> None:
+    times = np.arange(1.0, 29, 0.9)
+    signal = made(times, 360, 30)
+    low = round(times[15] * 360)
+    signal[low - 30 : low + 31] *= 0.35
+    assert_found(detect_beats(signal, 360), times, 360)
+    time = np.arange(len(signal)) / 360
+    for beat in times:
+        signal += 0.7 * np.exp(-0.5 * ((time - beat - 0.28) / 0.045) ** 2)  # T waves of 1 mV in all
+    assert_found(detect_beats(signal, 360), times, 360)
+
+
+def test_a_gap_is_left_out_and_disturbs_nothing_around_it() -> None:
+    times = rhythm(60, seed=3)
+    signal = made(times, 250, 60)
+    whole = detect_beats(signal, 250)
+    signal[20 * 250 : 35 * 250] = np.nan
+    signal[7] = np.inf
+    found = detect_beats(signal, 250)
+    outside = (whole < 19.5 * 250) | (whole > 35.5 * 250)
+    assert whole[outside].tolist() == found[(found < 19.5 * 250) | (found > 35.5 * 250)].tolist()
+    assert not ((found >= 20 * 250) & (found < 35 * 250)).any()
+
+
+def test_a_pause_is_not_filled() -> None:
+    times = np.concatenate([np.arange(1, 30, 0.8), np.arange(49, 80, 0.8)])  # 19 s without a beat, noise goes on
+    assert_found(detect_beats(made(times, 250, 80), 250), times, 250)
+
+
+@pytest.mark.parametrize(
+    "signal", [np.zeros(3600), np.zeros(0), np.ones(100), np.full(3600, np.nan), np.full(3600, 0.3)]
+)
+def test_no_beats_in_nothing(signal: np.ndarray) -> None:
+    assert detect_beats(signal, 360).tolist() == []
+
+
+def test_a_second_and_noise_alone_are_no_error() -> None:
+    assert_found(detect_beats(made(np.array([0.5]), 360, 1), 360), np.array([0.5]), 360)
+    noise = np.random.default_rng(0).standard_normal(20 * 360)
+    found = detect_beats(noise, 360)  # what is no beat at all is for report.quality to say
+    assert (np.diff(found) > 0).all() and len(found) < 20 * 6
+
+
+@pytest.mark.parametrize("fs", [0, 40, -360, np.nan])
+def test_a_rate_that_is_too_low_is_refused(fs: float) -> None:
+    with pytest.raises(InputError, match="at least 50 Hz are needed"):
+        detect_beats(np.zeros(1000), fs)
+
+
+@pytest.mark.parametrize("part", [10, 37.5, 100])
+def test_the_borders_of_parts_change_nothing(part: float) -> None:
+    times = rhythm(400, seed=4)
+    signal = made(times, 125, 400, noise=0.15)  # so noisy that candidates are near their thresholds
+    signal[10_000:12_000] = np.nan
+    signal[30_000:30_100] += 20
+    signal[40_000:] *= 3
+    asked = []
+
+    def read(start: int, stop: int) -> np.ndarray:
+        asked.append(stop - start)
+        return signal[start:stop]
+
+    whole = detect_in_parts(lambda start, stop: signal[start:stop], len(signal), 125, part=len(signal) / 125 + 1)
+    assert detect_in_parts(read, len(signal), 125, part=part).tolist() == whole.tolist()
+    assert max(asked) <= (part + 1 + 2 * 75) * 125  # a part and its margins are all that is in memory
+
+
+def test_a_long_signal_is_read_in_parts() -> None:
+    longest = 0
+
+    def read(start: int, stop: int) -> np.ndarray:
+        nonlocal longest
+        longest = max(longest, stop - start)
+        return np.zeros(stop - start)
+
+    assert len(detect_in_parts(read, 100 * 3600 * 4, 100)) == 0
+    assert longest <= (PART + 150) * 100
+
+
+@pytest.mark.parametrize("size", [1.0, 0.3])
+def test_a_deflection_in_a_pause(size: float) -> None:
+    times = np.array([1, 1.8, 2.6, 3.4, 6.4, 7.2, 8.0])
+    fs = 250.0
+    signal = made(times, fs, 9) + size * made(np.array([4.9]), fs, 9, noise=0)
+    typical = float(np.median(deflection_sizes(signal, fs)[(times * fs).astype(int)]))
+    assert deflection_between(signal, fs, round(3.4 * fs), round(6.4 * fs), typical) == (size == 1.0)
+    assert not deflection_between(signal, fs, round(1 * fs), round(1.8 * fs), typical)  # T and P waves are none
+    assert not deflection_between(signal, fs, 250, 300, typical)  # no room
+
+
+@needs_mitdb
+@pytest.mark.parametrize(
+    ("name", "missed", "false"),
+    [("100", 0, 1), ("108", 8, 80), ("207", 5, 15)],  # clean; inverted with high P waves; blocks and flutter
+)
+def test_real_records(name: str, missed: int, false: int) -> None:
+    record = next(one for one in read_records(MITDB) if one.name == name)
+    figures = score(record)
+    assert figures.found.whole - figures.found.part <= missed
+    assert figures.right.whole - figures.right.part <= false
+    assert abs(np.median(figures.offsets)) <= 3  # ms
+    assert np.mean(np.abs(figures.offsets) <= 8.4) > 0.8  # 3 samples at 360 Hz
+
+
+@needs_mitdb
+def test_units_of_a_real_record_do_not_matter() -> None:
+    record = next(one for one in read_records(MITDB) if one.name == "119")
+    part = record.signal[: 60 * 360]
+    whole = detect_beats(part, 360)
+    assert detect_beats(-200 * part + 1024, 360).tolist() == whole.tolist()
+    annotated = [at for at, symbol in zip(record.reference.times, record.reference.symbols, strict=True)
+                 if symbol in ec57.Protocol().classes and at < len(part)]  # fmt: skip
+    assert len(whole) == len(annotated)

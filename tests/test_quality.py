@@ -1,0 +1,205 @@
+"""Unreadable time: made signals, and noise and flutter of real records where they are present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_detect import made, rhythm
+
+from benchmarks.detector import read_records
+from benchmarks.quality import false_beats, flutter_of
+from preprocess.detect import detect_beats
+from report.quality import Quality, Unreadable, spans, unreadable, vf_leakage
+from support.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
+needs_mitdb = pytest.mark.skipif(not (RAW / "mitdb").is_dir(), reason=f"{RAW / 'mitdb'}: the records are not there")
+needs_nstdb = pytest.mark.skipif(not (RAW / "nstdb").is_dir(), reason=f"{RAW / 'nstdb'}: the records are not there")
+
+FS = 250
+
+
+def judged(signal: np.ndarray, fs: float = FS, **thresholds: float) -> list[Unreadable]:
+    beats = detect_beats(signal, fs)
+    return unreadable(lambda start, stop: signal[start:stop], len(signal), fs, beats, Quality(**thresholds))
+
+
+def clean(seconds: float = 120, fs: float = FS, noise: float = 0.01) -> np.ndarray:
+    return made(rhythm(seconds), fs, seconds, noise)
+
+
+def assert_one(found: list[Unreadable], reason: str, start: float, end: float, within: float, fs: float = FS) -> None:
+    assert [one.reason for one in found] == [reason]
+    assert found[0].start / fs == pytest.approx(start, abs=within)
+    assert found[0].end / fs == pytest.approx(end, abs=within)
+
+
+@pytest.mark.parametrize("fs", [100, 250, 1000])
+def test_all_of_a_clean_signal_is_readable(fs: float) -> None:
+    assert judged(clean(60, fs), fs) == []
+    assert judged(-clean(60, fs), fs) == []
+
+
+@pytest.mark.parametrize("seconds", [0, 0.004, 1, 3])
+def test_short_signals(seconds: float) -> None:
+    assert judged(clean(120)[: round(seconds * FS)]) == []
+
+
+def test_missing_samples() -> None:
+    signal = clean()
+    signal[10_000:15_000] = np.nan
+    signal[5_000:5_010] = np.nan  # 40 ms, which a line bridges
+    assert judged(signal) == [(10_000, 15_000, "missing")]
+    both = [(5_000, 5_010, "missing"), (10_000, 15_000, "missing")]
+    assert judged(signal, missing_longest=0.03) == both
+    assert judged(np.full(3000, np.nan)) == [(0, 3000, "missing")]
+
+
+def test_a_lead_that_is_off() -> None:
+    signal = clean()
+    signal[10_000:15_000] = 0.1 + 0.002 * np.random.default_rng(1).standard_normal(5_000).clip(-2, 2)
+    assert_one(judged(signal), "flat", 40, 60, within=0.02)
+    assert judged(np.full(30_000, -5.0)) == [(0, 30_000, "flat")]
+
+
+def test_a_pause_is_no_lead_that_is_off() -> None:
+    times = np.concatenate([np.arange(1, 30, 0.8), np.arange(36, 80, 0.8)])
+    assert judged(made(times, FS, 80, noise=0.01)) == []
+
+
+def test_a_flat_stretch_across_the_border_of_two_parts_is_one() -> None:
+    signal = clean(700, 100)
+    signal[59_000:61_000] = -0.7
+    assert judged(signal, 100) == [(59_000, 61_000, "flat")]
+    signal[59_910:60_080] = 4.0  # the highest value, a rail; too short for a lead that is off
+    signal[59_000:59_910] = signal[20_000:20_910]
+    signal[60_080:61_000] = signal[20_910:21_830]
+    assert judged(signal, 100) == [(59_910, 60_080, "saturation")]
+
+
+def test_saturation() -> None:
+    signal = clean()
+    signal[10_000:10_300] += 20
+    signal[12_000:12_400] -= 20
+    signal = signal.clip(-5, 5)
+    found = judged(signal)
+    assert [(one.start, one.end) for one in found if one.reason == "saturation"] == [(10_000, 10_300), (12_000, 12_400)]
+
+
+def test_clipped_beats_are_readable() -> None:
+    assert judged(clean().clip(-0.2, 0.5)) == []
+
+
+@pytest.mark.parametrize("size", [0.3, 1.0])  # mV; QRS complexes have 1
+@pytest.mark.parametrize("slow", [3, 10, 20])  # samples: the last is as slow as QRS complexes
+def test_noise(size: float, slow: int) -> None:
+    signal, rng = clean(300), np.random.default_rng(2)
+    motion = np.convolve(rng.standard_normal(100 * FS), np.hanning(slow), mode="same")
+    signal[100 * FS : 200 * FS] += size * motion / motion.std()
+    assert_one(judged(signal), "noise", 100, 200, within=6)
+
+
+def test_a_recording_of_noise_alone() -> None:
+    noise = np.random.default_rng(3).standard_normal(120 * FS)
+    assert sum(one.end - one.start for one in judged(noise)) > 0.9 * len(noise)
+
+
+def test_ventricular_fibrillation_is_no_noise() -> None:
+    signal, time = clean(120), np.arange(40 * FS) / FS
+    rate = 4.5 + 0.5 * np.sin(2 * np.pi * 0.2 * time)  # Hz
+    size = 0.8 + 0.3 * np.sin(2 * np.pi * 0.13 * time)  # mV
+    signal[40 * FS : 80 * FS] = size * np.sin(2 * np.pi * np.cumsum(rate) / FS) + 0.03 * np.random.default_rng(
+        4
+    ).standard_normal(len(time))
+    assert judged(signal) == []
+
+
+def test_the_first_reason_is_given_once() -> None:
+    signal = clean()
+    signal[10_000:15_000] = np.nan
+    signal[15_000:20_000] = 9.0  # flat and at its highest value
+    assert judged(signal) == [(10_000, 15_000, "missing"), (15_000, 20_000, "flat")]
+
+
+def test_flutter_waves_between_beats_are_no_noise() -> None:
+    time = np.arange(60 * FS) / FS
+    waves = 0.15 * ((4.8 * time) % 1 - 0.5)  # a saw-tooth of 288 waves a minute, four to a beat
+    assert judged(made(np.arange(1, 59, 4 / 4.8), FS, 60) + waves) == []
+
+
+def test_the_scale_matters_to_flat_leads_alone() -> None:
+    signal = clean(60)
+    signal[20 * FS : 40 * FS] += np.convolve(np.random.default_rng(5).standard_normal(20 * FS), np.ones(30) / 8, "same")
+    assert judged(signal) == judged(1000 * signal + 3) != []
+
+
+def test_memory_is_that_of_a_part() -> None:
+    longest = 0
+
+    def read(start: int, stop: int) -> np.ndarray:
+        nonlocal longest
+        longest = max(longest, stop - start)
+        return np.full(stop - start, np.nan)
+
+    length = 3 * 3600 * 100
+    assert unreadable(read, length, 100, np.zeros(0, dtype=np.int64)) == [(0, length, "missing")]
+    assert longest <= 760 * 100
+
+
+def test_leakage_of_the_vf_filter() -> None:
+    time = np.arange(1250) / 250
+    assert vf_leakage(np.sin(2 * np.pi * 4 * time)) < 0.1
+    assert vf_leakage(np.random.default_rng(0).standard_normal(1250)) > 0.65
+    assert vf_leakage(np.zeros(100)) == 1.0
+
+
+def test_spans() -> None:
+    assert spans(np.array([1, 1, 0, 1, 0, 0, 1], dtype=bool)).tolist() == [[0, 2], [3, 4], [6, 7]]
+    assert spans(np.zeros(0, dtype=bool)).tolist() == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("noise_index", 0), ("flat_range", -1), ("rail_shortest", float("nan"))])
+def test_thresholds_out_of_range(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"--{name} must be a number above 0"):
+        Quality(**{name: value})
+
+
+def test_every_threshold_is_listed_with_its_unit_and_source() -> None:
+    listed = {one.name: one for one in Quality(noise_window=4.0).listed()}
+    assert listed["noise_window"].value == 4.0 and listed["noise_window"].unit == "s"
+    assert listed["flutter_leakage"].source == "Kuo & Dillman 1978"
+
+
+@needs_mitdb
+def test_flutter_of_record_207_is_readable() -> None:
+    record = next(one for one in read_records(RAW / "mitdb") if one.name == "207")
+    found = judged(record.signal, record.fs)
+    for start, end in flutter_of(record.reference):
+        assert not any(one.start < end and one.end > start for one in found)
+
+
+@needs_mitdb
+def test_saturation_of_record_116() -> None:
+    record = next(one for one in read_records(RAW / "mitdb") if one.name == "116")
+    found = [one for one in judged(record.signal, record.fs) if one.reason == "saturation"]
+    assert found and all(abs(record.signal[one.start]) > 5.1 for one in found)  # mV, the limits of 11 bits
+
+
+@needs_nstdb
+@pytest.mark.parametrize(("name", "share"), [("118e00", 0.9), ("119e06", 0.7), ("118e24", 0.0)])
+def test_electrode_motion(name: str, share: float) -> None:
+    record = next(one for one in read_records(RAW / "nstdb") if one.name == name)
+    seconds = 600  # minutes 5 and 6 are noisy, 7 and 8 clean, 9 is noisy
+    signal = record.signal[: seconds * 360]
+    lost = np.zeros(len(signal), dtype=bool)
+    for one in judged(signal, 360):
+        lost[one.start : one.end] = True
+    noisy = np.isin(np.arange(len(signal)) // (60 * 360), (5, 6, 9))
+    assert (lost[noisy].mean() >= share) if share else not lost.any()
+    assert lost[~noisy].mean() < 0.01
+    false = false_beats(record._replace(signal=signal), detect_beats(signal, 360))
+    assert lost[false].mean() > 0.8 if share else len(false) < 3

@@ -1,0 +1,764 @@
+"""Recordings in every format that is read: each file is written here, and read back to its last digit."""
+
+from __future__ import annotations
+
+import binascii
+import datetime as dt
+import math
+import os
+import random
+import re
+import struct
+import tempfile
+import tracemalloc
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import edfio
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preprocess.readers import Recording, open_recording, tables
+from preprocess.readers.recording import Runs
+from support.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
+START = dt.datetime(2026, 1, 31, 14, 5, 7)
+
+relaxed = settings(deadline=None, max_examples=40)  # a machine may be busy
+
+digital_values = st.lists(st.integers(-3000, 3000), min_size=1, max_size=600)
+
+
+def wave(count: int, seed: int = 0) -> np.ndarray:
+    """int64 (n,), a signal of a few hundred ADC units."""
+    time = np.arange(count)
+    return np.round(400 * np.sin(time / 9 + seed) + 150 * np.sin(time / 31)).astype(np.int64)
+
+
+# ------------------------------------------------------------------------------------------------ small writers
+
+
+def write_wfdb(
+    folder: Path,
+    signals: dict[str, Sequence[int]],
+    fs: str = "250",
+    gain: str = "200/mV",
+    when: str = "",
+    name: str = "r",
+) -> Path:
+    """A record in format 16."""
+    values = np.stack([np.asarray(values) for values in signals.values()], axis=1).astype("<i2")
+    lines = [f"{name} {len(signals)} {fs} {len(values)} {when}"]
+    lines += [f"{name}.dat 16 {gain} 16 0 0 {int(values[:, n].sum()) % 65536} 0 {key}" for n, key in enumerate(signals)]
+    (folder / f"{name}.hea").write_text("\n".join(lines))
+    (folder / f"{name}.dat").write_bytes(values.tobytes())
+    return folder / name
+
+
+def ishne(
+    values: np.ndarray,
+    codes: Sequence[int] = (6, 5),
+    resolutions: Sequence[int] = (2500, 1000),
+    fs: int = 200,
+    per_lead: bool = True,
+    text: bytes = b"",
+    magic: bytes = b"ISHNE1.0",
+    start: dt.datetime | None = START,
+) -> bytes:
+    """An ISHNE file of int16 (samples, leads), by the offsets of the standard."""
+    samples, leads = values.shape
+    head = bytearray(512)
+    struct.pack_into("<4i", head, 0, len(text), samples if per_lead else samples * leads, 522, 522 + len(text))
+    if start:
+        struct.pack_into("<3h", head, 128, start.day, start.month, start.year)
+        struct.pack_into("<3h", head, 140, start.hour, start.minute, start.second)
+    struct.pack_into("<h", head, 146, leads)
+    struct.pack_into("<12h", head, 148, *codes, *[-9] * (12 - leads))
+    struct.pack_into("<12h", head, 196, *resolutions, *[-9] * (12 - leads))
+    struct.pack_into("<h", head, 262, fs)
+    covered = bytes(head) + text
+    return magic + crc16(covered).to_bytes(2, "little") + covered + values.astype("<i2").tobytes()
+
+
+def crc16(content: bytes) -> int:
+    """CRC-16-CCITT bit by bit, from 0xFFFF; 0x29B1 for "123456789", as its catalogues say."""
+    value = 0xFFFF
+    for byte in content:
+        value ^= byte << 8
+        for _ in range(8):
+            value = (value << 1 ^ 0x1021 if value & 0x8000 else value << 1) & 0xFFFF
+    return value
+
+
+def byte_sum(head: bytes, data: bytes) -> int:
+    return sum(head + data)
+
+
+def kardia(
+    leads: dict[str, np.ndarray],
+    fs: int = 300,
+    resolution: int = 500,
+    checksum: Callable[[bytes, bytes], int] = byte_sum,
+    date: str = "2026-01-31T14:05:07.000-08:00",
+) -> bytes:
+    content = b"ALIVE\0\0\0" + (4).to_bytes(4, "little")
+    blocks = {"info": date.encode().ljust(264, b"\0"), "fmt ": struct.pack("<BHHBH", 1, fs, resolution, 2, 0)}
+    blocks |= {name: values.astype("<i2").tobytes() for name, values in leads.items()}
+    for name, data in blocks.items():
+        head = name.encode() + len(data).to_bytes(4, "little")
+        content += head + data + checksum(head, data).to_bytes(4, "little")
+    return content
+
+
+def edf(
+    signals: dict[str, np.ndarray],
+    fs: float = 256,
+    dimension: str = "uV",
+    physical: tuple[float, float] = (-3276.8, 3276.7),
+    annotated: bool = False,
+    bdf: bool = False,
+    microsecond: int = 0,
+) -> bytes:
+    """An EDF or BDF file with a data record each second, by edfio."""
+    kind, width = (edfio.BdfSignal, np.int32) if bdf else (edfio.EdfSignal, np.int16)
+    made = [
+        kind.from_digital(
+            values.astype(width),
+            fs,
+            label=label,
+            physical_dimension=dimension,
+            physical_range=physical,
+            digital_range=(-32768, 32767),
+        )
+        for label, values in signals.items()
+    ]
+    marks = [edfio.EdfAnnotation(0.5, None, "cough")] if annotated else None
+    with warnings.catch_warnings(action="ignore"):  # that a part of a second makes it EDF+
+        whole = (edfio.Bdf if bdf else edfio.Edf)(
+            made,
+            annotations=marks,
+            data_record_duration=1,
+            recording=edfio.Recording(startdate=START.date()),
+            starttime=START.time().replace(microsecond=microsecond),
+        )
+        return whole.to_bytes()
+
+
+def interrupted(content: bytes, onsets: Sequence[float], bdf: bool = False) -> bytes:
+    """Make of an EDF+C file with one signal one whose data records begin at `onsets`, s."""
+    content = content.replace(b"DF+C", b"DF+D", 1)
+    header = int(content[184:192])
+    sizes = [int(content[256 + 2 * 216 + 8 * n :][:8]) * (3 if bdf else 2) for n in range(2)]
+    parts = [content[:header]]
+    for number, onset in enumerate(onsets):
+        record = content[header + number * sum(sizes) :][: sum(sizes)]
+        parts.append(record[: sizes[0]] + f"+{onset:g}\x14\x14\0".encode().ljust(sizes[1], b"\0"))
+    return b"".join(parts)
+
+
+def apple(values: Sequence[str], german: bool = False) -> str:
+    if german:
+        head = [
+            "Name",
+            'Geburtstag,"27.03.1987"',
+            "Aufzeichnungsdatum,2026-01-31 14:05:07 +0200",
+            "Klassifizierung,Sinusrhythmus",
+            "Symptome,",
+            "Softwareversion,1.13",
+            'Gerät,"Watch4,2"',
+            "Messrate,511,562\u00a0Hertz",
+            "",
+            "",
+            "Ableitung,Ableitung I",
+            "Einheit,µV",
+            "",
+        ]
+        return "\n".join([*head, *(value.replace(".", ",") for value in values)])
+    head = [
+        "Name,Somebody",
+        'Date of Birth,"Mar 27, 1987"',
+        "Recorded Date,2026-01-31 14:05:07 +0200",
+        "Classification,Sinus Rhythm",
+        "Software Version,1.90",
+        'Device,"Watch7,12"',
+        "Sample Rate,512.508 hertz",
+        "",
+        "Lead,Lead I",
+        "Unit,µV",
+        "",
+    ]
+    return "\n".join([*head, *values, ""])
+
+
+def put(folder: Path, content: bytes | str, name: str) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def fault(path: Path, **options: object) -> str:
+    """Say why a recording is refused: one line that names the file."""
+    with pytest.raises(InputError) as caught:
+        open_recording(path, **options).close()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# ---------------------------------------------------------------------------------------------- what all give
+
+
+def check(recording: Recording, expected: np.ndarray) -> None:
+    """The values of a recording, whole, in parts and anywhere."""
+    assert recording.length == len(expected)
+    whole = recording.read()
+    assert whole.dtype == np.float64
+    np.testing.assert_array_equal(whole, expected)
+    parts = [*recording.parts(0.3)]
+    assert [first for first, _ in parts] == [*range(0, len(expected), round(0.3 * recording.fs))]
+    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), expected)
+    for start, stop in ((0, 0), (5, 4), (len(expected) // 3, len(expected) // 2), (-7, None), (3, 10**12)):
+        np.testing.assert_array_equal(recording.read(start, stop), expected[start:stop])
+
+
+def test_a_wfdb_record(tmp_path: Path) -> None:
+    values = wave(1000)
+    path = write_wfdb(tmp_path, {"V1": values + 3, "ECG lead II": values}, when="14:05:07 31/01/2026")
+    for name in (path, f"{path}.hea", f"{path}.dat", f"{path}.atr"):
+        with open_recording(name) as recording:
+            assert (recording.name, recording.path, recording.format) == ("r", tmp_path / "r.hea", "WFDB")
+            assert (recording.fs, recording.lead, recording.leads) == (250, "ECG lead II", ("V1", "ECG lead II"))
+            assert (recording.start, recording.borders.tolist(), recording.notes) == (START, [], ())
+            check(recording, values / 200)
+    with open_recording(path, lead="v1", start_time="2025-12-24T23:59:00+01:00") as recording:
+        assert recording.start == dt.datetime(2025, 12, 24, 23, 59)
+        assert recording.notes == ("Lead V1 is read; the models know lead II.",)
+        check(recording, (values + 3) / 200)
+
+
+def test_a_record_in_segments(tmp_path: Path) -> None:
+    values = wave(500)
+    write_wfdb(tmp_path, {"II": values}, name="a")
+    write_wfdb(tmp_path, {"V1": values, "II": values[::-1]}, name="b")
+    (tmp_path / "layout.hea").write_text("layout 2 250 0\n~ 0 200/mV 16 0 0 0 0 II\n~ 0 200/mV 16 0 0 0 0 V1\n")
+    (tmp_path / "m.hea").write_text("m/4 2 250 1300\nlayout 0\na 500\n~ 300\nb 500\n")
+    with open_recording(tmp_path / "m") as recording:
+        assert recording.borders.tolist() == [500, 800] and recording.borders.dtype == np.int64
+        check(recording, np.concatenate([values, np.full(300, np.nan), values[::-1]]) / 200)
+    (tmp_path / "b.dat").write_bytes((tmp_path / "b.dat").read_bytes()[:-1])
+    assert "b.dat cannot be read as b.hea describes it: it holds 499 samples a signal, not 500" in fault(tmp_path / "m")
+
+
+def test_faults_of_a_record_are_notes(tmp_path: Path) -> None:
+    path = write_wfdb(tmp_path, {"II": wave(1000)}, gain="0")
+    content = bytearray((tmp_path / "r.dat").read_bytes())
+    content[8] ^= 1
+    (tmp_path / "r.dat").write_bytes(content)
+    with open_recording(path) as recording:
+        assert recording.notes == (
+            "Not calibrated (no ADC gain in the header, 200 units a mV assumed).",
+            "Samples do not match the checksum in the header.",
+        )
+
+
+def test_values_that_no_ecg_has_are_said(tmp_path: Path) -> None:
+    for gain, said in (("0.2", "more than 50"), ("200000", "less than 0.01")):
+        with open_recording(write_wfdb(tmp_path, {"II": wave(5000)}, gain=gain)) as recording:
+            (note,) = recording.notes
+            assert said in note and "its unit may be wrong" in note
+    quiet = np.where(np.arange(5000) < 4000, 0, wave(5000))  # the leads are off most of the time
+    with open_recording(write_wfdb(tmp_path, {"II": quiet})) as recording:
+        assert recording.notes == ()
+
+
+# --------------------------------------------------------------------------------------------------------- EDF
+
+
+@pytest.mark.parametrize("bdf", [False, True])
+@pytest.mark.parametrize(("dimension", "millivolts"), [("uV", 1e-3), ("mV", 1.0), ("V", 1e3), ("µV", 1e-3)])
+def test_edf(tmp_path: Path, bdf: bool, dimension: str, millivolts: float) -> None:
+    values = wave(1024)
+    content = edf({"EEG Fpz-Cz": values * 2, "ECG II": values}, bdf=bdf, dimension="XX")
+    content = content.replace(b"XX      ", dimension.encode("latin-1").ljust(8))
+    with open_recording(put(tmp_path, content, "night.bin")) as recording:
+        assert (recording.name, recording.format) == ("night", "BDF" if bdf else "EDF")
+        assert (recording.fs, recording.lead, recording.start) == (256, "ECG II", START)
+        assert recording.leads == ("EEG Fpz-Cz", "ECG II")
+        assert recording.length == 1024
+        expected = values * 0.1 * millivolts  # 0.1 a digital unit: from -3276.8 to 3276.7 in 65536 steps
+        np.testing.assert_allclose(recording.read(), expected, rtol=1e-12, atol=1e-9 * millivolts)
+        check(recording, recording.read())
+
+
+@pytest.mark.parametrize("bdf", [False, True])
+def test_edf_plus_skips_its_annotations(tmp_path: Path, bdf: bool) -> None:
+    content = edf({"II": wave(2560)}, annotated=True, bdf=bdf, microsecond=250_000)
+    with open_recording(put(tmp_path, content, "a.edf")) as recording:
+        assert recording.format == ("BDF+C" if bdf else "EDF+C")
+        assert recording.leads == ("II",)
+        assert recording.start == START.replace(microsecond=250_000)
+        np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("bdf", [False, True])
+def test_an_interrupted_edf_has_missing_samples(tmp_path: Path, bdf: bool) -> None:
+    values = wave(4 * 256)
+    content = interrupted(edf({"II": values}, annotated=True, bdf=bdf), [0.25, 1.25, 5.25, 6.75], bdf)
+    with open_recording(put(tmp_path, content, "a.edf")) as recording:
+        assert recording.format == ("BDF+D" if bdf else "EDF+D")
+        assert recording.borders.tolist() == [5 * 256, int(6.5 * 256)]
+        assert recording.notes == ("Interrupted 2 times, for 3.5 s in all; those are missing.",)
+        expected = np.full(int(7.5 * 256), np.nan)
+        expected[:512], expected[1280:1536], expected[1664:] = values[:512], values[512:768], values[768:]
+        np.testing.assert_allclose(recording.read(), expected * 1e-4, rtol=1e-12, atol=1e-12)
+        check(recording, recording.read())
+    content = interrupted(edf({"II": values}, annotated=True), [0, 1, 1.5, 3])
+    assert "data record 3 begins before the one before it ends" in fault(put(tmp_path, content, "a.edf"))
+    content = edf({"II": values})
+    content = content[:192] + b"EDF+D" + content[197:]
+    assert "has no annotations that say when they were; export it as EDF+C" in fault(put(tmp_path, content, "a.edf"))
+
+
+def test_edf_that_is_cut_open_or_longer(tmp_path: Path) -> None:
+    content = edf({"II": wave(2560)})
+    assert "is cut short: it holds 9 data records, its header says 10" in fault(put(tmp_path, content[:-1], "a.edf"))
+    assert "it ends in its header" in fault(put(tmp_path, content[:400], "a.edf"))
+    opened = content[:236] + b"-1      " + content[244:-1]
+    with open_recording(put(tmp_path, opened, "a.edf")) as recording:
+        assert recording.length == 9 * 256
+        assert recording.notes == ("Never closed by its recorder: all of its 9 data records are read.",)
+    with open_recording(put(tmp_path, content + b"123", "a.edf")) as recording:
+        assert recording.notes == ("3 bytes after the 10 data records that its header gives are left out.",)
+    assert "holds no samples" in fault(put(tmp_path, content[:236] + b"0       " + content[244:512], "a.edf"))
+
+
+def test_the_unit_of_edf(tmp_path: Path) -> None:
+    path = put(tmp_path, edf({"II": wave(2560)}, dimension=""), "a.edf")
+    assert "II does not say its unit; give --unit mV, uV, V" in fault(path)
+    with open_recording(path, unit="uV") as recording:
+        np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)
+    path = put(tmp_path, edf({"II": wave(2560)}, dimension="mmHg"), "a.edf")
+    assert "II is in mmHg, which is no voltage; give --unit" in fault(path)
+    content = edf({"II": wave(2560)}).replace(b"-32768  32767   ", b"7       7       ")
+    assert "signal 1 has no scale" in fault(put(tmp_path, content, "a.edf"))
+
+
+# ----------------------------------------------------------------------------------------------- ISHNE, Kardia
+
+
+def test_the_checksum_of_the_tests() -> None:
+    assert crc16(b"123456789") == 0x29B1 == binascii.crc_hqx(b"123456789", 0xFFFF)
+
+
+@pytest.mark.parametrize("per_lead", [True, False])
+@pytest.mark.parametrize("text", [b"", b"made by a recorder"])
+def test_ishne(tmp_path: Path, per_lead: bool, text: bytes) -> None:
+    values = np.stack([wave(700), wave(700, 1)], axis=1)
+    values[20, 0] = -32768
+    with open_recording(put(tmp_path, ishne(values, per_lead=per_lead, text=text), "a.ecg")) as recording:
+        assert (recording.format, recording.fs, recording.start) == ("ISHNE", 200, START)
+        assert (recording.lead, recording.leads, recording.notes) == ("II", ("II", "I"), ())
+        check(recording, np.where(np.arange(700) == 20, np.nan, values[:, 0] * 0.0025))
+    with open_recording(tmp_path / "a.ecg", lead="I") as recording:
+        check(recording, values[:, 1] * 0.001)
+
+
+def test_ishne_without_names_of_leads(tmp_path: Path) -> None:
+    values = np.stack([wave(700), wave(700, 1)], axis=1)
+    path = put(tmp_path, ishne(values, codes=(0, 1), start=None), "a.ecg")
+    assert "has no lead II; it has channel 1, channel 2: name the one to be read, such as --lead 'channel 1'" in fault(
+        path
+    )
+    for name in ("2", "channel 2"):
+        with open_recording(path, lead=name) as recording:
+            assert (recording.lead, recording.start) == ("channel 2", None)
+            assert recording.notes == ("The file does not say which lead it has; the models know lead II.",)
+            check(recording, values[:, 1] * 0.001)
+
+
+def test_ishne_that_is_damaged(tmp_path: Path) -> None:
+    content = ishne(np.stack([wave(700), wave(700, 1)], axis=1))
+    for changed, said in (
+        (content[:300], "is cut short: it has 300 bytes"),
+        (content[:-1], "is cut short: it holds 699 samples of each of 2 leads, its header says 700"),
+        (content[:40] + b"x" + content[41:], "the checksum of its header differs"),
+        (ishne(np.zeros((9, 2)), magic=b"ANN  1.0"), "holds annotations alone"),
+        (ishne(np.zeros((0, 2))), "holds no samples"),
+        (ishne(np.zeros((9, 2)), fs=50), "has 50 samples a second; an ECG needs 100 and more"),
+        (ishne(np.zeros((9, 2)), resolutions=(0, 1)), "resolution of its lead 1 is 0 nV"),
+    ):
+        assert said in fault(put(tmp_path, changed, "a.ecg"))
+
+
+@pytest.mark.parametrize(
+    "checksum", [byte_sum, lambda head, data: zlib.crc32(data), lambda head, data: zlib.crc32(head + data)]
+)
+def test_kardia(tmp_path: Path, checksum: Callable[[bytes, bytes], int]) -> None:
+    content = kardia({"ecg ": wave(900), "ecg2": wave(900, 1), "ecg4": wave(900, 2)}, checksum=checksum)
+    with open_recording(put(tmp_path, content, "a.atc")) as recording:
+        assert (recording.format, recording.fs, recording.start) == ("Kardia", 300, START)
+        assert (recording.lead, recording.leads, recording.notes) == ("II", ("I", "II", "aVR"), ())
+        check(recording, wave(900, 1) * 0.0005)
+
+
+def test_kardia_of_one_lead_is_lead_i(tmp_path: Path) -> None:
+    content = kardia({"ecg ": wave(900)}, date="yesterday")
+    path = put(tmp_path, content, "a.atc")
+    assert "has no lead II; it has I: name the one to be read, such as --lead I" in fault(path)
+    with open_recording(path, any_lead=True) as recording:
+        assert recording.notes == ("Lead I is read; the models know lead II.",) and recording.start is None
+    for changed, said in (
+        (content[:-1], "is damaged: it is cut short in the block at byte"),
+        (content[:-9] + b"\x55" + content[-8:], "the checksum of its block ecg differs"),
+        (kardia({}), "it has no block with an ECG"),
+        (kardia({"ecg ": wave(0)}), "holds no samples"),
+        (kardia({"ecg ": wave(9)}, fs=0), "its sampling frequency is 0 Hz"),
+    ):
+        assert said in fault(put(tmp_path, changed, "a.atc"), lead="I")
+
+
+# ------------------------------------------------------------------------------------------------------ tables
+
+
+@pytest.mark.parametrize("german", [False, True])
+def test_apple_watch(tmp_path: Path, german: bool) -> None:
+    texts = [f"{value:.3f}" for value in wave(2000) + 0.123] + ["12"]
+    path = put(tmp_path, apple(texts, german), "ecg_2026-01-31.csv")
+    assert "has no lead II; it has I: name the one to be read, such as --lead I" in fault(path)
+    with open_recording(path, lead="I") as recording:
+        assert (recording.format, recording.start, recording.leads) == ("Apple Watch", START, ("I",))
+        assert recording.fs == (511.562 if german else 512.508)
+        check(recording, np.array([float(text) for text in texts]) * 1e-3)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_tables_of_any_delimiter_and_encoding(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    texts = [f"{value / 7!r}" for value in wave(300).tolist()]
+    unit = "mV" if delimiter == " " else " (µV)"
+    title = delimiter.join(["time", unit if delimiter == " " else f"MLII{unit}", "Höhe"])
+    rows = [delimiter.join([f"{n / 250:.3f}", text, "3.5"]) for n, text in enumerate(texts)]
+    content = "\r\n".join([title, *rows, ""])
+    if delimiter in ";\t":
+        content = content.replace(".", ",")
+    with open_recording(put(tmp_path, content.encode(encoding), "a.csv"), any_lead=True, column="2") as recording:
+        assert (recording.format, recording.fs) == ("CSV", 250)
+        scale = 1 if delimiter == " " else 1e-3
+        check(recording, np.array([float(text) for text in texts]) * scale)
+
+
+@given(st.lists(st.none() | st.floats(-1e4, 1e4), min_size=2, max_size=200).filter(lambda row: row[-1] is not None))
+@relaxed
+def test_every_value_of_a_table_comes_back(values: list[float | None]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = ["" if value is None else repr(value) for value in values]
+        rows[0] = rows[0] or "0.0"
+        expected = np.array([float(row) if row else np.nan for row in rows])
+        one = put(Path(folder), "\n".join(["II", *rows]), "one.csv")
+        two = put(Path(folder), "\n".join(["II,V1", *(f"{row},1" for row in rows)]), "two.csv")
+        for path in (one, two):
+            with open_recording(path, fs=500, unit="mV") as recording:
+                np.testing.assert_array_equal(recording.read(), expected)
+
+
+def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
+    path = put(tmp_path, "\n".join(str(value) for value in wave(900).tolist()), "a.csv")
+    assert "does not say its sampling frequency" in fault(path) and "--fs" in fault(path)
+    assert "does not say the unit of its values: give --unit mV, uV or V" in fault(path, fs=250)
+    assert fault(path, fs=250, unit="adu") == "--unit adu needs --gain, the ADC units per mV, such as --gain 200"
+    assert "--unit kg is not known" in fault(path, fs=250, unit="kg")
+    assert "--fs must be a number above 0, got -1" in fault(path, fs=-1)
+    assert "an ECG needs 100 and more" in fault(path, fs=99.5, unit="mV")
+    assert "--start_time noon is no time" in fault(path, fs=250, unit="mV", start_time="noon")
+    for options, scale in (({"unit": "adu", "gain": 200}, 0.005), ({"gain": 200}, 0.005), ({"unit": "µV"}, 0.001)):
+        with open_recording(path, fs=250, **options) as recording:
+            assert recording.notes[0] == "The file does not say which lead it has; the models know lead II."
+            check(recording, wave(900) * scale)
+    with open_recording(path, fs=250, gain=200, lead="V5") as recording:
+        assert (recording.lead, recording.leads) == ("V5", ("channel 1",))
+        assert recording.notes[0] == "The file does not name the lead; it is V5, as --lead says."
+
+
+def test_columns_of_a_table(tmp_path: Path) -> None:
+    rows = [f"{n},{a},{b},x,{c}" for n, (a, b, c) in enumerate(zip(wave(300), wave(300, 1), wave(300, 2), strict=True))]
+    path = put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv")
+    options = {"fs": 250, "unit": "uV"}
+    assert "has no lead II; it has left, right, resp: name the one to be read, such as --lead left" in fault(
+        path, **options
+    )
+    assert "has no column 9; it has 1 sample, 2 left, 3 right, 4 label, 5 resp" in fault(path, column="9", **options)
+    assert "column label holds no numbers" in fault(path, column="label", **options)
+    for chosen in ({"column": "3"}, {"column": "RIGHT"}, {"lead": "right"}, {"column": "3", "lead": "II"}):
+        with open_recording(path, **options, **chosen) as recording:
+            assert recording.lead == ("II" if len(chosen) == 2 else "right")
+            check(recording, wave(300, 1) * 1e-3)
+    with open_recording(path, column="5", **options) as recording:
+        assert "Values are taken as uV, as --unit says; the file says mV." in recording.notes
+    titled = put(
+        tmp_path, "\n".join(["II,V5,ecg", *(row.replace(",x,", ",")[row.index(",") + 1 :] for row in rows)]), "b.csv"
+    )
+    assert "the column that --column names is lead V5, not II" in fault(titled, column="2", lead="II", **options)
+    assert "has no lead III; it has II, V5, ecg" in fault(titled, lead="III", **options)
+    with open_recording(titled, lead="Ecg", **options) as recording:
+        assert recording.lead == "ecg"
+        assert recording.notes == ("The file does not say which lead ecg is; the models know lead II.",)
+    rows[270] = "270,oops,1,x,1"
+    path = put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv")
+    assert "'oops' in row 271 of the data is no number" in fault(path, column="2", **options)
+    rows[270] = "270,1,1,x,1,5"
+    assert "Expected 5 fields in line 272, saw 6" in fault(
+        put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv"), column="2", **options
+    )
+
+
+def after(fs: int, n: int, start: dt.datetime = START) -> dt.datetime:
+    return start + dt.timedelta(seconds=n / fs)
+
+
+EVENING = START.replace(hour=23, minute=59, second=59)
+
+STEPS: dict[str, tuple[str, Callable[[int, int], str]]] = {
+    "seconds": ("time", lambda n, fs: f"{n / fs:.6f}"),
+    "ms in whole numbers": ("t [ms]", lambda n, fs: f"{n * 1000 // fs}"),
+    "unnamed": ("", lambda n, fs: f"{n / fs:.4f}"),
+    "stamps": ("timestamp", lambda n, fs: after(fs, n).isoformat()),
+    "stamps with a zone": ("Date", lambda n, fs: f"{after(fs, n)}+01:00"),
+    "epoch": ("timestamp", lambda n, fs: f"{1_769_868_307_000 + n * 1000 // fs}"),
+    "a clock past midnight": ("clock", lambda n, fs: after(fs, n, EVENING).strftime("%H:%M:%S.%f")),
+    "PhysioNet": ("'Elapsed time'", lambda n, fs: f"'{n // fs // 60}:{n % (60 * fs) / fs:06.3f}'"),
+}
+
+
+@pytest.mark.parametrize("kind", STEPS)
+@pytest.mark.parametrize("fs", [100, 250, 360])
+def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS", 400)  # read in parts, as a long table is
+    title, stamp = STEPS[kind]
+    kept = [n for n in range(1500) if not 700 <= n < 950]  # the recorder was off, once
+    rows = [f"{stamp(n, fs)},{wave(1500)[n]}" for n in kept]
+    with open_recording(put(tmp_path, "\n".join([f"{title},MLII (uV)", *rows]), "a.csv")) as recording:
+        assert recording.fs == fs
+        assert recording.borders.tolist() == [950]
+        assert recording.start == (START if kind.startswith("stamps") else None)
+        assert f"Its times leave out 250 samples ({250 / fs:.1f} s); those are missing." in recording.notes
+        expected = np.full(1500, np.nan)
+        expected[kept] = wave(1500)[kept] * 1e-3
+        check(recording, expected)
+    with open_recording(tmp_path / "a.csv", fs=200) as recording:
+        assert (recording.fs, recording.length) == (200, 1250)
+
+
+def test_times_that_tell_no_rate(tmp_path: Path) -> None:
+    generator = random.Random(1)
+    for times, said in (
+        ([*range(300)], "counts 1 a row, which may be samples or milliseconds: give --fs"),
+        (np.cumsum([generator.choice([0.001, 0.009, 0.02]) for _ in range(300)]).tolist(), "are not regular enough"),
+        ([n / 100 + 1e9 * (n > 200) for n in range(300)], "jump by 11574 days after row 201 of the data"),
+        ([n // 100 for n in range(300)], "may be samples or milliseconds: give --fs"),
+        (
+            [n / 100 - (n > 200) for n in range(300)],
+            "the time in row 202 of the data, column time, is no time or goes back",
+        ),
+    ):
+        path = put(tmp_path, "\n".join(["time,MLII (mV)", *(f"{time},{time % 1}" for time in times)]), "a.csv")
+        assert said in fault(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty: it holds no samples"),
+        (b"time,II\n", "holds no samples that can be read"),
+        (b"Dear reader,\nthis is no recording.\n", "holds no samples that can be read"),
+        (bytes(1000), "holds no samples that can be read"),
+        (b"PK\3\4rest", "is a ZIP archive or an office document"),
+        (b"%PDF-1.7", "is a PDF"),
+        (b"\x1f\x8b\x08", "is a compressed file: unpack it first"),
+    ],
+)
+def test_files_that_are_no_recordings(tmp_path: Path, content: bytes, said: str) -> None:
+    message = fault(put(tmp_path, content, "a.csv"))
+    assert said in message and message.startswith(str(tmp_path / "a.csv"))
+
+
+def test_paths_that_are_no_recordings(tmp_path: Path) -> None:
+    assert "nor is the header of a WFDB record" in fault(tmp_path / "b")
+    assert "is a folder: name a file, or a record in it" in fault(tmp_path)
+    path = write_wfdb(tmp_path, {"II": wave(900)}, fs="99")
+    assert "has 99 samples a second" in fault(path)
+    path = write_wfdb(tmp_path, {"II": wave(900)})
+    assert "--fs 500 is not the sampling frequency in" in fault(path, fs=500)
+    assert "--unit does not go with" in fault(path, unit="uV") and "--column does not go with" in fault(
+        path, column="1"
+    )
+    assert "has no lead V9; it has II" in fault(path, lead="V9")
+    (tmp_path / "r.hea").write_text("r/2 1 250 0\nlayout 0\n~ 99999999999\n")
+    (tmp_path / "layout.hea").write_text("layout 1 250 0\n~ 0 200/mV 16 0 0 0 0 II\n")
+    assert "says that it is 4630 days long" in fault(path)
+
+
+def test_a_table_beside_a_record_is_a_table(tmp_path: Path) -> None:
+    write_wfdb(tmp_path, {"II": wave(900)})
+    path = put(tmp_path, "\n".join(["II (mV)", *map(str, (wave(50) / 100).tolist())]), "r.csv")
+    with open_recording(path, fs=250) as recording:
+        assert (recording.format, recording.length) == ("CSV", 50)
+
+
+# ------------------------------------------------------------------------------------------------- round trips
+
+
+@given(digital_values, st.sampled_from([100, 128, 250, 500]))
+@relaxed
+def test_every_sample_of_the_binary_formats_comes_back(values: list[int], fs: int) -> None:
+    array = np.array(values)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_wfdb(folder, {"II": array}, fs=str(fs))
+        put(folder, ishne(array[:, None], codes=(6,), resolutions=(5000,), fs=fs), "a.ecg")
+        put(folder, kardia({"ecg2": array}, fs=fs, resolution=5000), "a.atc")
+        for path in (folder / "r", folder / "a.ecg", folder / "a.atc"):
+            with open_recording(path) as recording:
+                assert recording.fs == fs
+                np.testing.assert_array_equal(np.round(recording.read() * 200).astype(int), array)
+                np.testing.assert_allclose(recording.read(), array / 200, rtol=1e-15)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=12), st.data())
+@relaxed
+def test_runs_are_put_where_they_are_in_time(pieces: list[tuple[int, int]], data: st.DataObject) -> None:
+    """Each piece: missing samples before it, and how many it has."""
+    pieces[0] = (0, pieces[0][1])
+    whole, starts, stored, count = np.empty(0), [], [], 0
+    for missing, size in pieces:
+        starts.append(len(whole) + missing)
+        stored.append(count)
+        whole = np.concatenate([whole, np.full(missing, np.nan), np.arange(count, count + size)])
+        count += size
+    runs = Runs(np.array(starts), np.array(stored), count)
+    assert runs.length == len(whole)
+    first = data.draw(st.integers(0, len(whole)))
+    last = data.draw(st.integers(first, len(whole)))
+    read = runs.read(first, last, lambda begin, end: np.arange(begin, end, dtype=float))
+    np.testing.assert_array_equal(read, whole[first:last])
+
+
+# -------------------------------------------------------------------------------------------------------- fuzz
+
+
+def samples_of_all_formats() -> dict[str, tuple[bytes, dict[str, object]]]:
+    values, two = wave(768), np.stack([wave(400), wave(400, 1)], axis=1)
+    timed = "\n".join(["time,MLII,V5", *(f"{n / 250:.3f},{a},{b}" for n, (a, b) in enumerate(two.tolist()))])
+    stamped = "\n".join(
+        [
+            "time;II (mV)",
+            *(f"{(START + dt.timedelta(milliseconds=4 * n)).isoformat()};{a}" for n, a in enumerate(values)),
+        ]
+    )
+    return {
+        "a.edf": (edf({"ECG II": values, "V1": values}), {}),
+        "plus.edf": (edf({"ECG II": values}, annotated=True), {}),
+        "gaps.edf": (interrupted(edf({"II": values}, annotated=True), [0, 1, 5]), {}),
+        "a.bdf": (edf({"ECG II": values}, bdf=True), {}),
+        "a.ecg": (ishne(two), {}),
+        "a.atc": (kardia({"ecg ": values, "ecg2": values}), {}),
+        "timed.csv": (timed.encode(), {"unit": "uV"}),
+        "stamped.csv": (stamped.encode(), {}),
+        "apple.csv": (apple([f"{value:.3f}" for value in values / 3]).encode(), {"lead": "I"}),
+        "german.csv": (apple([f"{value:.3f}" for value in values / 3], german=True).encode(), {"lead": "I"}),
+        "plain.csv": ("\n".join(map(str, values.tolist())).encode(), {"fs": 250, "gain": 200}),
+    }
+
+
+def damage(content: bytes, generator: random.Random) -> bytes:
+    """Cut a file, or change, take away, double or insert some of its bytes, mostly in its header."""
+    changed = bytearray(content)
+    for _ in range(generator.choice([1, 1, 1, 2, 5])):
+        place = int(len(changed) * generator.random() ** generator.choice([1, 4])) if changed else 0
+        kind = generator.randrange(6)
+        if kind == 0:
+            del changed[place:]
+        elif kind == 1 and changed:
+            changed[place % len(changed)] = generator.randrange(256)
+        elif kind == 2 and changed:
+            changed[place % len(changed)] = generator.choice(b"0123456789-+.,; \n\"'")
+        elif kind == 3:
+            del changed[place : place + generator.randrange(1, 40)]
+        elif kind == 4:
+            changed[place:place] = generator.randbytes(generator.randrange(1, 40))
+        else:
+            changed[place:place] = changed[place : place + generator.randrange(1, 300)]
+    return bytes(changed)
+
+
+def try_to_read(path: Path, options: dict[str, object]) -> bool:
+    """Read a recording in parts -> whether it can be read; what is raised must be an `InputError`."""
+    try:
+        with open_recording(path, **options) as recording:
+            assert recording.length > 0 and recording.fs >= 100 and math.isfinite(recording.fs)
+            total = 0
+            for first, part in recording.parts():
+                assert first == total and part.dtype == np.float64 and not np.isinf(part).any()
+                total += len(part)
+                if total > 10_000_000:  # hours in a gap, which a damaged header may say
+                    break
+    except InputError as error:
+        assert "\n" not in str(error) and len(str(error)) < 2100
+        return False
+    return True
+
+
+MUTATIONS = int(os.environ.get("ECG_MUTATIONS", "60"))
+
+
+@pytest.mark.parametrize("name", samples_of_all_formats())
+def test_damaged_files_end_in_one_line(tmp_path: Path, name: str) -> None:
+    content, options = samples_of_all_formats()[name]
+    assert try_to_read(put(tmp_path, content, name), options)
+    generator = random.Random(name)
+    before = {*Path(tempfile.gettempdir()).glob("ecg*")}
+    tracemalloc.start()
+    for _ in range(MUTATIONS):
+        try_to_read(put(tmp_path, damage(content, generator), name), options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6
+    assert not {*Path(tempfile.gettempdir()).glob("ecg*")} - before
+
+
+@pytest.mark.parametrize("name", ["a.edf", "gaps.edf", "a.bdf", "a.ecg", "a.atc"])
+def test_files_cut_anywhere_end_in_one_line(tmp_path: Path, name: str) -> None:
+    content, options = samples_of_all_formats()[name]
+    ends = {*range(0, len(content), max(1, len(content) // 60)), *range(40), len(content) - 1}
+    for end in sorted(ends):
+        assert not try_to_read(put(tmp_path, content[:end], name), options), end
+
+
+def test_damaged_records_end_in_one_line(tmp_path: Path) -> None:
+    path = write_wfdb(tmp_path, {"II": wave(700), "V1": wave(700, 1)}, when="14:05:07 31/01/2026")
+    header, samples = ((tmp_path / f"r.{suffix}").read_bytes() for suffix in ("hea", "dat"))
+    generator = random.Random(7)
+    for _ in range(MUTATIONS):
+        (tmp_path / "r.hea").write_bytes(damage(header, generator))
+        (tmp_path / "r.dat").write_bytes(damage(samples, generator) if generator.random() < 0.3 else samples)
+        try_to_read(path, {})
+
+
+# ------------------------------------------------------------------------------------------------ real records
+
+
+def test_mitdb_is_read_by_lead_ii() -> None:
+    if not (RAW / "mitdb").is_dir():
+        pytest.skip(f"{RAW / 'mitdb'}: the records are not there")
+    with open_recording(RAW / "mitdb/100") as recording:
+        assert (recording.fs, recording.length, recording.lead, recording.notes) == (360, 650_000, "MLII", ())
+        assert recording.read(0, 3).tolist() == [-0.145, -0.145, -0.145]
+    message = fault(RAW / "mitdb/102")
+    assert re.search(
+        r"has no lead II; it has V5, V2: .* such as --lead V5, .* or --any_lead for the first ECG", message
+    )

@@ -1,0 +1,391 @@
+"""The network that sees the rhythm around a beat: its heads, their training, folds, simulated fibrillation."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import toy_beats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import data_configs
+import hparams
+import main
+from data_configs import MORPHOLOGY_FEATURES, RHYTHM_FEATURES, DatasetConfig
+from dataloader import THINNING, Batches, Split, join_splits, load_split
+from hparams import RunConfig, TrainingConfig
+from losses import loss_weights
+from models import RhythmHead, Standardise, ecgTransForm
+from preprocess import splits
+from preprocess.context import CONTEXT_NAMES
+from preprocess.fibrillation import BEATS, simulate_fibrillation
+from rhythm import beats_by_database, fit_context, pair_beats
+from support.errors import InputError
+from support.files import read_json
+from utils import load_checkpoint
+
+COLUMN = {name: number for number, name in enumerate(CONTEXT_NAMES)}
+
+
+@pytest.fixture
+def configs() -> DatasetConfig:
+    return dataclasses.replace(data_configs.mit(context="rhythm"), feedforward_dim=64)
+
+
+@pytest.fixture
+def recipe() -> TrainingConfig:
+    quick = hparams.ContextConfig(members=2, rhythm_epochs=4, shape_epochs=4)
+    return dataclasses.replace(hparams.new_patients(), num_epochs=2, batch_size=32, heads=quick)
+
+
+def contents(count: int = 200, seed: int = 0, databases: tuple[str, ...] = ("one", "two")) -> dict:
+    """A split file whose S beats are N beats that come early, of two records."""
+    generator = torch.Generator().manual_seed(seed)
+    samples, labels = toy_beats(count, 5, seed=seed)
+    of_n = toy_beats(count * 5, 5, seed=seed + 1)[0][::5][:count]  # waves of class N
+    samples = torch.where((labels == 1)[:, None, None], of_n, samples)
+    context = torch.randn(count, len(CONTEXT_NAMES), generator=generator)
+    context[:, COLUMN["prematurity10"]] += 8 * (labels == 1)
+    return {
+        "samples": samples,
+        "labels": labels,
+        "context": context,
+        "context_names": list(CONTEXT_NAMES),
+        "difference": samples[:, 0].half(),
+        "fibrillation": torch.randn(30, len(CONTEXT_NAMES), generator=generator),
+        "fibrillation_records": torch.arange(30) % 2,
+        "records": torch.arange(count) % 2,
+        "positions": torch.arange(count) * 300,
+        "record_names": ["a", "b"],
+        "databases": list(databases),
+        "source": "synthetic",
+        "protocol": "inter_patient",
+    }
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "mit").mkdir()
+    for seed, name in enumerate(("train", "val", "test")):
+        torch.save(contents(seed=seed), tmp_path / "mit" / f"{name}.pt")
+    return tmp_path
+
+
+@pytest.fixture
+def train(data: Path, configs: DatasetConfig) -> Split:
+    return load_split(data / "mit" / "train.pt", configs)
+
+
+# ---------------------------------------------------------------------------------------------------- the network
+
+
+def test_features_of_both_heads_are_made_by_preprocess() -> None:
+    assert {*RHYTHM_FEATURES, *MORPHOLOGY_FEATURES} <= {*CONTEXT_NAMES}
+
+
+def test_probabilities_are_those_of_the_two_heads(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
+    model = ecgTransForm(configs, recipe).eval()
+    x, context = train.inputs(slice(20))
+    log_p = model(x, context)
+    by_shape = model.clf(model.features(x), context).exp()  # NS, V, F, Q
+    of_pair = model.rhythm(context).exp()  # N, S
+    assert torch.allclose(log_p.exp().sum(dim=1), torch.ones(20), atol=1e-5)
+    assert torch.allclose(log_p.exp()[:, :2], by_shape[:, :1] * of_pair, atol=1e-6)
+    assert torch.allclose(log_p.exp()[:, 2:], by_shape[:, 1:], atol=1e-6)
+
+
+def test_rhythm_head_sees_its_own_features_alone(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
+    model = ecgTransForm(configs, recipe).eval()
+    _, context = train.inputs(slice(20))
+    other = context.clone()
+    for number, name in enumerate(configs.context_features):
+        if name not in RHYTHM_FEATURES:
+            other[:, number] += 1
+    assert torch.equal(model.rhythm(context), model.rhythm(other))
+    assert not torch.equal(model.clf.ensemble(context), model.clf.ensemble(other))
+
+
+def test_ensemble_is_the_mean_of_its_members(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
+    head = RhythmHead(configs, recipe.heads).eval()
+    _, context = train.inputs(slice(20))
+    x = head.standardise(context[:, head.columns])
+    each = []
+    for member in range(2):
+        h = x[member]
+        for layer, (weight, bias) in enumerate(zip(head.weights, head.biases, strict=True)):
+            h = (torch.relu(h) if layer else h) @ weight[member] + bias[member]
+        each.append(h.softmax(dim=1))
+    assert torch.allclose(head(context).exp(), torch.stack(each).mean(dim=0), atol=1e-6)
+
+
+def test_network_learns_alone_and_answers_with_the_ensemble(
+    configs: DatasetConfig, recipe: TrainingConfig, train: Split
+) -> None:
+    model = ecgTransForm(configs, dataclasses.replace(recipe, dropout=0.0, encoder_dropout=0.0)).eval()
+    head = model.clf
+    x, context = train.inputs(slice(20))
+    features = model.features(x)
+    both = head(features, context).exp()
+    head.training = True
+    alone = head(features, context).exp()
+    assert torch.allclose(both, (alone + head.ensemble(context).exp()) / 2, atol=1e-6)
+    assert not torch.allclose(both, alone, atol=1e-4)
+
+
+def test_every_parameter_but_the_ensembles_gets_a_gradient(
+    configs: DatasetConfig, recipe: TrainingConfig, train: Split
+) -> None:
+    model = ecgTransForm(configs, recipe)
+    model(*train.inputs(slice(64))).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        of_ensemble = name.startswith(("rhythm.", "clf.ensemble."))
+        assert (parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)) != of_ensemble, name
+
+
+def test_without_s_or_n_there_is_no_rhythm_head(recipe: TrainingConfig, data: Path) -> None:
+    for classes in (("N", "V", "F"), ("S", "V")):
+        configs = data_configs.mit(classes=classes, context="rhythm")
+        model = ecgTransForm(configs, recipe)
+        split = load_split(data / "mit" / "train.pt", configs)
+        assert not hasattr(model, "rhythm")
+        assert model(*split.inputs(slice(7))).shape == (7, len(classes))
+        fit_context(model, split, configs, recipe, 0)
+        assert bool(model.clf.standardise.mean.abs().sum() > 0)
+
+
+def test_ptb_takes_the_morphology_head_alone(recipe: TrainingConfig) -> None:
+    configs = data_configs.ptb(context="rhythm")
+    out = ecgTransForm(configs, recipe)(torch.randn(3, 1, 186), torch.randn(3, len(configs.context_features)))
+    assert configs.context_features == MORPHOLOGY_FEATURES
+    assert out.shape == (3, 2)
+
+
+@given(st.integers(2, 30), st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_standardised_features_have_mean_zero_and_variance_one(count: int, seed: int) -> None:
+    features = 5 + 3 * torch.randn(count, 4, generator=torch.Generator().manual_seed(seed))
+    features[:, 3] = 2.0  # constant
+    standardise = Standardise(4)
+    standardise.fit(features)
+    seen = standardise(features)
+    assert torch.allclose(seen.mean(dim=0), torch.zeros(4), atol=1e-4) or bool((seen.abs() == 4).any())
+    assert torch.equal(seen[:, 3], torch.zeros(count))
+    assert bool((seen.abs() <= 4).all())
+
+
+# ------------------------------------------------------------------------------------------------- fitting the heads
+
+
+def test_rhythm_head_learns_and_repeats_itself(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
+    quick = dataclasses.replace(recipe.heads, rhythm_epochs=200, shape_epochs=10, batch_size=32)
+    recipe = dataclasses.replace(recipe, heads=quick)
+    states = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        model = ecgTransForm(configs, recipe)
+        before = torch.get_rng_state()
+        learnt = fit_context(model, train, configs, recipe, seed=0)
+        assert torch.equal(before, torch.get_rng_state()), "the run's generator moved"
+        states.append({name: value.clone() for name, value in model.state_dict().items()})
+    assert learnt == {"one": 100, "two": 100}
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    pair = train.labels < 2
+    called = model.eval().rhythm(train.context[pair]).argmax(dim=1)
+    assert float((called == train.labels[pair]).float().mean()) > 0.95
+
+
+def test_each_member_learns_from_one_database(configs: DatasetConfig, recipe: TrainingConfig, data: Path) -> None:
+    file = contents()
+    file["context"][file["records"] == 1] += 100  # only database two
+    torch.save(file, data / "mit" / "train.pt")
+    model = ecgTransForm(configs, recipe)
+    fit_context(model, load_split(data / "mit" / "train.pt", configs), configs, recipe, seed=0)
+    means = model.rhythm.standardise.mean[:, 0].mean(dim=1)
+    assert means[0] < 5
+    assert means[1] > 50
+
+
+def test_simulated_beats_count_as_normal_and_can_be_left_out(configs: DatasetConfig, train: Split) -> None:
+    beats, simulated = beats_by_database(train)["one"]
+    context, labels = pair_beats(train, beats, simulated, configs)
+    assert torch.bincount(labels).tolist() == [20 + 15, 20]
+    assert torch.equal(context[-15:], train.fibrillation[::2])
+    assert torch.bincount(pair_beats(train, beats, simulated[:0], configs)[1]).tolist() == [20, 20]
+
+
+def test_groups_are_databases_and_one_where_none_is_known(train: Split) -> None:
+    groups = beats_by_database(train)
+    assert list(groups) == ["one", "two"]
+    assert groups["two"][0].tolist() == list(range(1, 200, 2))
+    assert groups["two"][1].tolist() == list(range(1, 30, 2))
+    one = beats_by_database(dataclasses.replace(train, databases=()))
+    assert len(one[""][0]) == 200
+    assert len(one[""][1]) == 30
+
+
+def test_what_cannot_be_fitted_is_one_line(configs: DatasetConfig, recipe: TrainingConfig, data: Path) -> None:
+    file = contents()
+    file["labels"][(file["records"] == 1) & (file["labels"] == 1)] = 0
+    torch.save(file, data / "mit" / "train.pt")
+    model = ecgTransForm(configs, recipe)
+    with pytest.raises(InputError, match="beats of two have none of class S"):
+        fit_context(model, load_split(data / "mit" / "train.pt", configs), configs, recipe, 0)
+    single = dataclasses.replace(recipe, heads=dataclasses.replace(recipe.heads, members=1))
+    with pytest.raises(InputError, match="too few for 2 databases"):
+        fit_context(ecgTransForm(configs, single), load_split(data / "mit" / "val.pt", configs), configs, single, 0)
+
+
+# --------------------------------------------------------------------------------------------------- the split file
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"context": None, "context_names": None, "difference": None}, "has no context of the beats, which --context"),
+        ({"context_names": [f"other{k}" for k in range(len(CONTEXT_NAMES))]}, r"has no context of the beats \(log_pre"),
+        ({"difference": torch.zeros(200, 187)}, "'difference' of shape"),
+        ({"context": torch.full((200, len(CONTEXT_NAMES)), float("nan"))}, "'context' holds NaN"),
+        ({"fibrillation": torch.zeros(3, 2)}, "'fibrillation' of shape"),
+    ],
+)
+def test_damaged_context_is_one_line(data: Path, configs: DatasetConfig, change: dict, message: str) -> None:
+    file = {name: value for name, value in (contents() | change).items() if value is not None}
+    torch.save(file, data / "mit" / "train.pt")
+    with pytest.raises(InputError, match=message):
+        load_split(data / "mit" / "train.pt", configs)
+
+
+def test_columns_are_found_by_name(data: Path, configs: DatasetConfig, train: Split) -> None:
+    file = contents()
+    order = torch.randperm(len(CONTEXT_NAMES), generator=torch.Generator().manual_seed(1))
+    file["context"] = file["context"][:, order]
+    file["context_names"] = [CONTEXT_NAMES[number] for number in order]
+    torch.save(file, data / "mit" / "train.pt")
+    assert torch.equal(load_split(data / "mit" / "train.pt", configs).context, train.context)
+
+
+def test_join_keeps_everything(train: Split) -> None:
+    both = join_splits(train, train)
+    assert len(both) == 400
+    assert len(both.context) == 400
+    assert len(both.fibrillation) == 60
+    assert torch.equal(both.inputs(slice(200, 400))[1], train.context)
+
+
+def test_thinned_epochs_visit_all_rare_beats_and_a_quarter_of_the_commonest(recipe: TrainingConfig) -> None:
+    labels = torch.tensor([0] * 80 + [1] * 7 + [2] * 9)
+    split = Split(torch.zeros(96, 1, 186), labels)
+    batches = Batches(split, recipe, seed=3)
+    first, second = (torch.cat(batches.order(epoch)) for epoch in (1, 2))
+    for order in (first, second):
+        assert torch.bincount(labels[order]).tolist() == [20, 7, 9]
+        assert len(order.unique()) == len(order) == batches.beats
+    assert first.sort().values.tolist() != second.sort().values.tolist()
+    assert len(batches) == 2  # 36 beats in batches of 32
+
+
+def test_weights_are_inverse_roots(configs: DatasetConfig, recipe: TrainingConfig) -> None:
+    counts = torch.tensor([800, 40, 100, 16, 1])
+    labels = torch.repeat_interleave(torch.arange(5), counts)
+    weight = loss_weights(configs, recipe, labels)
+    n = 957
+    expected = [THINNING * (n / 840) ** 0.5, (n / 840) ** 0.5, (n / 100) ** 0.5, (n / 16) ** 0.5, (n / 40) ** 0.5]
+    assert weight.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+
+def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = hparams.ContextConfig(members=2, rhythm_epochs=2, shape_epochs=2)
+    monkeypatch.setitem(
+        hparams.RECIPES, "new_patients", lambda: dataclasses.replace(hparams.new_patients(), heads=quick)
+    )
+    whole = data_configs.mit
+    monkeypatch.setitem(
+        data_configs.DATASETS, "mit", lambda *a, **k: dataclasses.replace(whole(*a, **k), feedforward_dim=64)
+    )
+    common = ["--data_path", str(data), "--save_dir", str(tmp_path / "logs")]
+    main.run([*common, "--recipe", "new_patients", "--num_epochs", "2", "--run_description", "r"])
+    folder = tmp_path / "logs" / "mit" / "r" / "seed_0"
+    checkpoint = load_checkpoint(folder / "checkpoint_best.pt")
+    assert checkpoint.epoch == 2  # the last: validation chooses none
+    assert checkpoint.configs.context == "rhythm"
+    assert checkpoint.hparams.heads == quick
+    assert "trained on too" in (folder / "train.log").read_text()
+    main.run([*common, "--test", str(folder / "checkpoint_best.pt"), "--run_description", "t"])
+    tested, trained = (
+        read_json(path) for path in (tmp_path / "logs" / "mit" / "t" / "test.json", folder / "test_best.json")
+    )
+    assert tested["confusion_matrix"] == trained["confusion_matrix"]
+    assert tested["loss"] == pytest.approx(trained["loss"], rel=1e-6)
+
+
+def test_context_is_an_option_of_every_recipe() -> None:
+    assert RunConfig().effective_configs() == data_configs.mit()
+    assert RunConfig(recipe="new_patients").effective_configs().context == "rhythm"
+    assert RunConfig(recipe="new_patients", context="none").effective_configs().context == "none"
+    assert RunConfig(context="rhythm").effective_configs().context == "rhythm"
+    assert RunConfig(context="rhythm").effective_hparams().loss == "cal"
+    with pytest.raises(InputError, match="--context flat: unknown; known are none, rhythm"):
+        RunConfig(context="flat").effective_configs()
+
+
+# ------------------------------------------------------------------------------------------------ folds by patient
+
+
+@given(st.integers(2, 6), st.integers(0, 20), st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_patients_are_dealt_evenly(folds: int, more: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 300, (folds + more, 5))
+    fold = splits.deal_patients(counts, folds, seed % 1000)
+    sizes = np.bincount(fold, minlength=folds)
+    assert len(fold) == len(counts)
+    assert sizes.max() <= -(-len(counts) // folds)
+    assert np.array_equal(fold, splits.deal_patients(counts, folds, seed % 1000))
+
+
+def test_rich_patients_go_to_different_folds() -> None:
+    counts = np.array([[1000, 100, 0], [1000, 100, 0], [1000, 0, 100], [1000, 0, 100]])
+    fold = splits.deal_patients(counts, 2, seed=0)
+    assert fold[0] != fold[1]
+    assert fold[2] != fold[3]
+
+
+# ------------------------------------------------------------------------------------------ simulated fibrillation
+
+
+def regular_record(beats: int, seed: int = 0, gain: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """A signal at 360 Hz with a P wave, a QRS and a T wave every 0.8 s, and its R-peaks."""
+    rng = np.random.default_rng(seed)
+    peaks = 200 + 288 * np.arange(beats)
+    time = np.arange(peaks[-1] + 300)
+    signal = 0.005 * rng.standard_normal(len(time))
+    for offset, width, height in ((-58, 8, 0.15), (0, 4, 1.0), (90, 16, 0.3)):
+        for peak in peaks:
+            part = slice(max(peak + offset - 80, 0), peak + offset + 80)
+            signal[part] += height * np.exp(-0.5 * ((time[part] - peak - offset) / width) ** 2)
+    return gain * signal, peaks
+
+
+def test_fibrillation_is_irregular_and_has_no_steady_p_wave() -> None:
+    signal, peaks = regular_record(450)
+    made = simulate_fibrillation(signal, peaks)
+    assert made.shape == (BEATS, len(CONTEXT_NAMES))
+    assert np.isfinite(made).all()
+    assert made[:, COLUMN["log_pre_previous"]].std() > 0.1  # R-R of successive beats differ by a tenth and more
+    assert made[:, COLUMN["qrs_correlation"]].min() > 0.95  # ordinary beats
+    assert np.array_equal(made, simulate_fibrillation(signal, peaks))
+    assert np.allclose(made, simulate_fibrillation(*regular_record(450, gain=200.0)), atol=2e-3)
+
+
+def test_short_and_flat_records_give_none() -> None:
+    signal, peaks = regular_record(100)
+    assert simulate_fibrillation(signal, peaks).shape == (0, len(CONTEXT_NAMES))
+    assert simulate_fibrillation(np.zeros(200_000), 200 + 288 * np.arange(400)).shape == (0, len(CONTEXT_NAMES))
+    assert simulate_fibrillation(np.zeros(0), np.zeros(0, dtype=np.int64)).shape == (0, len(CONTEXT_NAMES))
