@@ -101,7 +101,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if options.pdf:
         require_browser()
     alone = len(records) == 1
-    out = options.out or (FOLDER / name_of(records[0]) if alone else FOLDER)
+    usual = FOLDER / name_of(records[0]) if alone else FOLDER
+    out = usual if options.out is None else Path(options.out)
     require_writable(out, "--out")
     if alone:
         summary = report_one(records[0], out, work, _classifier(options), progress=True)

@@ -68,6 +68,7 @@ class Analysis:
 
     @property
     def duration_s(self) -> float:
+        """Of the recording, unreadable time included."""
         return self.recording.length / self.recording.fs
 
     @property
@@ -126,7 +127,7 @@ def _analysis(
         raise InputError(
             f"{recording.path}: has {fs:g} samples a second; at least {SLOWEST:g} are needed to tell beats apart"
         )
-    entries = read_diary(options.diary, length / fs, recording.start) if options.diary else []
+    entries = read_diary(Path(options.diary), length / fs, recording.start) if options.diary else []
     given = _given_beats(recording, options.annotations) if options.annotations else None
 
     step("beats")
@@ -157,7 +158,7 @@ def _analysis(
     if diagnosis is not None:
         diagnosis = diagnosis[np.isin(peaks, rhythm.samples)]
     if diagnosis is None:
-        episodes = find_episodes(rhythm, definitions, deflection_test(recording.read, length, fs))
+        episodes = find_episodes(rhythm, definitions, deflection_test(recording.read, length, fs, peaks))
     else:
         episodes = only_unreadable(rhythm)
     rates = heart_rate(rhythm, definitions)

@@ -17,15 +17,22 @@ import torch
 
 from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
-from preprocess.context import record_rhythm, stretch_context, stretches
+from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_context, stretches
 from preprocess.signals import FS, Read, resampled
 from report.rhythm import CLASSES
 from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
-from utils import Checkpoint, get_device, load_checkpoint, load_weights
+from utils import (
+    PRETRAINED,
+    Checkpoint,
+    find_checkpoint,
+    get_device,
+    load_checkpoint,
+    load_weights,
+    pretrained_names,
+)
 
-PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
 DEFAULT = "mit_new_patients"
 UNCLASSIFIABLE = "Q"
 
@@ -78,7 +85,10 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
         InputError: there is no such checkpoint, it is damaged, or its beats were cut in a way that cannot be repeated
             on a recording.
     """
-    path, name = find_checkpoint(checkpoint)
+    given = str(checkpoint or DEFAULT)
+    if checkpoint is None and DEFAULT not in pretrained_names():
+        raise InputError(f"the packaged model {DEFAULT} is not there; give a network with --checkpoint")
+    path = find_checkpoint(given)
     kept = load_checkpoint(path)
     data = kept.metrics.get("data") or {}
     _require_known_window(path, kept, data)
@@ -88,7 +98,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
     card = _card_of(path)
     figures = _figures_of_card(card) if card else _figures_of_run(path)
     return Classifier(
-        name=name,
+        name=given,
         dataset=kept.dataset,
         classes=kept.configs.classes,
         trained_on=card.get("trained_on") or _trained_on(kept, data),
@@ -96,31 +106,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
         cautions=tuple(card.get("cautions", ())),
         model=model.to(where).eval(),
         device=where,
-    )
-
-
-def find_checkpoint(given: str | Path | None) -> tuple[Path, str]:
-    """The file that `--checkpoint` means, and the name to call it by.
-
-    Raises:
-        InputError: there is none.
-    """
-    named = {path.stem: path for path in sorted(PACKAGED.glob("*.pt"))}
-    wanted = str(given or DEFAULT)
-    path = Path(wanted)
-    if path.is_dir():
-        found = sorted(path.glob("checkpoint_best.pt")) or sorted(path.glob("seed_*/checkpoint_best.pt"))
-        if not found:
-            raise InputError(f"--checkpoint {path}: holds no checkpoint_best.pt, nor does a seed_* folder in it")
-        return found[0], str(path)
-    if path.is_file():
-        return path, str(path)
-    if wanted in named:
-        return named[wanted], wanted
-    packaged = f"packaged are {', '.join(named)}" if named else "no model is packaged"
-    option = f"--checkpoint {wanted}" if given else f"the packaged model {wanted}"
-    raise InputError(
-        f"{option}: not there; give a checkpoint file, a run folder, or the name of a packaged model ({packaged})"
+        context=kept.configs.context_features,
     )
 
 
@@ -146,7 +132,7 @@ def _trained_on(kept: Checkpoint, data: dict[str, Any]) -> str:
 def _card_of(path: Path) -> dict[str, Any]:
     """The card beside a packaged model; empty where there is none."""
     card = path.with_suffix(".json")
-    return read_json(card) if path.parent == PACKAGED and card.is_file() else {}
+    return read_json(card) if path.parent == PRETRAINED and card.is_file() else {}
 
 
 def _figures_of_card(card: dict[str, Any]) -> Figures:
@@ -182,31 +168,52 @@ def _figures_of_run(path: Path) -> Figures:
 # ------------------------------------------------------------------------------------------------------- the beats
 
 
-def classify_beats(windows: np.ndarray, classifier: Classifier, context: np.ndarray | None = None) -> np.ndarray:
+def classify_beats(
+    windows: np.ndarray, classifier: Classifier | str | Path | None = None, context: Context | None = None
+) -> np.ndarray:
     """Classify beats that are cut already.
 
     Args:
-        windows: (n, 186), or (n, 2, 186) with the second channel of a network that sees the context: 360 Hz, the
-            R-peak at sample 93, each beat in any unit; standardised here.
-        context: (n, K) columns `classifier.context`, for a network that sees them.
+        windows: (n, 186) at 360 Hz, the R-peak at sample 93, in any unit; each is standardised here.
+        classifier: a network, or what `load_classifier` takes for one.
+        context: of the n beats (`preprocess.context.record_context`), for a network that sees it.
 
     Returns:
-        float32 (n, C): the probability of each of `classifier.classes`.
+        float32 (n, C): the probability of each of the network's classes.
+
+    Raises:
+        InputError: the beats have another shape or missing samples, or the network sees a context and none is given.
     """
+    if not isinstance(classifier, Classifier):
+        classifier = load_classifier(classifier)
     windows = np.asarray(windows, dtype=np.float64)
     length = BEFORE + AFTER
     if windows.ndim != 2 or windows.shape[1] != length or not np.isfinite(windows).all():
         raise InputError(f"beats of shape {windows.shape}; (n, {length}) finite samples at {FS:g} Hz are needed")
-    return _probabilities(standardise(windows)[0], classifier)
+    if classifier.context and context is None:
+        raise InputError(
+            f"{classifier.name} sees the rhythm around each beat, so single beats are not enough: give context, or a "
+            "whole signal to classify_signal"
+        )
+    return _probabilities(standardise(windows)[0], context, classifier)
 
 
-def _probabilities(samples: np.ndarray, classifier: Classifier) -> np.ndarray:
-    """Standardised beats (n, 186) -> float32 (n, C)."""
-    beats = torch.from_numpy(samples[:, None, :]).to(classifier.device)  # (n, L) -> (n, 1, L): one lead
-    if not len(beats):
+def _probabilities(samples: np.ndarray, context: Context | None, classifier: Classifier) -> np.ndarray:
+    """Standardised beats (n, 186) and their context -> float32 (n, C)."""
+    if not len(samples):
         return np.zeros((0, len(classifier.classes)), dtype=np.float32)
-    (logits,) = stream_logits(classifier.model, [beats])
+    inputs = [samples[:, None, :]]  # (n, L) -> (n, 1, L): one lead
+    if classifier.context and context is not None:
+        inputs = [np.stack([samples, _as_stored(context.difference)], axis=1)]  # (n, 2, L)
+        inputs.append(context.features[:, [CONTEXT_NAMES.index(name) for name in classifier.context]])  # (n, K)
+    part = tuple(torch.from_numpy(np.ascontiguousarray(values)).to(classifier.device) for values in inputs)
+    (logits,) = stream_logits(classifier.model, [part])
     return logits.softmax(dim=1).cpu().numpy()
+
+
+def _as_stored(difference: np.ndarray) -> np.ndarray:
+    """A difference from the dominant beat with the precision that split files keep it in."""
+    return difference.astype(np.float16).astype(np.float32)
 
 
 def classify_peaks(
@@ -231,12 +238,17 @@ def classify_peaks(
     read, length = resampled(read, length, fs)
     at_fs = np.round(np.asarray(peaks, dtype=np.int64) * FS / fs).astype(np.int64)
     probabilities = np.full((len(at_fs), len(classifier.classes)), np.nan, dtype=np.float32)
+    rhythm = record_rhythm(at_fs) if classifier.context and len(at_fs) else {}
     for stretch in stretches(at_fs, length):
-        signal = read(stretch.start, stretch.stop)
-        windows, inside = cut(signal, at_fs[stretch.beats] - stretch.start)
-        whole = ~np.isnan(windows).any(axis=1)
-        places = np.arange(stretch.beats.start, stretch.beats.stop)[inside][whole]
-        probabilities[places] = _probabilities(standardise(windows[whole])[0], classifier)
+        signal, own = read(stretch.start, stretch.stop), at_fs[stretch.beats] - stretch.start
+        windows, inside = cut(signal, own)
+        whole = np.flatnonzero(inside)[~np.isnan(windows).any(axis=1)]
+        samples, _ = standardise(windows[~np.isnan(windows).any(axis=1)])
+        context = None
+        if classifier.context:
+            its_rhythm = {name: values[stretch.beats] for name, values in rhythm.items()}
+            context = stretch_context(signal, own, its_rhythm).of_beats(whole)
+        probabilities[stretch.beats.start + whole] = _probabilities(samples, context, classifier)
         on_beats(stretch.beats.stop - stretch.beats.start)
     return probabilities
 

@@ -221,7 +221,7 @@ def _time_axis(analysis: Analysis, axis: _Axis, y: float, top: float, wide: bool
     for at in np.arange(first, duration + 1e-6, step):
         x = axis.x(at)
         clock = None if start is None else start + timedelta(seconds=float(at))
-        text = _elapsed(at, step) if clock is None else f"{clock:%H:%M}"
+        text = _elapsed(at) if clock is None else f"{clock:%H:%M}"
         yield f'<path d="M{x:.1f} {top}V{y + 4:.1f}" stroke="{GRID}"/>'
         yield f'<text x="{x:.1f}" y="{y + 16:.1f}" class="f" text-anchor="middle">{text}</text>'
         day = None if clock is None else f"{clock:%d %b}"
@@ -229,10 +229,11 @@ def _time_axis(analysis: Analysis, axis: _Axis, y: float, top: float, wide: bool
             yield f'<text x="{x:.1f}" y="{y + 29:.1f}" class="f" text-anchor="middle">{day}</text>'
             shown = day
     if start is None:
-        yield f'<text x="{axis.right}" y="{y + 29:.1f}" class="f" text-anchor="end">time from the start, {"h:mm" if step >= 60 else "h:mm:ss"}</text>'
+        yield (f'<text x="{axis.right}" y="{y + 29:.1f}" class="f" text-anchor="end">time from the start, h:mm</text>')
 
 
-def _elapsed(seconds: float, step: float) -> str:
+def _elapsed(seconds: float) -> str:
+    """1:02 for 3723 s."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}"
 

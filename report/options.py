@@ -28,7 +28,7 @@ class ReportOptions:
         "network that classifies the beats: a checkpoint file, a run folder, or the name of a packaged model",
         default=f"{DEFAULT}; with --annotations none, the annotated classes are taken",
     )
-    out: Path | None = option(
+    out: str | None = option(
         None,
         "folder that becomes the report; of several recordings it gets a folder each and index.html",
         default=f"{FOLDER}/<record>; of several {FOLDER}",
@@ -53,7 +53,7 @@ class ReportOptions:
     column: str | None = option(
         None, "column of a CSV file, by its name or its number from 1", default="the one that there is"
     )
-    diary: Path | None = option(
+    diary: str | None = option(
         None,
         "diary as a CSV file: columns time, kind (activity, medication, symptom, other), and note and end where there "
         "are some; times as 2026-01-31 14:05, as an offset 07:15:00, or in seconds",

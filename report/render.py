@@ -112,13 +112,13 @@ def _changed(analysis: Analysis) -> frozenset[str]:
 
 def number(value: float | None, decimals: int = 0) -> str:
     """1,234.5; a dash for what there is too little for."""
-    return "–" if value is None else f"{value:,.{decimals}f}"
+    return "-" if value is None else f"{value:,.{decimals}f}"
 
 
 def percent(value: float | None) -> str:
     """12.3 %, and below 1 % one figure more."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value:.2f} %" if 0 < value < 1 else f"{value:.1f} %"
 
 

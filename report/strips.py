@@ -1,4 +1,4 @@
-"""Which stretches of the signal are shown: the longest, the fastest and the first of each kind, and each diary entry."""
+"""Which stretches of the signal are shown: the longest, fastest and first of each kind, and each diary entry."""
 
 from __future__ import annotations
 
@@ -63,10 +63,6 @@ class Strip:
     marked: tuple[float, float] | None = None
     """The episode in it, in seconds; it may go on beyond the strip."""
 
-    @property
-    def end_s(self) -> float:
-        return self.start_s + self.rows * SECONDS
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -80,7 +76,7 @@ class Chosen:
 def choose_strips(
     rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entries: Sequence[Entry], most: int = MOST
 ) -> Chosen:
-    """Choose the strips of a report: a usual stretch, what matters most, each symptom, the rest as far as there is room.
+    """Choose the strips of a report: a usual stretch, what matters most, symptoms, the rest as far as there is room.
 
     One stretch is shown once, under all its titles.
     """

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from report.analysis import Analysis
-from report.burden import HOUR
 from report.drawings import moment
 from report.episodes import KINDS, Episode
 from report.rates import Rate
@@ -29,7 +28,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
     """The content of `summary.json`; a figure that there is too little for is null."""
     recording, rhythm, episodes = analysis.recording, analysis.rhythm, analysis.episodes
     start = recording.start
-    made = {
+    return {
         "record": recording.name,
         "format": recording.format,
         "fs": recording.fs,
@@ -47,7 +46,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
             "mean": analysis.heart_rate.mean and {"bpm": analysis.heart_rate.mean, "time_s": None},
             "max": _rate(analysis.heart_rate.max),
         },
-        "episodes": {kind: count for kind, count in episodes.counts().items()},
+        "episodes": dict(episodes.counts().items()),
         "withheld": {"s_beats": analysis.burden.s_withheld, **episodes.withheld},
         "irregular_percent": irregular_percent(analysis),
         "longest": {kind: _episode(analysis, episodes.longest(kind)) for kind in KINDS if episodes.of(kind)},
@@ -65,7 +64,6 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         },
         "version": version(),
     }
-    return made
 
 
 def beats_from(analysis: Analysis) -> str:
@@ -230,7 +228,7 @@ def warnings(analysis: Analysis) -> list[str]:
     if lost >= MUCH_LOST:
         reasons = ", ".join(f"{reason} {lasting(s)}" for reason, s in unreadable_by_reason(analysis).items())
         found.append(f"{lost:.0f} % of the recording cannot be read ({reasons}); every figure is of the rest.")
-    if duration < 18 * HOUR or rhythm.readable_s < analysis.definitions.day_readable * HOUR:
+    if not analysis.burden.is_day:
         found.append(
             f"{lasting(rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} h: "
             "no figure stands for a day."
@@ -251,15 +249,20 @@ def warnings(analysis: Analysis) -> list[str]:
         seconds = float((rhythm.flutter[:, 1] - rhythm.flutter[:, 0]).sum()) / rhythm.fs
         found.append(
             f"The annotations mark {lasting(seconds)} of ventricular flutter or fibrillation in "
-            f"{_count(len(rhythm.flutter), 'episode')}, the first at {moment(analysis, rhythm.flutter[0, 0] / rhythm.fs)}."
+            f"{_count(len(rhythm.flutter), 'episode')}, the first at "
+            f"{moment(analysis, rhythm.flutter[0, 0] / rhythm.fs)}."
         )
     return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in analysis.recording.notes)]
 
 
+COUNTABLE = ("pause", "beat", "episode")
+
+
 def _count(number: int, name: str) -> str:
-    if number == 1 or name.isupper() or name.endswith(("VT", "cardia", "geminy", "possible)", "lar)")):
-        return f"{number} {name}" if number == 1 else f"{number} × {name}"
-    return f"{number:,} {name}s"
+    """1 pause, 2 pauses; 3 episodes of what has no plural."""
+    if name in COUNTABLE:
+        return f"{number:,} {name}{'' if number == 1 else 's'}"
+    return f"{number:,} episode{'' if number == 1 else 's'} of {name}"
 
 
 def lasting(seconds: float) -> str:

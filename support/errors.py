@@ -47,8 +47,9 @@ def run_command(command: Callable[[], None]) -> int:
     """Run a command line's body and return its exit code.
 
     0 when it returns; with one line on stderr 2 for an `InputError` or an `OSError` (a full disk, a folder that cannot
-    be written, a file that cannot be read), 1 for a `TrainingError` or a `PartlyFailedError` and 130 when the user interrupts it; 141 without a
-    word when the reader of the output went away. Every other exception is a defect of ours and keeps its traceback.
+    be written, a file that cannot be read), 1 for a `TrainingError` or a `PartlyFailedError` and 130 when the user
+    interrupts it; 141 without a word when the reader of the output went away. Every other exception is a defect of ours
+    and keeps its traceback.
 
     Output that the terminal's encoding lacks is written as backslash escapes; output to a closed stream is dropped.
     """
