@@ -293,6 +293,11 @@ class RunConfig:
         None, "arithmetic of the matrix products: fp32, bf16, on CUDA also tf32", default="fp32"
     )
     umap: bool = option(False, "draw umap.png: the test beats' features in the plane")
+    tensorboard: bool = option(
+        False,
+        "write the curves of every epoch for TensorBoard into the seed's folder: losses, accuracy, macro-F1, F1 of "
+        "each class, learning rate, confusion matrix",
+    )
 
     def __post_init__(self) -> None:
         minimum = {"seed_id": 0, "num_runs": 1, "num_epochs": 1, "batch_size": 1, "limit_train": 1, "sequence_len": 1}

@@ -60,5 +60,5 @@ def test_lines_fit_and_links_lead_somewhere(page: Path) -> None:
 
 def test_options_in_the_readme_exist() -> None:
     helps = " ".join(module.build_parser().format_help() for module in (main, preparation, reproduction, comparison))
-    known = {*re.findall(r"--[a-z]\w*", helps), "--nproc_per_node"}  # the last is torchrun's
+    known = {*re.findall(r"--[a-z]\w*", helps), "--nproc_per_node", "--logdir"}  # of torchrun and of tensorboard
     assert {*re.findall(r"(?<![\w-])--[a-z]\w*", README)} <= known
