@@ -20,7 +20,14 @@ from preprocess.labels import CLASSES
 from preprocess.leads import LEAD_II
 from preprocess.records import ANNOTATOR
 from preprocess.released import read_released
-from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
+from preprocess.synthetic import (
+    DIARY,
+    TRUE_EPISODES,
+    Holter,
+    write_synthetic_holter,
+    write_synthetic_mit,
+    write_synthetic_ptb,
+)
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
 
@@ -37,6 +44,10 @@ CUT_ALREADY = {"kaggle": read_kaggle, "released": read_released}
 
 SYNTHESISE = {"mit": write_synthetic_mit, "ptb": write_synthetic_ptb}
 PATIENTS, MINUTES = 20, 5.0
+HOLTER_PATH = "data/raw/synthetic_holter"
+WITH_HOURS = ("source", "hours", "raw_path", "seed_id")
+"""The options that go with --hours, which writes a recording and no split files."""
+
 NAMED = 12  # records named in a line before it says how many more
 
 
@@ -48,7 +59,7 @@ def build_parser() -> ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--dataset", required=True, choices=CLASSES, help="mit: AAMI beat classes; ptb: infarction or not")
+    add("--dataset", choices=CLASSES, help="mit: AAMI beat classes; ptb: infarction or not (required, but for --hours)")
     add(
         "--source",
         default="records",
@@ -143,6 +154,14 @@ def build_parser() -> ArgumentParser:
     )
     add("--patients", type=int, metavar="N", help=f"synthetic patients (default: {PATIENTS})")
     add("--minutes", type=float, metavar="M", help=f"minutes a synthetic patient (default: {MINUTES:g})")
+    add(
+        "--hours",
+        type=float,
+        metavar="H",
+        help="with --source synthetic: write no split files but one recording of H hours, with a diary and its true "
+        f"episodes, to try `python -m report` on; of the other options only --seed_id and --raw_path (default: "
+        f"{HOLTER_PATH}) go with it",
+    )
     return parser
 
 
@@ -152,14 +171,33 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     Raises:
         InputError: an argument is unknown, out of range, or does not go with another one.
     """
-    args = build_parser().parse_args(arguments)
-    _check(args)
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    if args.hours is not None:
+        _check_hours(args, parser)
+    else:
+        _check(args)
     return args
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check_seed(args: argparse.Namespace) -> None:
     if not 0 <= args.seed_id < 2**32:
         raise InputError(f"--seed_id {args.seed_id}: a seed is 0 to {2**32 - 1}")
+
+
+def _check_hours(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    if args.source != "synthetic":
+        raise InputError(f"--hours goes with --source synthetic only, not with {args.source}")
+    for name, value in vars(args).items():
+        if name not in WITH_HOURS and value != parser.get_default(name):
+            raise InputError(f"--{name} does not go with --hours, which writes one recording and no split files")
+    _check_seed(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.dataset is None:
+        raise InputError(f"--dataset is missing: give one of {', '.join(CLASSES)}")
+    _check_seed(args)
     if args.fractions is not None:
         total = sum(args.fractions)
         if not (min(args.fractions) > 0 and np.isfinite(total)):
@@ -361,9 +399,38 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
+def prepare_recording(args: argparse.Namespace) -> None:
+    """Write a synthetic recording, and print what it holds and what to do with it."""
+    start = time.monotonic()
+    folder = args.raw_path or Path(HOLTER_PATH)
+    holter = write_synthetic_holter(folder, args.hours, args.seed_id, sys.stderr.isatty())
+    print("\n".join(recording_account(holter)))
+    print(f"written      {folder}; {time.monotonic() - start:.1f} s")
+    print(f"next         python -m report {holter.record} --diary {folder / DIARY}")
+
+
+def recording_account(holter: Holter) -> list[str]:
+    """Describe in lines what a synthetic recording holds."""
+    form, hours = holter.form, holter.samples / holter.form.fs / 3600
+    beats = ", ".join(f"{symbol} {count}" for symbol, count in holter.beats.most_common())
+    episodes = ", ".join(f"{kind} {count}" for kind, count in holter.episodes.most_common())
+    return [
+        f"recording    {holter.record}: a synthetic patient, {hours:g} h from {holter.start:%Y-%m-%d %H:%M} on, "
+        f"{' and '.join(form.leads)} at {form.fs} Hz",
+        f"annotations  {holter.record}.atr: {beats}; rhythms, and time that cannot be read",
+        f"episodes     {holter.record.with_name(TRUE_EPISODES)}, the true ones: {episodes}",
+        f"diary        {holter.record.with_name(DIARY)}: {holter.diary} entries",
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    return run_command(lambda: prepare(parse(arguments)))
+
+    def command() -> None:
+        args = parse(arguments)
+        (prepare if args.hours is None else prepare_recording)(args)
+
+    return run_command(command)
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(synthetic_files, "_write_names", disk_full)
+    monkeypatch.setattr(synthetic_files, "write_names", disk_full)
     with pytest.raises(InputError, match="No space left on device"):
         write_synthetic_ptb(folder, patients=2, minutes=0.3, seed=0, progress=False)
     assert contents(folder) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from support.errors import InputError
 
 MARK = "synthetic record"
 """In every header of this module, so that no reader mistakes such a record for a person's."""
+
+HOLTER, DIARY, TRUE_EPISODES = "holter", "diary.csv", "episodes_true.csv"
+"""The record of a day, and the tables beside it."""
 
 SHORTEST = 0.25  # minutes: a dozen beats, too few below for an episode
 
@@ -62,7 +66,7 @@ def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int, 
             synthetic records, which then stays as it is.
     """
     _check_arguments(patients, minutes, seed)
-    with _folder_written_whole(folder) as part:
+    with folder_written_whole(folder) as part:
         profiles = deal(MIT_DECK, patients, np.random.default_rng([seed, 0]))
         names = []
         for number in _counted(patients, progress):
@@ -70,10 +74,13 @@ def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int, 
             patient = draw_mit_patient(profiles[number - 1], rng)
             signal, beats = record_patient(patient, minutes * 60, MIT_FORMAT.fs, rng)
             names.append(f"m{number:03d}")
-            comments = [_mark(seed, number, patients), patient.profile.words]
+            comments = [mark(seed, number, patients), patient.profile.words]
             _write_signal(part, names[-1], signal, MIT_FORMAT, comments)
-            _write_annotations(part, names[-1], beats, len(signal), rng)
-        _write_names(part, names)
+            annotations = AnnotationFile(MIT_FORMAT.fs, len(signal), rng)
+            for beat in beats:
+                annotations.add_beat(beat)
+            annotations.write(part, names[-1])
+        write_names(part, names)
 
 
 def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, progress: bool) -> None:
@@ -87,7 +94,7 @@ def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, 
         InputError: as `write_synthetic_mit`.
     """
     _check_arguments(patients, minutes, seed)
-    with _folder_written_whole(folder) as part:
+    with folder_written_whole(folder) as part:
         groups = deal(PTB_DECK, patients, np.random.default_rng([seed, 0]))
         names = []
         for number in _counted(patients, progress):
@@ -101,9 +108,9 @@ def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, 
             for _ in range(parts):
                 signal, _ = record_patient(patient, minutes * 60 / parts, PTB_FORMAT.fs, rng)
                 name = f"s{len(names) + 1:04d}lre"
-                _write_signal(home, name, signal, PTB_FORMAT, [_mark(seed, number, patients), *person])
+                _write_signal(home, name, signal, PTB_FORMAT, [mark(seed, number, patients), *person])
                 names.append(f"{home.name}/{name}")
-        _write_names(part, names)
+        write_names(part, names)
 
 
 def _counted(patients: int, progress: bool) -> Iterable[int]:
@@ -117,39 +124,75 @@ def _write_signal(home: Path, name: str, signal: np.ndarray, form: Format, comme
     """Write NAME.dat and NAME.hea of `signal` (samples, leads) in mV."""
     import wfdb
 
-    columns = [LEADS.index(lead) for lead in form.leads.values()]
-    units = np.clip(np.round(signal[:, columns] * form.gain) + form.baseline, form.lowest, form.highest)
+    leads = len(form.leads)
     wfdb.wrsamp(
         name,
         fs=form.fs,
-        units=["mV"] * len(columns),
+        units=["mV"] * leads,
         sig_name=list(form.leads),
-        d_signal=units.astype(np.int64),
-        fmt=[form.code] * len(columns),
-        adc_gain=[form.gain] * len(columns),
-        baseline=[form.baseline] * len(columns),
+        d_signal=digitised(signal, form),
+        fmt=[form.code] * leads,
+        adc_gain=[form.gain] * leads,
+        baseline=[form.baseline] * leads,
         comments=comments,
         write_dir=str(home),
     )
 
 
-def _write_annotations(home: Path, name: str, beats: list[Beat], samples: int, rng: Generator) -> None:
-    """Write NAME.atr: the beats, and a "+" with the rhythm's name where a rhythm starts."""
-    import wfdb
+def digitised(signal: np.ndarray, form: Format) -> np.ndarray:
+    """`signal` (samples, `LEADS`) in mV as units of the converter, int64 (samples, leads of the format)."""
+    columns = [LEADS.index(lead) for lead in form.leads.values()]
+    units = np.round(signal[:, columns] * form.gain) + form.baseline
+    return np.clip(units, form.lowest, form.highest).astype(np.int64)
 
-    marks, rhythm = [], None
-    for beat in beats:
+
+class AnnotationFile:
+    """The annotations of a record: its beats, a "+" with the rhythm's name where a rhythm starts, and other marks."""
+
+    def __init__(self, fs: int, samples: int, rng: Generator) -> None:
+        self._fs, self._samples, self._rng = fs, samples, rng
+        self._rhythm = ""
+        self._places, self._subtypes = array("q"), array("b")  # arrays: a day has 100,000 of them
+        self._symbols: list[str] = []
+        self._notes: list[str] = []
+
+    def add_beat(self, beat: Beat) -> int:
+        """Mark a beat that comes after those marked before, and return its sample."""
         # Annotators hit the peak within a sample or two.
-        place = int(np.clip(round(beat.time * MIT_FORMAT.fs + rng.normal(0, 0.8)), 1, samples - 1))
-        if beat.rhythm != rhythm:
-            rhythm = beat.rhythm
-            marks.append((max(place - 40, 0), "+", f"{rhythm}\0"))  # mitdb ends the names with a NUL
-        marks.append((place, beat.symbol, ""))
-    places, symbols, notes = (list(column) for column in zip(*marks, strict=True))
-    wfdb.wrann(name, "atr", np.array(places), symbols, aux_note=notes, fs=MIT_FORMAT.fs, write_dir=str(home))
+        place = int(np.clip(round(beat.time * self._fs + self._rng.normal(0, 0.8)), 1, self._samples - 1))
+        if beat.rhythm != self._rhythm:
+            self._rhythm = beat.rhythm
+            lead_in = round(0.11 * self._fs)
+            self.add(max(place - lead_in, 0), "+", note=f"{beat.rhythm}\0")  # mitdb ends the names with a NUL
+        self.add(place, beat.symbol)
+        return place
+
+    def add(self, place: int, symbol: str, subtype: int = 0, note: str = "") -> None:
+        """Put a mark at a sample; marks may be added in any order."""
+        self._places.append(place)
+        self._symbols.append(symbol)
+        self._subtypes.append(subtype)
+        self._notes.append(note)
+
+    def write(self, home: Path, name: str) -> None:
+        """Write NAME.atr."""
+        import wfdb
+
+        order = np.argsort(self._places, kind="stable")
+        wfdb.wrann(
+            name,
+            "atr",
+            np.array(self._places)[order],
+            [self._symbols[k] for k in order],
+            subtype=np.array(self._subtypes, dtype=np.int64)[order],
+            aux_note=[self._notes[k] for k in order],
+            fs=self._fs,
+            write_dir=str(home),
+        )
 
 
-def _write_names(folder: Path, names: list[str]) -> None:
+def write_names(folder: Path, names: list[str]) -> None:
+    """Write RECORDS."""
     (folder / "RECORDS").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
 
 
@@ -168,7 +211,8 @@ def _ptb_comments(marks: Marks, rng: Generator) -> list[str]:
     ]
 
 
-def _mark(seed: int, number: int, patients: int) -> str:
+def mark(seed: int, number: int, patients: int) -> str:
+    """The header comment that says what the record is."""
     return f"{MARK}, seed {seed}, patient {number} of {patients}"
 
 
@@ -187,7 +231,10 @@ def _check_is_ours(folder: Path) -> None:
     headers = {path for path in files if path.suffix == ".hea" and MARK in path.read_text("latin-1")}
     for path in files:
         ours = path.suffix in {".hea", ".dat", ".atr"} and path.with_suffix(".hea") in headers
-        if not ours and not (headers and path == folder / "RECORDS"):
+        beside = {folder / "RECORDS"} if headers else set()
+        if folder / f"{HOLTER}.hea" in headers:
+            beside |= {folder / DIARY, folder / TRUE_EPISODES}
+        if not ours and path not in beside:
             raise InputError(
                 f"{folder} holds {path.relative_to(folder)}, which is no part of a synthetic record and would be "
                 "lost; name another folder for the synthetic patients"
@@ -195,7 +242,7 @@ def _check_is_ours(folder: Path) -> None:
 
 
 @contextmanager
-def _folder_written_whole(folder: Path) -> Iterator[Path]:
+def folder_written_whole(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder`, and put it into the place of `folder` when the block succeeds."""
     folder = Path(folder).absolute()
     part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))

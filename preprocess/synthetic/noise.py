@@ -55,13 +55,29 @@ def motion_artefacts(samples: int, fs: int, per_minute: float, rng: Generator) -
     return signal
 
 
-def draw_disturbance(noise: Noise, respiration: float, samples: int, fs: int, rng: Generator) -> np.ndarray:
-    """All that is not heart -> (samples, leads) in mV."""
+def electrode_motion(samples: int, fs: int, rng: Generator) -> np.ndarray:
+    """An electrode that rubs on the skin and muscles that tremble: no beat can be read -> (samples, leads) in mV."""
+    return 1.2 * band_noise(samples, fs, 0.5, 12.0, rng) + 0.5 * band_noise(samples, fs, 15.0, 0.4 * fs, rng)
+
+
+def fibrillatory_waves(samples: int, fs: int, rng: Generator) -> np.ndarray:
+    """The atria in fibrillation, 270 to 450 waves a minute, largest in v1 -> (samples, leads) in mV."""
+    return band_noise(samples, fs, 4.5, 7.5, rng) * (0.025, 0.035, 0.06)
+
+
+def draw_disturbance(
+    noise: Noise, respiration: float, samples: int, fs: int, rng: Generator, effort: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """All that is not heart -> (samples, leads) in mV.
+
+    Args:
+        effort: (samples, 1), the strain of the muscles over that at rest.
+    """
     time = np.arange(samples)[:, None] / fs
     phases = rng.uniform(0, 2 * np.pi, (2, len(LEADS)))
     breathing = np.sin(2 * np.pi * respiration * time + phases[0])
     wander = noise.wander * (band_noise(samples, fs, 0.02, 0.4, rng) + 0.7 * breathing)
     hum = noise.hum * np.sin(2 * np.pi * noise.mains * time + phases[1])
     tension = np.exp(0.5 * band_noise(samples, fs, 0.0, 0.1, rng))  # muscles tighten and relax
-    muscle = noise.muscle * tension * band_noise(samples, fs, 15.0, 0.4 * fs, rng)
-    return wander + hum + muscle + motion_artefacts(samples, fs, noise.motions, rng)
+    muscle = noise.muscle * effort * tension * band_noise(samples, fs, 15.0, 0.4 * fs, rng)
+    return wander * np.sqrt(effort) + hum + muscle + motion_artefacts(samples, fs, noise.motions, rng)

@@ -34,6 +34,12 @@ def atrial_premature(rng: Generator, rr: float) -> Episode:
     return Episode((("A", early(rng, rr, 0.50, 0.72)), (SINUS, rng.uniform(1.0, 1.18) * rr)))
 
 
+def atrial_couplet(rng: Generator, rr: float) -> Episode:
+    """Two of S."""
+    pair = tuple(("A", early(rng, rr, 0.55, 0.70)) for _ in range(2))
+    return Episode((*pair, (SINUS, rng.uniform(1.02, 1.2) * rr)))
+
+
 def atrial_run(rng: Generator, rr: float) -> Episode:
     """3 to 5 of S."""
     run = tuple(("A", early(rng, rr, 0.55, 0.70)) for _ in range(rng.integers(3, 6)))
@@ -46,27 +52,78 @@ def ventricular_premature(rng: Generator, rr: float) -> Episode:
     return Episode((("V", coupling), (SINUS, 2 * rr - coupling)))
 
 
-def ventricular_bigeminy(rng: Generator, rr: float) -> Episode:
-    """Every other beat a V, three to five times."""
-    pairs = [ventricular_premature(rng, rr).beats for _ in range(rng.integers(3, 6))]
+def ventricular_bigeminy(rng: Generator, rr: float, most: int = 5) -> Episode:
+    """Every other beat a V, three to `most` times."""
+    pairs = [ventricular_premature(rng, rr).beats for _ in range(rng.integers(3, most + 1))]
     return Episode(tuple(beat for pair in pairs for beat in pair), "(B")
 
 
-def _ventricular_chain(rng: Generator, rr: float, length: int) -> tuple[tuple[str, float], ...]:
+def ventricular_trigeminy(rng: Generator, rr: float, most: int = 5) -> Episode:
+    """Every third beat a V, three to `most` times."""
+    triples = [(*ventricular_premature(rng, rr).beats, (SINUS, rr)) for _ in range(rng.integers(3, most + 1))]
+    return Episode(tuple(beat for triple in triples for beat in triple), "(T")
+
+
+def _ventricular_chain(rng: Generator, rr: float, length: int, rest: float) -> tuple[tuple[str, float], ...]:
     """`length` of V at 110 to 170 a minute, then the sinus beat that the undisturbed node would give."""
-    chain = [early(rng, rr, 0.55, 0.75), *rng.uniform(0.36, 0.54, length - 1)]
-    missed = np.ceil(sum(chain) / rr + 0.6)  # the sinus beats up to here met refractory muscle
+    return _until_sinus([early(rng, rr, 0.55, 0.75), *rng.uniform(0.36, 0.54, length - 1)], rr, rest)
+
+
+def _until_sinus(chain: list[float], rr: float, rest: float = 0.9) -> tuple[tuple[str, float], ...]:
+    """V at the intervals of `chain`, then the next sinus beat that comes `rest` of an RR after them or later."""
+    missed = np.ceil(sum(chain) / rr + rest)  # the sinus beats before it meet refractory muscle
     return (*(("V", interval) for interval in chain), (SINUS, missed * rr - sum(chain)))
 
 
-def ventricular_couplet(rng: Generator, rr: float) -> Episode:
-    """Two of V."""
-    return Episode(_ventricular_chain(rng, rr, 2))
+def ventricular_couplet(rng: Generator, rr: float, rest: float = 0.6) -> Episode:
+    """Two of V; a sinus beat follows after `rest` of an RR at least."""
+    return Episode(_ventricular_chain(rng, rr, 2, rest))
 
 
-def ventricular_run(rng: Generator, rr: float) -> Episode:
-    """Three to six of V: by definition a tachycardia."""
-    return Episode(_ventricular_chain(rng, rr, int(rng.integers(3, 7))), "(VT")
+def ventricular_run(rng: Generator, rr: float, rest: float = 0.6) -> Episode:
+    """Three to six of V: by definition a tachycardia; a sinus beat follows after `rest` of an RR at least."""
+    return Episode(_ventricular_chain(rng, rr, int(rng.integers(3, 7)), rest), "(VT")
+
+
+def _steady(rng: Generator, cycle: float, length: int) -> np.ndarray:
+    """`length` intervals of a focus or a circuit: they differ by a hundredth or so."""
+    return cycle * rng.normal(1.0, 0.012, length)
+
+
+def ventricular_tachycardia(rng: Generator, rr: float, shortest: float, longest: float) -> Episode:
+    """V at an even 130 to 170 a minute for `shortest` to `longest` s."""
+    cycle = rng.uniform(0.355, 0.46)
+    length = int(np.ceil(rng.uniform(shortest, longest) / cycle))
+    return Episode(_until_sinus([early(rng, rr, 0.55, 0.75), *_steady(rng, cycle, length)], rr), "(VT")
+
+
+def idioventricular_run(rng: Generator, rr: float) -> Episode:
+    """Five to twelve of V, hardly faster than the sinus node and slower than 100 a minute."""
+    cycle = max(0.88 * rr, 0.64)
+    return Episode(_until_sinus([0.95 * rr, *_steady(rng, cycle, int(rng.integers(4, 12)))], rr), "(IVR")
+
+
+def supraventricular_tachycardia(rng: Generator, rr: float, shortest: float, longest: float) -> Episode:
+    """S at an even 160 to 180 a minute for `shortest` to `longest` s; then the sinus node takes its time."""
+    cycle = rng.uniform(0.335, 0.37)
+    length = int(np.ceil(rng.uniform(shortest, longest) / cycle))
+    run = (early(rng, rr, 0.55, 0.70), *_steady(rng, cycle, length))
+    return Episode((*(("A", interval) for interval in run), (SINUS, rng.uniform(1.2, 1.5) * rr)), "(SVTA")
+
+
+def atrial_fibrillation(rng: Generator, rr: float, seconds: float) -> Episode:
+    """Fibrillation for `seconds`, at 85 to 120 a minute: no interval says anything of the next."""
+    mean, shape = (
+        float(np.clip(0.75 * rr, 0.5, 0.7)),
+        16,
+    )  # gamma distribution: standard deviation a quarter of the mean
+    intervals = np.clip(rng.gamma(shape, mean / shape, int(seconds / mean)), 0.34, 1.8)
+    return Episode((*(("N", interval) for interval in intervals), (SINUS, rng.uniform(1.2, 1.6) * rr)), "(AFIB")
+
+
+def sinus_pause(rng: Generator, rr: float, shortest: float = 2.1, longest: float = 2.9) -> Episode:
+    """The sinus node stops for `shortest` to `longest` s."""
+    return Episode(((SINUS, rng.uniform(shortest, longest)),))
 
 
 def fusion(rng: Generator, rr: float) -> Episode:
@@ -109,6 +166,7 @@ VENTRICULAR = Profile(
     every=7,
 )
 QUIET = Profile("rare ectopy", "N", (atrial_premature, ventricular_premature), every=45)
+AMBULATORY = Profile("a day with its rhythms", "N", (), every=1)  # `preprocess.synthetic.day` says what comes when
 SINUS_RHYTHM = Profile("sinus rhythm", "N", (), every=1)
 
 # Dealt to the patients of a folder from the left, then shuffled. Its start is such that six patients have each
@@ -153,6 +211,15 @@ def shuffled_for_ever(kinds: tuple[EpisodeKind, ...], rng: Generator) -> Iterato
         yield from (kinds[k] for k in rng.permutation(len(kinds)))
 
 
+def placed(episode: Episode, time: float, conduction: str, base: str) -> Iterator[Beat]:
+    """The beats of an episode that follows on a beat at `time`; `base` is the rhythm around it."""
+    for symbol, interval in episode.beats:
+        time += interval
+        # A sinus beat ends an episode, or is part of its pattern.
+        own = not episode.rhythm or (symbol == SINUS and episode.rhythm not in ("(B", "(T"))
+        yield Beat(time, interval, conduction if symbol == SINUS else symbol, base if own else episode.rhythm)
+
+
 def heart_beats(profile: Profile, sinus_rr: Callable[[float], float], seconds: float, rng: Generator) -> list[Beat]:
     """The beats of a record of `seconds`, in time: sinus rhythm, interrupted by the episodes of `profile`."""
     kinds = shuffled_for_ever(profile.episodes, rng)
@@ -166,16 +233,8 @@ def heart_beats(profile: Profile, sinus_rr: Callable[[float], float], seconds: f
             episode = next(kinds)(rng, rr)
             until_episode = int(rng.integers(profile.every // 2 + 1, profile.every * 3 // 2 + 2))
         until_episode -= 1
-        for symbol, interval in episode.beats:
-            time += interval
+        for beat in placed(episode, time, profile.conduction, base):
+            time = beat.time
             if time >= seconds:
                 return beats
-            own = symbol == SINUS and episode.rhythm != "(B"  # a sinus beat ends an episode or is half of a pair
-            beats.append(
-                Beat(
-                    time,
-                    interval,
-                    profile.conduction if symbol == SINUS else symbol,
-                    base if own or not episode.rhythm else episode.rhythm,
-                )
-            )
+            beats.append(beat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,19 +69,37 @@ def blend(one: Morphology, other: Morphology, share: float) -> Morphology:
     return Morphology(scaled(one, share) + scaled(other, 1 - share))
 
 
-def draw_beats(
-    beats: list[Beat], shapes: dict[str, tuple[Morphology, ...]], samples: int, fs: int, rng: Generator
-) -> np.ndarray:
+Shapes = dict[str, tuple[Morphology, ...]]
+"""By the annotation symbol of a beat the shapes that it may have: "V". In a rhythm with shapes of its own their names
+are the symbol and the rhythm: "V(VT"."""
+
+
+def draw_beats(beats: list[Beat], shapes: Shapes, samples: int, fs: int, rng: Generator) -> np.ndarray:
     """Clean ECG of `samples` at `fs` Hz -> (samples, leads) in mV.
 
     Each beat takes one of its symbol's shapes, with 6 % of play in every wave.
     """
+    return next(draw_beats_in_parts(beats, shapes, samples, fs, rng, part=samples))
+
+
+def draw_beats_in_parts(
+    beats: Iterable[Beat], shapes: Shapes, samples: int, fs: int, rng: Generator, part: int
+) -> Iterator[np.ndarray]:
+    """The ECG of `draw_beats` in parts of `part` samples, the last of them shorter; `beats` are in time."""
     before, after = int(0.5 * fs), int(0.8 * fs)  # a window that holds P to T
-    signal = np.zeros((before + samples + after, len(LEADS)))  # margins: no beat needs care at an end
-    for beat in beats:
-        shape = shapes[beat.symbol][rng.integers(len(shapes[beat.symbol]))]
-        middle = round(beat.time * fs)
-        time = np.arange(middle - before, middle + after) / fs - beat.time
-        gains = rng.normal(1.0, 0.06, len(shape.waves))
-        signal[middle : middle + before + after] += shape.at(time, beat.interval, gains)
-    return signal[before : before + samples]
+    beats = iter(beats)
+    beat = next(beats, None)
+    overlap = np.zeros((2 * before + after, len(LEADS)))  # what beats drawn already add, from `before` ahead of `start`
+    for start in range(0, samples, part):
+        length = min(part, samples - start)
+        signal = np.concatenate([overlap, np.zeros((length, len(LEADS)))])
+        while beat is not None and (middle := round(beat.time * fs)) < start + length + before:
+            own = shapes.get(beat.symbol + beat.rhythm) or shapes[beat.symbol]
+            shape = own[rng.integers(len(own))]
+            time = np.arange(middle - before, middle + after) / fs - beat.time
+            gains = rng.normal(1.0, 0.06, len(shape.waves))
+            at = middle - start
+            signal[at : at + before + after] += shape.at(time, beat.interval, gains)
+            beat = next(beats, None)
+        yield signal[before : before + length]
+        overlap = signal[length:]
