@@ -20,7 +20,7 @@ filters as there; root mean square of successive differences (RMSSD) as in the T
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,7 @@ MEAN = 5  # samples, 14 ms: moving average against noise
 LINE = 8  # samples at each end of a P wave that its line goes through
 
 STRETCH = 1800.0  # s: a longer record is taken in stretches of about that, the length of the records learnt from
+MARGIN = 60.0  # s of signal beyond the first and the last beat of a stretch: far more than the medians reach
 
 RHYTHM_FEATURES = (
     "log_pre_mean10",
@@ -146,32 +147,92 @@ def record_context(signal: np.ndarray, peaks: np.ndarray) -> Context:
     Returns:
         The context, finite for every beat of any record: beats at either end, in a gap or in a flat signal too.
     """
-    peaks = np.asarray(peaks, dtype=np.int64)
-    features = np.zeros((len(peaks), len(CONTEXT_NAMES)), dtype=np.float32)
-    difference = np.zeros((len(peaks), BEAT[1] - BEAT[0]), dtype=np.float32)
+    signal, peaks = np.asarray(signal, dtype=np.float64), np.asarray(peaks, dtype=np.int64)
     if not len(peaks) or not len(signal):
-        return Context(features, difference)
+        return no_context(len(peaks))
+    rhythm = record_rhythm(peaks)
+    return join_contexts(
+        [
+            stretch_context(
+                signal[stretch.start : stretch.stop],
+                peaks[stretch.beats] - stretch.start,
+                {name: values[stretch.beats] for name, values in rhythm.items()},
+            )
+            for stretch in stretches(peaks, len(signal))
+        ]
+    )
+
+
+def no_context(beats: int) -> Context:
+    """What is known of beats without any signal: zeros."""
+    return Context(
+        np.zeros((beats, len(CONTEXT_NAMES)), dtype=np.float32),
+        np.zeros((beats, BEAT[1] - BEAT[0]), dtype=np.float32),
+    )
+
+
+# ------------------------------------------------------------------------------------------- a record in parts
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a record that has a dominant beat of its own."""
+
+    beats: slice  # which of the record's beats are in it
+    start: int  # samples [start, stop) of the record, a margin on either side included
+    stop: int
+
+
+def stretches(peaks: np.ndarray, length: int) -> Iterator[Stretch]:
+    """Cut a record of `length` samples into equal stretches of about `STRETCH`; those without a beat are left out.
+
+    A stretch begins at a multiple of `DECIMATION`, so that its baseline rests on the samples that that of the whole
+    record would rest on.
+
+    Args:
+        peaks: (beats,) sample indices of the R-peaks of the whole record, ascending, at 360 Hz.
+    """
+    if not len(peaks) or not length:
+        return
+    for beats in _parts(peaks):
+        first, last = (int(np.clip(peaks[at], 0, length - 1)) for at in (beats.start, beats.stop - 1))
+        start = max(0, first - round(MARGIN * FS)) // DECIMATION * DECIMATION
+        yield Stretch(beats, start, min(length, last + round(MARGIN * FS)))
+
+
+def record_rhythm(peaks: np.ndarray) -> dict[str, np.ndarray]:
+    """The features of the rhythm: they come from the R-peaks (beats,) of the whole record, before any signal is read.
+
+    Returns:
+        The columns of `local_rhythm`, and ln pre / mean of the stretch, which for half an hour is the record.
+    """
     pre, post = rr_intervals(peaks)
-    rhythm = local_rhythm(pre, post)
-    raw = bridge(np.asarray(signal, dtype=np.float64))
+    means = np.concatenate([np.full(beats.stop - beats.start, pre[beats].mean()) for beats in _parts(peaks)])
+    return local_rhythm(pre, post) | {"log_pre_mean_record": np.log(pre / means)}
+
+
+def stretch_context(signal: np.ndarray, peaks: np.ndarray, rhythm: Mapping[str, np.ndarray]) -> Context:
+    """Compute the context of the beats of one stretch.
+
+    Args:
+        signal: (n,) at 360 Hz, the stretch with its margins; NaN where samples are missing.
+        peaks: (beats,) sample indices in `signal`.
+        rhythm: the rows of `record_rhythm` for these beats.
+    """
+    raw = bridge(signal)
     clean = remove_baseline(raw)
-    for part in _stretches(peaks):
-        beats = align(clean, peaks[part], *dominant_beat(clean, peaks[part]))
-        columns = {name: values[part] for name, values in rhythm.items()}
-        columns["log_pre_mean_record"] = np.log(pre[part] / pre[part].mean())
-        columns |= p_wave(beats)
-        columns |= shape(beats)
-        features[part] = np.stack([columns[name] for name in CONTEXT_NAMES], axis=1)
-        difference[part] = difference_channel(raw, beats)
-    return Context(features, difference)
+    beats = align(clean, peaks, *dominant_beat(clean, peaks))
+    columns = {**rhythm, **p_wave(beats), **shape(beats)}
+    features = np.stack([columns[name] for name in CONTEXT_NAMES], axis=1).astype(np.float32)
+    return Context(features, difference_channel(raw, beats))
 
 
-def _stretches(peaks: np.ndarray) -> Iterator[slice]:
-    """Cut a record into equal stretches of about `STRETCH`; those that hold no beat are left out."""
+def _parts(peaks: np.ndarray) -> Iterator[slice]:
+    """The beats of each stretch, one after the other; none is empty."""
     seconds = (peaks[-1] - peaks[0]) / FS
     count = max(1, round(seconds / STRETCH))
     edges = np.searchsorted(peaks, np.linspace(peaks[0], peaks[-1] + 1, count + 1))
-    for first, last in itertools.pairwise(edges):
+    for first, last in itertools.pairwise(edges.tolist()):
         if first < last:
             yield slice(first, last)
 
@@ -203,7 +264,7 @@ def local_rhythm(pre: np.ndarray, post: np.ndarray) -> dict[str, np.ndarray]:
       variation around it. In atrial fibrillation every interval varies, and none is early.
 
     Returns:
-        Eight features, each (beats,); `record_context` adds ln pre / mean of the record.
+        Eight features, each (beats,); `record_rhythm` adds ln pre / mean of the record.
     """
     mean10, mean30, mean50 = (local_mean(pre, k) for k in (10, 30, 50))
     previous = np.concatenate([pre[:1], pre[:-1]])

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 
 FS = 360.0  # Hz, the rate of mitdb
+REACH = 1.0  # s beyond a stretch that resampling it needs: more than the filter's half length at any rate from 20 Hz on
+
+Read = Callable[[int, int], np.ndarray]
+"""Gives the samples [start, stop) of a signal, float64 (stop - start,), NaN where samples are missing."""
 
 
 def resample(signal: np.ndarray, fs: float, target: float = FS) -> np.ndarray:
@@ -21,6 +27,31 @@ def resample(signal: np.ndarray, fs: float, target: float = FS) -> np.ndarray:
     nearest = np.round(np.arange(len(resampled)) * fs / target).astype(np.int64)
     resampled[np.isnan(signal)[np.minimum(nearest, len(signal) - 1)]] = np.nan
     return resampled
+
+
+def resampled(read: Read, length: int, fs: float, target: float = FS) -> tuple[Read, int]:
+    """Read a signal of `length` samples at `fs` Hz as one at `target` Hz, a stretch at a time.
+
+    A stretch takes the memory of that stretch. Its samples are those of the whole signal that `resample` brings to
+    `target` at once, to rounding error; of a ratio that no small fraction gives they keep to the clock, too, where
+    those of a whole day would drift off by up to 0.1 s.
+
+    Returns:
+        The reading function, and the number of samples at `target`.
+    """
+    if fs == target:
+        return read, length
+    down = Fraction(target / fs).limit_denominator(1000).denominator
+
+    def read_at_target(start: int, stop: int) -> np.ndarray:
+        first = max(0, math.floor((start / target - REACH) * fs)) // down * down  # there a sample of either rate falls
+        last = min(length, math.ceil((stop / target + REACH) * fs))
+        part = resample(read(first, last), fs, target)
+        skip = start - round(first * target / fs)
+        part = part[skip : skip + stop - start]
+        return np.pad(part, (0, stop - start - len(part)), mode="edge")  # rounding may leave the last one out
+
+    return read_at_target, math.ceil(length * target / fs)
 
 
 def bridge(signal: np.ndarray) -> np.ndarray:

@@ -1,1 +1,5 @@
 """From a recording to a report: what is in it beat by beat, and when."""
+
+from report.classify import classify_beats, classify_signal
+
+__all__ = ["classify_beats", "classify_signal"]

@@ -163,7 +163,7 @@ def find_episodes(
     found += [Episode("pause", pause.start, pause.end, 2, None) for pause in pauses]
     for kind, (first, last) in slow_and_fast(rhythm, definitions):
         found.append(_between(rhythm, kind, first, last))
-    found += [Episode("unreadable", int(start), int(end), 0, None) for start, end in rhythm.unreadable]
+    found += _unreadable(rhythm)
     order = {kind: place for place, kind in enumerate(KINDS)}
     found.sort(key=lambda episode: (episode.start, order[episode.kind]))
     return Episodes(
@@ -173,6 +173,16 @@ def find_episodes(
         irregular=irregular,
         withheld={kind: withheld[kind] for kind in KINDS if kind in SUPRAVENTRICULAR},
     )
+
+
+def only_unreadable(rhythm: Rhythm) -> Episodes:
+    """The episodes of a recording whose beats have no class that ectopy could be told by: unreadable time alone."""
+    none = np.zeros((0, 2), dtype=np.int64)
+    return Episodes(rhythm.fs, tuple(_unreadable(rhythm)), (), none, dict.fromkeys(SUPRAVENTRICULAR, 0))
+
+
+def _unreadable(rhythm: Rhythm) -> list[Episode]:
+    return [Episode("unreadable", int(start), int(end), 0, None) for start, end in rhythm.unreadable]
 
 
 def _in_name(seconds: float) -> str:

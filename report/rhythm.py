@@ -63,7 +63,7 @@ class Rhythm:
             raise InputError(f"the beat at sample {outside} is outside the recording of {self.length} samples")
         unreadable = _intervals(self.unreadable, "unreadable", self.length)
         flutter = _intervals(self.flutter, "flutter", self.length)
-        kept = ~(_inside(samples, unreadable) | _inside(samples, flutter))
+        kept = ~(inside(samples, unreadable) | inside(samples, flutter))
         values = {"samples": samples[kept], "classes": classes[kept], "unreadable": unreadable, "flutter": flutter}
         values |= {"borders": np.unique(np.asarray(self.borders, dtype=np.int64)), "left_out": int((~kept).sum())}
         if self.probabilities is not None:
@@ -160,7 +160,7 @@ def _intervals(given: ArrayLike, name: str, length: int | None = None) -> np.nda
     return np.stack([intervals[first, 0], reach[np.append(np.flatnonzero(first)[1:] - 1, -1)]], axis=1)
 
 
-def _inside(samples: np.ndarray, intervals: np.ndarray) -> np.ndarray:
-    """bool (n,): which samples lie in one of the disjoint, ordered `intervals`."""
+def inside(samples: np.ndarray, intervals: np.ndarray) -> np.ndarray:
+    """bool (n,): which samples lie in one of the disjoint, ordered `intervals` [start, end) (k, 2)."""
     before = np.searchsorted(intervals[:, 0], samples, side="right") - 1
     return (before >= 0) & (samples < np.append(intervals[:, 1], 0)[before])

@@ -39,12 +39,17 @@ class TrainingError(Exception):
     """A run cannot go on, though its input was in order: the loss is no longer finite, say. One line, exit code 1."""
 
 
+class PartlyFailedError(Exception):
+    """Of several inputs some failed and were told; what was made of the others is in order. One line, exit code 1."""
+
+
 def run_command(command: Callable[[], None]) -> int:
     """Run a command line's body and return its exit code.
 
     0 when it returns; with one line on stderr 2 for an `InputError` or an `OSError` (a full disk, a folder that cannot
-    be written, a file that cannot be read), 1 for a `TrainingError` and 130 when the user interrupts it; 141 without a
-    word when the reader of the output went away. Every other exception is a defect of ours and keeps its traceback.
+    be written, a file that cannot be read), 1 for a `TrainingError` or a `PartlyFailedError` and 130 when the user
+    interrupts it; 141 without a word when the reader of the output went away. Every other exception is a defect of ours
+    and keeps its traceback.
 
     Output that the terminal's encoding lacks is written as backslash escapes; output to a closed stream is dropped.
     """
@@ -53,8 +58,8 @@ def run_command(command: Callable[[], None]) -> int:
         with suppress(SystemExit):  # how argparse ends --help, with exit code 0
             command()
         sys.stdout.flush()
-    except (InputError, TrainingError) as error:
-        code = _fail(f"error: {one_line(str(error))}", 1 if isinstance(error, TrainingError) else 2)
+    except (InputError, TrainingError, PartlyFailedError) as error:
+        code = _fail(f"error: {one_line(str(error))}", 2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
         code = _fail("interrupted", 130)
     except BrokenPipeError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import logging
 import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -46,6 +48,56 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             beside.unlink()
+
+
+@contextmanager
+def folder_written_whole(folder: Path, marker: str) -> Iterator[Path]:
+    """Yield a folder beside `folder` to write into; it takes the place of `folder` when the block ends without error.
+
+    A kill at any moment leaves the old folder or the new one, or for an instant none, never a part. What killed
+    commands left behind is removed.
+
+    Args:
+        marker: a file that every folder of this kind holds. One that is there already is replaced only if it does, or
+            is empty: nothing of another kind is lost.
+
+    Raises:
+        InputError: `folder` holds something else, or cannot be made or written.
+    """
+    folder = Path(folder).absolute()
+    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
+    try:
+        if folder.exists() and not (folder.is_dir() and ((folder / marker).is_file() or not any(folder.iterdir()))):
+            raise InputError(f"{folder} is there and holds no {marker}: it would be lost; name another folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*.*"):
+            process = leftover.name.split(".")[-2]
+            if leftover.suffix in (".part", ".old") and process.isdigit() and not _runs(int(process)):
+                shutil.rmtree(leftover, ignore_errors=True)
+        part.mkdir()
+        yield part
+        if folder.exists():
+            folder.rename(old)
+        part.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}; name a folder that can be") from error
+    finally:
+        if old.exists() and not folder.exists():  # the new one could not take its place
+            with suppress(OSError):
+                old.rename(folder)
+        for leftover in (part, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,0 +1,193 @@
+"""The command line: recordings in, a report of each out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from report.options import FOLDER, ReportOptions
+from support.cli import ArgumentParser, add_options
+from support.errors import InputError, PartlyFailedError, reason_of, run_command
+from support.files import folder_written_whole, require_writable, write_text
+
+MARKER = "summary.json"
+"""Every report folder holds it, so a folder without it is not overwritten."""
+
+STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
+
+
+def build_parser() -> ArgumentParser:
+    """The command line: recordings, options, and every threshold."""
+    from report.definitions import Definitions
+    from report.quality import Quality
+
+    parser = ArgumentParser(
+        prog="python -m report",
+        description="Read ECG recordings and write a report of each: beats, episodes, burdens, trends, strips. "
+        "Research software, not for clinical use.",
+        epilog="exit code: 0; 1 where some of several recordings failed and the others have their reports; 2 for wrong "
+        "input, where nothing was written",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "records", nargs="+", metavar="RECORD", type=Path, help="recordings; of WFDB the path, no suffix"
+    )
+    add_options(parser, ReportOptions)
+    add_options(parser.add_argument_group("definitions, each printed in the report"), Definitions)
+    add_options(parser.add_argument_group("what makes time unreadable"), Quality)
+    return parser
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with every recording of a command."""
+
+    options: ReportOptions
+    definitions: Any
+    quality: Any
+
+
+def report_one(path: Path, folder: Path, work: Work, classifier: Any, progress: bool) -> dict[str, Any]:  # noqa: ANN401
+    """Write the report of one recording into `folder`; return what its summary.json holds."""
+    from tqdm import tqdm
+
+    from report.analysis import analyse
+    from report.browser import print_pdf
+    from report.outputs import write_report
+    from report.render import page
+
+    steps = len(STEPS) - (not work.options.pdf)
+    with tqdm(total=steps, desc=path.name, unit="step", leave=False, disable=None if progress else True) as bar:
+
+        def step(title: str) -> None:
+            bar.set_postfix_str(title)
+            bar.update(STEPS.index(title) - bar.n)
+
+        with (
+            folder_written_whole(folder, MARKER) as part,
+            analyse(path, work.options, work.definitions, work.quality, classifier, step) as analysis,
+        ):
+            step("page")
+            made = write_report(part, analysis, page(analysis))
+            if work.options.pdf:
+                step("pdf")
+                print_pdf(part / "report.html", part / "report.pdf")
+    return made
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line `arguments` (default: sys.argv) ask for.
+
+    Raises:
+        InputError: something in them, or in a file that they name, is wrong; nothing was written.
+        PartlyFailedError: some of several recordings failed.
+    """
+    from report.browser import require_browser
+    from report.classify import load_classifier
+    from report.definitions import Definitions
+    from report.quality import Quality
+
+    given = vars(build_parser().parse_args(arguments))
+    records: list[Path] = given.pop("records")
+    made = {
+        kind: kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
+        for kind in (ReportOptions, Definitions, Quality)
+    }
+    options: ReportOptions = made[ReportOptions]
+    work = Work(options, made[Definitions], made[Quality])
+    if options.pdf:
+        require_browser()
+    alone = len(records) == 1
+    usual = FOLDER / name_of(records[0]) if alone else FOLDER
+    out = usual if options.out is None else Path(options.out)
+    require_writable(out, "--out")
+    if alone:
+        summary = report_one(records[0], out, work, _classifier(options), progress=True)
+        print(f"{line_of(summary)}\nThe report is {out / 'report.html'}")
+        return
+    _check_names(records)
+    if options.classifies:
+        load_classifier(options.checkpoint, options.device)  # now, not once a recording
+    report_many(records, out, work)
+
+
+def _classifier(options: ReportOptions) -> Any:  # noqa: ANN401  (a `Classifier`, which is heavy to import)
+    from report.classify import load_classifier
+
+    return load_classifier(options.checkpoint, options.device) if options.classifies else None
+
+
+def name_of(record: Path) -> str:
+    """What the report of a recording is called."""
+    return (
+        record.name.removesuffix(".hea")
+        if record.suffix == ".hea"
+        else record.stem
+        if record.is_file()
+        else record.name
+    )
+
+
+def _check_names(records: Sequence[Path]) -> None:
+    names = [name_of(record) for record in records]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        same = [str(record) for record in records if name_of(record) == twice]
+        raise InputError(
+            f"{same[0]} and {same[1]} would both become {twice}/; report on them one at a time, with --out"
+        )
+
+
+def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
+    """Write the reports of several recordings and their index; those that fail are told, the others go on.
+
+    Raises:
+        PartlyFailedError: some failed.
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    from report.render import IndexRow, index_page
+
+    rows: list[IndexRow] = []
+    calls = (delayed(_attempt)(record, out / name_of(record), work) for record in records)
+    done = Parallel(n_jobs=work.options.jobs, return_as="generator")(calls)
+    for record, result in zip(records, tqdm(done, "recordings", len(records), unit="", disable=None), strict=True):
+        name = name_of(record)
+        if isinstance(result, str):
+            rows.append(IndexRow(name, name, None, result))
+            tqdm.write(f"{record}: {result}", file=sys.stderr)
+        else:
+            rows.append(IndexRow(name, name, result))
+            tqdm.write(line_of(result))
+    write_text(out / "index.html", index_page(rows))
+    print(f"The index is {out / 'index.html'}")
+    failed = sum(row.summary is None for row in rows)
+    if failed:
+        raise PartlyFailedError(f"{failed} of {len(rows)} recordings failed; {out / 'index.html'} names them")
+
+
+def _attempt(record: Path, folder: Path, work: Work) -> dict[str, Any] | str:
+    """The summary of a recording's report, or why there is none; runs in a process of its own."""
+    try:
+        return report_one(record, folder, work, _classifier(work.options), progress=False)
+    except InputError as error:
+        return str(error)
+    except OSError as error:
+        return reason_of(error)
+
+
+def line_of(summary: dict[str, Any]) -> str:
+    """What the terminal says of a report."""
+    beats = ", ".join(f"{name} {count:,}" for name, count in summary["beats"].items() if name != "all")
+    return (
+        f"{summary['record']}: {summary['readable_s'] / 3600:.2f} of {summary['duration_s'] / 3600:.2f} h readable, "
+        f"{summary['beats']['all']:,} beats ({beats})"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(run))

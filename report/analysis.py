@@ -1,0 +1,255 @@
+"""One recording, from its signal to every figure of its report; nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from preprocess import labels as meanings
+from preprocess import records as wfdb_records
+from preprocess.annotations import Annotations
+from preprocess.detect import detect_in_parts
+from preprocess.leads import LEAD_II, canonical
+from preprocess.readers import Recording, open_recording
+from preprocess.synthetic import MARK
+from report.burden import HOUR, Burden, Hour, burden, hours
+from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_classes
+from report.definitions import Definitions
+from report.diary import Diary, diary_figures, read_diary
+from report.episodes import Episodes, find_episodes, only_unreadable
+from report.hrv import Variability, variability
+from report.options import ReportOptions
+from report.pauses import deflection_test
+from report.quality import Quality, Unreadable, unreadable
+from report.rates import HeartRate, heart_rate
+from report.rhythm import CLASSES, Rhythm, inside
+from report.strips import Chosen, choose_strips
+from report.trends import Trends, trends
+from support.errors import InputError
+
+SLOWEST = 100.0  # Hz: below that a QRS is a few samples
+Step = Callable[[str], object]
+"""Is told what is being done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """All that a report says of one recording."""
+
+    recording: Recording
+    synthetic: bool
+    """The recording says that a program made it."""
+    definitions: Definitions
+    quality: Quality
+    classifier: Classifier | None
+    """None: the classes are those of annotations."""
+    annotator: str | None
+    """Suffix of the annotations that gave the beats, or with a classifier the R-peaks alone; None: detected."""
+    rhythm: Rhythm
+    diagnosis: np.ndarray | None
+    """Of a network that tells infarction from normal: float (n, 2), the probability of each of its classes; `rhythm`
+    then calls no beat anything but Q."""
+    unclassified: int
+    """Beats at an end of the recording or at a gap, which no window holds; they are of class Q."""
+    unreadable: tuple[Unreadable, ...]
+    episodes: Episodes
+    burden: Burden
+    heart_rate: HeartRate
+    variability: Variability
+    hours: tuple[Hour, ...]
+    trends: Trends
+    diary: Diary | None
+    strips: Chosen
+
+    @property
+    def duration_s(self) -> float:
+        """Of the recording, unreadable time included."""
+        return self.recording.length / self.recording.fs
+
+    @property
+    def other_lead(self) -> bool:
+        """Whether the lead is another than the one that the networks have learnt from."""
+        return canonical(self.recording.lead) not in {canonical(lead) for lead in LEAD_II}
+
+    def clock(self, seconds: float) -> datetime | None:
+        """The time of day at so many seconds; None where it is not known when the recording began."""
+        return None if self.recording.start is None else self.recording.start + timedelta(seconds=seconds)
+
+
+@contextmanager
+def analyse(
+    path: Path,
+    options: ReportOptions,
+    definitions: Definitions,
+    quality: Quality,
+    classifier: Classifier | None,
+    step: Step = lambda title: None,
+) -> Iterator[Analysis]:
+    """Read a recording and find everything that its report says; it stays open while the block runs.
+
+    Args:
+        classifier: None: `options.annotations` give the classes.
+        step: is told what is being done.
+
+    Raises:
+        InputError: the recording, its annotations or the diary cannot be read, or do not fit.
+    """
+    with open_recording(
+        path,
+        lead=options.lead,
+        any_lead=options.any_lead,
+        fs=options.fs,
+        unit=options.unit,
+        gain=options.gain,
+        column=options.column,
+        start_time=options.start,
+    ) as recording:
+        yield _analysis(recording, options, definitions, quality, classifier, step)
+
+
+def _analysis(
+    recording: Recording,
+    options: ReportOptions,
+    definitions: Definitions,
+    quality: Quality,
+    classifier: Classifier | None,
+    step: Step,
+) -> Analysis:
+    fs, length = recording.fs, recording.length
+    if not length:
+        raise InputError(f"{recording.path}: holds no samples")
+    if fs < SLOWEST:
+        raise InputError(
+            f"{recording.path}: has {fs:g} samples a second; at least {SLOWEST:g} are needed to tell beats apart"
+        )
+    entries = read_diary(Path(options.diary), length / fs, recording.start) if options.diary else []
+    given = _given_beats(recording, options.annotations) if options.annotations else None
+
+    step("beats")
+    peaks = detect_in_parts(recording.read, length, fs) if given is None else given.peaks
+    lost: Sequence[Unreadable] = ()
+    if given is None or classifier is not None:  # who annotates the classes has judged what can be read
+        step("quality")
+        lost = unreadable(recording.read, length, fs, peaks, quality)
+    spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
+    kept = ~inside(peaks, spans)  # beats in noise must not pass for the rhythm of those around them
+    peaks = peaks[kept]
+
+    step("classes")
+    probabilities, diagnosis, unclassified = None, None, 0
+    if classifier is None:
+        classes = given.classes[kept]
+    else:
+        found = classify_peaks(recording.read, length, fs, peaks, classifier)
+        unclassified = int(np.isnan(found).any(axis=1).sum())
+        if classifier.has_episodes:
+            probabilities, classes = in_classes(found, classifier.classes)
+        else:
+            classes, diagnosis = np.full(len(peaks), UNCLASSIFIABLE), found
+
+    step("episodes")
+    flutter = np.zeros((0, 2), dtype=np.int64) if given is None else given.flutter
+    rhythm = Rhythm(peaks, classes, fs, length, spans, flutter, recording.borders, probabilities)
+    if diagnosis is not None:
+        diagnosis = diagnosis[np.isin(peaks, rhythm.samples)]
+    if diagnosis is None:
+        episodes = find_episodes(rhythm, definitions, deflection_test(recording.read, length, fs, peaks))
+    else:
+        episodes = only_unreadable(rhythm)
+    rates = heart_rate(rhythm, definitions)
+    return Analysis(
+        recording=recording,
+        synthetic=_is_synthetic(recording),
+        definitions=definitions,
+        quality=quality,
+        classifier=classifier,
+        annotator=options.annotations,
+        rhythm=rhythm,
+        diagnosis=diagnosis,
+        unclassified=unclassified,
+        unreadable=tuple(lost),
+        episodes=episodes,
+        burden=burden(rhythm, episodes, definitions),
+        heart_rate=rates,
+        variability=variability(rhythm, episodes.irregular, definitions),
+        hours=tuple(hours(rhythm, episodes, definitions, _into_hour(recording.start))),
+        trends=trends(rhythm, episodes.irregular, definitions),
+        diary=diary_figures(entries, rhythm, episodes.irregular) if options.diary else None,
+        strips=choose_strips(rhythm, episodes, rates, entries),
+    )
+
+
+def _is_synthetic(recording: Recording) -> bool:
+    """Whether the header of a WFDB record says that a program made it."""
+    if recording.format != "WFDB":
+        return False
+    header = wfdb_records.read_header(recording.path.parent, recording.path.stem)
+    return any(MARK in comment for comment in header.comments)
+
+
+def _into_hour(start: datetime | None) -> float:
+    return 0.0 if start is None else (start - start.replace(minute=0, second=0, microsecond=0)).total_seconds() % HOUR
+
+
+# --------------------------------------------------------------------------------------------- given annotations
+
+
+@dataclass(frozen=True)
+class _GivenBeats:
+    """What the annotations of a record say of its beats."""
+
+    peaks: np.ndarray
+    classes: np.ndarray
+    flutter: np.ndarray
+    """(k, 2): from each `[` to the `]` after it."""
+
+
+def _given_beats(recording: Recording, annotator: str) -> _GivenBeats:
+    """Read the annotations beside a WFDB record.
+
+    Raises:
+        InputError: it is no WFDB record, has no such annotations or no beat among them, or a beat is outside it.
+    """
+    if recording.format != "WFDB":
+        raise InputError(
+            f"--annotations {annotator}: {recording.path} is a {recording.format} file; only WFDB records have "
+            "annotations beside them"
+        )
+    folder, name = recording.path.parent, recording.path.stem
+    header = wfdb_records.read_header(folder, name)
+    annotations = wfdb_records.read_annotations(folder, name, header, annotator, recording.fs)
+    labels = meanings.aami_labels(annotations.symbols)
+    is_beat = labels != meanings.NO_BEAT
+    peaks, labels = annotations.positions[is_beat], labels[is_beat]
+    where = f"{folder / name}.{annotator}"
+    if not len(peaks):
+        raise InputError(f"{where}: marks no beat; is it that of another annotator?")
+    # The records of svdb are annotated up to the sample after their last one.
+    outside = peaks[(peaks < 0) | (peaks > recording.length)]
+    if outside.size:
+        raise InputError(
+            f"{where}: has {outside.size} beats outside the recording of {recording.length} samples, the first at "
+            f"sample {outside[0]}; are they those of another record?"
+        )
+    peaks, first = np.unique(peaks, return_index=True)  # a beat annotated twice is one
+    classes = np.array(CLASSES)[labels[first]]
+    return _GivenBeats(peaks, classes, _flutter(annotations, recording.length))
+
+
+def _flutter(annotations: Annotations, length: int) -> np.ndarray:
+    """From each `[` to the next `]`, or to the end of the recording."""
+    spans, begun = [], None
+    for position, symbol in zip(annotations.positions.tolist(), annotations.symbols.tolist(), strict=True):
+        if symbol == "[" and begun is None:
+            begun = position
+        elif symbol == "]" and begun is not None:
+            spans.append((begun, position))
+            begun = None
+    if begun is not None:
+        spans.append((begun, length))
+    return np.array(spans, dtype=np.int64).reshape(-1, 2)

@@ -1,0 +1,301 @@
+"""From R-peaks to classes: the beats of a recording, cut as the checkpoint's training beats were, and the network.
+
+Days are classified a stretch at a time, in the memory of half an hour.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from models import ecgTransForm
+from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
+from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_context, stretches
+from preprocess.signals import FS, Read, resampled
+from report.rhythm import CLASSES
+from support.errors import InputError
+from support.files import read_json
+from trainer import stream_logits
+from utils import (
+    PRETRAINED,
+    Checkpoint,
+    find_checkpoint,
+    get_device,
+    load_checkpoint,
+    load_weights,
+    pretrained_names,
+)
+
+DEFAULT = "mit_new_patients"
+UNCLASSIFIABLE = "Q"
+
+
+# ------------------------------------------------------------------------------------------------- the checkpoint
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a network did on beats that it was tested on, by class: sensitivity and positive predictivity, percent."""
+
+    per_class: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """Class -> sensitivity, predictivity, beats; empty where nothing is stated."""
+    tested_on: str = "not stated"
+    new_patients: bool | None = None
+    """Whether the test beats were those of patients that the network never met; None: not stated."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network, and what is known of it."""
+
+    name: str
+    """Of a packaged model; else the path that was given."""
+    dataset: str
+    classes: tuple[str, ...]
+    trained_on: str
+    figures: Figures
+    cautions: tuple[str, ...]
+    """What its card says it must not be used for."""
+    model: ecgTransForm = field(repr=False)
+    device: torch.device = field(repr=False)
+    context: tuple[str, ...] = ()
+    """Columns of the context that the network sees beside a beat; none: it sees the beat alone."""
+
+    @property
+    def has_episodes(self) -> bool:
+        """Whether its classes are those of beats, which episodes are made of."""
+        return set(self.classes) <= set(CLASSES)
+
+
+def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -> Classifier:
+    """Load a network to classify with.
+
+    Args:
+        checkpoint: a checkpoint file, a run folder or that of a seed, or the name of a packaged model; None: the
+            packaged model of new patients.
+
+    Raises:
+        InputError: there is no such checkpoint, it is damaged, or its beats were cut in a way that cannot be repeated
+            on a recording.
+    """
+    given = str(checkpoint or DEFAULT)
+    if checkpoint is None and DEFAULT not in pretrained_names():
+        raise InputError(f"the packaged model {DEFAULT} is not there; give a network with --checkpoint")
+    path = find_checkpoint(given)
+    kept = load_checkpoint(path)
+    data = kept.metrics.get("data") or {}
+    _require_known_window(path, kept, data)
+    where = get_device(device)
+    model = ecgTransForm(kept.configs, dataclasses.replace(kept.hparams, kernel="auto", precision="fp32"))
+    load_weights(model, kept, path)
+    card = _card_of(path)
+    figures = _figures_of_card(card) if card else _figures_of_run(path)
+    return Classifier(
+        name=given,
+        dataset=kept.dataset,
+        classes=kept.configs.classes,
+        trained_on=card.get("trained_on") or _trained_on(kept, data),
+        figures=figures,
+        cautions=tuple(card.get("cautions", ())),
+        model=model.to(where).eval(),
+        device=where,
+        context=kept.configs.context_features,
+    )
+
+
+def _require_known_window(path: Path, kept: Checkpoint, data: dict[str, Any]) -> None:
+    """Raise an `InputError` unless the training beats were cut as `classify_record` cuts."""
+    window, length = data.get("window"), kept.configs.sequence_len
+    sentence = WINDOWS["centred"].sentence
+    known = {sentence.format(length=BEFORE + AFTER, peak=peak) for peak in PEAKS.values()}
+    if window not in known:
+        says = f"were cut in another way: {window}" if window not in (None, "unknown") else "are not described in it"
+        raise InputError(
+            f"{path}: the beats that it was trained on {says}; a report cuts {BEFORE + AFTER} samples around each "
+            "R-peak, so train on split files of `python -m preprocess --window centred`"
+        )
+    if length != BEFORE + AFTER:
+        raise InputError(f"{path}: takes beats of {length} samples; a report cuts {BEFORE + AFTER}")
+
+
+def _trained_on(kept: Checkpoint, data: dict[str, Any]) -> str:
+    return f"{data.get('source', 'unknown')} data of --dataset {kept.dataset}, {data.get('protocol', 'unknown')} split"
+
+
+def _card_of(path: Path) -> dict[str, Any]:
+    """The card beside a packaged model; empty where there is none."""
+    card = path.with_suffix(".json")
+    return read_json(card) if path.parent == PRETRAINED and card.is_file() else {}
+
+
+def _figures_of_card(card: dict[str, Any]) -> Figures:
+    return Figures(
+        per_class=card.get("per_class", {}),
+        tested_on=card.get("tested_on", "not stated"),
+        new_patients=card.get("new_patients"),
+    )
+
+
+def _figures_of_run(path: Path) -> Figures:
+    """What the run that wrote a checkpoint measured on its test split: test_best.json beside it."""
+    test = path.with_name("test_best.json")
+    if path.name != "checkpoint_best.pt" or not test.is_file():
+        return Figures()
+    metrics = read_json(test)
+    data = metrics.get("data") or {}
+    protocol = data.get("protocol", "unknown")
+    return Figures(
+        per_class={
+            name: {
+                "sensitivity": 100 * figures["recall"] if figures["support"] else None,
+                "predictivity": 100 * figures["precision"] if figures["support"] else None,
+                "beats": figures["support"],
+            }
+            for name, figures in metrics.get("per_class", {}).items()
+        },
+        tested_on=f"{data.get('source', 'unknown')} data, {protocol} split",
+        new_patients={"inter_patient": True, "beat": False}.get(protocol),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- the beats
+
+
+def classify_beats(
+    windows: np.ndarray, classifier: Classifier | str | Path | None = None, context: Context | None = None
+) -> np.ndarray:
+    """Classify beats that are cut already.
+
+    Args:
+        windows: (n, 186) at 360 Hz, the R-peak at sample 93, in any unit; each is standardised here.
+        classifier: a network, or what `load_classifier` takes for one.
+        context: of the n beats (`preprocess.context.record_context`), for a network that sees it.
+
+    Returns:
+        float32 (n, C): the probability of each of the network's classes.
+
+    Raises:
+        InputError: the beats have another shape or missing samples, or the network sees a context and none is given.
+    """
+    if not isinstance(classifier, Classifier):
+        classifier = load_classifier(classifier)
+    windows = np.asarray(windows, dtype=np.float64)
+    length = BEFORE + AFTER
+    if windows.ndim != 2 or windows.shape[1] != length or not np.isfinite(windows).all():
+        raise InputError(f"beats of shape {windows.shape}; (n, {length}) finite samples at {FS:g} Hz are needed")
+    if classifier.context and context is None:
+        raise InputError(
+            f"{classifier.name} sees the rhythm around each beat, so single beats are not enough: give context, or a "
+            "whole signal to classify_signal"
+        )
+    return _probabilities(standardise(windows)[0], context, classifier)
+
+
+def _probabilities(samples: np.ndarray, context: Context | None, classifier: Classifier) -> np.ndarray:
+    """Standardised beats (n, 186) and their context -> float32 (n, C)."""
+    if not len(samples):
+        return np.zeros((0, len(classifier.classes)), dtype=np.float32)
+    inputs = [samples[:, None, :]]  # (n, L) -> (n, 1, L): one lead
+    if classifier.context and context is not None:
+        inputs = [np.stack([samples, _as_stored(context.difference)], axis=1)]  # (n, 2, L)
+        inputs.append(context.features[:, [CONTEXT_NAMES.index(name) for name in classifier.context]])  # (n, K)
+    part = tuple(torch.from_numpy(np.ascontiguousarray(values)).to(classifier.device) for values in inputs)
+    (logits,) = stream_logits(classifier.model, [part])
+    return logits.softmax(dim=1).cpu().numpy()
+
+
+def _as_stored(difference: np.ndarray) -> np.ndarray:
+    """A difference from the dominant beat with the precision that split files keep it in."""
+    return difference.astype(np.float16).astype(np.float32)
+
+
+def classify_peaks(
+    read: Read,
+    length: int,
+    fs: float,
+    peaks: np.ndarray,
+    classifier: Classifier,
+    on_beats: Callable[[int], object] = lambda beats: None,
+) -> np.ndarray:
+    """Classify the beats of a recording, a stretch of about half an hour at a time.
+
+    Args:
+        read: the lead in any unit, `length` samples at `fs` Hz.
+        peaks: int64 (n,), R-peaks in samples at `fs` Hz, ascending.
+        on_beats: called with the number of beats that have just been classified.
+
+    Returns:
+        float32 (n, C): the probability of each of `classifier.classes`; NaN for a beat whose window leaves the
+        recording or holds missing samples, which nothing can classify.
+    """
+    read, length = resampled(read, length, fs)
+    at_fs = np.round(np.asarray(peaks, dtype=np.int64) * FS / fs).astype(np.int64)
+    probabilities = np.full((len(at_fs), len(classifier.classes)), np.nan, dtype=np.float32)
+    rhythm = record_rhythm(at_fs) if classifier.context and len(at_fs) else {}
+    for stretch in stretches(at_fs, length):
+        signal, own = read(stretch.start, stretch.stop), at_fs[stretch.beats] - stretch.start
+        windows, inside = cut(signal, own)
+        whole = np.flatnonzero(inside)[~np.isnan(windows).any(axis=1)]
+        samples, _ = standardise(windows[~np.isnan(windows).any(axis=1)])
+        context = None
+        if classifier.context:
+            its_rhythm = {name: values[stretch.beats] for name, values in rhythm.items()}
+            context = stretch_context(signal, own, its_rhythm).of_beats(whole)
+        probabilities[stretch.beats.start + whole] = _probabilities(samples, context, classifier)
+        on_beats(stretch.beats.stop - stretch.beats.start)
+    return probabilities
+
+
+def in_classes(probabilities: np.ndarray, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (n, C) of some of the five `CLASSES`, in any order -> those of all five, and the class of each.
+
+    A class that the network does not know has the probability 0. A beat that could not be classified is Q.
+
+    Returns:
+        float (n, 5), and str (n,).
+    """
+    five = np.zeros((len(probabilities), len(CLASSES)), dtype=np.float32)
+    five[:, [CLASSES.index(name) for name in classes]] = probabilities
+    lost = np.isnan(probabilities).any(axis=1)
+    five[lost] = np.nan
+    names = np.array(CLASSES)[np.where(lost, 0.0, five.T).T.argmax(axis=1)] if len(five) else np.zeros(0, dtype=str)
+    return five, np.where(lost, UNCLASSIFIABLE, names)
+
+
+def classify_signal(
+    signal: np.ndarray,
+    fs: float,
+    checkpoint: str | Path | None = None,
+    peaks: np.ndarray | None = None,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Find and classify the beats of a signal that is no file.
+
+    Args:
+        signal: (n,) one lead in mV, NaN where samples are missing.
+        fs: its rate in Hz.
+        checkpoint: as `load_classifier` takes it.
+        peaks: (beats,) R-peaks in samples; None: they are detected.
+
+    Returns:
+        A row a beat: sample, time_s, class, and p_<class> for each class of the network.
+    """
+    from preprocess.detect import detect_beats
+
+    classifier = load_classifier(checkpoint, device)
+    signal = np.asarray(signal, dtype=np.float64)
+    found = detect_beats(signal, fs) if peaks is None else np.asarray(peaks, dtype=np.int64)
+    probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), fs, found, classifier)
+    lost = np.isnan(probabilities).any(axis=1)
+    names = np.array(classifier.classes)[np.where(lost[:, None], 0.0, probabilities).argmax(axis=1)]
+    unknown = UNCLASSIFIABLE if UNCLASSIFIABLE in classifier.classes else "unclassified"
+    table = {"sample": found, "time_s": found / fs, "class": np.where(lost, unknown, names)}
+    table |= {f"p_{name}": probabilities[:, at] for at, name in enumerate(classifier.classes)}
+    return pd.DataFrame(table)

@@ -1,0 +1,259 @@
+"""The patient's diary, and what heart rate and ectopy were before, during and after its entries."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from report.rates import mean_rate
+from report.rhythm import Rhythm, in_spans, overlap
+from support.errors import InputError
+
+KINDS = ("activity", "medication", "symptom", "other")
+AROUND = 3600.0  # s: the hour before and the hour after an entry
+COLUMNS = ("time", "kind", "note", "end")
+
+_OFFSET = re.compile(r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)")
+_MINUTES = re.compile(r"\d{1,2}:\d\d")
+_EITHER = "write a clock time such as 2026-01-31 14:05, an offset such as 07:15:00, or seconds"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a diary, in seconds from the start of the recording."""
+
+    time_s: float
+    end_s: float | None
+    kind: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Period:
+    """What the beats of a stretch of time say; figures without beats to rest on are None."""
+
+    beats: int
+    readable_s: float
+    rate_bpm: float | None
+    """60 / mean valid R-R interval."""
+    v_percent: float | None
+    """Of all beats."""
+    s_percent: float | None
+    """Of the beats outside irregular rhythm, in which every beat may come early."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """The hour before, the time itself where it has an end, and the hour after."""
+
+    before: Period
+    during: Period | None
+    after: Period
+
+
+@dataclass(frozen=True)
+class Diary:
+    """The entries in order of time with their figures, and the same of each kind, its entries taken together."""
+
+    entries: tuple[Entry, ...]
+    figures: tuple[Around, ...]
+    by_kind: dict[str, Around]
+
+    def table(self) -> pd.DataFrame:
+        """A row an entry and a row a kind: time, kind, note, and the figures of the three periods."""
+        rows = [
+            {"time_s": entry.time_s, "end_s": entry.end_s, "kind": entry.kind, "note": entry.note, **_columns(around)}
+            for entry, around in zip(self.entries, self.figures, strict=True)
+        ]
+        rows += [
+            {"time_s": None, "end_s": None, "kind": kind, "note": "all entries of this kind", **_columns(around)}
+            for kind, around in self.by_kind.items()
+        ]
+        return pd.DataFrame(rows)
+
+
+def _columns(around: Around) -> dict[str, float | None]:
+    columns: dict[str, float | None] = {}
+    for name in ("before", "during", "after"):
+        period = getattr(around, name)
+        for figure in ("beats", "rate_bpm", "v_percent", "s_percent"):
+            columns[f"{name}_{figure}"] = None if period is None else getattr(period, figure)
+    return columns
+
+
+# ---------------------------------------------------------------------------------------------------- the file
+
+
+def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[Entry]:
+    """Read a diary: CSV with the columns time, kind, and where there are some note and end, in any order.
+
+    A time is a clock time (`2026-01-31 14:05`), an offset from the start (`07:15:00`), or seconds (`26100`).
+
+    Args:
+        start: of the recording; clock times need it.
+
+    Returns:
+        The entries in order of their time.
+
+    Raises:
+        InputError: the file is absent or has no such columns, or a row has a time or kind that cannot be read or lies
+            outside the recording; the message names the row by its line in the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"--diary {path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"--diary {path}: cannot be read as text ({error})") from error
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)  # spreadsheets of some countries write semicolons
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns = [name.strip().lower() for name in next(rows, [])]
+    if not {"time", "kind"} <= {*columns}:
+        raise InputError(
+            f"--diary {path}: its first line must name the columns time and kind, and may name note and end; it is "
+            f"{head.strip()!r}"
+        )
+    entries = []
+    for row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        where = f"--diary {path}, row {rows.line_num}"
+        cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}
+        kind = cells.get("kind", "").lower()
+        if kind not in KINDS:
+            raise InputError(f"{where}: the kind {cells.get('kind', '')!r} is unknown; known are {', '.join(KINDS)}")
+        time_s = _seconds(cells.get("time", ""), "time", where, duration_s, start)
+        end_s = _seconds(cells["end"], "end", where, duration_s, start) if cells.get("end") else None
+        if end_s is not None and end_s < time_s:
+            raise InputError(f"{where}: its end {cells['end']} is before its time {cells['time']}")
+        entries.append(Entry(time_s, end_s, kind, cells.get("note", "")))
+    return sorted(entries, key=lambda entry: entry.time_s)
+
+
+def _seconds(text: str, column: str, where: str, duration_s: float, start: datetime | None) -> float:
+    """A time in seconds from the start of the recording, which it must not leave."""
+    if match := _OFFSET.fullmatch(text):
+        hours, minutes, seconds = match.groups()
+        at = 3600.0 * int(hours) + 60 * int(minutes) + float(seconds)
+    elif _MINUTES.fullmatch(text):
+        raise InputError(f"{where}: the {column} {text!r} may be a clock time or an offset; {_EITHER}")
+    else:
+        at = _plain_seconds(text)
+        if at is None:
+            at = _since(text, column, where, start)
+    if not 0 <= at <= duration_s:
+        raise InputError(
+            f"{where}: the {column} {text!r} is outside the recording, which lasts {_hms(duration_s)}"
+            + (f" from {start:%Y-%m-%d %H:%M:%S} on" if start else "")
+        )
+    return at
+
+
+def _plain_seconds(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _since(text: str, column: str, where: str, start: datetime | None) -> float:
+    try:
+        clock = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{where}: the {column} {text!r} cannot be read; {_EITHER}") from None
+    if clock.tzinfo is not None:
+        raise InputError(
+            f"{where}: the {column} {text!r} has a time zone; give the clock of the recording, without one"
+        )
+    if start is None:
+        raise InputError(
+            f"{where}: the {column} {text!r} is a clock time, and the recording does not say when it began; give "
+            "--start_time, or write offsets such as 07:15:00"
+        )
+    return (clock - start).total_seconds()
+
+
+def _hms(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+# --------------------------------------------------------------------------------------------------- the figures
+
+
+def diary_figures(entries: Sequence[Entry], rhythm: Rhythm, irregular: np.ndarray) -> Diary:
+    """What heart rate and ectopy were in the hour before, during and in the hour after each entry.
+
+    Of a kind the stretches of all its entries are taken together, each moment once, so entries in quick succession do
+    not count a beat twice.
+
+    Args:
+        irregular: (k, 2) in samples, first and last beat (`Episodes.irregular`).
+    """
+    duration = rhythm.length / rhythm.fs
+
+    def around(chosen: Iterable[Entry]) -> Around:
+        chosen = list(chosen)
+        before = [(max(entry.time_s - AROUND, 0.0), entry.time_s) for entry in chosen]
+        during = [(entry.time_s, entry.end_s) for entry in chosen if entry.end_s is not None]
+        ends = [entry.time_s if entry.end_s is None else entry.end_s for entry in chosen]
+        after = [(end, min(end + AROUND, duration)) for end in ends]
+        return Around(period(before), period(during) if during else None, period(after))
+
+    period = _period_of(rhythm, irregular)
+    return Diary(
+        entries=tuple(entries),
+        figures=tuple(around([entry]) for entry in entries),
+        by_kind={
+            kind: around(entry for entry in entries if entry.kind == kind)
+            for kind in KINDS
+            if any(entry.kind == kind for entry in entries)
+        },
+    )
+
+
+def _period_of(rhythm: Rhythm, irregular: np.ndarray) -> Callable[[Iterable[tuple[float, float]]], Period]:
+    """A function that gives the `Period` of several stretches [start, end) in seconds."""
+    in_irregular = in_spans(rhythm.samples, irregular)
+
+    def period(stretches: Iterable[tuple[float, float]]) -> Period:
+        merged = _merge(stretches)
+        inside = np.zeros(rhythm.samples.size, dtype=bool)
+        readable = 0.0
+        for start, end in merged:
+            inside |= (rhythm.samples >= start * rhythm.fs) & (rhythm.samples < end * rhythm.fs)
+            readable += end - start - overlap(rhythm.unreadable, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
+        beats, regular = int(inside.sum()), inside & ~in_irregular
+        intervals = rhythm.rr[rhythm.valid & inside[:-1] & inside[1:]]
+        v, s = (int((rhythm.classes[chosen] == name).sum()) for name, chosen in (("V", inside), ("S", regular)))
+        return Period(
+            beats=beats,
+            readable_s=readable,
+            rate_bpm=mean_rate(intervals, rhythm.fs),
+            v_percent=100 * v / beats if beats else None,
+            s_percent=100 * s / int(regular.sum()) if regular.any() else None,
+        )
+
+    return period
+
+
+def _merge(stretches: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Stretches of time in order, those that overlap made one."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted(stretches):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        elif end > start:
+            merged.append((start, end))
+    return merged

@@ -1,0 +1,98 @@
+"""The options of `python -m report`, but for the thresholds, which are `report.definitions`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from preprocess.leads import LEAD_II
+from report.classify import DEFAULT
+from support.cli import option
+from support.errors import InputError
+
+FOLDER = Path("reports")
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What is read, classified and written.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    checkpoint: str | None = option(
+        None,
+        "network that classifies the beats: a checkpoint file, a run folder, or the name of a packaged model",
+        default=f"{DEFAULT}; with --annotations none, the annotated classes are taken",
+    )
+    out: str | None = option(
+        None,
+        "folder that becomes the report; of several recordings it gets a folder each and index.html",
+        default=f"{FOLDER}/<record>; of several {FOLDER}",
+        metavar="DIR",
+    )
+    annotations: str | None = option(
+        None,
+        "suffix of the annotation file beside a WFDB record that gives the beats; with --checkpoint it gives the "
+        "R-peaks alone",
+        default="none, beats are detected",
+        metavar="EXT",
+    )
+    lead: str | None = option(None, "name of the lead to read", default=" or ".join(LEAD_II), metavar="NAME")
+    any_lead: bool = option(False, "of a recording without that lead read lead II, or else its first ECG lead")
+    fs: float | None = option(
+        None, "rate of a file that does not say it, in Hz", default="what the file says", metavar="HZ"
+    )
+    unit: str | None = option(
+        None, "unit of a file that does not say it: mV, uV, V, or adu with --gain", default="what the file says"
+    )
+    gain: float | None = option(None, "units of the file a mV, with --unit adu", default="none", metavar="ADU_PER_MV")
+    column: str | None = option(
+        None, "column of a CSV file, by its name or its number from 1", default="the one that there is"
+    )
+    diary: str | None = option(
+        None,
+        "diary as a CSV file: columns time, kind (activity, medication, symptom, other), and note and end where there "
+        "are some; times as 2026-01-31 14:05, as an offset 07:15:00, or in seconds",
+        default="none",
+        metavar="CSV",
+    )
+    start_time: str | None = option(
+        None, "when the recording began, such as 2026-01-31T08:00", default="what the file says", metavar="ISO"
+    )
+    jobs: int = option(1, "recordings at a time", metavar="N")
+    device: str = option("cpu", "torch device: cpu, cuda, cuda:0, mps")
+    pdf: bool = option(False, "write report.pdf too, through an installed Chromium")
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise InputError(f"--jobs must be at least 1, got {self.jobs}")
+        for name in ("fs", "gain"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"--{name} must be a number above 0, got {value:g}")
+        if self.start_time is not None:
+            self.start  # noqa: B018  (raises where it cannot be read)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether a network takes part."""
+        return self.annotations is None or self.checkpoint is not None
+
+    @property
+    def start(self) -> datetime | None:
+        """`start_time` as a date and time, without a time zone."""
+        if self.start_time is None:
+            return None
+        try:
+            start = datetime.fromisoformat(self.start_time)
+        except ValueError:
+            raise InputError(
+                f"--start_time {self.start_time}: cannot be read; write it as 2026-01-31T08:00:00"
+            ) from None
+        if start.tzinfo is not None:
+            raise InputError(f"--start_time {self.start_time}: give the clock of the recording, without a time zone")
+        return start

@@ -1,0 +1,117 @@
+"""The folder of a report: tables, annotations and summary, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from report.analysis import Analysis
+from report.burden import hours_table
+from report.summary import summary
+from support.files import write_json, write_table, write_text
+
+RHYTHMS = (
+    ("irregular_rhythm", "(AFIB"),
+    ("trigeminy_v", "(T"),
+    ("bigeminy_v", "(B"),
+    ("svt", "(SVTA"),
+    ("idioventricular", "(IVR"),
+    ("nsvt", "(VT"),
+    ("vt_sustained", "(VT"),
+)
+"""Kinds that WFDB has a rhythm for; where they overlap the later one of the list is named."""
+
+NOISY, CLEAN = 48, 0  # subtypes of ~: the first signal is unreadable (bits 4 and 5), is readable again
+
+
+def write_report(folder: Path, analysis: Analysis, page: str) -> dict[str, Any]:
+    """Write all files of a report into `folder`; return what `summary.json` holds."""
+    made = summary(analysis)
+    write_text(folder / "report.html", page)
+    write_json(folder / "summary.json", json.loads(json.dumps(made, allow_nan=False)))
+    write_table(folder / "beats.csv", beats_table(analysis), index=False)
+    write_table(folder / "episodes.csv", episodes_table(analysis), index=False)
+    write_table(folder / "hours.csv", hours_table(list(analysis.hours)), index=False)
+    if analysis.diary is not None:
+        write_table(folder / "diary.csv", analysis.diary.table(), index=False)
+    write_annotations(folder, analysis)
+    return made
+
+
+def beats_table(analysis: Analysis) -> pd.DataFrame:
+    """A row a beat, with its time of day where that is known."""
+    table = analysis.rhythm.table()
+    if analysis.diagnosis is not None and analysis.classifier is not None:
+        names = np.array(analysis.classifier.classes)
+        lost = np.isnan(analysis.diagnosis).any(axis=1)
+        called = names[np.where(lost[:, None], 0.0, analysis.diagnosis).argmax(axis=1)]
+        table["class"] = np.where(lost, "unclassified", called)
+        for at, name in enumerate(names):
+            table.insert(3 + at, f"p_{name}", analysis.diagnosis[:, at])
+    table.insert(2, "clock", _clocks(analysis, table["time_s"]))
+    return table
+
+
+def episodes_table(analysis: Analysis) -> pd.DataFrame:
+    """A row an episode."""
+    table = analysis.episodes.table()
+    table["clock"] = _clocks(analysis, table["start_s"])
+    return table
+
+
+def _clocks(analysis: Analysis, seconds: pd.Series) -> pd.Series:
+    """Times of day to the millisecond; empty where the start is not known."""
+    if analysis.recording.start is None:
+        return pd.Series([""] * len(seconds), index=seconds.index, dtype=object)
+    stamps = pd.Timestamp(analysis.recording.start) + pd.to_timedelta(seconds, unit="s")
+    return stamps.dt.strftime("%Y-%m-%d %H:%M:%S.%f").str[:-3]
+
+
+def annotations_of(analysis: Analysis) -> pd.DataFrame:
+    """The annotations of a report: sample, symbol, subtype, note; beats, changes of rhythm, unreadable time."""
+    rhythm = analysis.rhythm
+    labels = np.full(rhythm.samples.size, "(N", dtype=object)
+    for kind, note in RHYTHMS:
+        for episode in analysis.episodes.of(kind):
+            first, past = np.searchsorted(rhythm.samples, [episode.start, episode.end + 1])
+            labels[first:past] = note
+    changes = np.flatnonzero(labels[1:] != labels[:-1]) + 1
+    rows: list[tuple[int, int, str, int, str]] = [(0, 1, "+", 0, str(labels[0]) if labels.size else "(N")]
+    rows += [(int(rhythm.samples[at]), 1, "+", 0, str(labels[at])) for at in changes]
+    for start, end in rhythm.unreadable.tolist():
+        rows.append((start, 0, "~", NOISY, ""))
+        if end < rhythm.length:
+            rows.append((end, 0, "~", CLEAN, ""))
+    for start, end in rhythm.flutter.tolist():
+        rows += [(start, 2, "[", 0, ""), (end, 2, "]", 0, "")]
+    rows += [(sample, 3, name, 0, "") for sample, name in zip(rhythm.samples.tolist(), rhythm.classes, strict=True)]
+    table = pd.DataFrame(rows, columns=["sample", "order", "symbol", "subtype", "note"])
+    # At one sample a change of rhythm comes before the beat that it begins with.
+    return table.sort_values(["sample", "order"], kind="stable", ignore_index=True).drop(columns="order")
+
+
+def write_annotations(folder: Path, analysis: Analysis) -> None:
+    """Write `<record>.ect`, the annotations with their time base."""
+    import wfdb
+
+    table = annotations_of(analysis)
+    wfdb.wrann(
+        file_name(analysis.recording.name),
+        "ect",
+        table["sample"].to_numpy(np.int64),
+        symbol=table["symbol"].tolist(),
+        subtype=table["subtype"].to_numpy(np.int64),
+        aux_note=table["note"].tolist(),
+        fs=analysis.recording.fs,
+        write_dir=str(folder),
+    )
+
+
+def file_name(name: str) -> str:
+    """`name` as WFDB allows a record to be called: letters, digits, _ and -."""
+    return re.sub(r"[^\w-]", "_", name, flags=re.ASCII) or "record"

@@ -1,0 +1,153 @@
+"""The page of a report, and the index of several, from the templates in `templates/`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from report.analysis import Analysis
+from report.diary import Period
+from report.drawings import COLOURS, draw_strip, moment, spans_days, trends_svg
+from report.episodes import KINDS, Episode
+from report.strips import MOST, NAMES
+from report.summary import (
+    diagnosis_counts,
+    findings,
+    irregular_percent,
+    lasting,
+    unreadable_by_reason,
+    version,
+    warnings,
+)
+
+TEMPLATES = Path(__file__).parent / "templates"
+WIDE, NARROW = 900, 372  # px: trends on a screen or paper, and on a phone
+MOST_EPISODES = 150
+"""Rows of the list of episodes; all are in episodes.csv."""
+
+COUNTED = frozenset({"isolated_v", "isolated_s", "couplet_v", "couplet_s"})
+"""Kinds that are too many to list; they are counted, hour by hour too."""
+
+LISTED = tuple(kind for kind in KINDS if kind not in COUNTED)
+TWICE = {"run_v": ("nsvt", "vt_sustained", "idioventricular"), "run_s": ("svt",)}
+
+
+def page(analysis: Analysis) -> str:
+    """The report as one HTML file that asks for nothing else."""
+    chosen = analysis.strips
+    listed, left_out = _listed(analysis)
+    return _render(
+        "report.html.j2",
+        a=analysis,
+        record=analysis.recording,
+        title="24-hour ECG report" if analysis.burden.is_day else "ECG report",
+        warnings=warnings(analysis),
+        findings=findings(analysis) if analysis.diagnosis is None else [],
+        diagnosis=diagnosis_counts(analysis) if analysis.diagnosis is not None else None,
+        irregular=irregular_percent(analysis),
+        unreadable=unreadable_by_reason(analysis),
+        trends={"wide": trends_svg(analysis, WIDE), "narrow": trends_svg(analysis, NARROW)},
+        strips=[(strip, draw_strip(analysis, strip)) for strip in chosen.strips],
+        strips_left_out=chosen.left_out,
+        most_strips=MOST,
+        episodes=listed,
+        episodes_left_out=left_out,
+        definitions=[*analysis.definitions.listed(), *analysis.quality.listed()],
+        changed=_changed(analysis),
+    )
+
+
+def index_page(rows: Sequence[IndexRow]) -> str:
+    """The table of several reports, a row a recording."""
+    return _render("index.html.j2", rows=rows)
+
+
+@dataclass(frozen=True)
+class IndexRow:
+    """One recording of several."""
+
+    record: str
+    folder: str
+    """Of its report, relative to the index."""
+    summary: dict[str, Any] | None
+    """None: it failed."""
+    error: str = ""
+
+
+def _listed(analysis: Analysis) -> tuple[list[Episode], int]:
+    """The episodes of the list in order of time, and how many there is no room for: the longest of each kind stay."""
+    named = {
+        kind: {(e.start, e.end) for other in others for e in analysis.episodes.of(other)}
+        for kind, others in TWICE.items()
+    }
+    found = [
+        episode
+        for episode in analysis.episodes.found
+        if episode.kind in LISTED and (episode.start, episode.end) not in named.get(episode.kind, ())
+    ]
+    if len(found) <= MOST_EPISODES:
+        return found, 0
+    share = max(MOST_EPISODES // len({episode.kind for episode in found}), 1)
+    by_kind: dict[str, list[Episode]] = {}
+    for episode in sorted(found, key=lambda episode: episode.start - episode.end):
+        by_kind.setdefault(episode.kind, []).append(episode)
+    kept = [episode for some in by_kind.values() for episode in some[:share]]
+    return sorted(kept, key=lambda episode: episode.start), len(found) - len(kept)
+
+
+def _changed(analysis: Analysis) -> frozenset[str]:
+    """The names of the thresholds that are not the defaults."""
+    usual = {
+        entry.name: entry.value for kind in (analysis.definitions, analysis.quality) for entry in type(kind)().listed()
+    }
+    now = [*analysis.definitions.listed(), *analysis.quality.listed()]
+    return frozenset(entry.name for entry in now if entry.value != usual[entry.name])
+
+
+# -------------------------------------------------------------------------------------------------- how it is said
+
+
+def number(value: float | None, decimals: int = 0) -> str:
+    """1,234.5; a dash for what there is too little for."""
+    return "-" if value is None else f"{value:,.{decimals}f}"
+
+
+def percent(value: float | None) -> str:
+    """12.3 %, and below 1 % one figure more."""
+    if value is None:
+        return "-"
+    return f"{value:.2f} %" if 0 < value < 1 else f"{value:.1f} %"
+
+
+def period_cell(period: Period | None, figure: str) -> str:
+    """A figure of a diary's period; "" where the entry has no such period."""
+    if period is None:
+        return ""
+    value = getattr(period, figure)
+    return number(value) if figure == "rate_bpm" else percent(value)
+
+
+def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a template shows)
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "percent": percent, "lasting": lasting}
+    environment.globals |= {
+        "NAMES": NAMES,
+        "COLOURS": COLOURS,
+        "moment": moment,
+        "spans_days": spans_days,
+        "period_cell": period_cell,
+        "version": version(),
+        "today": date.today().isoformat(),
+    }
+    return environment.get_template(name).render(**values)

@@ -1,0 +1,177 @@
+"""Which stretches of the signal are shown: the longest, fastest and first of each kind, and each diary entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from report.diary import Entry
+from report.episodes import Episode, Episodes
+from report.rates import HeartRate
+from report.rhythm import Rhythm
+
+SECONDS = 7.0  # of a row: 175 mm at 25 mm/s, the width of an A4 page between its margins
+LEAD_IN = 1.4  # s of signal before what a strip shows
+MOST = 48  # strips
+MOST_ROWS = 2  # of one strip
+
+NAMES = {
+    "isolated_v": "isolated V",
+    "couplet_v": "V couplet",
+    "run_v": "V run",
+    "nsvt": "non-sustained VT",
+    "vt_sustained": "sustained VT",
+    "idioventricular": "slow V run (idioventricular)",
+    "bigeminy_v": "ventricular bigeminy",
+    "trigeminy_v": "ventricular trigeminy",
+    "isolated_s": "isolated S",
+    "couplet_s": "S couplet",
+    "run_s": "S run",
+    "svt": "SVT",
+    "bigeminy_s": "supraventricular bigeminy",
+    "trigeminy_s": "supraventricular trigeminy",
+    "pause": "pause",
+    "bradycardia": "bradycardia",
+    "tachycardia": "tachycardia",
+    "irregular_rhythm": "irregular rhythm (AF possible)",
+    "unreadable": "unreadable time",
+}
+"""Every kind of episode in words."""
+
+BY_WEIGHT = (
+    *("vt_sustained", "nsvt", "pause", "irregular_rhythm", "svt", "idioventricular", "run_v", "run_s"),
+    *("couplet_v", "bigeminy_v", "trigeminy_v", "couplet_s", "bigeminy_s", "trigeminy_s"),
+    *("bradycardia", "tachycardia", "isolated_v", "isolated_s"),
+)
+"""The kinds that get strips, the gravest first."""
+
+TWICE = {"run_v": ("nsvt", "vt_sustained", "idioventricular"), "run_s": ("svt",)}
+"""Runs that have a more telling name as well."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A stretch of signal to show."""
+
+    start_s: float
+    rows: int
+    """Of `SECONDS` each."""
+    titles: tuple[str, ...]
+    """What it shows; several where one stretch is the longest and the fastest."""
+    marked: tuple[float, float] | None = None
+    """The episode in it, in seconds; it may go on beyond the strip."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The strips of a report."""
+
+    strips: tuple[Strip, ...]
+    left_out: int
+    """How many more there would be."""
+
+
+def choose_strips(
+    rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entries: Sequence[Entry], most: int = MOST
+) -> Chosen:
+    """Choose the strips of a report: a usual stretch, what matters most, symptoms, the rest as far as there is room.
+
+    One stretch is shown once, under all its titles.
+    """
+    duration = rhythm.length / rhythm.fs
+    wanted: list[Strip] = []
+    for strip in _candidates(rhythm, episodes, heart_rate, entries):
+        start = float(np.clip(strip.start_s, 0, max(duration - strip.rows * SECONDS, 0)))
+        strip = replace(strip, start_s=start)
+        for at, other in enumerate(wanted):
+            if other.marked == strip.marked and strip.marked is not None:
+                titles = (*other.titles, *(title for title in strip.titles if title not in other.titles))
+                wanted[at] = replace(other, titles=titles, rows=max(other.rows, strip.rows))
+                break
+        else:
+            wanted.append(strip)
+    return Chosen(tuple(wanted[:most]), max(len(wanted) - most, 0))
+
+
+def _candidates(rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entries: Sequence[Entry]) -> Iterator[Strip]:
+    usual = _usual(rhythm)
+    if usual is not None:
+        yield Strip(usual, 1, ("usual rhythm",))
+    fs, named = episodes.fs, {kind: _named_elsewhere(kind, episodes) for kind in TWICE}
+    chosen = {
+        kind: [episode for episode in episodes.of(kind) if (episode.start, episode.end) not in named.get(kind, ())]
+        for kind in BY_WEIGHT
+    }
+    for kind in BY_WEIGHT:
+        for title, episode in _extremes(kind, chosen[kind]):
+            yield _around(episode, title, fs)
+    for entry in entries:
+        if entry.kind == "symptom":
+            yield _of_entry(entry)
+    for title, rate in (("lowest heart rate", heart_rate.min), ("highest heart rate", heart_rate.max)):
+        if rate is not None:
+            yield Strip(rate.time_s - SECONDS / 2, 1, (f"{title}, {rate.bpm:.0f}/min",))
+    for kind in BY_WEIGHT:
+        if len(chosen[kind]) > 1:
+            yield _around(chosen[kind][0], f"first {NAMES[kind]}", fs)
+    for entry in entries:
+        if entry.kind != "symptom":
+            yield _of_entry(entry)
+
+
+def _named_elsewhere(kind: str, episodes: Episodes) -> set[tuple[int, int]]:
+    return {(episode.start, episode.end) for other in TWICE[kind] for episode in episodes.of(other)}
+
+
+def _extremes(kind: str, found: list[Episode]) -> Iterator[tuple[str, Episode]]:
+    """The longest of a kind, and the fastest (the slowest bradycardia); the only one, and beats, by themselves."""
+    name = NAMES[kind]
+    if not found:
+        return
+    if len(found) == 1 or kind.startswith("isolated"):
+        yield (f"only {name}" if len(found) == 1 else f"first {name}"), found[0]
+        return
+    rated = [episode for episode in found if episode.rate_bpm is not None]
+    if kind.startswith("couplet"):
+        yield f"fastest {name}", max(rated, key=lambda episode: episode.rate_bpm or 0.0)
+        return
+    yield f"longest {name}", max(found, key=lambda episode: episode.end - episode.start)
+    if rated and kind == "bradycardia":
+        yield f"slowest {name}", min(rated, key=lambda episode: episode.rate_bpm or 0.0)
+    elif rated and not kind.startswith(("bigeminy", "trigeminy", "irregular")):
+        yield f"fastest {name}", max(rated, key=lambda episode: episode.rate_bpm or 0.0)
+
+
+def _around(episode: Episode, title: str, fs: float) -> Strip:
+    start, end = episode.start / fs, episode.end / fs
+    seconds = end - start
+    rate = "" if episode.rate_bpm is None else f", {episode.rate_bpm:.0f}/min"
+    beats = f", {episode.beats} beats" if episode.beats > 2 else ""
+    length = f", {seconds:.1f} s" if episode.kind != "pause" and seconds else f", {seconds:.2f} s" if seconds else ""
+    rows = min(MOST_ROWS, int(np.ceil((seconds + LEAD_IN + 0.6) / SECONDS)))
+    spare = max(rows * SECONDS - seconds, 2 * LEAD_IN)
+    return Strip(start - spare / 2, rows, (f"{title}{beats}{length}{rate}",), (start, end))
+
+
+def _of_entry(entry: Entry) -> Strip:
+    note = f": {entry.note}" if entry.note else ""
+    return Strip(entry.time_s - SECONDS / 2, 1, (f"diary, {entry.kind}{note}",))
+
+
+def _usual(rhythm: Rhythm) -> float | None:
+    """Where `SECONDS` of N beats begin whose rate is nearest the recording's median; None: nowhere."""
+    normal = rhythm.classes == "N"
+    ends = np.searchsorted(rhythm.samples, rhythm.samples + SECONDS * rhythm.fs, side="right") - 1
+    bad = np.append(0, np.cumsum(~normal))
+    broken = np.append(0, np.cumsum(~rhythm.valid))
+    starts = np.arange(rhythm.samples.size)
+    whole = (ends > starts + 2) & (bad[ends + 1] == bad[starts]) & (broken[ends] == broken[starts])
+    whole &= rhythm.samples + SECONDS * rhythm.fs <= rhythm.length
+    found = np.flatnonzero(whole)
+    if not found.size:
+        return None
+    mean = (rhythm.samples[ends[found]] - rhythm.samples[found]) / (ends[found] - found)
+    best = found[np.abs(mean - np.median(rhythm.rr[rhythm.valid])).argmin()]
+    return float(rhythm.samples[best] / rhythm.fs - 0.4)

@@ -1,0 +1,275 @@
+"""What a report says in figures, as `summary.json` holds it, and in the few sentences that are read first."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from report.analysis import Analysis
+from report.drawings import moment
+from report.episodes import KINDS, Episode
+from report.rates import Rate
+from report.strips import NAMES
+
+ROOT = Path(__file__).resolve().parents[1]
+RATED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "couplet_v", "couplet_s", "tachycardia")
+MUCH_LOST = 10.0  # %, unreadable
+
+
+def version() -> str:
+    """Of this package."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+
+def summary(analysis: Analysis) -> dict[str, Any]:
+    """The content of `summary.json`; a figure that there is too little for is null."""
+    recording, rhythm, episodes = analysis.recording, analysis.rhythm, analysis.episodes
+    start = recording.start
+    return {
+        "record": recording.name,
+        "format": recording.format,
+        "fs": recording.fs,
+        "lead": recording.lead,
+        "start": start and start.isoformat(),
+        "synthetic": analysis.synthetic,
+        "duration_s": analysis.duration_s,
+        "readable_s": rhythm.readable_s,
+        "unreadable_s": unreadable_by_reason(analysis),
+        "notes": list(recording.notes),
+        "beats_from": beats_from(analysis),
+        **(_by_diagnosis(analysis) if analysis.diagnosis is not None else _by_class(analysis)),
+        "heart_rate": {
+            "min": _rate(analysis.heart_rate.min),
+            "mean": analysis.heart_rate.mean and {"bpm": analysis.heart_rate.mean, "time_s": None},
+            "max": _rate(analysis.heart_rate.max),
+        },
+        "episodes": dict(episodes.counts().items()),
+        "withheld": {"s_beats": analysis.burden.s_withheld, **episodes.withheld},
+        "irregular_percent": irregular_percent(analysis),
+        "longest": {kind: _episode(analysis, episodes.longest(kind)) for kind in KINDS if episodes.of(kind)},
+        "fastest": {kind: _episode(analysis, episodes.fastest(kind)) for kind in RATED if episodes.fastest(kind)},
+        "pauses": episodes.pause_counts(analysis.definitions)
+        | {
+            "after_ectopic": episodes.pause_counts(analysis.definitions, after_ectopic=True),
+            "possible_missed_beat": sum(bool(pause.possible_missed_beat) for pause in episodes.pauses),
+        },
+        "hrv": asdict(analysis.variability) if analysis.diagnosis is None else None,
+        "diary": None if analysis.diary is None else [asdict(entry) for entry in analysis.diary.entries],
+        "model": _model(analysis),
+        "definitions": {
+            entry.name: entry.value for entry in (*analysis.definitions.listed(), *analysis.quality.listed())
+        },
+        "version": version(),
+    }
+
+
+def beats_from(analysis: Analysis) -> str:
+    """Where the R-peaks and the classes come from."""
+    if analysis.annotator is None:
+        return "R-peaks detected, classes by the network"
+    if analysis.classifier is None:
+        return f"annotations {analysis.annotator}"
+    return f"R-peaks of annotations {analysis.annotator}, classes by the network"
+
+
+def unreadable_by_reason(analysis: Analysis) -> dict[str, float]:
+    """Seconds of unreadable time by what makes it so."""
+    seconds: Counter[str] = Counter()
+    for part in analysis.unreadable:
+        seconds[part.reason] += (part.end - part.start) / analysis.recording.fs
+    return dict(seconds)
+
+
+def irregular_percent(analysis: Analysis) -> float | None:
+    """Share of readable time in irregular rhythm; None without readable time."""
+    irregular = float((analysis.episodes.irregular[:, 1] - analysis.episodes.irregular[:, 0]).sum())
+    readable = analysis.rhythm.readable_s
+    return 100 * irregular / analysis.rhythm.fs / readable if readable > 0 else None
+
+
+def diagnosis_counts(analysis: Analysis) -> dict[str, int]:
+    """Of a network that tells infarction from normal: the beats of each class, of those that could be classified."""
+    assert analysis.diagnosis is not None
+    assert analysis.classifier is not None
+    there = analysis.diagnosis[~(analysis.diagnosis != analysis.diagnosis).any(axis=1)]  # NaN differs from itself
+    called = there.argmax(axis=1)
+    return {name: int((called == at).sum()) for at, name in enumerate(analysis.classifier.classes)}
+
+
+def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:
+    counts = diagnosis_counts(analysis)
+    total = sum(counts.values())
+    return {
+        "beats": {**counts, "unclassified": analysis.unclassified, "all": total + analysis.unclassified},
+        "burden_percent": {name: 100 * count / total if total else None for name, count in counts.items()},
+    }
+
+
+def _by_class(analysis: Analysis) -> dict[str, Any]:
+    burden = analysis.burden
+    return {
+        "beats": burden.beats,
+        "unclassified": analysis.unclassified,
+        "burden_percent": {"abnormal": burden.abnormal_percent, "S": burden.s.percent, "V": burden.v.percent},
+        "burden_per_hour": {"S": burden.s.per_hour, "V": burden.v.per_hour},
+        "burden_mark": {"V": burden.v_mark, "excessive_S": burden.excessive_s},
+        "per_day": burden.per_day,
+    }
+
+
+def _rate(rate: Rate | None) -> dict[str, float] | None:
+    return None if rate is None else {"bpm": rate.bpm, "time_s": rate.time_s}
+
+
+def _episode(analysis: Analysis, episode: Episode | None) -> dict[str, Any] | None:
+    if episode is None:
+        return None
+    fs = analysis.rhythm.fs
+    return {
+        "start_s": episode.start / fs,
+        "duration_s": (episode.end - episode.start) / fs,
+        "beats": episode.beats,
+        "rate_bpm": episode.rate_bpm,
+    }
+
+
+def _model(analysis: Analysis) -> dict[str, Any] | None:
+    classifier = analysis.classifier
+    if classifier is None:
+        return None
+    return {
+        "name": classifier.name,
+        "dataset": classifier.dataset,
+        "classes": list(classifier.classes),
+        "trained_on": classifier.trained_on,
+        "tested_on": classifier.figures.tested_on,
+        "new_patients": classifier.figures.new_patients,
+        "per_class": classifier.figures.per_class,
+    }
+
+
+# ------------------------------------------------------------------------------------------------------- in words
+
+
+def findings(analysis: Analysis) -> list[str]:
+    """What stands out, the gravest first; empty where nothing does."""
+    found: list[str] = []
+    episodes, burden, fs = analysis.episodes, analysis.burden, analysis.rhythm.fs
+
+    def at(episode: Episode) -> str:
+        return f"{'at ' if analysis.recording.start else 'from '}{moment(analysis, episode.start / fs)}"
+
+    for kind in ("vt_sustained", "nsvt"):
+        runs = episodes.of(kind)
+        if runs:
+            long, fast = episodes.longest(kind), episodes.fastest(kind)
+            text = (
+                f"{_count(len(runs), NAMES[kind])}: longest {long.beats} beats ({(long.end - long.start) / fs:.1f} s)"
+            )
+            text += f" at {long.rate_bpm:.0f}/min, {at(long)}"
+            if fast is not long:
+                text += f"; fastest {fast.rate_bpm:.0f}/min ({fast.beats} beats), {at(fast)}"
+            found.append(text)
+    pauses = episodes.pauses
+    long_ones = [pause for pause in pauses if pause.end - pause.start >= analysis.definitions.pause_very_long * fs]
+    chosen = long_ones or pauses
+    if chosen:
+        longest = max(chosen, key=lambda pause: pause.end - pause.start)
+        limit = (
+            f"of {analysis.definitions.pause_very_long:g} s and more"
+            if long_ones
+            else f"longer than {analysis.definitions.pause:g} s"
+        )
+        missed = sum(bool(pause.possible_missed_beat) for pause in chosen)
+        where = moment(analysis, longest.start / fs)
+        text = f"{_count(len(chosen), 'pause')} {limit}: longest {(longest.end - longest.start) / fs:.2f} s, at {where}"
+        text += f"; in {missed} of them a deflection of QRS size, so perhaps a missed beat" if missed else ""
+        found.append(text)
+    if len(episodes.irregular):
+        share = irregular_percent(analysis)
+        found.append(
+            f"irregular rhythm, atrial fibrillation possible, in {share:.1f} % of readable time; S burden, S episodes "
+            "and heart rate variability are withheld there"
+        )
+    if burden.v_mark:
+        level = analysis.definitions.burden_high if burden.v_mark == "high" else analysis.definitions.burden_marked
+        found.append(f"V burden {burden.v.percent:.1f} % of beats, at or above {level:g} %")
+    if burden.excessive_s:
+        found.append("excessive supraventricular ectopy, by the definition at the end")
+    svt = episodes.of("svt")
+    if svt:
+        long = episodes.longest("svt")
+        found.append(f"{_count(len(svt), 'SVT')}: longest {long.beats} beats at {long.rate_bpm:.0f}/min, {at(long)}")
+    for kind in ("idioventricular", "bigeminy_v", "trigeminy_v", "bradycardia", "tachycardia"):
+        some = episodes.of(kind)
+        if some:
+            total = sum(episode.end - episode.start for episode in some) / fs
+            found.append(f"{_count(len(some), NAMES[kind])}, {lasting(total)} in all")
+    return found
+
+
+def warnings(analysis: Analysis) -> list[str]:
+    """What limits every figure of the report."""
+    found: list[str] = []
+    rhythm, duration = analysis.rhythm, analysis.duration_s
+    if analysis.synthetic:
+        found.append("Synthetic data: a program made this recording. It says nothing about any person.")
+    if not rhythm.samples.size:
+        found.append("No beat was found that could be read; there is nothing to report on.")
+    if analysis.other_lead:
+        found.append(
+            f"Lead {analysis.recording.lead}: the network has learnt from lead II alone. In another lead the shape of "
+            "every beat differs, and how far its classes can be trusted there has not been measured."
+        )
+    lost = 100 * (1 - rhythm.readable_s / duration)
+    if lost >= MUCH_LOST:
+        reasons = ", ".join(f"{reason} {lasting(s)}" for reason, s in unreadable_by_reason(analysis).items())
+        found.append(f"{lost:.0f} % of the recording cannot be read ({reasons}); every figure is of the rest.")
+    if not analysis.burden.is_day:
+        found.append(
+            f"{lasting(rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} h: "
+            "no figure stands for a day."
+        )
+    if analysis.diagnosis is not None:
+        found.append(
+            "This network tells infarction from normal, beat by beat. It names no ectopic beats, so there are no "
+            "episodes, no ectopy burden and no heart rate variability."
+        )
+    if analysis.unclassified:
+        found.append(
+            f"{_count(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
+            "classified and count as Q."
+        )
+    if rhythm.left_out:
+        found.append(f"{_count(rhythm.left_out, 'beat')} in unreadable time or ventricular flutter are left out.")
+    if len(rhythm.flutter):
+        seconds = float((rhythm.flutter[:, 1] - rhythm.flutter[:, 0]).sum()) / rhythm.fs
+        found.append(
+            f"The annotations mark {lasting(seconds)} of ventricular flutter or fibrillation in "
+            f"{_count(len(rhythm.flutter), 'episode')}, the first at "
+            f"{moment(analysis, rhythm.flutter[0, 0] / rhythm.fs)}."
+        )
+    return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in analysis.recording.notes)]
+
+
+COUNTABLE = ("pause", "beat", "episode")
+
+
+def _count(number: int, name: str) -> str:
+    """1 pause, 2 pauses; 3 episodes of what has no plural."""
+    if name in COUNTABLE:
+        return f"{number:,} {name}{'' if number == 1 else 's'}"
+    return f"{number:,} episode{'' if number == 1 else 's'} of {name}"
+
+
+def lasting(seconds: float) -> str:
+    """A length of time in words: 12.3 s, 4 min 10 s, 23 h 12 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole // 60 % 60:02d} min"
