@@ -148,7 +148,9 @@ def library(shape: Shape) -> ctypes.CDLL | None:
 
 def no_bf16(lib: ctypes.CDLL) -> str | None:
     """Why the operator cannot compute its products in bfloat16, if so: it is compiled for the processor at hand."""
-    return None if lib.has_bf16() else "this processor has no AVX512-BF16 instructions, or the compiler does not know them"
+    return (
+        None if lib.has_bf16() else "this processor has no AVX512-BF16 instructions, or the compiler does not know them"
+    )
 
 
 def _pointers(tensors: tuple[Tensor, ...]) -> ctypes.Array:
