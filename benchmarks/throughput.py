@@ -155,11 +155,12 @@ def measure(setting: Setting, variants: Sequence[str], repeats: int, train: bool
     )
     print(f"  {'':12} {'ms':>7} {'beats/s':>8} {'ratio':>6} {'of peak':>8} {'memory MB':>10} {'ratio':>6}")
     for variant in variants:
-        median, (_, precision) = statistics.median(times[variant]), VARIANTS[variant]
+        median = statistics.median(times[variant])
+        of_peak = 100 * gflop / median / peak[VARIANTS[variant][1]]
         ratio = statistics.median(a / b for a, b in zip(times[first], times[variant], strict=True))
         print(
             f"  {variant:12} {1e3 * median:7.0f} {setting.batch_size / median:8.0f} {ratio:5.1f}x "
-            f"{100 * gflop / median / peak[precision]:6.0f} % {memory[variant]:10.0f} {memory[first] / memory[variant]:5.1f}x"
+            f"{of_peak:6.0f} % {memory[variant]:10.0f} {memory[first] / memory[variant]:5.1f}x"
         )
 
 

@@ -403,7 +403,7 @@ template <class Number> struct Layer {              // what all sequences share
         : call(call), w(w), in_weight_t(steps<Number>(D) * 3 * D), out_weight_t(steps<Number>(D) * D),
           weight1_chunks(F / CHUNK * chunk_size), weight2_chunks(F / CHUNK * chunk_size), weight2_t(steps<Number>(F) * D),
           in_weight(steps<Number>(3 * D) * D), out_weight(steps<Number>(D) * D), weight1(steps<Number>(F) * D) {
-        const Buffer<float> transposed(D * F);
+        const Buffer<float> transposed(D * (F > 3 * D ? F : 3 * D));
         const auto pack_chunks = [](const float* weight, Number* chunks) {       // weight[D][F]
             for (int f = 0; f < F; f += CHUNK, chunks += chunk_size) pack_over_rows(weight + f, D, CHUNK, F, chunks);
         };

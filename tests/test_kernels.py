@@ -65,6 +65,19 @@ def test_the_same_gradients_as_the_stock_layer(kernel: str, sequences: int, feat
         assert (got[name].double() - gradient).norm() <= 1e-4 * gradient.norm(), name
 
 
+@needs_native
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
+def test_a_feed_forward_narrower_than_the_attention(precision: str) -> None:
+    """Buffers that both share must hold the larger of the two: 3 x 25 columns of attention, 32 hidden units."""
+    torch.manual_seed(0)
+    stock = nn.TransformerEncoderLayer(25, 5, 32, 0.0, batch_first=True)
+    ours = TransformerEncoderLayer(25, 5, 32, 0.0, kernel="native", precision=precision)
+    ours.load_state_dict(stock.state_dict())
+    x = torch.randn(3, 128, 25)
+    bound = 1e-5 if precision == "fp32" else 0.05
+    torch.testing.assert_close(ours(x), stock(x), rtol=0, atol=bound)
+
+
 @pytest.mark.parametrize("kernel", BF16)
 @pytest.mark.parametrize(("sequences", "features", "heads"), [(1, 25, 5), (5, 25, 5), (3, 26, 2)])
 def test_bf16_products_are_near_float64(kernel: str, sequences: int, features: int, heads: int) -> None:
