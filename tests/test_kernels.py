@@ -68,10 +68,10 @@ def test_the_same_gradients_as_the_stock_layer(kernel: str, sequences: int, feat
 @needs_native
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
 def test_a_feed_forward_narrower_than_the_attention(precision: str) -> None:
-    """Buffers that both share must hold the larger of the two: 3 x 25 columns of attention, 32 hidden units."""
+    """Buffers that both share must hold the larger of the two: 3 x 25 columns of attention, 64 hidden units."""
     torch.manual_seed(0)
-    stock = nn.TransformerEncoderLayer(25, 5, 32, 0.0, batch_first=True)
-    ours = TransformerEncoderLayer(25, 5, 32, 0.0, kernel="native", precision=precision)
+    stock = nn.TransformerEncoderLayer(25, 5, 64, 0.0, batch_first=True)
+    ours = TransformerEncoderLayer(25, 5, 64, 0.0, kernel="native", precision=precision)
     ours.load_state_dict(stock.state_dict())
     x = torch.randn(3, 128, 25)
     bound = 1e-5 if precision == "fp32" else 0.05
@@ -84,7 +84,7 @@ def test_bf16_products_are_near_float64(kernel: str, sequences: int, features: i
     """bfloat16 keeps 8 bits: an operand is off by up to 2^-9 of itself, a product by 2^-8, and so is a sum's norm.
 
     The output is behind five products in a row (q k v, probabilities, projection, and two of the feed-forward), the
-    gradients behind twice as many. The gradient with respect to ReLU's input has another source of error: a unit
+    gradients behind twice as many. All that come back through the ReLU have another source of error: a unit
     nearer to 0 than its rounding crosses the kink. With inputs of a normal distribution and an error of d standard
     deviations, d * sqrt(2 / pi) / 2 < d / 2 of the units do so, which moves the gradient by up to sqrt(d / 2) of its
     norm: for d = 2^-8 by 4.4 %.
@@ -99,7 +99,8 @@ def test_bf16_products_are_near_float64(kernel: str, sequences: int, features: i
     wanted = {name: parameter.grad for name, parameter in stock.named_parameters()} | {"x": stock_x.grad}
     got = {name: parameter.grad for name, parameter in ours.named_parameters()} | {"x": ours_x.grad}
     bounds = {"y": 5 * 2**-8} | dict.fromkeys(wanted, 10 * 2**-8)
-    bounds |= dict.fromkeys(("linear1.weight", "linear1.bias"), 10 * 2**-8 + 2**-4.5)
+    behind_relu = [name for name in wanted if not name.startswith(("linear2.", "norm2."))]
+    bounds |= dict.fromkeys(behind_relu, 10 * 2**-8 + 2**-4.5)
     errors = {name: (got[name].double() - value).norm() / value.norm() for name, value in wanted.items()}
     errors["y"] = (got_y.double() - wanted_y).norm() / wanted_y.norm()
     assert {name: float(error) for name, error in errors.items() if error > bounds[name]} == {}
