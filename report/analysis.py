@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -132,10 +132,10 @@ def _analysis(
 
     step("beats")
     peaks = detect_in_parts(recording.read, length, fs) if given is None else given.peaks
-    lost: Sequence[Unreadable] = ()
-    if given is None or classifier is not None:  # who annotates the classes has judged what can be read
-        step("quality")
-        lost = unreadable(recording.read, length, fs, peaks, quality)
+    step("quality")
+    lost = unreadable(recording.read, length, fs, peaks, quality)
+    if classifier is None:  # whoever named the beats could read them through the noise
+        lost = [part for part in lost if part.reason != "noise"]
     spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
     kept = ~inside(peaks, spans)  # beats in noise must not pass for the rhythm of those around them
     peaks = peaks[kept]

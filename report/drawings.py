@@ -384,6 +384,14 @@ def moment(analysis: Analysis, seconds: float) -> str:
     return f"{clock:%d %b %H:%M:%S}" if spans_days(analysis) else f"{clock:%H:%M:%S}"
 
 
+def minute(analysis: Analysis, seconds: float, date: bool = True) -> str:
+    """A moment without its seconds, and where it is told in days with or without the date."""
+    clock = analysis.clock(seconds)
+    if clock is None:
+        return elapsed(seconds)
+    return f"{clock:%d %b %H:%M}" if date and spans_days(analysis) else f"{clock:%H:%M}"
+
+
 def spans_days(analysis: Analysis) -> bool:
     """Whether the time of day alone does not say which moment is meant."""
     start, end = analysis.clock(0), analysis.clock(analysis.duration_s)

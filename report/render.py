@@ -10,7 +10,7 @@ from typing import Any
 
 from report.analysis import Analysis
 from report.diary import Period
-from report.drawings import COLOURS, draw_strip, moment, spans_days, trends_svg
+from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
 from report.episodes import KINDS, Episode
 from report.strips import MOST, NAMES
 from report.summary import (
@@ -123,11 +123,11 @@ def percent(value: float | None) -> str:
 
 
 def period_cell(period: Period | None, figure: str) -> str:
-    """A figure of a diary's period; "" where the entry has no such period."""
+    """A figure of a diary's period, without its unit; "" where the entry has no such period."""
     if period is None:
         return ""
     value = getattr(period, figure)
-    return number(value) if figure == "rate_bpm" else percent(value)
+    return number(value) if figure == "rate_bpm" else percent(value).removesuffix(" %")
 
 
 def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a template shows)
@@ -145,7 +145,7 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
         "NAMES": NAMES,
         "COLOURS": COLOURS,
         "moment": moment,
-        "spans_days": spans_days,
+        "minute": minute,
         "period_cell": period_cell,
         "version": version(),
         "today": date.today().isoformat(),
