@@ -27,6 +27,7 @@ from torch import nn
 import hparams
 from benchmarks.plain import PlainECGTransForm
 from data_configs import mit
+from kernels import native
 from models import ecgTransForm
 from support.cli import ArgumentParser
 from support.errors import run_command
@@ -51,6 +52,12 @@ class Setting:
     length: int
     """Samples of a beat."""
     threads: int
+
+
+def has_native_bf16() -> bool:
+    """Whether the compiled operator is there and this processor has its bf16 products."""
+    library = native.library(native.Shape(tokens=128, features=25, heads=5, hidden_units=2048))
+    return library is not None and native.no_bf16(library) is None
 
 
 def build(variant: str, setting: Setting, train: bool) -> Callable[[], None]:
@@ -184,7 +191,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--repeats", type=int, default=5, help="steps of each variant (default: 5)")
     add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
     add(
-        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="ratios are to the first (default: all)"
+        "--variants",
+        nargs="+",
+        choices=VARIANTS,
+        help="ratios are to the first (default: all; native_bf16 where the processor has AVX512-BF16)",
     )
     add("--profile", action="store_true", help="print where the time of a training step goes")
     add("--memory", nargs=5, help=argparse.SUPPRESS)  # variant, training or not, setting: for its own processes
@@ -198,10 +208,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     setting = Setting(args.batch_size, args.length, args.threads)
     torch.set_num_threads(setting.threads)
     print(f"batch {setting.batch_size}, L = {setting.length}, {setting.threads} threads, {args.repeats} repeats, noise")
+    variants = args.variants or [variant for variant in VARIANTS if variant != "native_bf16" or has_native_bf16()]
     for train in (True, False):
-        measure(setting, args.variants, args.repeats, train)
+        measure(setting, variants, args.repeats, train)
     if args.profile:
-        profile(setting, args.variants)
+        profile(setting, variants)
 
 
 if __name__ == "__main__":
