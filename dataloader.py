@@ -40,10 +40,6 @@ class Split:
     """(n,) int64 in 0..C-1."""
     context: Tensor | None = None
     """(n, K) float32, the columns `DatasetConfig.context_features`; None where the network sees none."""
-    fibrillation: Tensor | None = None
-    """(m, K) float32: the context of beats in simulated atrial fibrillation, of the records of this split."""
-    fibrillation_records: Tensor | None = None
-    """(m,) int64 index into `record_names`."""
     records: Tensor | None = None
     """(n,) int64 index into `record_names`."""
     positions: Tensor | None = None
@@ -125,7 +121,7 @@ def load_split(
     """
     contents = read_torch(path, "split file", remedy)
     samples = _beats_first(_numbers(contents, "samples", path), path, configs, any_length)
-    context: dict[str, Any] = {}
+    context = None
     if configs.context != "none":
         samples, context = _with_context(contents, configs, samples.shape, path)
     labels = _numbers(contents, "labels", path)
@@ -168,7 +164,7 @@ def load_split(
         source=_text(contents, "source", path),
         protocol=_text(contents, "protocol", path),
         window=_text(contents, "window", path),
-        **context,
+        context=context,
     )
     return split if stored_classes == configs.classes else _only_classes(split, stored_classes, configs, path)
 
@@ -240,8 +236,8 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length
 
 def _with_context(
     contents: dict[str, Any], configs: DatasetConfig, shape: torch.Size, path: Path
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The differences from the dominant beat of beats of `shape` (n, 1, L), and the tensors of their context."""
+) -> tuple[Tensor, Tensor]:
+    """Of beats of `shape` (n, 1, L) the differences from the dominant beat (n, 1, L), and the context (n, K)."""
     names = _names(contents, "context_names", path) or ()
     lacking = [name for name in configs.context_features if name not in names]
     if lacking or not {"context", "difference"} <= contents.keys():
@@ -260,16 +256,7 @@ def _with_context(
     for key, values in (("difference", difference), ("context", context)):
         if not torch.isfinite(values).all():
             raise InputError(f"{path}: '{key}' holds NaN or infinite values; every one must be finite")
-    made = {"context": context[:, columns]}
-    if contents.get("fibrillation") is not None:
-        simulated = _numbers(contents, "fibrillation", path).float()
-        if simulated.dim() != 2 or simulated.shape[1] != len(names) or not torch.isfinite(simulated).all():
-            raise InputError(
-                f"{path}: 'fibrillation' of shape {tuple(simulated.shape)}; (m, {len(names)}) finite numbers are right"
-            )
-        made["fibrillation"] = simulated[:, columns]
-        made["fibrillation_records"] = _per_beat(contents, "fibrillation_records", len(simulated), path)
-    return difference.unsqueeze(1), made  # (n, L) -> (n, 1, L)
+    return difference.unsqueeze(1), context[:, columns]  # (n, L) -> (n, 1, L)
 
 
 def _rate(contents: dict[str, Any], path: Path) -> float | None:
@@ -358,7 +345,7 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
 def join_splits(one: Split, other: Split) -> Split:
     """The beats of two splits of one folder, the second after the first."""
     joined = {}
-    for name in ("samples", "labels", "context", "fibrillation", "fibrillation_records", "records", "positions"):
+    for name in ("samples", "labels", "context", "records", "positions"):
         parts = [getattr(split, name) for split in (one, other)]
         joined[name] = None if any(part is None for part in parts) else torch.cat(parts)
     return replace(one, **joined)

@@ -40,15 +40,12 @@ class ContextConfig:
     """AdamW's highest; it follows one cycle."""
     weight_decay: float = 1e-2
     """AdamW's."""
-    rhythm_weight_power: float = 0.3
-    """A class of n_c of n beats weighs (n / n_c) to this power in the rhythm head; 0.45 finds more S beats, and more
-    false ones."""
+    rhythm_weight_power: float = 0.45
+    """A class of n_c of n beats weighs (n / n_c) to this power in the rhythm head; 0 finds half as many S beats."""
     shape_weight_power: float = 0.5
     """The same in the ensemble on the shape; 0.3 finds hardly any F."""
     noise: float = 0.15
     """Standard deviation of the noise that is added to the standardised features in training."""
-    fibrillation: bool = True
-    """Train the rhythm head on simulated atrial fibrillation too, as normal beats (`preprocess.fibrillation`)."""
 
     def __post_init__(self) -> None:
         for name, most in (("members", 100), ("hidden", 10_000)):  # a damaged file may ask for more than there is
@@ -296,6 +293,11 @@ class RunConfig:
         None, "arithmetic of the matrix products: fp32, bf16, on CUDA also tf32", default="fp32"
     )
     umap: bool = option(False, "draw umap.png: the test beats' features in the plane")
+    tensorboard: bool = option(
+        False,
+        "write the curves of every epoch for TensorBoard into the seed's folder: losses, accuracy, macro-F1, F1 of "
+        "each class, learning rate, confusion matrix",
+    )
 
     def __post_init__(self) -> None:
         minimum = {"seed_id": 0, "num_runs": 1, "num_epochs": 1, "batch_size": 1, "limit_train": 1, "sequence_len": 1}

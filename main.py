@@ -31,7 +31,7 @@ TEST_TAKES = (
     *("kernel", "precision", "umap"),
 )
 # What may be changed when a run is resumed; everything else stays as it was when the run began.
-RESUME_MAY_CHANGE = ("device", "data_path", "num_epochs", "kernel", "precision", "umap")
+RESUME_MAY_CHANGE = ("device", "data_path", "num_epochs", "kernel", "precision", "umap", "tensorboard")
 
 
 def build_parser() -> ArgumentParser:

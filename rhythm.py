@@ -4,7 +4,7 @@ They are trained before the network and by themselves. The loss of the product p
 of its factors, so the rhythm head and the network have nothing to learn from one another; and the ensemble on the shape
 is there because it errs elsewhere than the network. Each member learns from the beats of one database: a head trained
 on two at once gives way in the fibrillation that one of them lacks, heads of both averaged do not
-(results/inter_patient.md).
+(results/new_patients.md).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def fit_context(
     groups, config = beats_by_database(split), hparams.heads
     if len(groups) > config.members:
         raise InputError(f"the ensembles have {config.members} members, too few for {len(groups)} databases")
-    for number, (database, (beats, simulated)) in enumerate(groups.items()):
+    for number, (database, beats) in enumerate(groups.items()):
         own = torch.arange(number, config.members, len(groups))
         part = dataclasses.replace(config, members=len(own))
         with torch.random.fork_rng(devices=[]):
@@ -58,14 +58,14 @@ def fit_context(
             fit_ensemble(shape, split.context[beats], target, weight, thinned, part, config.shape_epochs)
             _take(model.clf.ensemble, own, shape)
             if configs.has_rhythm_head:
-                context, target = pair_beats(split, beats, simulated if config.fibrillation else simulated[:0], configs)
+                context, target = pair_beats(split, beats, configs)
                 counts = torch.bincount(target, minlength=2)
                 _require_both(counts, database, configs)
                 weight = inverse_power_weights(counts, config.rhythm_weight_power)[target]
                 rhythm = RhythmHead(configs, part)
                 fit_ensemble(rhythm, context, target, weight, target == counts.argmax(), part, config.rhythm_epochs)
                 _take(model.rhythm, own, rhythm)
-    return {database: len(beats) for database, (beats, _) in groups.items()}
+    return {database: len(beats) for database, beats in groups.items()}
 
 
 def _take(ensemble: Ensemble, members: Tensor, fitted: Ensemble) -> None:
@@ -84,32 +84,22 @@ def _require_both(counts: Tensor, database: str, configs: DatasetConfig) -> None
             )
 
 
-def beats_by_database(split: Split) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each database in `split` the indices of its beats, and of its simulated ones, int64; "" where not known."""
-    named = split.databases if split.databases and split.records is not None else ()
-    groups = {}
-    for database in dict.fromkeys(named) if named else ("",):
-        own = torch.tensor([name == database for name in named] or [True])
-        simulated = 0 if split.fibrillation is None else len(split.fibrillation)
-        indices = []
-        for records, size in ((split.records, len(split)), (split.fibrillation_records, simulated)):
-            of_beat = records if named and records is not None else torch.zeros(size, dtype=torch.long)
-            indices.append(own[of_beat].nonzero().flatten())
-        if len(indices[0]):
-            groups[database] = tuple(indices)
-    return groups
+def beats_by_database(split: Split) -> dict[str, Tensor]:
+    """The indices of the beats of each database in `split`, int64; all of them under "" where none is known."""
+    if not split.databases or split.records is None:
+        return {"": torch.arange(len(split))}
+    named = list(dict.fromkeys(split.databases))
+    of_beat = torch.tensor([named.index(name) for name in split.databases])[split.records]
+    groups = {name: (of_beat == number).nonzero().flatten() for number, name in enumerate(named)}
+    return {name: beats for name, beats in groups.items() if len(beats)}
 
 
-def pair_beats(split: Split, beats: Tensor, simulated: Tensor, configs: DatasetConfig) -> tuple[Tensor, Tensor]:
-    """Context (m, K) and label (m,) of the beats of the rhythm head's two classes; simulated ones are of the first."""
+def pair_beats(split: Split, beats: Tensor, configs: DatasetConfig) -> tuple[Tensor, Tensor]:
+    """Context (m, K) of those of the `beats` that are of the rhythm head's two classes, and which of the two, (m,)."""
     first, second = (configs.classes.index(name) for name in configs.rhythm_classes)
     labels = split.labels[beats]
     kept = (labels == first) | (labels == second)
-    context, pair = split.context[beats[kept]], (labels[kept] == second).long()
-    if len(simulated):
-        context = torch.cat([context, split.fibrillation[simulated]])
-        pair = torch.cat([pair, pair.new_zeros(len(simulated))])
-    return context, pair
+    return split.context[beats[kept]], (labels[kept] == second).long()
 
 
 def fit_ensemble(

@@ -31,7 +31,7 @@ from kernels.precision import usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
 from models import ecgTransForm
 from rhythm import fit_context
-from run_folder import pictures, reports
+from run_folder import board, pictures, reports
 from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder
 from run_folder.resume import best_epoch, finished_tests, keep, locked, require_same_window, resume
 from support import distributed
@@ -82,6 +82,7 @@ class Trainer:
         self.hparams = dataclasses.replace(self.hparams, precision=precision)
         if run.umap:
             require_umap()  # now, not after 60 epochs
+        board.require_tensorboard(run)
         self.run_folder = run_folder
 
     def train(self) -> list[dict[str, Any]]:
@@ -156,13 +157,12 @@ class Trainer:
         history = resume(folder, run, model, optimizer)
         if not history:
             fit_context(model, run.trained_on, self.configs, self.hparams, seed)
-        with run_log(folder / "train.log") as log:
+        scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
+        with run_log(folder / "train.log") as log, board.curves(folder, run, history, optimizer) as write_epoch:
             reports.describe(folder, run, model, len(history), log)
             selection = reports.selection_note(splits["val"], self.configs.classes, self.hparams.selection)
-            for note in (self.precision_note, selection):
-                if note is not None:
-                    log.info(note)
-            scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
+            for note in filter(None, (self.precision_note, selection)):
+                log.info(note)
             trained_on, val, test = (s.to(self.device) for s in (run.trained_on, splits["val"], splits["test"]))
             learner = as_fast_as_possible(model, self.hparams, self.device)
             for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):
@@ -187,6 +187,7 @@ class Trainer:
                 seconds = time.perf_counter() - started
                 row = (epoch, train, validation.loss, validation.metrics, self.hparams.selection, seconds)
                 history.append(reports.history_row(*row))
+                write_epoch(history[-1], validation.metrics)
                 keep(folder, run, model, optimizer, history)
                 log.info(reports.epoch_line(history, self.hparams.num_epochs))
 

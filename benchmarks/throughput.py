@@ -3,7 +3,8 @@
     python -m benchmarks.throughput [--batch_size 128] [--length 186] [--repeats 5] [--threads N] [--profile]
 
 Every variant takes one step in each repeat, so that whatever else the machine does meets all of them alike; times
-are medians and ratios the medians of the repeats' ratios. Peak memory is that of a process of its own for each
+are medians and ratios the medians of the repeats' ratios. `of peak` is the arithmetic of the feed-forward alone beside
+what large matrix products of the same type reach. Peak memory is that of a process of its own for each
 variant, less what the process held before its first step. Inputs are noise: no figure here is of real beats.
 """
 
@@ -26,16 +27,19 @@ from torch import nn
 import hparams
 from benchmarks.plain import PlainECGTransForm
 from data_configs import mit
+from kernels import native
 from models import ecgTransForm
 from support.cli import ArgumentParser
 from support.errors import run_command
 
-VARIANTS = {  # name -> kernel and precision of the network; plain is benchmarks.plain
-    "plain": None,
+VARIANTS = {  # name -> kernel and precision of the network; None is that of benchmarks.plain
+    "plain": (None, "fp32"),
     "torch": ("torch", "fp32"),
     "native": ("native", "fp32"),
-    "bf16": ("torch", "bf16"),
+    "torch_bf16": ("torch", "bf16"),
+    "native_bf16": ("native", "bf16"),
 }
+PEAKS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WARM_UP, MEMORY_STEPS = 1, 2
 
 
@@ -50,14 +54,20 @@ class Setting:
     threads: int
 
 
+def has_native_bf16() -> bool:
+    """Whether the compiled operator is there and this processor has its bf16 products."""
+    library = native.library(native.Shape(tokens=128, features=25, heads=5, hidden_units=2048))
+    return library is not None and native.no_bf16(library) is None
+
+
 def build(variant: str, setting: Setting, train: bool) -> Callable[[], None]:
     """A step of `variant` on a batch of noise: of training (dropout on, optimiser included) or of inference."""
     torch.manual_seed(0)
     configs, recipe = mit(setting.length), hparams.supervised()
-    if VARIANTS[variant] is None:
+    kernel, precision = VARIANTS[variant]
+    if kernel is None:
         model: nn.Module = PlainECGTransForm(configs, recipe)
     else:
-        kernel, precision = VARIANTS[variant]
         model = ecgTransForm(configs, dataclasses.replace(recipe, kernel=kernel, precision=precision))
     x = torch.randn(setting.batch_size, configs.input_channels, setting.length)
     y = torch.randint(configs.num_classes, (setting.batch_size,))
@@ -133,27 +143,31 @@ def measure(setting: Setting, variants: Sequence[str], repeats: int, train: bool
     """Print a line for each variant."""
     steps = {variant: build(variant, setting, train) for variant in variants}
     times: dict[str, list[float]] = {variant: [] for variant in variants}
-    peaks = []
+    peaks: dict[str, list[float]] = {precision: [] for precision in PEAKS}
     for step in steps.values():
         for _ in range(WARM_UP):
             step()
     for _ in range(repeats):
-        peaks.append(matmul_gflops(torch.float32))
+        for precision, dtype in PEAKS.items():
+            peaks[precision].append(matmul_gflops(dtype))
         for variant, step in steps.items():
             times[variant].append(seconds(step))
-    peak, gflop = statistics.median(peaks), step_gflop(setting, train)
+    peak = {precision: statistics.median(rates) for precision, rates in peaks.items()}
+    gflop = step_gflop(setting, train)
     memory = {variant: memory_in_own_process(variant, setting, train) for variant in variants}
     first = variants[0]
     print(
-        f"\n{'training step' if train else 'inference'}: {gflop:.0f} GFLOP; float32 matrix products {peak:.0f} GFLOP/s"
+        f"\n{'training step' if train else 'inference'}: {gflop:.0f} GFLOP; matrix products: "
+        f"float32 {peak['fp32']:.0f}, bfloat16 {peak['bf16']:.0f} GFLOP/s"
     )
     print(f"  {'':12} {'ms':>7} {'beats/s':>8} {'ratio':>6} {'of peak':>8} {'memory MB':>10} {'ratio':>6}")
     for variant in variants:
         median = statistics.median(times[variant])
+        of_peak = 100 * gflop / median / peak[VARIANTS[variant][1]]
         ratio = statistics.median(a / b for a, b in zip(times[first], times[variant], strict=True))
         print(
             f"  {variant:12} {1e3 * median:7.0f} {setting.batch_size / median:8.0f} {ratio:5.1f}x "
-            f"{100 * gflop / median / peak:6.0f} % {memory[variant]:10.0f} {memory[first] / memory[variant]:5.1f}x"
+            f"{of_peak:6.0f} % {memory[variant]:10.0f} {memory[first] / memory[variant]:5.1f}x"
         )
 
 
@@ -177,7 +191,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--repeats", type=int, default=5, help="steps of each variant (default: 5)")
     add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
     add(
-        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="ratios are to the first (default: all)"
+        "--variants",
+        nargs="+",
+        choices=VARIANTS,
+        help="ratios are to the first (default: all; native_bf16 where the processor has AVX512-BF16)",
     )
     add("--profile", action="store_true", help="print where the time of a training step goes")
     add("--memory", nargs=5, help=argparse.SUPPRESS)  # variant, training or not, setting: for its own processes
@@ -191,12 +208,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     setting = Setting(args.batch_size, args.length, args.threads)
     torch.set_num_threads(setting.threads)
     print(f"batch {setting.batch_size}, L = {setting.length}, {setting.threads} threads, {args.repeats} repeats, noise")
+    variants = args.variants or [variant for variant in VARIANTS if variant != "native_bf16" or has_native_bf16()]
     for train in (True, False):
-        measure(setting, args.variants, args.repeats, train)
-    bf16 = matmul_gflops(torch.bfloat16)
-    print(f"\nmatrix products: float32 {matmul_gflops(torch.float32):.0f}, bfloat16 {bf16:.0f} GFLOP/s")
+        measure(setting, variants, args.repeats, train)
     if args.profile:
-        profile(setting, args.variants)
+        profile(setting, variants)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,12 @@
 //   * Sequences are independent: threads share them out. Weight gradients are summed in a number of slabs that does
 //     not depend on the number of threads, hence the same bits with 1 thread or 64.
 //
+// There are two arithmetics, float32 and, where the processor has AVX512-BF16, bfloat16 with sums in float32. All that
+// differs is what a product multiplies, and it is a template argument: a float, or a Pair of neighbours in the sum, which
+// one instruction multiplies with another Pair and adds up. Operands are rounded to Pairs where they are made: weights
+// once a call, the hidden map and the probabilities while they are in registers. The scores, the softmax, LayerNorm,
+// dropout, residuals and all that is saved or handed out are float32 in both.
+//
 // NaN and infinity go where the stock layer lets them go, so that weights that diverged are seen: comparisons are
 // written for the side on which NaN falls, and dropout multiplies by 0, which leaves both visible.
 //
@@ -31,6 +37,10 @@
 #include <memory>
 #include <new>
 #include <type_traits>
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, REGISTERS = 32;
@@ -85,54 +95,120 @@ INLINE Vec exp2_negative(Vec x) {
     return y * (Vec)((VecI)shifted << 23);
 }
 
+// ---------------------------------------------------------------------------------------------------- arithmetics
+
+// What a product multiplies, its Number, is a float or a Pair; a step of its sum takes one of each side.
+
+template <class Number> constexpr int steps(int numbers);
+template <> constexpr int steps<float>(int numbers) { return numbers; }
+
+INLINE void multiply_add(Vec& sum, float a, Vec b) { sum += a * b; }
+
+#if defined(__AVX512BF16__)
+#define HAS_BF16 1
+
+struct Pair { uint16_t even, odd; };                // the numbers 2 k and 2 k + 1 of a sum over k, in bfloat16
+
+template <> constexpr int steps<Pair>(int numbers) { return (numbers + 1) / 2; }
+
+INLINE VecU load(const Pair* p) { VecU v; std::memcpy(&v, p, sizeof v); return v; }
+INLINE void store(Pair* p, VecU v) { std::memcpy(p, &v, sizeof v); }
+
+INLINE void multiply_add(Vec& sum, Pair a, VecU b) {
+    uint32_t bits;
+    std::memcpy(&bits, &a, sizeof bits);
+    sum = (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)(bits - VecU{}), (__m512bh)b);
+}
+
+// Pairs of neighbours within a row: (low[0], low[1]), ... (high[14], high[15]). Rounds to nearest, ties to even.
+INLINE VecU pairs_along(Vec low, Vec high) { return (VecU)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low); }
+
+// Pairs across two rows: (even[0], odd[0]), (even[1], odd[1]), ...
+INLINE VecU pairs_across(Vec even, Vec odd) {
+    typedef uint16_t Index __attribute__((vector_size(4 * LANES)));
+    Index from;
+    for (int i = 0; i < 2 * LANES; i++) from[i] = i / 2 + i % 2 * LANES;
+    return (VecU)_mm512_permutexvar_epi16((__m512i)from, (__m512i)pairs_along(even, odd));
+}
+#else
+#define HAS_BF16 0
+#endif
+
 // ------------------------------------------------------------------------------------------------ matrix product
 
 template <int N> using Constant = std::integral_constant<int, N>;
 
 enum class Start { zero, bias, sum };               // C = A B, C = bias + A B, C = C + A B
 
-// Views of a matrix in memory: its rows, or its columns, lie LD floats apart.
-template <int LD> struct Rows { const float* data; static constexpr int row_step = LD, column_step = 1; };
-template <int LD> struct Columns { const float* data; static constexpr int row_step = 1, column_step = LD; };
-template <int LD> struct Output { float* data; };
+// Views of a matrix in memory: its rows, or its columns, lie LD Numbers apart. Of Pairs, one step of the sum is one row
+// of Columns, or one Number of Rows.
+template <int LD, class N> struct RowsOf { using Number = N; const N* data; static constexpr int row_step = LD, column_step = 1; };
+template <int LD, class N> struct ColumnsOf { using Number = N; const N* data; static constexpr int row_step = 1, column_step = LD; };
+template <int LD, class N> INLINE RowsOf<LD, N> rows(const N* data) { return {data}; }
+template <int LD, class N> INLINE ColumnsOf<LD, N> columns(const N* data) { return {data}; }
 
-// What may be done to the R-th row of a tile while it is in registers: nothing, by default.
-struct AsItIs { template <class Tile> void operator()(Tile&, int, int) const {} };
+// Where C is; of at(row, column), the tile that begins there can be read and written.
+template <int LD> struct Output {
+    static constexpr int rows_together = 1;         // a tile has a multiple of so many rows
+    float* data;
+    INLINE_MEMBER Output at(int row, int column) const { return {data + row * LD + column}; }
+    INLINE_MEMBER Vec read(int r, int v) const { return load(data + r * LD + v * LANES); }
+    INLINE_MEMBER void prefetch(int r, int v) const { __builtin_prefetch(data + r * LD + v * LANES, 1); }
+    template <int R, int V> INLINE_MEMBER void write(const Vec (&tile)[R][V]) const {
+        UNROLL for (int r = 0; r < R; r++)
+            UNROLL for (int v = 0; v < V; v++) store(data + r * LD + v * LANES, tile[r][v]);
+    }
+};
 
-// One register tile: R rows by V vectors of C, summed over all of K while it stays in registers.
-template <int R, int V, int K, class A, int LDB, int LDC, class Finish>
-void gemm_tile(const float* a, const float* b, float* c, Start start, const float* bias, int row, int column, Finish finish) {
+// What may be done to a row of a tile while it is in registers: nothing, by default. What it needs beside the row, such
+// as random numbers, is made `ahead`: in between the multiplications, which leave the units for integers idle.
+struct AsItIs {
+    struct Ahead {};
+    INLINE_MEMBER Ahead ahead(int, int) const { return {}; }
+    template <class Tile> INLINE_MEMBER void operator()(Tile&, Ahead, int, int) const {}
+};
+
+// One register tile: R rows by V vectors of C, summed over all of K while it stays in registers. It begins at
+// C[row][column]; the pointers and c are of that place.
+template <int R, int V, int STEPS, class A, class B, class C, class Finish>
+__attribute__((noinline)) void gemm_tile(const typename A::Number* a, const typename B::Number* b, C c, Start start, const float* bias, int row, int column, Finish finish) {
     Vec sum[R][V];                                  // in registers, because all its loops are unrolled
+    if (start == Start::sum)                        // the next tile of C, which comes from a farther cache
+        UNROLL for (int r = 0; r < R; r++)
+            UNROLL for (int v = 0; v < V; v++) c.prefetch(r + R, v);
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int v = 0; v < V; v++)
-            sum[r][v] = start == Start::sum ? load(c + r * LDC + v * LANES) : splat(start == Start::bias ? bias[r] : 0.f);
-    for (int k = 0; k < K; k++, a += A::column_step, b += LDB) {
-        Vec b_row[V];
+            sum[r][v] = start == Start::sum ? c.read(r, v) : splat(start == Start::bias ? bias[r] : 0.f);
+    typename Finish::Ahead ahead[R];                // in memory
+    for (int k = 0; k < STEPS; k++, a += A::column_step, b += B::row_step) {
+        if (k < R) ahead[k] = finish.ahead(row + k, column);
+        decltype(load(b)) b_row[V];
         UNROLL for (int v = 0; v < V; v++) b_row[v] = load(b + v * LANES);
         UNROLL for (int r = 0; r < R; r++)
-            UNROLL for (int v = 0; v < V; v++) sum[r][v] += a[r * A::row_step] * b_row[v];
+            UNROLL for (int v = 0; v < V; v++) multiply_add(sum[r][v], a[r * A::row_step], b_row[v]);
     }
-    UNROLL for (int r = 0; r < R; r++) {
-        finish(sum[r], row + r, column);
-        UNROLL for (int v = 0; v < V; v++) store(c + r * LDC + v * LANES, sum[r][v]);
-    }
+    for (int r = STEPS; r < R; r++) ahead[r] = finish.ahead(row + r, column);
+    UNROLL for (int r = 0; r < R; r++) finish(sum[r], ahead[r], row + r, column);
+    c.write(sum);
 }
 
 // C[M][N] = A[M][K] B[K][N], PANEL columns at a time, in blocks of rows of nearly equal height
-template <int M, int N, int K, class A, int LDB, int LDC, class Finish = AsItIs>
-INLINE void gemm(A a, Rows<LDB> b, Output<LDC> c, Start start, const float* bias = nullptr, Finish finish = {}) {
-    static_assert(N % LANES == 0, "columns of C fill the vectors");
-    constexpr int blocks = (M + MAX_ROWS - 1) / MAX_ROWS, low = M / blocks, high_blocks = M % blocks;
+template <int M, int N, int K, class A, class B, class C, class Finish = AsItIs>
+INLINE void gemm(A a, B b, C c, Start start, const float* bias = nullptr, Finish finish = {}) {
+    static_assert(std::is_same_v<typename A::Number, typename B::Number>, "a product has one arithmetic");
+    static_assert(N % LANES == 0 && M % C::rows_together == 0, "C is made of whole tiles");
+    constexpr int together = C::rows_together, units = M / together, unit_limit = MAX_ROWS / together;
+    constexpr int blocks = (units + unit_limit - 1) / unit_limit, low = units / blocks, high_blocks = units % blocks;
     for (int n = 0; n < N; n += PANEL)
         for (int i = 0, row = 0; i < blocks; i++) {
-            const auto run = [&](auto rows, auto vectors) {
-                gemm_tile<rows(), vectors(), K, A, LDB, LDC>(a.data + row * A::row_step, b.data + n, c.data + row * LDC + n,
-                                                             start, bias + row, row, n, finish);
-                row += rows();
+            const auto run = [&](auto height, auto vectors) {
+                gemm_tile<height(), vectors(), steps<typename A::Number>(K), A, B>(
+                    a.data + row * A::row_step, b.data + n, c.at(row, n), start, bias + row, row, n, finish);
+                row += height();
             };
             const auto choose_rows = [&](auto vectors) {
-                if (high_blocks && i < high_blocks) run(Constant<low + 1>{}, vectors);
-                else run(Constant<low>{}, vectors);
+                if (high_blocks && i < high_blocks) run(Constant<(low + 1) * together>{}, vectors);
+                else run(Constant<low * together>{}, vectors);
             };
             if (N - n >= PANEL) choose_rows(Constant<2>{});
             else if constexpr (N % PANEL) choose_rows(Constant<1>{});
@@ -182,16 +258,16 @@ void apply(const Dropout& dropout, float* x) {
 
 // --------------------------------------------------------------------------------------------- memory and layout
 
-struct Buffer {                                     // floats on a cache line boundary, 0 at first
-    float* data;
-    explicit Buffer(std::size_t n) : data((float*)std::aligned_alloc(64, round_up(n * sizeof(float), 64))) {
+template <class Number> struct Buffer {              // Numbers on a cache line boundary, 0 at first
+    Number* data;
+    explicit Buffer(std::size_t n) : data((Number*)std::aligned_alloc(64, round_up(n * sizeof(Number), 64))) {
         if (!data) throw std::bad_alloc();
-        std::memset(data, 0, n * sizeof(float));
+        std::memset((void*)data, 0, n * sizeof(Number));
     }
     ~Buffer() { std::free(data); }
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
-    operator float*() const { return data; }
+    operator Number*() const { return data; }
 };
 
 // What a thread works in: on the heap, since the stacks of OpenMP's workers may be small, and kept for its next call,
@@ -209,11 +285,96 @@ INLINE void transpose(const float* in, int rows, int columns, int ld_in, float* 
             for (int r = first; r < rows && r < first + block; r++) out[c * ld_out + r] = in[r * ld_in + c];
 }
 
-// in[D][F] -> out[F / CHUNK][D][CHUNK]: a chunk's weights lie together
-void split_in_chunks(const float* in, float* out) {
-    for (int f = 0; f < F; f += CHUNK)
-        for (int d = 0; d < D; d++) std::memcpy(out + f * D + d * CHUNK, in + d * F + f, CHUNK * sizeof(float));
+// x[K][N], its rows ld floats apart, as the operand of a product that sums over its rows: out[steps(K)][N]
+INLINE void pack_over_rows(const float* x, int K, int N, int ld, float* out) {
+    for (int k = 0; k < K; k++) std::memcpy(out + k * N, x + k * ld, N * sizeof(float));
 }
+
+// The same where the operand may be x itself; `packed` is for what it is packed in otherwise. Likewise over_columns, for
+// the sum over the columns of x[M][K], rows K floats apart.
+struct Unpacked {};
+template <int K, int N> INLINE const float* over_rows(const float* x, Unpacked) { return x; }
+template <int M, int K> INLINE const float* over_columns(const float* x, Unpacked) { return x; }
+
+#if HAS_BF16
+INLINE Vec load_part(const float* p, int n) { Vec v{}; std::memcpy(&v, p, (n < LANES ? n : LANES) * sizeof(float)); return v; }
+
+INLINE void pack_over_rows(const float* x, int K, int N, int ld, Pair* out) {
+    for (int k = 0; k < K; k += 2, out += N)
+        for (int n = 0; n < N; n += LANES) {
+            const float* even = x + k * ld + n;
+            const VecU pairs = pairs_across(load_part(even, N - n), k + 1 < K ? load_part(even + ld, N - n) : Vec{});
+            std::memcpy(out + n, &pairs, (N - n < LANES ? N - n : LANES) * sizeof(Pair));
+        }
+}
+
+template <int K, int N> INLINE const Pair* over_rows(const float* x, Pair* packed) {
+    pack_over_rows(x, K, N, N, packed);
+    return packed;
+}
+
+template <int M, int K> INLINE const Pair* over_columns(const float* x, Pair* packed) {
+    static_assert(K % (2 * LANES) == 0, "rows fill the vectors");
+    for (int i = 0; i < M * K; i += 2 * LANES) store(packed + i / 2, pairs_along(load(x + i), load(x + i + LANES)));
+    return packed;
+}
+#endif
+
+// Room for what over_rows or over_columns packs of an operand of at most ROWS x COLUMNS floats
+template <class Number, int ROWS, int COLUMNS> struct Packing {
+    alignas(64) Number data[steps<Number>(ROWS) * COLUMNS];
+    operator Number*() { return data; }
+};
+template <int ROWS, int COLUMNS> struct Packing<float, ROWS, COLUMNS> {
+    operator Unpacked() const { return {}; }
+};
+
+// What becomes an operand while it is computed, x[M][N], in the forms for a sum over its rows and over its columns
+template <class Number, int M, int N> struct Map;
+
+enum class Forms { over_rows, over_columns, both };
+
+template <int M, int N> struct Map<float, M, N> {
+    alignas(64) float map[M * N];
+
+    const float* over_rows() const { return map; }
+    const float* over_columns() const { return map; }
+    template <Forms> Output<N> output() { return {map}; }
+    INLINE_MEMBER Vec read(int row, int column) const { return load(map + row * N + column); }
+};
+
+#if HAS_BF16
+template <int M, int N> struct Map<Pair, M, N> {
+    alignas(64) Pair across[M / 2 * N], along[M * N / 2];
+
+    template <Forms FORMS> struct Pairs {
+        static constexpr int rows_together = 2;
+        Pair *across, *along;
+        INLINE_MEMBER Pairs at(int row, int column) const { return {across + row / 2 * N + column, along + (row * N + column) / 2}; }
+        INLINE_MEMBER Vec read(int, int) const { return Vec{}; }    // nothing is added to a Map
+    INLINE_MEMBER void prefetch(int, int) const {}
+        template <int R> INLINE_MEMBER void write(const Vec (&tile)[R][2]) const {
+            UNROLL for (int r = 0; r < R; r += 2)
+                UNROLL for (int i = 0; i < 2; i++) {
+                    if (FORMS != Forms::over_columns)
+                        store(across + r / 2 * N + i * LANES, pairs_across(tile[r][i], tile[r + 1][i]));
+                    if (FORMS != Forms::over_rows)
+                        store(along + (r + i) * N / 2, pairs_along(tile[r + i][0], tile[r + i][1]));
+                }
+        }
+    };
+
+    const Pair* over_rows() const { return across; }
+    const Pair* over_columns() const { return along; }
+    template <Forms FORMS> Pairs<FORMS> output() { return {across, along}; }
+    INLINE_MEMBER Vec read(int row, int column) const {             // of the form over_columns
+        typedef uint16_t Half __attribute__((vector_size(2 * LANES)));
+        Half half;
+        std::memcpy(&half, along + (row * N + column) / 2, sizeof half);
+        return (Vec)(__builtin_convertvector(half, VecU) << 16);
+    }
+};
+#endif
 
 template <class Pointer>
 struct Parameters {                                 // in the order of the stock layer's parameters
@@ -225,26 +386,41 @@ struct Call {                                       // as in native.py
     int64_t sequences, threads;
     uint64_t seed;
     double dropout, eps1, eps2;
+    int64_t bf16;                                   // whether Number is Pair
 };
 
-struct Layer {                                      // what all sequences share
+template <class Number> struct Layer {              // what all sequences share
+    static constexpr int chunk_size = steps<Number>(D) * CHUNK;
+
     Call call;
     Parameters<const float*> w;
-    Buffer in_weight_t, out_weight_t;               // [D][3D], [D][D]
-    Buffer weight1_chunks, weight2_chunks;          // [F / CHUNK][D][CHUNK]
-    Buffer weight2_t;                               // [F][D], with the scale of the hidden map's dropout
+    Buffer<Number> in_weight_t, out_weight_t;       // [D][3D], [D][D]; here and below, the sums run over the rows
+    Buffer<Number> weight1_chunks, weight2_chunks;  // [F / CHUNK][D][CHUNK]: a chunk's weights lie together
+    Buffer<Number> weight2_t;                       // [F][D], with the scale of the hidden map's dropout
+    Buffer<Number> in_weight, out_weight, weight1;  // [3D][D], [D][D], [F][D]
 
     Layer(const Call& call, const Parameters<const float*>& w)
-        : call(call), w(w), in_weight_t(3 * D * D), out_weight_t(D * D), weight1_chunks(D * F), weight2_chunks(D * F),
-          weight2_t(D * F) {
-        transpose(w.in_weight, 3 * D, D, D, in_weight_t, 3 * D);
-        transpose(w.out_weight, D, D, D, out_weight_t, D);
-        transpose(w.weight1, F, D, D, weight2_chunks, F);
-        split_in_chunks(weight2_chunks, weight1_chunks);
-        split_in_chunks(w.weight2, weight2_chunks);
-        transpose(w.weight2, D, F, F, weight2_t, D);
+        : call(call), w(w), in_weight_t(steps<Number>(D) * 3 * D), out_weight_t(steps<Number>(D) * D),
+          weight1_chunks(F / CHUNK * chunk_size), weight2_chunks(F / CHUNK * chunk_size), weight2_t(steps<Number>(F) * D),
+          in_weight(steps<Number>(3 * D) * D), out_weight(steps<Number>(D) * D), weight1(steps<Number>(F) * D) {
+        const Buffer<float> transposed(D * (F > 3 * D ? F : 3 * D));
+        const auto pack_chunks = [](const float* weight, Number* chunks) {       // weight[D][F]
+            for (int f = 0; f < F; f += CHUNK, chunks += chunk_size) pack_over_rows(weight + f, D, CHUNK, F, chunks);
+        };
+        transpose(w.in_weight, 3 * D, D, D, transposed, 3 * D);
+        pack_over_rows(transposed, D, 3 * D, 3 * D, in_weight_t);
+        transpose(w.out_weight, D, D, D, transposed, D);
+        pack_over_rows(transposed, D, D, D, out_weight_t);
+        transpose(w.weight1, F, D, D, transposed, F);
+        pack_chunks(transposed, weight1_chunks);
+        pack_chunks(w.weight2, weight2_chunks);
+        transpose(w.weight2, D, F, F, transposed, D);
         const float scale = dropout(0, HIDDEN).scale;
-        for (int i = 0; i < D * F; i++) weight2_t[i] *= scale;
+        for (int i = 0; i < D * F; i++) transposed[i] *= scale;
+        pack_over_rows(transposed, F, D, D, weight2_t);
+        pack_over_rows(w.in_weight, 3 * D, D, D, in_weight);
+        pack_over_rows(w.out_weight, D, D, D, out_weight);
+        pack_over_rows(w.weight1, F, D, D, weight1);
     }
     Dropout dropout(int sequence, Place place) const { return Dropout(call.seed, sequence, place, call.dropout); }
 };
@@ -315,39 +491,65 @@ INLINE VecU attention_random(const Dropout& dropout, int head, int key, int quer
     return dropout.random(lane_numbers() + (uint32_t)((head * T + key) / 2 * T + query));
 }
 
-// saved.attended, top and inverse_sum from qkv[3D][T], whose queries are scaled; scores[T][PANEL] is worked in
-void attention(const Dropout& dropout, float* qkv, const Saved& saved, float* scores) {
-    Vec weight[2];
+// Of one head and PANEL queries: the scores, and what is made of them for the products that follow. floats() may be the
+// memory of the Map itself: what has been read may be overwritten.
+template <class Number> struct ScoreMap : Map<Number, T, PANEL> {
+    alignas(64) float scores[T * PANEL];
+    float* floats() { return scores; }
+};
+template <> struct ScoreMap<float> : Map<float, T, PANEL> {
+    float* floats() { return map; }
+};
+
+template <class Number> struct Attention {          // what attention works in
+    ScoreMap<Number> p;
+    Packing<Number, D, T> v;
+};
+
+// saved.attended, top and inverse_sum from qkv[3D][T], whose queries are scaled
+template <class Number>
+void attention(const Dropout& dropout, float* qkv, const Saved& saved, Attention<Number>& scratch) {
+    auto& [p, v_packing] = scratch;
+    const Number* values = over_columns<D, T>(qkv + 2 * D * T, v_packing);
+    const float* scores = p.floats();
     for (int h = 0; h < H; h++) {
-        float* q = qkv + h * E * T;
-        const float *k = q + D * T, *v = k + D * T;
-        float* out = saved.attended + h * E * T;
+        float *q = qkv + h * E * T, *out = saved.attended + h * E * T;
+        const float* k = q + D * T;
+        const Number* v = values + h * E * steps<Number>(T);
         scale_queries(q);
         for (int i = 0; i < T; i += PANEL) {
-            gemm<T, PANEL, E>(Columns<T>{k}, Rows<T>{q + i}, Output<PANEL>{scores}, Start::zero);
-            for (int half = 0; half < 2; half++) {
-                const int query = i + half * LANES;
-                float* s = scores + half * LANES;
-                Vec top = splat(-FLT_MAX), sum{};   // finite, so that scores of -inf become 0
-                for (int j = 0; j < T; j++) top = larger(top, load(s + j * PANEL));
-                for (int j = 0; j < T; j += 2) {
-                    Vec even = exp2_negative(load(s + j * PANEL) - top);
-                    Vec odd = exp2_negative(load(s + (j + 1) * PANEL) - top);
-                    sum += even + odd;
+            gemm<T, PANEL, E>(columns<T>(k), rows<T>(q + i), Output<PANEL>{p.floats()}, Start::zero);
+            Vec top[2], sum[2] = {}, odd_top[2], weight[2];
+            for (Vec& t : top) t = splat(-FLT_MAX);              // finite, so that scores of -inf become 0
+            for (Vec& t : odd_top) t = splat(-FLT_MAX);
+            for (int j = 0; j < T; j += 2)
+                UNROLL for (int half = 0; half < 2; half++) {
+                    top[half] = larger(top[half], load(scores + j * PANEL + half * LANES));
+                    odd_top[half] = larger(odd_top[half], load(scores + (j + 1) * PANEL + half * LANES));
+                }
+            UNROLL for (int half = 0; half < 2; half++) top[half] = larger(odd_top[half], top[half]);
+            for (int j = 0; j < T; j += 2) {
+                Vec tile[2][2];                     // [even and odd key][half of the queries]
+                UNROLL for (int half = 0; half < 2; half++) {
+                    Vec &even = tile[0][half], &odd = tile[1][half];
+                    even = exp2_negative(load(scores + j * PANEL + half * LANES) - top[half]);
+                    odd = exp2_negative(load(scores + (j + 1) * PANEL + half * LANES) - top[half]);
+                    sum[half] += even + odd;
                     if (dropout.active()) {
-                        const VecU random = attention_random(dropout, h, j, query);
+                        const VecU random = attention_random(dropout, h, j, i + half * LANES);
                         even = drop_unless(dropout.keep_high(random), even);
                         odd = drop_unless(dropout.keep_low(random), odd);
                     }
-                    store(s + j * PANEL, even);
-                    store(s + (j + 1) * PANEL, odd);
                 }
-                const Vec inverse_sum = 1.f / (sum == 0.f ? splat(1.f) : sum);      // 0 where all scores are -inf
-                store(saved.top + h * T + query, top);
-                store(saved.inverse_sum + h * T + query, inverse_sum);
+                p.template output<Forms::over_rows>().at(j, 0).write(tile);
+            }
+            UNROLL for (int half = 0; half < 2; half++) {
+                const Vec inverse_sum = 1.f / (sum[half] == 0.f ? splat(1.f) : sum[half]);      // 0 where all scores are -inf
+                store(saved.top + h * T + i + half * LANES, top[half]);
+                store(saved.inverse_sum + h * T + i + half * LANES, inverse_sum);
                 weight[half] = dropout.scale * inverse_sum;
             }
-            gemm<E, PANEL, T>(Rows<T>{v}, Rows<PANEL>{scores}, Output<T>{out + i}, Start::zero);
+            gemm<E, PANEL, T>(rows<steps<Number>(T)>(v), rows<PANEL>(p.over_rows()), Output<T>{out + i}, Start::zero);
             for (int e = 0; e < E; e++)
                 for (int half = 0; half < 2; half++) {
                     float* o = out + e * T + i + half * LANES;
@@ -357,16 +559,22 @@ void attention(const Dropout& dropout, float* qkv, const Saved& saved, float* sc
     }
 }
 
-struct AttentionBackward {                          // what attention_backward works in
+template <class Number> struct AttentionBackward {  // what attention_backward works in
     static constexpr int W = round_up(E, LANES);
-    alignas(64) float p[T * PANEL], g[T * PANEL], q_t[T * W] = {}, out_t[T * W] = {}, k_grad[T * W], v_grad[T * W];
+    ScoreMap<Number> p, g;
+    Packing<Number, D, T> k_packing;
+    Packing<Number, T, W> q_packing, out_packing;
+    alignas(64) float q_t[T * W] = {}, out_t[T * W] = {}, k_grad[T * W], v_grad[T * W];
 };
 
 // grad_qkv[3D][T] from grad_out[D][T]. Probabilities and dropout are computed again, and the queries scaled.
+template <class Number>
 void attention_backward(const Dropout& dropout, float* qkv, const Saved& saved, const float* grad_out, float* grad_qkv,
-                        AttentionBackward& scratch) {
-    constexpr int W = AttentionBackward::W;
-    auto& [p, g, q_t, out_t, k_grad, v_grad] = scratch;
+                        AttentionBackward<Number>& scratch) {
+    constexpr int W = AttentionBackward<Number>::W;
+    auto& [p, g, k_packing, q_packing, out_packing, q_t, out_t, k_grad, v_grad] = scratch;
+    const Number* keys = over_columns<D, T>(qkv + D * T, k_packing);
+    const float *scores = p.floats(), *p_grads = g.floats();
     for (int h = 0; h < H; h++) {
         float* q = qkv + h * E * T;
         const float *k = q + D * T, *v = k + D * T;
@@ -375,36 +583,42 @@ void attention_backward(const Dropout& dropout, float* qkv, const Saved& saved, 
         transpose(q, E, T, T, q_t, W);
         scale_queries(q);
         transpose(go, E, T, T, out_t, W);
+        const Number *q_over_t = over_rows<T, W>(q_t, q_packing), *go_over_t = over_rows<T, W>(out_t, out_packing);
         for (int i = 0; i < T; i += PANEL) {
-            gemm<T, PANEL, E>(Columns<T>{k}, Rows<T>{q + i}, Output<PANEL>{p}, Start::zero);
-            gemm<T, PANEL, E>(Columns<T>{v}, Rows<T>{go + i}, Output<PANEL>{g}, Start::zero);
-            for (int half = 0; half < 2; half++) {
+            gemm<T, PANEL, E>(columns<T>(k), rows<T>(q + i), Output<PANEL>{p.floats()}, Start::zero);
+            gemm<T, PANEL, E>(columns<T>(v), rows<T>(go + i), Output<PANEL>{g.floats()}, Start::zero);
+            Vec top[2], inverse_sum[2], shift[2] = {};      // shift: sum over the keys of probability * its gradient
+            UNROLL for (int half = 0; half < 2; half++) {
                 const int query = i + half * LANES;
-                const Vec top = load(saved.top + h * T + query), inverse_sum = load(saved.inverse_sum + h * T + query);
-                Vec shift{};                        // sum over the keys of probability * its gradient
-                for (int e = 0; e < E; e++) shift += load(go + e * T + query) * load(out + e * T + query);
-                for (int j = 0; j < T; j += 2) {
-                    float *pj = p + j * PANEL + half * LANES, *gj = g + j * PANEL + half * LANES;
-                    const Vec even = exp2_negative(load(pj) - top) * inverse_sum;
-                    const Vec odd = exp2_negative(load(pj + PANEL) - top) * inverse_sum;
-                    Vec even_grad = load(gj) * dropout.scale, odd_grad = load(gj + PANEL) * dropout.scale;
-                    Vec even_kept = even, odd_kept = odd;
+                top[half] = load(saved.top + h * T + query), inverse_sum[half] = load(saved.inverse_sum + h * T + query);
+                for (int e = 0; e < E; e++) shift[half] += load(go + e * T + query) * load(out + e * T + query);
+            }
+            for (int j = 0; j < T; j += 2) {
+                Vec kept[2][2], grad[2][2];         // [even and odd key][half of the queries]
+                UNROLL for (int half = 0; half < 2; half++) {
+                    const int at = j * PANEL + half * LANES;
+                    const Vec even = exp2_negative(load(scores + at) - top[half]) * inverse_sum[half];
+                    const Vec odd = exp2_negative(load(scores + at + PANEL) - top[half]) * inverse_sum[half];
+                    Vec even_grad = load(p_grads + at) * dropout.scale, odd_grad = load(p_grads + at + PANEL) * dropout.scale;
+                    kept[0][half] = even, kept[1][half] = odd;
                     if (dropout.active()) {
-                        const VecU random = attention_random(dropout, h, j, query);
+                        const VecU random = attention_random(dropout, h, j, i + half * LANES);
                         const VecI keep_even = dropout.keep_high(random), keep_odd = dropout.keep_low(random);
-                        even_kept = drop_unless(keep_even, even), even_grad = drop_unless(keep_even, even_grad);
-                        odd_kept = drop_unless(keep_odd, odd), odd_grad = drop_unless(keep_odd, odd_grad);
+                        kept[0][half] = drop_unless(keep_even, even), even_grad = drop_unless(keep_even, even_grad);
+                        kept[1][half] = drop_unless(keep_odd, odd), odd_grad = drop_unless(keep_odd, odd_grad);
                     }
-                    store(pj, even_kept);
-                    store(pj + PANEL, odd_kept);
-                    store(gj, even * (even_grad - shift) * GRAD_SCALE);
-                    store(gj + PANEL, odd * (odd_grad - shift) * GRAD_SCALE);
+                    grad[0][half] = even * (even_grad - shift[half]) * GRAD_SCALE;
+                    grad[1][half] = odd * (odd_grad - shift[half]) * GRAD_SCALE;
                 }
+                p.template output<Forms::over_columns>().at(j, 0).write(kept);
+                g.template output<Forms::both>().at(j, 0).write(grad);
             }
             const Start start = i ? Start::sum : Start::zero;
-            gemm<E, PANEL, T>(Rows<T>{k}, Rows<PANEL>{g}, Output<T>{q_grad + i}, Start::zero);
-            gemm<T, W, PANEL>(Rows<PANEL>{g}, Rows<W>{q_t + i * W}, Output<W>{k_grad}, start);
-            gemm<T, W, PANEL>(Rows<PANEL>{p}, Rows<W>{out_t + i * W}, Output<W>{v_grad}, start);
+            constexpr int row = steps<Number>(PANEL);
+            gemm<E, PANEL, T>(rows<steps<Number>(T)>(keys + h * E * steps<Number>(T)), rows<PANEL>(g.over_rows()),
+                              Output<T>{q_grad + i}, Start::zero);
+            gemm<T, W, PANEL>(rows<row>(g.over_columns()), rows<W>(q_over_t + steps<Number>(i) * W), Output<W>{k_grad}, start);
+            gemm<T, W, PANEL>(rows<row>(p.over_columns()), rows<W>(go_over_t + steps<Number>(i) * W), Output<W>{v_grad}, start);
         }
         for (int e = 0; e < E; e++)
             for (int t = 0; t < T; t++) {
@@ -422,46 +636,57 @@ struct ReluDropout {
     const Dropout& dropout;
     int first_unit;
 
-    INLINE_MEMBER void operator()(Vec (&hidden)[2], int row, int column) const {
+    using Ahead = VecU;
+    INLINE_MEMBER VecU ahead(int row, int column) const {
+        if (!dropout.active()) return VecU{};
+        return dropout.random(lane_numbers() + (uint32_t)((first_unit + row) * T + column) / 2);
+    }
+    INLINE_MEMBER void operator()(Vec (&hidden)[2], VecU random, int, int) const {
         hidden[0] = hidden[0] <= 0.f ? splat(-0.f) : hidden[0];
         hidden[1] = hidden[1] <= 0.f ? splat(-0.f) : hidden[1];
         if (!dropout.active()) return;
-        const VecU random = dropout.random(lane_numbers() + (uint32_t)(((first_unit + row) * T + column) / 2));
         hidden[0] = drop_unless(dropout.keep_high(random), hidden[0]);
         hidden[1] = drop_unless(dropout.keep_low(random), hidden[1]);
     }
 };
 
-// The gradient of both: dropout multiplies by 0, then ReLU selects.
-struct ReluDropoutGradient {
-    const float* hidden;
+template <class Number> using HiddenMap = Map<Number, CHUNK, T>;
 
-    INLINE_MEMBER void operator()(Vec (&grad)[2], int row, int column) const {
+// The gradient of both: dropout multiplies by 0, then ReLU selects.
+template <class Number> struct ReluDropoutGradient {
+    const HiddenMap<Number>& hidden;
+
+    using Ahead = AsItIs::Ahead;
+    INLINE_MEMBER Ahead ahead(int, int) const { return {}; }
+    INLINE_MEMBER void operator()(Vec (&grad)[2], Ahead, int row, int column) const {
         UNROLL for (int i = 0; i < 2; i++) {
-            const Vec unit = load(hidden + row * T + column + i * LANES);
+            const Vec unit = hidden.read(row, column + i * LANES);
             grad[i] = keep_where((VecI)unit != INT32_MIN, drop_unless(unit != 0.f, grad[i]));    // the bits of -0
         }
     }
 };
 
-// hidden[CHUNK][T] = dropout(relu(W1 x + b1)) of the units from f on, without dropout's scale
-void hidden_chunk(const Layer& L, const Dropout& dropout, int f, const float* x, float* hidden) {
-    gemm<CHUNK, T, D>(Columns<CHUNK>{L.weight1_chunks + f * D}, Rows<T>{x}, Output<T>{hidden}, Start::bias, L.w.bias1 + f,
-                      ReluDropout{dropout, f});
+// hidden = dropout(relu(W1 x + b1)) of the units from f on, without dropout's scale; x[D][T] to be summed over D
+template <Forms FORMS, class Number>
+void hidden_chunk(const Layer<Number>& L, const Dropout& dropout, int f, const Number* x, HiddenMap<Number>& hidden) {
+    gemm<CHUNK, T, D>(columns<CHUNK>(L.weight1_chunks + f / CHUNK * L.chunk_size), rows<T>(x), hidden.template output<FORMS>(),
+                      Start::bias, L.w.bias1 + f, ReluDropout{dropout, f});
 }
 
-// out[D][T] = W2 dropout(relu(W1 x + b1)) + b2; hidden[CHUNK][T] is worked in
-void feed_forward(const Layer& L, const Dropout& dropout, const float* x, float* out, float* hidden) {
+// out[D][T] = W2 dropout(relu(W1 x + b1)) + b2; hidden is worked in
+template <class Number>
+void feed_forward(const Layer<Number>& L, const Dropout& dropout, const Number* x, float* out, HiddenMap<Number>& hidden) {
     for (int f = 0; f < F; f += CHUNK) {
-        hidden_chunk(L, dropout, f, x, hidden);
-        gemm<D, T, CHUNK>(Columns<D>{L.weight2_t + f * D}, Rows<T>{hidden}, Output<T>{out}, f ? Start::sum : Start::bias, L.w.bias2);
+        hidden_chunk<Forms::over_rows>(L, dropout, f, x, hidden);
+        gemm<D, T, CHUNK>(columns<D>(L.weight2_t + steps<Number>(f) * D), rows<T>(hidden.over_rows()), Output<T>{out},
+                          f ? Start::sum : Start::bias, L.w.bias2);
     }
 }
 
 // Gradients of the weights, W wide. Column D, which meets a constant 1 in the input, is the bias's gradient.
 struct Gradients {
     static constexpr int W = round_up(D + 1, LANES), size = (4 * D + 2 * F) * W + 5 * D * LANES;
-    Buffer all;
+    Buffer<float> all;
     float *in, *out, *weight1, *weight2_t;          // [3D][W], [D][W], [F][W], [F][W]
     float *bias2, *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;        // [D][LANES], to be summed over lanes
 
@@ -475,29 +700,41 @@ struct Gradients {
 using Slabs = std::array<std::unique_ptr<Gradients>, SLABS>;     // made when first used
 constexpr int W = Gradients::W;
 
+// g[M][W] += x[M][T] y[T][W]: what a product's weights and biases get, where y ends in ones
+template <int M, class Number> INLINE void add_weight_gradient(const Number* x, const Number* y, float* g) {
+    gemm<M, W, T>(rows<steps<Number>(T)>(x), rows<W>(y), Output<W>{g}, Start::sum);
+}
+
 // x[D][T] -> out[T][W] with a column of ones after the D features; the rest of out is left as it is
 void transpose_with_ones(const float* x, float* out) {
     transpose(x, D, T, T, out, W);
     for (int t = 0; t < T; t++) out[t * W + D] = 1.f;
 }
 
-struct FeedForwardBackward {                        // what feed_forward_backward works in
-    alignas(64) float hidden[CHUNK * T], grad_hidden[CHUNK * T], x_t[T * W] = {}, grad_out_t[T * W] = {};
+template <class Number> struct FeedForwardBackward {        // what feed_forward_backward works in
+    HiddenMap<Number> hidden, grad_hidden;
+    Packing<Number, D, T> x, grad_out;
+    Packing<Number, T, W> x_t, grad_out_t;
+    alignas(64) float x_rows[T * W] = {}, grad_out_rows[T * W] = {};
 };
 
 // Adds to grad_x[D][T]. grad_out comes multiplied by dropout's scale, which both of its uses want.
-void feed_forward_backward(const Layer& L, const Dropout& dropout, Gradients& g, const float* x, const float* grad_out, float* grad_x,
-                           FeedForwardBackward& scratch) {
-    auto& [hidden, grad_hidden, x_t, grad_out_t] = scratch;
-    transpose_with_ones(x, x_t);
-    transpose_with_ones(grad_out, grad_out_t);
+template <class Number>
+void feed_forward_backward(const Layer<Number>& L, const Dropout& dropout, Gradients& g, const float* x, const float* grad_out,
+                           float* grad_x, FeedForwardBackward<Number>& scratch) {
+    auto& [hidden, grad_hidden, x_packing, grad_out_packing, x_t_packing, grad_out_t_packing, x_rows, grad_out_rows] = scratch;
+    transpose_with_ones(x, x_rows);
+    transpose_with_ones(grad_out, grad_out_rows);
+    const Number *x_over_d = over_rows<D, T>(x, x_packing), *x_over_t = over_rows<T, W>(x_rows, x_t_packing);
+    const Number *grad_over_d = over_rows<D, T>(grad_out, grad_out_packing);
+    const Number *grad_over_t = over_rows<T, W>(grad_out_rows, grad_out_t_packing);
     for (int f = 0; f < F; f += CHUNK) {
-        hidden_chunk(L, dropout, f, x, hidden);
-        gemm<CHUNK, W, T>(Rows<T>{hidden}, Rows<W>{grad_out_t}, Output<W>{g.weight2_t + f * W}, Start::sum);
-        gemm<CHUNK, T, D>(Columns<CHUNK>{L.weight2_chunks + f * D}, Rows<T>{grad_out}, Output<T>{grad_hidden}, Start::zero,
-                          nullptr, ReluDropoutGradient{hidden});
-        gemm<CHUNK, W, T>(Rows<T>{grad_hidden}, Rows<W>{x_t}, Output<W>{g.weight1 + f * W}, Start::sum);
-        gemm<D, T, CHUNK>(Columns<D>{L.w.weight1 + f * D}, Rows<T>{grad_hidden}, Output<T>{grad_x}, Start::sum);
+        hidden_chunk<Forms::over_columns>(L, dropout, f, x_over_d, hidden);
+        add_weight_gradient<CHUNK>(hidden.over_columns(), grad_over_t, g.weight2_t + f * W);
+        gemm<CHUNK, T, D>(columns<CHUNK>(L.weight2_chunks + f / CHUNK * L.chunk_size), rows<T>(grad_over_d),
+                          grad_hidden.template output<Forms::both>(), Start::zero, nullptr, ReluDropoutGradient<Number>{hidden});
+        add_weight_gradient<CHUNK>(grad_hidden.over_columns(), x_over_t, g.weight1 + f * W);
+        gemm<D, T, CHUNK>(columns<D>(L.weight1 + steps<Number>(f) * D), rows<T>(grad_hidden.over_rows()), Output<T>{grad_x}, Start::sum);
     }
 }
 
@@ -507,39 +744,47 @@ INLINE void add(const float* x, float* to) {        // to[D][T] += x[D][T]
     for (int i = 0; i < D * T; i++) to[i] += x[i];
 }
 
-struct Forward {                                    // what a thread's forward pass works in
-    alignas(64) float x_t[D * T], x1[D * T], qkv[3 * D * T], scores[T * PANEL], hidden[CHUNK * T], saved[Saved::size];
+template <class Number> struct Forward {            // what a thread's forward pass works in
+    alignas(64) float x_t[D * T], x1[D * T], qkv[3 * D * T], saved[Saved::size];
+    Attention<Number> attention;
+    HiddenMap<Number> hidden;
+    Packing<Number, D, T> packing;
 };
 
 // y[T][D] from x[T][D]; `saved` is filled
-void forward_sequence(const Layer& L, int n, const float* x, float* y, const Saved& saved, Forward& scratch) {
-    auto& [x_t, x1, qkv, scores, hidden, unsaved] = scratch;
+template <class Number>
+void forward_sequence(const Layer<Number>& L, int n, const float* x, float* y, const Saved& saved, Forward<Number>& scratch) {
+    auto& [x_t, x1, qkv, unsaved, of_attention, hidden, packing] = scratch;
     transpose(x, T, D, D, x_t, T);
-    gemm<3 * D, T, D>(Columns<3 * D>{L.in_weight_t}, Rows<T>{x_t}, Output<T>{qkv}, Start::bias, L.w.in_bias);
-    attention(L.dropout(n, ATTENTION), qkv, saved, scores);
-    gemm<D, T, D>(Columns<D>{L.out_weight_t}, Rows<T>{saved.attended}, Output<T>{saved.r1}, Start::bias, L.w.out_bias);
+    gemm<3 * D, T, D>(columns<3 * D>(L.in_weight_t.data), rows<T>(over_rows<D, T>(x_t, packing)), Output<T>{qkv}, Start::bias, L.w.in_bias);
+    attention(L.dropout(n, ATTENTION), qkv, saved, of_attention);
+    gemm<D, T, D>(columns<D>(L.out_weight_t.data), rows<T>(over_rows<D, T>(saved.attended, packing)), Output<T>{saved.r1}, Start::bias,
+                  L.w.out_bias);
     apply(L.dropout(n, AFTER_ATTENTION), saved.r1);
     add(x_t, saved.r1);
     layer_norm(saved.r1, L.w.norm1_weight, L.w.norm1_bias, L.call.eps1, x1);
 
-    feed_forward(L, L.dropout(n, HIDDEN), x1, saved.r2, hidden);
+    feed_forward(L, L.dropout(n, HIDDEN), over_rows<D, T>(x1, packing), saved.r2, hidden);
     apply(L.dropout(n, AFTER_FEED_FORWARD), saved.r2);
     add(x1, saved.r2);
     layer_norm(saved.r2, L.w.norm2_weight, L.w.norm2_bias, L.call.eps2, x1);
     transpose(x1, D, T, T, y, D);
 }
 
-struct Backward {                                   // what a thread's backward pass works in
+template <class Number> struct Backward {           // what a thread's backward pass works in
     alignas(64) float x_t[D * T], x1[D * T], qkv[3 * D * T], grad_qkv[3 * D * T], grad_attended[D * T], x_rows[T * W] = {};
     alignas(64) float grad[D * T], branch[D * T];   // gradients of the residual path and of what was added to it
-    FeedForwardBackward feed_forward;
-    AttentionBackward attention;
+    Packing<Number, T, W> packed_rows;
+    Packing<Number, 3 * D + 1, T> packing;
+    FeedForwardBackward<Number> feed_forward;
+    AttentionBackward<Number> attention;
 };
 
 // grad_x[T][D] from grad_y[T][D]; adds the weights' gradients to g
-void backward_sequence(const Layer& L, int n, Gradients& g, const float* x, const Saved& saved, const float* grad_y, float* grad_x,
-                       Backward& scratch) {
-    auto& [x_t, x1, qkv, grad_qkv, grad_attended, x_rows, grad, branch, of_feed_forward, of_attention] = scratch;
+template <class Number>
+void backward_sequence(const Layer<Number>& L, int n, Gradients& g, const float* x, const Saved& saved, const float* grad_y,
+                       float* grad_x, Backward<Number>& scratch) {
+    auto& [x_t, x1, qkv, grad_qkv, grad_attended, x_rows, grad, branch, packed_rows, packing, of_feed_forward, of_attention] = scratch;
     transpose(x, T, D, D, x_t, T);
     transpose(grad_y, T, D, D, grad, T);
 
@@ -562,13 +807,13 @@ void backward_sequence(const Layer& L, int n, Gradients& g, const float* x, cons
     std::memcpy(branch, grad, sizeof branch);
     apply(L.dropout(n, AFTER_ATTENTION), branch);
     transpose_with_ones(saved.attended, x_rows);
-    gemm<D, W, T>(Rows<T>{branch}, Rows<W>{x_rows}, Output<W>{g.out}, Start::sum);
-    gemm<D, T, D>(Columns<D>{L.w.out_weight}, Rows<T>{branch}, Output<T>{grad_attended}, Start::zero);
-    gemm<3 * D, T, D>(Columns<3 * D>{L.in_weight_t}, Rows<T>{x_t}, Output<T>{qkv}, Start::bias, L.w.in_bias);
+    add_weight_gradient<D>(over_columns<D, T>(branch, packing), over_rows<T, W>(x_rows, packed_rows), g.out);
+    gemm<D, T, D>(columns<D>(L.out_weight.data), rows<T>(over_rows<D, T>(branch, packing)), Output<T>{grad_attended}, Start::zero);
+    gemm<3 * D, T, D>(columns<3 * D>(L.in_weight_t.data), rows<T>(over_rows<D, T>(x_t, packing)), Output<T>{qkv}, Start::bias, L.w.in_bias);
     attention_backward(L.dropout(n, ATTENTION), qkv, saved, grad_attended, grad_qkv, of_attention);
     transpose_with_ones(x_t, x_rows);
-    gemm<3 * D, W, T>(Rows<T>{grad_qkv}, Rows<W>{x_rows}, Output<W>{g.in}, Start::sum);
-    gemm<D, T, 3 * D>(Columns<D>{L.w.in_weight}, Rows<T>{grad_qkv}, Output<T>{grad}, Start::sum);
+    add_weight_gradient<3 * D>(over_columns<3 * D, T>(grad_qkv, packing), over_rows<T, W>(x_rows, packed_rows), g.in);
+    gemm<D, T, 3 * D>(columns<D>(L.in_weight.data), rows<T>(over_rows<3 * D, T>(grad_qkv, packing)), Output<T>{grad}, Start::sum);
     transpose(grad, D, T, T, grad_x, D);
 }
 
@@ -597,31 +842,29 @@ void write_gradients(const Slabs& slabs, int used, const Parameters<float*>& out
         for (int d = 0; d < D; d++) vectors[i][d] = sum_lanes(load(sums[i] + d * LANES));
 }
 
-// ------------------------------------------------------------------------------------------- called through ctypes
+// ---------------------------------------------------------------------------------------------------- all sequences
 
-// Floats that a sequence's forward pass saves for its backward pass
-extern "C" int64_t saved_size() { return Saved::size; }
-
-// x, y [sequences][T][D]; saved [sequences][saved_size], or null when no gradient is wanted
-extern "C" void layer_forward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* y, float* saved) {
-    const Layer L(*call, *parameters);
-#pragma omp parallel num_threads(call->threads)
+template <class Number>
+void forward(const Call& call, const Parameters<const float*>& parameters, const float* x, float* y, float* saved) {
+    const Layer<Number> L(call, parameters);
+#pragma omp parallel num_threads(call.threads)
     {
-        Forward& scratch = of_this_thread<Forward>();
+        auto& scratch = of_this_thread<Forward<Number>>();
 #pragma omp for schedule(dynamic)
-        for (int64_t n = 0; n < call->sequences; n++)
+        for (int64_t n = 0; n < call.sequences; n++)
             forward_sequence(L, n, x + n * T * D, y + n * T * D, Saved(saved ? saved + n * Saved::size : scratch.saved), scratch);
     }
 }
 
-extern "C" void layer_backward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* saved,
-                               const float* grad_y, float* grad_x, const Parameters<float*>* grad_parameters) {
-    const Layer L(*call, *parameters);
-    const int64_t sequences = call->sequences, used = sequences > SLABS ? SLABS : sequences > 0 ? sequences : 1;
+template <class Number>
+void backward(const Call& call, const Parameters<const float*>& parameters, const float* x, float* saved, const float* grad_y,
+              float* grad_x, const Parameters<float*>& grad_parameters) {
+    const Layer<Number> L(call, parameters);
+    const int64_t sequences = call.sequences, used = sequences > SLABS ? SLABS : sequences > 0 ? sequences : 1;
     Slabs& slabs = of_this_thread<Slabs>();
-#pragma omp parallel num_threads(call->threads)
+#pragma omp parallel num_threads(call.threads)
     {
-        Backward& scratch = of_this_thread<Backward>();
+        auto& scratch = of_this_thread<Backward<Number>>();
 #pragma omp for schedule(dynamic)
         for (int64_t slab = 0; slab < used; slab++) {
             if (slabs[slab]) slabs[slab]->set_to_0();
@@ -631,5 +874,29 @@ extern "C" void layer_backward(const Call* call, const Parameters<const float*>*
                                   grad_x + n * T * D, scratch);
         }
     }
-    write_gradients(slabs, used, *grad_parameters, call->threads);
+    write_gradients(slabs, used, grad_parameters, call.threads);
+}
+
+// ------------------------------------------------------------------------------------------- called through ctypes
+
+// Floats that a sequence's forward pass saves for its backward pass
+extern "C" int64_t saved_size() { return Saved::size; }
+
+// Whether a call may ask for bf16
+extern "C" int64_t has_bf16() { return HAS_BF16; }
+
+// x, y [sequences][T][D]; saved [sequences][saved_size], or null when no gradient is wanted
+extern "C" void layer_forward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* y, float* saved) {
+#if HAS_BF16
+    if (call->bf16) return forward<Pair>(*call, *parameters, x, y, saved);
+#endif
+    forward<float>(*call, *parameters, x, y, saved);
+}
+
+extern "C" void layer_backward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* saved,
+                               const float* grad_y, float* grad_x, const Parameters<float*>* grad_parameters) {
+#if HAS_BF16
+    if (call->bf16) return backward<Pair>(*call, *parameters, x, saved, grad_y, grad_x, *grad_parameters);
+#endif
+    backward<float>(*call, *parameters, x, saved, grad_y, grad_x, *grad_parameters);
 }

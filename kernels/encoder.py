@@ -7,11 +7,12 @@ three ways to compute it (`kernel`):
            and all attention probabilities to memory, one random number at a time: that is where the time goes.
 * "torch"  the same in PyTorch operations that stay in the processor's cache: both large maps are made a chunk at a
            time in a buffer that is used again, and made once more in the backward pass instead of being kept.
-* "native" the compiled operator of `encoder.cpp`, another few times faster. CPU and float32 only.
+* "native" the compiled operator of `encoder.cpp`, another few times faster. CPU only, tensors in float32.
 
 "auto" takes the fastest that works: native or torch on CPU, stock elsewhere. A kernel that is asked for by name and
-cannot be had is refused. With `precision` "bf16" the CPU computes the feed-forward's products, nearly all the
-arithmetic there is, in bfloat16 with float32 sums, in the way of "torch".
+cannot be had is refused. With `precision` "bf16" the CPU multiplies in bfloat16 and sums in float32: "native" in all
+products but the attention's scores, where the processor has the instructions (AVX512-BF16), "torch" in those of the
+feed-forward, nearly all the arithmetic there is. Masks, softmax, LayerNorm, gradients and parameters stay in float32.
 
 All of them agree on NaN and infinity: where one gives a finite number, so do the others, but for numbers so large that
 the order of a sum decides whether it overflows.
@@ -79,7 +80,8 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
             return super().forward(src)
         if library is not None:
             parameters = self._parameters_in_order()
-            return native.encoder_layer(src, parameters, library, self._p(), (self.norm1.eps, self.norm2.eps))
+            eps, bf16 = (self.norm1.eps, self.norm2.eps), self.products == torch.bfloat16
+            return native.encoder_layer(src, parameters, library, self._p(), eps, bf16)
         return self._forward_torch(src)
 
     def kernel_on(self, device: torch.device) -> Kernel:
@@ -99,13 +101,14 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         if self.kernel == "torch":
             return "torch", None
         shape = native.Shape(tokens, self.linear1.in_features, self.self_attn.num_heads, self.linear1.out_features)
+        loaded = native.library(shape) if self.kernel == "auto" else native.load(shape)
+        if isinstance(loaded, ctypes.CDLL) and self.products == torch.bfloat16:
+            loaded = native.no_bf16(loaded) or loaded
+        if isinstance(loaded, ctypes.CDLL):
+            return "native", loaded
         if self.kernel == "auto":
-            library = native.library(shape) if self.products == torch.float32 else None
-            return ("torch", None) if library is None else ("native", library)
-        loaded = native.load(shape) if self.products == torch.float32 else "it computes in float32 alone, not in bf16"
-        if isinstance(loaded, str):
-            raise self._refusal(loaded)
-        return "native", loaded
+            return "torch", None
+        raise self._refusal(str(loaded))
 
     def _obstacle(self, device: torch.device, dtype: torch.dtype) -> str | None:
         """What keeps both "torch" and "native" from computing this layer, if anything does."""

@@ -60,6 +60,7 @@ class _Call(ctypes.Structure):
         ("dropout", ctypes.c_double),
         ("eps1", ctypes.c_double),
         ("eps2", ctypes.c_double),
+        ("bf16", ctypes.c_int64),
     )
 
 
@@ -129,7 +130,7 @@ def load(shape: Shape) -> ctypes.CDLL | str:
         return next((line for line in said if "error" in line), f"{error.cmd[0]} ended with code {error.returncode}")
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         return str(error)
-    lib.saved_size.restype = ctypes.c_int64
+    lib.saved_size.restype = lib.has_bf16.restype = ctypes.c_int64
     lib.layer_forward.restype = lib.layer_backward.restype = None
     return lib
 
@@ -143,6 +144,13 @@ def library(shape: Shape) -> ctypes.CDLL | None:
     if _unwanted(shape) is None:
         _say(f"the compiled encoder is not available ({loaded}); using PyTorch operations, which are slower")
     return None
+
+
+def no_bf16(lib: ctypes.CDLL) -> str | None:
+    """Why the operator cannot compute its products in bfloat16, if so: it is compiled for the processor at hand."""
+    return (
+        None if lib.has_bf16() else "this processor has no AVX512-BF16 instructions, or the compiler does not know them"
+    )
 
 
 def _pointers(tensors: tuple[Tensor, ...]) -> ctypes.Array:
@@ -187,11 +195,17 @@ def encoder_layer(
     lib: ctypes.CDLL,
     dropout: float,
     eps: tuple[float, float],
+    bf16: bool = False,
 ) -> Tensor:
-    """One encoder layer on `x` (sequences, tokens, features), float32 on CPU; `parameters` in the stock order."""
+    """One encoder layer on `x` (sequences, tokens, features), float32 on CPU; `parameters` in the stock order.
+
+    Args:
+        bf16: round what the matrix products multiply to bfloat16, where `no_bf16` does not object; sums and all else
+            are float32.
+    """
     # One draw of PyTorch's generator seeds all masks of the call: they follow torch.manual_seed and its saved state.
     seed = int(torch.randint(2**63 - 1, ())) if dropout > 0 else 0
-    call = _Call(len(x), torch.get_num_threads(), seed, dropout, *eps)
+    call = _Call(len(x), torch.get_num_threads(), seed, dropout, *eps, bf16)
     x, parameters = x.contiguous(), tuple(p.contiguous() for p in parameters)
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *parameters)):
         return _Layer.apply(x, lib, call, *parameters)

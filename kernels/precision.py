@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from kernels import native
 from kernels.encoder import Kernel, TransformerEncoderLayer
 from support.errors import InputError
 
@@ -24,9 +25,9 @@ def usable_precision(
 ) -> tuple[str, str | None]:
     """Prepare `device` for the arithmetic `precision`, or for float32 where that is faster than bf16.
 
-    bf16 instructions that are several times as fast as the float32 ones do not make a CPU train faster, since only the
-    products use them and the compiled float32 encoder saves more around them. So an encoder layer is trained both
-    ways, 0.1 to 0.3 s in all.
+    bf16 instructions that are several times as fast as the float32 ones need not make a CPU train faster: only the
+    products use them, and where the compiled encoder has none, the float32 one saves more around the products. So an
+    encoder layer is trained both ways, 0.1 to 0.3 s in all.
 
     Args:
         kernel: how the float32 encoder would be computed.
@@ -42,14 +43,16 @@ def usable_precision(
         raise InputError(f"--precision tf32 needs a CUDA GPU; on {device.type} use fp32 or bf16")
     if precision == "bf16" and device.type not in ("cpu", "cuda"):
         raise InputError(f"--precision bf16: not on {device.type}; fp32 is")
-    if precision == "bf16" and device.type == "cpu" and kernel in ("stock", "native"):
-        raise InputError(f"--precision bf16: not with --kernel {kernel}; auto and torch have it")
+    if precision == "bf16" and device.type == "cpu" and kernel == "stock":
+        raise InputError("--precision bf16: not with --kernel stock; auto, native and torch have it")
     if kernel != "auto":
         with torch.device("meta"):  # without memory or random numbers
             TransformerEncoderLayer(width, heads, hidden, kernel=kernel).kernel_on(device)
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
     if precision == "bf16" and device.type == "cpu":
+        if kernel == "native" and (obstacle := native.no_bf16(native.load(native.Shape(TOKENS, width, heads, hidden)))):
+            return "fp32", f"--precision bf16 cannot be had with --kernel native: {obstacle}; computing in float32"
         bf16, fp32 = training_rates(kernel, width, heads, hidden)
         if bf16 <= fp32:
             return "fp32", (

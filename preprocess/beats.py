@@ -24,7 +24,6 @@ from preprocess import records as recordings
 from preprocess.annotations import Annotations
 from preprocess.context import Context, join_contexts, record_context
 from preprocess.detect import detect_beats
-from preprocess.fibrillation import simulate_fibrillation
 from preprocess.headers import Header
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.readers.wfdb import open_signal
@@ -77,8 +76,6 @@ class BeatSet:
     source_from: str = ""  # a phrase: how `source` was told
     patients_from: str = ""  # a phrase: how `patients` were told
     context: Context | None = None  # the rhythm around each beat, where the window has it
-    fibrillation: np.ndarray | None = None  # float32 (m, K): context of simulated beats, see `preprocess.fibrillation`
-    fibrillation_records: np.ndarray | None = None  # int64 (m,), index into `record_names`: what they were made of
     given_test: np.ndarray | None = None  # bool (n,): the test beats, where others have chosen them
     account: Account = field(default_factory=Account)
 
@@ -157,7 +154,6 @@ class RecordBeats:
     positions: np.ndarray  # int64 (n,), at the record's own rate
     account: Account
     context: Context | None = None  # of the n beats; None: the window has none
-    fibrillation: np.ndarray | None = None  # float32 (m, K): context of simulated beats; None: none are made
 
 
 def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
@@ -172,11 +168,10 @@ def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
     windows, inside = cut(at_fs, peaks)
     whole = ~np.isnan(windows).any(axis=1)
     context = record_context(at_fs, peaks).of_beats(np.flatnonzero(inside)[whole])
-    fibrillation = simulate_fibrillation(at_fs, peaks) if isinstance(truth, tuple) else None
     samples, flat = standardise(windows[whole])
     dropped = {"leave the record": int((~inside).sum()), "hold missing samples": int((~whole).sum())}
     account = Account(dropped=dropped, flat=flat)
-    return RecordBeats(samples, labels[inside][whole], positions[inside][whole], account, context, fibrillation)
+    return RecordBeats(samples, labels[inside][whole], positions[inside][whole], account, context)
 
 
 def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Reading) -> RecordBeats:
@@ -343,17 +338,8 @@ def read_beats(
         source_from=origin.reason,
         patients_from=patients_from,
         context=join_contexts([part.context for part in parts.values()]),
-        **_join_fibrillation([part.fibrillation for part in parts.values()]),
         account=account,
     )
-
-
-def _join_fibrillation(parts: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
-    """The simulated beats of all records, and the record of each; nothing where none are made."""
-    if any(part is None for part in parts):
-        return {}
-    records = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return {"fibrillation": np.concatenate(parts), "fibrillation_records": records}
 
 
 def select_beats(

@@ -4,10 +4,10 @@ A beat of class S differs from the patient's normal ones by coming early and by 
 shape. Neither is in the 517 ms that the network of the paper sees. From the signal and the R-peaks of one whole
 record this module computes, beat by beat,
 
-- features of the rhythm and of the P wave, for `models.RhythmHead` (`RHYTHM_FEATURES`),
+- features of the rhythm and of the P wave, for `models.RhythmHead` (`data_configs.RHYTHM_FEATURES`),
 - features of the shape against the dominant beat of the record, for `models.MorphologyHead`
-  (`MORPHOLOGY_FEATURES`),
-- the difference from the dominant beat as a second channel beside the beat itself.
+  (`data_configs.MORPHOLOGY_FEATURES`),
+- the difference from the dominant beat, which the network sees in the place of the beat itself.
 
 Labels and other records take no part. Features have no unit: intervals are divided by intervals, voltages by A, the
 peak-to-peak QRS of the dominant beat, so the gain of a recording changes none of them, nor does its offset.
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_configs import MORPHOLOGY_FEATURES, RHYTHM_FEATURES
 from preprocess.signals import FS, bridge
 
 QRS = (-25, 36)  # 169 ms
@@ -33,7 +34,7 @@ ST_T = (36, 140)  # 289 ms: ST segment and T wave
 CYCLE = (-90, 140)  # all three
 WIDE_QRS = (-40, 55)  # 264 ms: holds the QRS of a ventricular beat too
 P_ONSET, P_END = (-70, -50), (-36, -18)  # where the slope of the P-R segment is measured
-BEAT = (-93, 93)  # the window of `preprocess.beats`, for the second channel
+BEAT = (-93, 93)  # the window of `preprocess.beats`, for the difference
 
 SHORTEST_RR, LONGEST_RR = 0.2, 4.0  # s; beyond lie double annotations and pauses of the recording
 UNKNOWN_RR = 1.0  # s, in a record of a single beat; features are ratios, so any value makes them 0
@@ -50,7 +51,7 @@ HIGH = 0.4  # of the largest deflection: what counts for the width of a QRS
 STEEP = 0.25  # of the steepest slope: likewise for the width by slope
 SHORT_WIDTH = 3  # samples added to both widths of a ratio: they are counts
 MOST_PROJECTION = 3.0  # |P wave along the dominant one|
-MOST_DIFFERENCE = 8.0  # standard deviations of the dominant beat, second channel
+MOST_DIFFERENCE = 8.0  # standard deviations of the dominant beat, difference
 
 DECIMATION = 4  # the baseline is slow: 90 Hz do
 MEDIANS = (19, 55)  # samples at 90 Hz, 211 and 611 ms: the first removes the QRS, the second P and T
@@ -59,53 +60,6 @@ LINE = 8  # samples at each end of a P wave that its line goes through
 
 STRETCH = 1800.0  # s: a longer record is taken in stretches of about that, the length of the records learnt from
 MARGIN = 60.0  # s of signal beyond the first and the last beat of a stretch: far more than the medians reach
-
-RHYTHM_FEATURES = (
-    "log_pre_mean10",
-    "log_pre_mean50",
-    "log_pre_mean_record",
-    "log_post_mean10",
-    "log_pre_previous",
-    "log_pre_post",
-    "prematurity10",
-    "prematurity30",
-    "p_correlation",
-    "p_projection",
-    "log_p_amplitude",
-    "log_p_amplitude_dominant",
-    "log_p_difference",
-    "p_correlation_mean10",
-    "p_correlation_record",
-    "p_correlation_change",
-    "p_slope",
-    "p_coherence10",
-    "p_coherence30",
-)
-"""What the rhythm head sees: 8 features of the rhythm and 11 of the P wave."""
-
-MORPHOLOGY_FEATURES = (
-    "qrs_correlation",
-    "log_qrs_difference",
-    "pr_correlation",
-    "log_pr_difference",
-    "st_t_correlation",
-    "log_st_t_difference",
-    "cycle_correlation",
-    "log_cycle_difference",
-    "log_amplitude_ratio",
-    "max_difference",
-    "min_difference",
-    "log_width_ratio",
-    "log_slope_width_ratio",
-    "log_area_ratio",
-    "log_slope_ratio",
-    "log_pre_mean10",
-    "log_pre_mean_record",
-    "log_post_mean10",
-    "log_pre_post",
-    "log_pair_mean10",
-)
-"""What the morphology head sees beside the beat: 15 features of the shape and 5 of the rhythm, 4 of them shared."""
 
 CONTEXT_NAMES = tuple(dict.fromkeys(RHYTHM_FEATURES + MORPHOLOGY_FEATURES))
 """The K = 35 columns of `Context.features`: those of both heads, each once."""
@@ -504,7 +458,7 @@ def _log_ratio(value: np.ndarray, dominant: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(value, SOFT_ZERO) / np.maximum(dominant, SOFT_ZERO))
 
 
-# ------------------------------------------------------------------------------------- the second channel
+# ---------------------------------------------------------------------------------------- the difference
 
 
 def difference_channel(signal: np.ndarray, beats: Beats) -> np.ndarray:

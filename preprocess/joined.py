@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 
 import numpy as np
@@ -54,20 +54,8 @@ def join(sets: Mapping[str, BeatSet]) -> BeatSet:
         source_from="; ".join(f"{slug}: {beats.source_from}" for slug, beats in sets.items() if beats.source_from),
         patients_from="; ".join(f"{slug}: {beats.patients_from}" for slug, beats in sets.items()),
         context=join_contexts([beats.context for beats in sets.values()]),
-        **_join_fibrillation(list(sets.values()), before),
         account=total(_prefixed(beats.account, slug) for slug, beats in sets.items()),
     )
-
-
-def _join_fibrillation(sets: Sequence[BeatSet], before: np.ndarray) -> dict[str, np.ndarray]:
-    """The simulated beats of all sets, whose records are counted on from `before`; nothing where one has none."""
-    if any(beats.fibrillation is None for beats in sets):
-        return {}
-    records = [beats.fibrillation_records + offset for beats, offset in zip(sets, before[:-1], strict=True)]
-    return {
-        "fibrillation": np.concatenate([beats.fibrillation for beats in sets]),
-        "fibrillation_records": np.concatenate(records),
-    }
 
 
 def _prefixed(account: Account, slug: str) -> Account:

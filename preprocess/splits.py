@@ -350,15 +350,6 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
             "context_names": list(CONTEXT_NAMES),
             "difference": torch.from_numpy(context.difference).half(),  # within +-8: good to 0.004
         }
-    if beats.fibrillation is not None and name != "test":
-        # A record that is in two splits, by beat, gives its simulated beats to the first of them.
-        before = [split[other] for other in SPLITS[: SPLITS.index(name)]]
-        records = np.setdiff1d(beats.records[index], beats.records[np.concatenate([*before, index[:0]])])
-        simulated = np.isin(beats.fibrillation_records, records)
-        content |= {
-            "fibrillation": torch.from_numpy(beats.fibrillation[simulated]),
-            "fibrillation_records": torch.from_numpy(beats.fibrillation_records[simulated]),
-        }
     return content
 
 

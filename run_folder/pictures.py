@@ -15,12 +15,18 @@ from support.figures import CLASS_COLOURS, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 EXAMPLES = 2  # beats right, and as many wrong, of each class in the picture of samples
 
 
 def plot_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:
-    """Draw a (C, C) matrix of counts, rows true and columns predicted, with each row's percentages."""
+    """Draw the figure of `confusion_figure` into a file."""
+    save_figure(confusion_figure(matrix, classes, title), path)
+
+
+def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Figure:
+    """A (C, C) matrix of counts, rows true and columns predicted, with each row's percentages."""
     counts = np.asarray(matrix)
     percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = new_figure(1.9 + 0.95 * len(classes), 1.6 + 0.85 * len(classes))
@@ -36,7 +42,7 @@ def plot_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str
     axes.set_ylabel("true class")
     axes.set_title(title, fontsize=9)
     figure.colorbar(image, ax=axes, label="share of the true class, %", fraction=0.046)
-    save_figure(figure, path)
+    return figure
 
 
 def plot_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> None:

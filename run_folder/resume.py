@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from dataloader import Split
+from run_folder.board import has_curves
 from run_folder.layout import KEPT, SeedRun
 from support import distributed
 from support.errors import InputError
@@ -76,6 +77,7 @@ def finished_tests(folder: Path, run: SeedRun) -> dict[str, dict[str, Any]] | No
     """
     tests = tests_of(folder, run.hparams.num_epochs)
     drawn = not run.run.umap or (folder / "umap.png").is_file()
+    drawn &= not run.run.tensorboard or has_curves(folder)
     if tests is None or not drawn or not (folder / "config.json").is_file():
         return None
     config = read_json(folder / "config.json")

@@ -249,7 +249,7 @@ def test_the_dominant_beat_is_that_of_the_most_beats_not_of_the_first_or_largest
     assert found["log_amplitude_ratio"] == pytest.approx(np.where(usual, 0, np.log(8)))
 
 
-# ----------------------------------------------------------------------------------------- the second channel
+# ------------------------------------------------------------------------- the difference from the dominant beat
 
 
 def test_difference_of_a_beat_without_p_wave() -> None:

@@ -11,6 +11,7 @@ import pytest
 import ec57.__main__ as comparison
 import main
 import preprocess.__main__ as preparation
+import report.__main__ as reporting
 import reproduce.__main__ as reproduction
 
 ROOT = Path(__file__).parent.parent
@@ -41,12 +42,21 @@ def test_the_table_of_the_split_by_beat() -> None:
 
 
 def test_the_table_of_new_patients() -> None:
-    (row,) = rows("ours, 6 epochs with one cycle")
+    (row,) = rows("ours, the beat alone, 6 epochs with one cycle")
     figures = result("inter_patient", "MIT-BIH, by patient", "6 epochs, one cycle")
     keys = [("S", "ec57_se"), ("S", "ec57_ppv"), ("V", "ec57_se"), ("V", "ec57_ppv"), ("macro", "accuracy")]
     for cell, key in zip(row[1:], keys, strict=True):
         value = figures.loc[key, "mean"] if key in figures.index else ""
         assert (float(cell) if cell else "") == (pytest.approx(float(value), abs=0.005001) if value else "")
+
+
+@pytest.mark.parametrize(("row", "group"), [("ours, with the rhythm around it", "all"), ("ours, the same", "mitdb")])
+def test_the_rows_with_context_are_those_of_the_page(row: str, group: str) -> None:
+    (cells,) = rows(row)
+    page = (ROOT / "results" / "new_patients.md").read_text(encoding="utf-8")
+    groups = [line.split("|")[2:-1] for line in page.splitlines() if line.startswith(f"| {group} | 22 |")]
+    mean = [cell.split("±")[0].strip() for cell in groups[0]]  # records; S Se, +P, F1; V Se, +P, F1; accuracy
+    assert cells[1:] == [mean[index] for index in (1, 2, 4, 5, 7)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
@@ -59,6 +69,8 @@ def test_lines_fit_and_links_lead_somewhere(page: Path) -> None:
 
 
 def test_options_in_the_readme_exist() -> None:
-    helps = " ".join(module.build_parser().format_help() for module in (main, preparation, reproduction, comparison))
-    known = {*re.findall(r"--[a-z]\w*", helps), "--nproc_per_node"}  # the last is torchrun's
+    helps = " ".join(
+        module.build_parser().format_help() for module in (main, preparation, reproduction, comparison, reporting)
+    )
+    known = {*re.findall(r"--[a-z]\w*", helps), "--nproc_per_node", "--logdir"}  # of torchrun and of tensorboard
     assert {*re.findall(r"(?<![\w-])--[a-z]\w*", README)} <= known

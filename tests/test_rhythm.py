@@ -1,4 +1,4 @@
-"""The network that sees the rhythm around a beat: its heads, their training, folds, simulated fibrillation."""
+"""The network that sees the rhythm around a beat: its heads, their training, folds by patient."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from losses import loss_weights
 from models import RhythmHead, Standardise, ecgTransForm
 from preprocess import splits
 from preprocess.context import CONTEXT_NAMES
-from preprocess.fibrillation import BEATS, simulate_fibrillation
-from rhythm import beats_by_database, fit_context, pair_beats
+from rhythm import beats_by_database, fit_context
 from support.errors import InputError
 from support.files import read_json
 from utils import load_checkpoint
@@ -56,8 +55,6 @@ def contents(count: int = 200, seed: int = 0, databases: tuple[str, ...] = ("one
         "context": context,
         "context_names": list(CONTEXT_NAMES),
         "difference": samples[:, 0].half(),
-        "fibrillation": torch.randn(30, len(CONTEXT_NAMES), generator=generator),
-        "fibrillation_records": torch.arange(30) % 2,
         "records": torch.arange(count) % 2,
         "positions": torch.arange(count) * 300,
         "record_names": ["a", "b"],
@@ -209,22 +206,12 @@ def test_each_member_learns_from_one_database(configs: DatasetConfig, recipe: Tr
     assert means[1] > 50
 
 
-def test_simulated_beats_count_as_normal_and_can_be_left_out(configs: DatasetConfig, train: Split) -> None:
-    beats, simulated = beats_by_database(train)["one"]
-    context, labels = pair_beats(train, beats, simulated, configs)
-    assert torch.bincount(labels).tolist() == [20 + 15, 20]
-    assert torch.equal(context[-15:], train.fibrillation[::2])
-    assert torch.bincount(pair_beats(train, beats, simulated[:0], configs)[1]).tolist() == [20, 20]
-
-
 def test_groups_are_databases_and_one_where_none_is_known(train: Split) -> None:
     groups = beats_by_database(train)
     assert list(groups) == ["one", "two"]
-    assert groups["two"][0].tolist() == list(range(1, 200, 2))
-    assert groups["two"][1].tolist() == list(range(1, 30, 2))
+    assert groups["two"].tolist() == list(range(1, 200, 2))
     one = beats_by_database(dataclasses.replace(train, databases=()))
-    assert len(one[""][0]) == 200
-    assert len(one[""][1]) == 30
+    assert len(one[""]) == 200
 
 
 def test_what_cannot_be_fitted_is_one_line(configs: DatasetConfig, recipe: TrainingConfig, data: Path) -> None:
@@ -249,7 +236,6 @@ def test_what_cannot_be_fitted_is_one_line(configs: DatasetConfig, recipe: Train
         ({"context_names": [f"other{k}" for k in range(len(CONTEXT_NAMES))]}, r"has no context of the beats \(log_pre"),
         ({"difference": torch.zeros(200, 187)}, "'difference' of shape"),
         ({"context": torch.full((200, len(CONTEXT_NAMES)), float("nan"))}, "'context' holds NaN"),
-        ({"fibrillation": torch.zeros(3, 2)}, "'fibrillation' of shape"),
     ],
 )
 def test_damaged_context_is_one_line(data: Path, configs: DatasetConfig, change: dict, message: str) -> None:
@@ -272,7 +258,6 @@ def test_join_keeps_everything(train: Split) -> None:
     both = join_splits(train, train)
     assert len(both) == 400
     assert len(both.context) == 400
-    assert len(both.fibrillation) == 60
     assert torch.equal(both.inputs(slice(200, 400))[1], train.context)
 
 
@@ -355,37 +340,3 @@ def test_rich_patients_go_to_different_folds() -> None:
     fold = splits.deal_patients(counts, 2, seed=0)
     assert fold[0] != fold[1]
     assert fold[2] != fold[3]
-
-
-# ------------------------------------------------------------------------------------------ simulated fibrillation
-
-
-def regular_record(beats: int, seed: int = 0, gain: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """A signal at 360 Hz with a P wave, a QRS and a T wave every 0.8 s, and its R-peaks."""
-    rng = np.random.default_rng(seed)
-    peaks = 200 + 288 * np.arange(beats)
-    time = np.arange(peaks[-1] + 300)
-    signal = 0.005 * rng.standard_normal(len(time))
-    for offset, width, height in ((-58, 8, 0.15), (0, 4, 1.0), (90, 16, 0.3)):
-        for peak in peaks:
-            part = slice(max(peak + offset - 80, 0), peak + offset + 80)
-            signal[part] += height * np.exp(-0.5 * ((time[part] - peak - offset) / width) ** 2)
-    return gain * signal, peaks
-
-
-def test_fibrillation_is_irregular_and_has_no_steady_p_wave() -> None:
-    signal, peaks = regular_record(450)
-    made = simulate_fibrillation(signal, peaks)
-    assert made.shape == (BEATS, len(CONTEXT_NAMES))
-    assert np.isfinite(made).all()
-    assert made[:, COLUMN["log_pre_previous"]].std() > 0.1  # R-R of successive beats differ by a tenth and more
-    assert made[:, COLUMN["qrs_correlation"]].min() > 0.95  # ordinary beats
-    assert np.array_equal(made, simulate_fibrillation(signal, peaks))
-    assert np.allclose(made, simulate_fibrillation(*regular_record(450, gain=200.0)), atol=2e-3)
-
-
-def test_short_and_flat_records_give_none() -> None:
-    signal, peaks = regular_record(100)
-    assert simulate_fibrillation(signal, peaks).shape == (0, len(CONTEXT_NAMES))
-    assert simulate_fibrillation(np.zeros(200_000), 200 + 288 * np.arange(400)).shape == (0, len(CONTEXT_NAMES))
-    assert simulate_fibrillation(np.zeros(0), np.zeros(0, dtype=np.int64)).shape == (0, len(CONTEXT_NAMES))

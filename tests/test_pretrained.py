@@ -1,0 +1,74 @@
+"""The networks that come with the package do what their cards say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import data_configs
+from preprocess import records
+from preprocess.annotations import Annotations
+from preprocess.beats import cut_centred, select_beats
+from preprocess.leads import LEAD_II, find_lead
+from report.classify import classify_peaks, load_classifier
+from run_folder.pretrained import keep_weights
+from support.errors import InputError
+from support.files import read_json
+from utils import PRETRAINED, Checkpoint, find_checkpoint, load_checkpoint, pretrained_names, save_checkpoint
+
+MITDB = Path(__file__).parent.parent / "data" / "raw" / "mitdb"
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_every_network_is_small_and_has_a_card(name: str) -> None:
+    path = find_checkpoint(name)
+    assert path.stat().st_size <= 2.6e6
+    assert "not for" in path.with_suffix(".md").read_text(encoding="utf-8")
+    checkpoint = load_checkpoint(path)
+    assert not checkpoint.optimizer
+    assert "history" not in checkpoint.metrics
+    card = read_json(path.with_suffix(".json"))
+    assert {"trained_on", "tested_on", "per_class", "cautions"} <= card.keys()
+
+
+@pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")
+def test_a_record_of_ds2_comes_out_as_on_the_card() -> None:
+    """Record 213 has N, S, V and F beats; the card was made from the run's predictions, not by this path."""
+    header = records.read_header(MITDB, "213")
+    channel = find_lead(header.signals, LEAD_II)
+    signal = records.read_signal(MITDB, "213", header, channel)
+    annotations: Annotations = records.read_annotations(MITDB, "213", header)
+    truth, _ = select_beats("213", annotations, len(signal), 360.0, 360.0)
+    kept = cut_centred(signal, 360.0, truth)  # those whose window lies in the record
+    classifier = load_classifier("mit_new_patients")
+    probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), 360.0, truth[0], classifier)
+    called = probabilities[np.isin(truth[0], kept.positions)].argmax(axis=1)
+    matrix = np.zeros((5, 5), dtype=int)
+    np.add.at(matrix, (kept.labels, called), 1)
+    assert classifier.classes == data_configs.MIT_CLASSES
+    assert matrix.tolist() == read_json(PRETRAINED / "mit_new_patients.json")["per_record"]["213"]
+
+
+def test_weights_alone_are_kept(tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(find_checkpoint("mit_new_patients"))
+    metrics = checkpoint.metrics | {"history": [{"epoch": 1.0}]}
+    whole = Checkpoint(
+        **{**vars(checkpoint), "optimizer": {"state": torch.zeros(10**6)}, "epoch": 1, "metrics": metrics}
+    )
+    save_checkpoint(tmp_path / "whole.pt", whole)
+    path = keep_weights(tmp_path / "whole.pt", "small", tmp_path)
+    assert path.stat().st_size < (tmp_path / "whole.pt").stat().st_size - 3e6
+    again = load_checkpoint(path)
+    assert all(torch.equal(again.model[name], value) for name, value in checkpoint.model.items())
+    with pytest.raises(InputError, match="a name of letters, digits and _"):
+        keep_weights(tmp_path / "whole.pt", "../x", tmp_path)
+
+
+def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such file; give a checkpoint_best\.pt or the folder of a run, or mit_"):
+        find_checkpoint("mit_old_patients")
+    with pytest.raises(InputError, match=r"is a folder with 0 checkpoint_best\.pt"):
+        find_checkpoint(tmp_path)
