@@ -149,7 +149,7 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
     summary, beats, _ = load(tmp_path / "r")
     columns = beats[[f"p_{name}" for name in "NSVFQ"]]
     known = columns.notna().all(axis=1)
-    assert columns[known].sum(axis=1) == pytest.approx(np.ones(known.sum()), abs=1e-5)
+    assert columns[known].sum(axis=1).to_numpy() == pytest.approx(np.ones(known.sum()), abs=1e-5)
     assert columns[known].idxmax(axis=1).str[2].tolist() == beats["class"][known].tolist()
     assert (beats["class"][~known] == "Q").all()
     assert summary["unclassified"] == (~known).sum()
@@ -299,7 +299,7 @@ def test_every_threshold_is_an_option() -> None:
 
 
 def made_rhythm() -> Rhythm:
-    """Three hours at 100 samples a second: 60 beats a minute, from the second hour on 100; V every tenth in the third."""
+    """Three hours of 100 samples a second: 60 beats a minute, then 100, in the third hour every tenth of them V."""
     slow, fast = np.arange(50, 360_000, 100), np.arange(360_000, 1_080_000, 60)
     samples = np.concatenate([slow, fast])
     classes = np.full(samples.size, "N")
