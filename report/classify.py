@@ -160,7 +160,8 @@ def _figures_of_run(path: Path) -> Figures:
             }
             for name, figures in metrics.get("per_class", {}).items()
         },
-        tested_on=f"{data.get('source', 'unknown')} data, {protocol} split",
+        tested_on=f"{data.get('source', 'unknown')} data, {protocol} split"
+        + (", patients that it never met" if protocol == "inter_patient" else ""),
         new_patients={"inter_patient": True, "beat": False}.get(protocol),
     )
 
