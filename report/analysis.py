@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,11 +132,12 @@ def _analysis(
     given = _given_beats(recording, options.annotations) if options.annotations else None
 
     step("beats")
-    peaks = detect_in_parts(recording.read, length, fs) if given is None else given.peaks
+    detected = detect_in_parts(recording.read, length, fs)
+    peaks = detected if given is None else given.peaks
     step("quality")
-    lost = unreadable(recording.read, length, fs, peaks, quality)
-    if classifier is None:  # whoever named the beats could read them through the noise
-        lost = [part for part in lost if part.reason != "noise"]
+    lost = unreadable(recording.read, length, fs, detected, quality)
+    if given is not None and classifier is None:
+        lost = _without_beats(lost, given, definitions.pause * fs)
     spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
     kept = ~inside(peaks, spans)  # beats in noise must not pass for the rhythm of those around them
     peaks = peaks[kept]
@@ -190,6 +192,23 @@ def _is_synthetic(recording: Recording) -> bool:
         return False
     header = wfdb_records.read_header(recording.path.parent, recording.path.stem)
     return any(MARK in comment for comment in header.comments)
+
+
+def _without_beats(lost: list[Unreadable], given: _GivenBeats, longest: float) -> list[Unreadable]:
+    """Unreadable time where beats and flutter were given: whoever named them in noise could read them.
+
+    Of noise there is left what is longer than `longest` samples without a beat or flutter.
+    """
+    found, peaks = [], np.sort(np.concatenate([given.peaks, *(np.arange(*span) for span in given.flutter)]))
+    for part in lost:
+        if part.reason != "noise":
+            found.append(part)
+            continue
+        first, past = np.searchsorted(peaks, [part.start, part.end])
+        edges = [part.start, *peaks[first:past].tolist(), part.end]
+        gaps = ((a + (a > part.start), b) for a, b in itertools.pairwise(edges))  # from the sample after a beat
+        found += [Unreadable(a, b, part.reason) for a, b in gaps if b - a > longest]
+    return found
 
 
 def _into_hour(start: datetime | None) -> float:

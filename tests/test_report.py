@@ -1,0 +1,438 @@
+"""`python -m report` on small recordings: its files agree with one another, and bad input is one line."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import wfdb
+
+import data_configs
+import hparams
+import report
+from models import ecgTransForm
+from preprocess.beats import WINDOWS
+from preprocess.context import record_context, record_rhythm, stretch_context, stretches
+from preprocess.signals import resample, resampled
+from preprocess.synthetic import write_synthetic_mit
+from report.__main__ import build_parser, run
+from report.classify import in_classes, load_classifier
+from report.definitions import Definitions
+from report.diary import diary_figures, read_diary
+from report.rhythm import Rhythm
+from support.errors import InputError, run_command
+from utils import Checkpoint, save_checkpoint
+
+ROOT = Path(__file__).resolve().parent.parent
+MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
+needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
+WINDOW = WINDOWS["centred"].sentence.format(length=186, peak="annotated R-peak")
+FILES = {"report.html", "summary.json", "beats.csv", "episodes.csv", "hours.csv"}
+
+
+def write_checkpoint(path: Path, dataset: str = "mit", window: str | None = WINDOW) -> Path:
+    """A small network that has learnt nothing."""
+    configs = dataclasses.replace(data_configs.get_dataset_class(dataset)(), feedforward_dim=32)
+    recipe = hparams.supervised()
+    torch.manual_seed(0)
+    model = ecgTransForm(configs, recipe)
+    data = {"source": "synthetic", "protocol": "beat", "fs": 360.0} | ({"window": window} if window else {})
+    save_checkpoint(path, Checkpoint(dataset, configs, recipe, model.state_dict(), metrics={"data": data}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two synthetic records of a minute and a half, m001 and m002, with beats annotated."""
+    folder = tmp_path_factory.mktemp("raw") / "records"
+    write_synthetic_mit(folder, 2, 1.5, 0, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "checkpoint_best.pt")
+
+
+@pytest.fixture(scope="module")
+def annotated(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of m001 by its annotations, with a diary."""
+    folder = tmp_path_factory.mktemp("reports")
+    (folder / "diary.csv").write_text(
+        "time,kind,note,end\n00:00:20,activity,stairs,00:00:40\n50,symptom,=dizzy <b>,\n2026-01-31 08:01:10,other,,\n"
+    )
+    options = ["--annotations", "atr", "--diary", folder / "diary.csv", "--start_time", "2026-01-31T08:00"]
+    assert report_of(records / "m001", folder / "m001", *options) == 0
+    return folder / "m001"
+
+
+def report_of(record: Path, out: Path, *options: str | Path) -> int:
+    return run_command(lambda: run([str(record), "--out", str(out), *map(str, options)]))
+
+
+def load(folder: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+    return (
+        json.loads((folder / "summary.json").read_text()),
+        pd.read_csv(folder / "beats.csv", keep_default_na=False, na_values=[""]),
+        pd.read_csv(folder / "episodes.csv"),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ what is written
+
+
+def test_the_figures_of_the_summary_are_those_of_the_tables(annotated: Path, records: Path) -> None:
+    summary, beats, episodes = load(annotated)
+    truth = wfdb.rdann(str(records / "m001"), "atr")
+    assert {path.name for path in annotated.iterdir()} == FILES | {"diary.csv", "m001.ect"}
+    assert (summary["record"], summary["lead"], summary["fs"], summary["synthetic"]) == ("m001", "MLII", 360, True)
+    assert summary["duration_s"] == pytest.approx(90)
+    assert summary["beats"]["all"] == len(beats) == sum(symbol in "NLRAVFQ/Sejanr" for symbol in truth.symbol)
+    for name in "NSVFQ":
+        assert summary["beats"][name] == (beats["class"] == name).sum()
+    percent = 100 * beats["class"].isin([*"SVF"]).mean()
+    assert summary["burden_percent"]["abnormal"] == pytest.approx(percent)
+    assert summary["burden_percent"]["V"] == pytest.approx(100 * (beats["class"] == "V").mean())
+    for kind, count in summary["episodes"].items():
+        assert count == (episodes["kind"] == kind).sum(), kind
+    valid = beats["rr_s"][beats["rr_valid"].astype(bool)]
+    assert summary["heart_rate"]["mean"]["bpm"] == pytest.approx(60 / valid.mean())
+    assert summary["pauses"]["gt_2_0"] == (valid > 2.0).sum()
+    assert beats["clock"].iloc[0].startswith("2026-01-31 08:00:0")
+    assert summary["definitions"]["pause"] == 2.0
+    assert summary["model"] is None
+    hours = pd.read_csv(annotated / "hours.csv")
+    assert hours["all"].sum() == len(beats)
+
+
+def test_the_annotations_are_those_of_the_beats(annotated: Path) -> None:
+    _, beats, episodes = load(annotated)
+    written = wfdb.rdann(str(annotated / "m001"), "ect")
+    marked = np.isin(written.symbol, [*"NSVFQ"])
+    assert written.fs == 360
+    assert written.sample[marked].tolist() == beats["sample"].tolist()
+    assert np.array(written.symbol)[marked].tolist() == beats["class"].tolist()
+    assert written.symbol[0] == "+"
+    assert written.aux_note[0].rstrip("\0") == "(N"
+    notes = {note.rstrip("\0") for note in written.aux_note} - {""}
+    assert ("(B" in notes) == (episodes["kind"] == "bigeminy_v").any()
+
+
+def test_the_page_says_what_it_must(annotated: Path) -> None:
+    page = (annotated / "report.html").read_text()
+    for text in ("not for clinical use", "synthetic data", "as annotated (atr)", "no figure stands for a day", "MLII"):
+        assert text in page, text
+    assert "24-hour" not in page
+    for definition in Definitions().listed():
+        assert f"--{definition.name}" in page
+        assert definition.source in page
+    assert "=dizzy &lt;b&gt;" in page  # a note is text, not markup
+    assert "25 mm/s &#160; 10 mm/mV" in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    with (annotated / "diary.csv").open() as stream:
+        assert "'=dizzy <b>" in [row["note"] for row in csv.DictReader(stream)]  # nor a spreadsheet's formula
+
+
+def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Path, tmp_path: Path) -> None:
+    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", checkpoint, "--annotations", "atr") == 0
+    summary, beats, _ = load(tmp_path / "r")
+    columns = beats[[f"p_{name}" for name in "NSVFQ"]]
+    known = columns.notna().all(axis=1)
+    assert columns[known].sum(axis=1).to_numpy() == pytest.approx(np.ones(known.sum()), abs=1e-5)
+    assert columns[known].idxmax(axis=1).str[2].tolist() == beats["class"][known].tolist()
+    assert (beats["class"][~known] == "Q").all()
+    assert summary["unclassified"] == (~known).sum()
+    assert summary["model"]["trained_on"] == "synthetic data of --dataset mit, beat split"
+
+    signals = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
+    table = report.classify_signal(signals, 360, checkpoint, beats["sample"].to_numpy())
+    assert table["p_V"][known].to_numpy() == pytest.approx(columns["p_V"][known].to_numpy(), abs=1e-5)
+    windows = np.stack([signals[at - 93 : at + 93] for at in beats["sample"][known]])
+    assert report.classify_beats(windows, checkpoint)[:, 2] == pytest.approx(columns["p_V"][known].to_numpy(), abs=1e-5)
+
+
+def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
+    ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
+    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", ptb) == 0
+    summary, beats, episodes = load(tmp_path / "r")
+    share = 100 * (beats["class"] == "infarction").sum() / beats["class"].isin(["normal", "infarction"]).sum()
+    assert summary["burden_percent"]["infarction"] == pytest.approx(share)
+    assert set(episodes["kind"]) <= {"unreadable"}
+    assert "there are no episodes" in (tmp_path / "r" / "report.html").read_text().replace("\n", " ")
+
+
+def test_a_recording_of_noise_is_a_report_that_says_so(checkpoint: Path, tmp_path: Path) -> None:
+    flat = np.zeros((360 * 60, 1))
+    wfdb.wrsamp("flat", 360, ["mV"], ["MLII"], flat, fmt=["16"], adc_gain=[200], baseline=[0], write_dir=str(tmp_path))
+    assert report_of(tmp_path / "flat", tmp_path / "r", "--checkpoint", checkpoint) == 0
+    summary, beats, episodes = load(tmp_path / "r")
+    assert len(beats) == 0
+    assert summary["readable_s"] == 0
+    assert summary["heart_rate"] == {"min": None, "mean": None, "max": None}
+    assert episodes["kind"].tolist() == ["unreadable"]
+    assert "No beat was found" in (tmp_path / "r" / "report.html").read_text()
+
+
+# -------------------------------------------------------------------------------------------------- several records
+
+
+def test_several_recordings_have_an_index_and_one_that_fails_is_told(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        records / "m001",
+        records / "m009",
+        records / "m002",
+        "--annotations",
+        "atr",
+        "--out",
+        tmp_path / "all",
+    ]
+    assert run_command(lambda: run([*map(str, arguments)])) == 1
+    index = (tmp_path / "all" / "index.html").read_text()
+    assert 'href="m001/report.html"' in index
+    assert 'href="m002/report.html"' in index
+    assert "m009" in index
+    assert not (tmp_path / "all" / "m009").exists()
+    assert "1 of 3 recordings failed" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------------- bad input
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one line that a command of bad input says."""
+    capsys.readouterr()
+    assert run_command(lambda: run([*map(str, arguments)])) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+def test_bad_input_is_one_line_and_nothing_is_written(
+    records: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r"
+    atr = (records / "m001", "--annotations", "atr", "--out", out)
+    assert "MLII" in complaint(capsys, records / "m001", "--lead", "aVF", "--annotations", "atr", "--out", out)
+    assert "no annotation file" in complaint(capsys, records / "m001", "--annotations", "xyz", "--out", out)
+    assert "no such file" in complaint(capsys, records / "m001", "--checkpoint", tmp_path / "no.pt", "--out", out)
+    assert "--jobs must be at least 1" in complaint(capsys, *atr, "--jobs", "0")
+    assert "--pause must be a number above 0" in complaint(capsys, *atr, "--pause", "0")
+    assert "--start_time" in complaint(capsys, *atr, "--start_time", "yesterday")
+    assert "no such file" in complaint(capsys, *atr, "--diary", tmp_path / "none.csv")
+    other = write_checkpoint(tmp_path / "other.pt", window="125 Hz, from the R-peak on")
+    assert "cut in another way" in complaint(capsys, records / "m001", "--checkpoint", other, "--out", out)
+    unknown = write_checkpoint(tmp_path / "unknown.pt", window=None)
+    assert "not described" in complaint(capsys, records / "m001", "--checkpoint", unknown, "--out", out)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("years of work")
+    assert "holds no summary.json" in complaint(capsys, *atr[:-1], tmp_path / "full")
+    (tmp_path / "file").write_text("")
+    assert "is a file" in complaint(capsys, *atr[:-1], tmp_path / "file" / "r")
+    assert not out.exists()
+    assert not [*tmp_path.glob(".*")]
+    assert (tmp_path / "full" / "thesis.txt").read_text() == "years of work"
+
+
+def test_damaged_and_foreign_files_are_one_line(
+    records: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = ("--checkpoint", checkpoint, "--out", tmp_path / "r")
+    for suffix in ("hea", "dat", "atr"):
+        content = (records / f"m001.{suffix}").read_bytes()
+        (tmp_path / f"m001.{suffix}").write_bytes(content[: len(content) // 2] if suffix == "dat" else content)
+    assert "m001.dat" in complaint(capsys, tmp_path / "m001", *end)
+    (tmp_path / "values.csv").write_text("MLII\n" + "0.1\n" * 5000)
+    assert "--fs" in complaint(capsys, tmp_path / "values.csv", "--unit", "mV", *end)
+    line = complaint(capsys, tmp_path / "values.csv", "--unit", "mV", "--fs", "50", *end)
+    assert "50" in line
+    wfdb.wrann("m002", "far", np.array([100, 10**6]), symbol=["N", "N"], write_dir=str(tmp_path), fs=360)
+    for suffix in ("hea", "dat"):
+        (tmp_path / f"m002.{suffix}").write_bytes((records / f"m002.{suffix}").read_bytes())
+    line = complaint(capsys, tmp_path / "m002", "--annotations", "far", "--out", tmp_path / "r")
+    assert "1 beats outside the recording" in line
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    assert report_of(records / "m001", out, "--annotations", "atr") == 0
+    before = (out / "summary.json").read_bytes()
+    code = (
+        "import time, report.outputs as o\n"
+        "def slow(*a): print('writing', flush=True); time.sleep(60)\n"
+        "o.write_annotations = slow\n"
+        "from report.__main__ import run\n"
+        f"run([{str(records / 'm002')!r}, '--annotations', 'atr', '--out', {str(out)!r}])\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout.readline().strip() == b"writing"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert (out / "summary.json").read_bytes() == before
+    assert len([*tmp_path.glob(".r.*.part")]) == 1
+    assert report_of(records / "m002", out, "--annotations", "atr") == 0  # clears what the killed one left
+    assert json.loads((out / "summary.json").read_text())["record"] == "m002"
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_every_threshold_is_an_option() -> None:
+    helped = build_parser().format_help()
+    for definition in Definitions().listed():
+        assert f"--{definition.name}" in helped
+
+
+# -------------------------------------------------------------------------------------------------------- the diary
+
+
+def made_rhythm() -> Rhythm:
+    """Three hours at 100 samples a second: 60 beats a minute, from the second on 100; V every tenth in the third."""
+    slow, fast = np.arange(50, 360_000, 100), np.arange(360_000, 1_080_000, 60)
+    samples = np.concatenate([slow, fast])
+    classes = np.full(samples.size, "N")
+    third = np.flatnonzero(samples >= 720_000)
+    classes[third[::10]] = "V"
+    return Rhythm(samples, classes, 100, 1_080_000)
+
+
+def test_before_during_and_after_an_entry(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("time;kind;end\n01:00:00;activity;02:00:00\n7200;symptom;\n")
+    entries = read_diary(tmp_path / "d.csv", 10_800, None)
+    none = np.zeros((0, 2), dtype=np.int64)
+    diary = diary_figures(entries, made_rhythm(), none)
+    activity = diary.figures[0]
+    assert (activity.before.beats, activity.during.beats, activity.after.beats) == (3600, 6000, 6000)
+    assert activity.before.rate_bpm == pytest.approx(60)
+    assert activity.during.rate_bpm == pytest.approx(100)
+    assert (activity.before.v_percent, activity.after.v_percent) == (0, pytest.approx(10))
+    symptom = diary.by_kind["symptom"]
+    assert symptom.during is None
+    assert symptom.before.beats == 6000
+
+
+def test_entries_in_quick_succession_count_no_beat_twice(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("time,kind\n3600,symptom\n3660,symptom\n")
+    entries = read_diary(tmp_path / "d.csv", 10_800, None)
+    diary = diary_figures(entries, made_rhythm(), np.zeros((0, 2), dtype=np.int64))
+    assert diary.by_kind["symptom"].after.beats == 6100  # an hour and a minute at 100 a minute
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("10:15,symptom,", "row 3.*may be a clock time or an offset"),
+        ("noon,symptom,", "row 3.*cannot be read"),
+        ("04:00:00,symptom,", "row 3.*outside the recording, which lasts 3:00:00"),
+        ("-5,symptom,", "row 3.*outside the recording"),
+        ("nan,symptom,", "row 3.*cannot be read"),
+        ("2026-01-31 09:00,symptom,", "row 3.*--start_time"),
+        ("60,dance,", "row 3.*kind 'dance' is unknown"),
+        ("60,activity,30", "row 3.*its end 30 is before"),
+    ],
+)
+def test_a_diary_that_cannot_be_read_names_the_row(tmp_path: Path, row: str, message: str) -> None:
+    (tmp_path / "d.csv").write_text(f"time,kind,end\n60,other,\n{row}\n")
+    with pytest.raises(InputError, match=message):
+        read_diary(tmp_path / "d.csv", 10_800, None)
+
+
+def test_clock_times_of_a_diary(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("kind,time\nother,2026-01-31 09:00\n")
+    (entry,) = read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 1, 31, 8))
+    assert entry.time_s == 3600
+    with pytest.raises(InputError, match=r"row 2.*outside.*from 2026-01-31 10:00:00"):
+        read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 1, 31, 10))
+
+
+# -------------------------------------------------------------------------------------------- long recordings
+
+
+def test_a_signal_resampled_in_stretches_is_that_of_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    signal = np.cumsum(rng.standard_normal(250 * 60)) / 10
+    signal[5000:5100] = np.nan
+    read, length = resampled(lambda start, stop: signal[start:stop], len(signal), 250.0)
+    whole = resample(signal, 250.0)
+    assert length == len(whole) == 360 * 60
+    for start, stop in ((0, 1000), (777, 9001), (15_000, length), (length - 5, length)):
+        part, inside = read(start, stop), np.arange(start, stop)
+        far = (inside > 30) & (inside < length - 30)  # from the ends, beyond which the filter has to guess
+        np.testing.assert_allclose(part[far], whole[start:stop][far], atol=1e-6)
+        assert len(part) == stop - start
+
+
+def test_a_rate_of_no_small_ratio_keeps_to_the_clock() -> None:
+    fs = 512.508
+    read, length = resampled(lambda start, stop: np.sin(np.arange(start, stop) / fs), int(fs * 86_400), fs)
+    for start in (100, 1_000_000, length - 400):  # off by 0.1 s the sine would be off by 0.1
+        assert read(start, start + 100) == pytest.approx(np.sin(np.arange(start, start + 100) / 360), abs=0.003)
+
+
+def test_the_context_of_a_long_record_comes_in_stretches() -> None:
+    """As the whole record's, from reads of less than an hour."""
+    rng = np.random.default_rng(1)
+    peaks = np.cumsum(rng.integers(250, 400, 7_000))
+    length = int(peaks[-1]) + 500
+    signal = 0.02 * rng.standard_normal(length)
+    for offset in range(-8, 9):
+        signal[peaks + offset] += 1 - abs(offset) / 9
+    whole = record_context(signal, peaks)
+    rhythm, longest = record_rhythm(peaks), 0
+    for stretch in stretches(peaks, length):
+        longest = max(longest, stretch.stop - stretch.start)
+        its_rhythm = {name: values[stretch.beats] for name, values in rhythm.items()}
+        part = stretch_context(signal[stretch.start : stretch.stop], peaks[stretch.beats] - stretch.start, its_rhythm)
+        np.testing.assert_array_equal(part.features, whole.features[stretch.beats])
+        np.testing.assert_array_equal(part.difference, whole.difference[stretch.beats])
+    assert longest < 3600 * 360
+
+
+# ---------------------------------------------------------------------------------------------------- small pieces
+
+
+def test_classes_that_a_network_lacks_and_beats_that_it_cannot_see() -> None:
+    five, names = in_classes(np.array([[0.2, 0.8], [np.nan, np.nan]]), ("N", "V"))
+    assert names.tolist() == ["V", "Q"]
+    assert five[0].tolist() == pytest.approx([0.2, 0, 0.8, 0, 0])
+    assert np.isnan(five[1]).all()
+
+
+def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_path: Path) -> None:
+    seed = tmp_path / "run" / "seed_0"
+    seed.mkdir(parents=True)
+    (seed / "checkpoint_best.pt").write_bytes(checkpoint.read_bytes())
+    assert load_classifier(tmp_path / "run").figures.tested_on == "not stated"
+    figures = {"recall": 0.5, "precision": 0.25, "f1": 0.33, "support": 8}
+    test = {"per_class": {"V": figures}, "data": {"source": "physionet", "protocol": "inter_patient"}}
+    (seed / "test_best.json").write_text(json.dumps(test))
+    known = load_classifier(tmp_path / "run").figures
+    assert known.per_class == {"V": {"sensitivity": 50, "predictivity": 25, "beats": 8}}
+    assert known.new_patients is True
+
+
+@needs_mitdb
+def test_flutter_of_a_real_record_is_no_noise_and_its_beats_are_all_there(tmp_path: Path) -> None:
+    assert report_of(MITDB / "207", tmp_path / "r", "--annotations", "atr") == 0
+    summary, beats, episodes = load(tmp_path / "r")
+    assert summary["beats"] == {"N": 1543, "S": 107, "V": 210, "F": 0, "Q": 0, "all": 1860}
+    assert len(beats) == 1860
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "ventricular flutter or fibrillation" in page
+    annotations = wfdb.rdann(str(MITDB / "207"), "atr")
+    begin, end = (annotations.sample[np.array(annotations.symbol) == symbol] / 360 for symbol in "[]")
+    for lost in episodes[episodes["kind"] == "unreadable"].itertuples():
+        assert not ((begin < lost.end_s) & (end > lost.start_s)).any()
+    strips = page.count("<figcaption>")
+    assert 8 < strips <= 48

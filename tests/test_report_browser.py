@@ -1,0 +1,140 @@
+"""The page of a report in a real headless Chromium, through the DevTools protocol."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preprocess.synthetic import write_synthetic_mit
+from report.__main__ import run
+from report.browser import find_browser, headless
+
+BROWSER = find_browser()
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on PATH")
+PATIENCE = 60  # s, on a busy machine
+
+
+class Tab:
+    """A tab of a browser: commands of the DevTools protocol, and the events that came in between."""
+
+    def __init__(self, address: str) -> None:
+        import websocket
+
+        self.socket = websocket.create_connection(address, timeout=PATIENCE, suppress_origin=True)
+        self.numbers = itertools.count(1)
+        self.events: list[dict[str, Any]] = []
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+        number = next(self.numbers)
+        self.socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while (message := json.loads(self.socket.recv())).get("id") != number:
+            self.events.append(message)
+        assert "error" not in message, message
+        return message["result"]
+
+    def open(self, page: Path, width: int) -> None:
+        """Show `page` in a window of so many CSS pixels, and wait until it is there."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500
+        )
+        self.events.clear()
+        self.call("Page.navigate", url=page.as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self.events.append(json.loads(self.socket.recv()))
+
+    def value(self, expression: str) -> Any:  # noqa: ANN401
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    profile = tmp_path_factory.mktemp("profile")
+    options = ("--remote-debugging-port=0", "about:blank")
+    process = subprocess.Popen(
+        headless(str(BROWSER), str(profile), *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        port_file, until = profile / "DevToolsActivePort", time.monotonic() + PATIENCE
+        while not (port_file.is_file() and port_file.read_text().strip()):
+            assert time.monotonic() < until, "the browser does not answer"
+            assert process.poll() is None, "the browser ended"
+            time.sleep(0.05)
+        port = port_file.read_text().split()[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
+            pages = [target for target in json.load(answer) if target["type"] == "page"]
+        made = Tab(pages[0]["webSocketDebuggerUrl"])
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            made.call(f"{domain}.enable")
+        yield made
+        made.socket.close()
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two minutes with a diary."""
+    folder = tmp_path_factory.mktemp("report")
+    write_synthetic_mit(folder / "raw", 1, 2, 0, progress=False)
+    (folder / "diary.csv").write_text("time,kind,note,end\n30,activity,walking the dog,60\n80,symptom,dizzy,\n")
+    run(
+        [
+            str(folder / "raw/m001"),
+            "--annotations",
+            "atr",
+            "--diary",
+            str(folder / "diary.csv"),
+            "--out",
+            str(folder / "r"),
+        ]
+    )
+    return folder / "r" / "report.html"
+
+
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_nothing_overflows_no_request_leaves_and_no_error_is_logged(tab: Tab, page: Path, width: int) -> None:
+    tab.open(page, width)
+    assert tab.value("document.documentElement.scrollWidth") <= width
+    assert tab.value("document.querySelectorAll('.strip').length") > 2
+    shown = "[...document.querySelectorAll('.trends')].filter(e => e.getBoundingClientRect().width > 0).length"
+    assert tab.value(shown) == 1
+    requests = [
+        event["params"]["request"]["url"] for event in tab.events if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert [url for url in requests if not url.startswith("data:")] == [page.as_uri()]
+    errors = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+    assert not [event for event in tab.events if event["method"] in errors]
+
+
+def test_the_paper_of_a_strip_is_to_scale(tab: Tab, page: Path) -> None:
+    """7 s at 25 mm/s are 175 mm, in CSS millimetres, and a millimetre of the drawing is one of them."""
+    tab.open(page, 1280)
+    width = tab.value("document.querySelector('.strip').getBoundingClientRect().width")
+    assert width == pytest.approx(175 / 25.4 * 96, rel=0.002)
+    assert tab.value("document.querySelector('.strip').getScreenCTM().a") == pytest.approx(96 / 25.4, rel=0.002)
+
+
+def test_it_prints_on_a4_pages(tab: Tab, page: Path) -> None:
+    tab.open(page, 1280)
+    printed = base64.b64decode(tab.call("Page.printToPDF", preferCSSPageSize=True)["data"])
+    assert printed.startswith(b"%PDF")
+    boxes = re.findall(rb"/MediaBox\s*\[\s*0\s+0\s+([\d.]+)\s+([\d.]+)", printed)
+    assert boxes
+    for width, height in boxes:  # points
+        assert (float(width), float(height)) == pytest.approx((595, 842), abs=1)
+    # What is wider than the page would be cut off, or make Chromium shrink all of it and the strips with it.
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    tab.call("Emulation.setDeviceMetricsOverride", width=673, height=1000, deviceScaleFactor=1, mobile=False)  # 178 mm
+    assert tab.value("document.documentElement.scrollWidth") <= 673
+    tab.call("Emulation.setEmulatedMedia", media="")
