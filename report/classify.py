@@ -160,8 +160,7 @@ def _figures_of_run(path: Path) -> Figures:
             }
             for name, figures in metrics.get("per_class", {}).items()
         },
-        tested_on=f"{data.get('source', 'unknown')} data, {protocol} split"
-        + (", patients that it never met" if protocol == "inter_patient" else ""),
+        tested_on=f"{data.get('source', 'unknown')} data, {protocol} split",
         new_patients={"inter_patient": True, "beat": False}.get(protocol),
     )
 

@@ -223,7 +223,9 @@ def _time_axis(analysis: Analysis, axis: _Axis, y: float, top: float, wide: bool
         clock = None if start is None else start + timedelta(seconds=float(at))
         text = _elapsed(at) if clock is None else f"{clock:%H:%M}"
         yield f'<path d="M{x:.1f} {top}V{y + 4:.1f}" stroke="{GRID}"/>'
-        yield f'<text x="{x:.1f}" y="{y + 16:.1f}" class="f" text-anchor="middle">{text}</text>'
+        anchor = "middle" if x < axis.right - 12 else "end"  # or the last one would be cut off
+        place = x if anchor == "middle" else axis.right + RIGHT - 1
+        yield f'<text x="{place:.1f}" y="{y + 16:.1f}" class="f" text-anchor="{anchor}">{text}</text>'
         day = None if clock is None else f"{clock:%d %b}"
         if day is not None and day != shown:
             yield f'<text x="{x:.1f}" y="{y + 29:.1f}" class="f" text-anchor="middle">{day}</text>'
