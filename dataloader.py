@@ -397,15 +397,9 @@ def get_class_weights(labels: Tensor, num_classes: int, class_names: Sequence[st
     return torch.log(counts.max() / counts).clamp(min=1).float()
 
 
-def inverse_power_weights(counts: Tensor, power: float, hard: int | None = None, unknown: int | None = None) -> Tensor:
-    """(n / n_c)^power of the beats n_c (C,) of each class -> (C,); a class without any counts as one of a single beat.
-
-    The class `unknown` (Q), which is what no other class is, weighs no more than `hard` (S), however rare it is.
-    """
-    weight = (counts.sum() / counts.float().clamp(min=1)) ** power
-    if hard is not None and unknown is not None:
-        weight[unknown] = torch.minimum(weight[unknown], weight[hard])
-    return weight
+def inverse_power_weights(counts: Tensor, power: float) -> Tensor:
+    """(n / n_c)^power of the beats n_c (C,) of each class -> (C,); a class without beats counts as having one."""
+    return (counts.sum() / counts.float().clamp(min=1)) ** power
 
 
 def shape_labels(labels: Tensor, configs: DatasetConfig) -> Tensor:
@@ -418,12 +412,15 @@ def shape_labels(labels: Tensor, configs: DatasetConfig) -> Tensor:
 
 
 def shape_weights(labels: Tensor, configs: DatasetConfig, power: float) -> Tensor:
-    """Weights (C,) inverse to a power of the frequencies; the two classes of a rhythm head weigh as one."""
+    """Weights (C,) inverse to a power of the frequencies; the two classes of a rhythm head weigh as one.
+
+    Class Q, which is what no other class is, weighs no more than the hard class (S), however rare it is.
+    """
     counts = torch.bincount(labels.cpu(), minlength=configs.num_classes)
-    places = {
-        name: configs.classes.index(name) if name in configs.classes else None for name in (configs.hard_class, "Q")
-    }
-    weight = inverse_power_weights(counts, power, *places.values())
+    weight = inverse_power_weights(counts, power)
+    if {"Q", configs.hard_class} <= {*configs.classes}:
+        unknown, hard = (configs.classes.index(name) for name in ("Q", configs.hard_class))
+        weight[unknown] = torch.minimum(weight[unknown], weight[hard])
     if configs.has_rhythm_head:
         pair = [configs.classes.index(name) for name in configs.rhythm_classes]
         weight[pair] = (counts.sum() / counts[pair].sum()) ** power

@@ -12,6 +12,7 @@ from support.errors import InputError
 
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "sqrt_ce", "focal", "hard_class")
 SCHEDULES = ("constant", "one_cycle")
+SHORTEST_CYCLE = 4  # training steps of a one-cycle; fewer leave no room for a rise and a fall
 VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "msc_crm_bitrans", "full")
 SAMPLERS = ("shuffle", "balanced", "smote", "thinned")
 SELECTIONS = ("best", "last")

@@ -18,11 +18,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from data_configs import DatasetConfig
 from dataloader import THINNING, Split, inverse_power_weights, shape_labels, shape_weights
-from hparams import ContextConfig, TrainingConfig
+from hparams import SHORTEST_CYCLE, ContextConfig, TrainingConfig
 from models import Ensemble, RhythmHead, ShapeEnsemble, ecgTransForm
 from support.errors import InputError
-
-SHORTEST_CYCLE = 4  # steps; torch's one cycle needs some room
 
 
 def fit_context(

@@ -26,7 +26,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator, join_splits, load_splits, oversample, stratified_subset
-from hparams import RunConfig, TrainingConfig
+from hparams import SHORTEST_CYCLE, RunConfig, TrainingConfig
 from kernels.precision import usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
 from models import ecgTransForm
@@ -51,7 +51,6 @@ from utils import (
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
 UMAP_BEATS = 5000  # beats in a UMAP picture at most, class-stratified; more only hide one another
-SHORTEST_CYCLE = 4  # training steps; fewer leave no room for a rise and a fall
 
 
 @dataclass(frozen=True)
@@ -358,7 +357,7 @@ def train_one_epoch(
         # Every process takes every step: one without a share of a small batch runs a beat that does not count.
         x, y = split.inputs(own if len(own) else indices[:1]), split.labels[own]
         optimizer.zero_grad(set_to_none=True)
-        logits = model(*x)[: len(own)]  # (b, 1, L) -> (b, C); with context (b, 2, L), (b, K) -> (b, C)
+        logits = model(*x)[: len(own)]  # (b, 1, L) -> (b, C); with context (b, 1, L), (b, K) -> (b, C)
         loss = batch_loss(loss_function, logits, y, split.labels[indices])
         if loss.device.type == "cpu":  # elsewhere reading the loss would make the host wait: see below
             _require_finite(loss.detach().reshape(1), epoch, first_step=step)

@@ -71,6 +71,12 @@ def beats_of(reference: ec57.Annotations) -> np.ndarray:
     )
 
 
+def nearest(places: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """Of the ascending `places` (two and more) the one that is nearest to each point of `to`, the earlier of two."""
+    after = np.clip(np.searchsorted(places, to), 1, len(places) - 1)
+    return np.where(to - places[after - 1] <= places[after] - to, places[after - 1], places[after])
+
+
 def score(record: RecordSignal) -> Score:
     """Detect the beats of a record and compare them with the annotated ones."""
     begin = time.process_time()
@@ -79,9 +85,7 @@ def score(record: RecordSignal) -> Score:
     test = ec57.Annotations(found.tolist(), ["N"] * len(found))
     figures = ec57.compare_beats(record.reference, test, record.fs, len(record.signal), record=record.name).figures
     annotated = beats_of(record.reference)
-    after = np.clip(np.searchsorted(found, annotated), 1, len(found) - 1)
-    nearest = np.where(annotated - found[after - 1] <= found[after] - annotated, found[after - 1], found[after])
-    offsets = (nearest - annotated) / record.fs
+    offsets = (nearest(found, annotated) - annotated) / record.fs
     return Score(
         record.name,
         figures["Q Se"],

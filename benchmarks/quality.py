@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import ec57
-from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, read_records
+from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, read_records
 from preprocess.detect import detect_beats
 from report.quality import Unreadable, unreadable
 from support.cli import ArgumentParser
@@ -39,9 +39,7 @@ def unreadable_samples(record: RecordSignal, beats: np.ndarray) -> tuple[np.ndar
 
 def false_beats(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
     """Those of the detected `beats` that no annotated beat is near."""
-    annotated = beats_of(record.reference)
-    after = np.clip(np.searchsorted(annotated, beats), 1, len(annotated) - 1)
-    distance = np.minimum(np.abs(annotated[after - 1] - beats), np.abs(annotated[after] - beats))
+    distance = np.abs(nearest(beats_of(record.reference), beats) - beats)
     return beats[distance > QRS_WINDOW * record.fs]
 
 

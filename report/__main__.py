@@ -50,6 +50,12 @@ class Work:
     quality: Any
 
 
+def _require_report(folder: Path) -> None:
+    """Raise an `InputError` unless `folder` is a report, or empty: what else is in it would be lost."""
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file()):
+        raise InputError(f"{folder} is there and holds no {MARKER}: it would be lost; name another folder")
+
+
 def report_one(path: Path, folder: Path, work: Work, classifier: Any, progress: bool) -> dict[str, Any]:  # noqa: ANN401
     """Write the report of one recording into `folder`; return what its summary.json holds."""
     from tqdm import tqdm
@@ -67,7 +73,7 @@ def report_one(path: Path, folder: Path, work: Work, classifier: Any, progress: 
             bar.update(STEPS.index(title) - bar.n)
 
         with (
-            folder_written_whole(folder, MARKER) as part,
+            folder_written_whole(folder, _require_report) as part,
             analyse(path, work.options, work.definitions, work.quality, classifier, step) as analysis,
         ):
             step("page")

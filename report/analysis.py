@@ -33,7 +33,6 @@ from report.strips import Chosen, choose_strips
 from report.trends import Trends, trends
 from support.errors import InputError
 
-SLOWEST = 100.0  # Hz: below that a QRS is a few samples
 Step = Callable[[str], object]
 """Is told what is being done."""
 
@@ -122,12 +121,6 @@ def _analysis(
     step: Step,
 ) -> Analysis:
     fs, length = recording.fs, recording.length
-    if not length:
-        raise InputError(f"{recording.path}: holds no samples")
-    if fs < SLOWEST:
-        raise InputError(
-            f"{recording.path}: has {fs:g} samples a second; at least {SLOWEST:g} are needed to tell beats apart"
-        )
     entries = read_diary(Path(options.diary), length / fs, recording.start) if options.diary else []
     given = _given_beats(recording, options.annotations) if options.annotations else None
 

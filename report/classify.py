@@ -242,8 +242,9 @@ def classify_peaks(
     for stretch in stretches(at_fs, length):
         signal, own = read(stretch.start, stretch.stop), at_fs[stretch.beats] - stretch.start
         windows, inside = cut(signal, own)
-        whole = np.flatnonzero(inside)[~np.isnan(windows).any(axis=1)]
-        samples, _ = standardise(windows[~np.isnan(windows).any(axis=1)])
+        complete = ~np.isnan(windows).any(axis=1)
+        whole = np.flatnonzero(inside)[complete]
+        samples, _ = standardise(windows[complete])
         context = None
         if classifier.context:
             its_rhythm = {name: values[stretch.beats] for name, values in rhythm.items()}
@@ -263,10 +264,15 @@ def in_classes(probabilities: np.ndarray, classes: tuple[str, ...]) -> tuple[np.
     """
     five = np.zeros((len(probabilities), len(CLASSES)), dtype=np.float32)
     five[:, [CLASSES.index(name) for name in classes]] = probabilities
+    five[np.isnan(probabilities).any(axis=1)] = np.nan
+    return five, _called(five, CLASSES, UNCLASSIFIABLE)
+
+
+def _called(probabilities: np.ndarray, classes: tuple[str, ...], unclassified: str) -> np.ndarray:
+    """The likeliest of the classes for each beat, str (n,); `unclassified` where a probability is NaN."""
     lost = np.isnan(probabilities).any(axis=1)
-    five[lost] = np.nan
-    names = np.array(CLASSES)[np.where(lost, 0.0, five.T).T.argmax(axis=1)] if len(five) else np.zeros(0, dtype=str)
-    return five, np.where(lost, UNCLASSIFIABLE, names)
+    names = np.array(classes)[np.where(lost[:, None], 0.0, probabilities).argmax(axis=1)]
+    return np.where(lost, unclassified, names)
 
 
 def classify_signal(
@@ -293,9 +299,8 @@ def classify_signal(
     signal = np.asarray(signal, dtype=np.float64)
     found = detect_beats(signal, fs) if peaks is None else np.asarray(peaks, dtype=np.int64)
     probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), fs, found, classifier)
-    lost = np.isnan(probabilities).any(axis=1)
-    names = np.array(classifier.classes)[np.where(lost[:, None], 0.0, probabilities).argmax(axis=1)]
-    unknown = UNCLASSIFIABLE if UNCLASSIFIABLE in classifier.classes else "unclassified"
-    table = {"sample": found, "time_s": found / fs, "class": np.where(lost, unknown, names)}
+    unclassified = UNCLASSIFIABLE if UNCLASSIFIABLE in classifier.classes else "unclassified"
+    called = _called(probabilities, classifier.classes, unclassified)
+    table = {"sample": found, "time_s": found / fs, "class": called}
     table |= {f"p_{name}": probabilities[:, at] for at, name in enumerate(classifier.classes)}
     return pd.DataFrame(table)

@@ -51,15 +51,15 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_written_whole(folder: Path, marker: str) -> Iterator[Path]:
+def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> Iterator[Path]:
     """Yield a folder beside `folder` to write into; it takes the place of `folder` when the block ends without error.
 
     A kill at any moment leaves the old folder or the new one, or for an instant none, never a part. What killed
     commands left behind is removed.
 
     Args:
-        marker: a file that every folder of this kind holds. One that is there already is replaced only if it does, or
-            is empty: nothing of another kind is lost.
+        require_ours: is called with a `folder` that is there already, and raises an `InputError` where something of
+            another kind would be lost with it.
 
     Raises:
         InputError: `folder` holds something else, or cannot be made or written.
@@ -67,8 +67,8 @@ def folder_written_whole(folder: Path, marker: str) -> Iterator[Path]:
     folder = Path(folder).absolute()
     part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     try:
-        if folder.exists() and not (folder.is_dir() and ((folder / marker).is_file() or not any(folder.iterdir()))):
-            raise InputError(f"{folder} is there and holds no {marker}: it would be lost; name another folder")
+        if folder.exists():
+            require_ours(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*.*"):
             process = leftover.name.split(".")[-2]

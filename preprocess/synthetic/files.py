@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from array import array
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from preprocess.synthetic.patients import (
 from preprocess.synthetic.rhythm import MIT_DECK
 from preprocess.synthetic.waves import LEADS, Beat
 from support.errors import InputError
+from support.files import folder_written_whole
 
 MARK = "synthetic record"
 """In every header of this module, so that no reader mistakes such a record for a person's."""
@@ -66,7 +64,7 @@ def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int, 
             synthetic records, which then stays as it is.
     """
     _check_arguments(patients, minutes, seed)
-    with folder_written_whole(folder) as part:
+    with folder_written_whole(folder, require_synthetic) as part:
         profiles = deal(MIT_DECK, patients, np.random.default_rng([seed, 0]))
         names = []
         for number in _counted(patients, progress):
@@ -94,7 +92,7 @@ def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, 
         InputError: as `write_synthetic_mit`.
     """
     _check_arguments(patients, minutes, seed)
-    with folder_written_whole(folder) as part:
+    with folder_written_whole(folder, require_synthetic) as part:
         groups = deal(PTB_DECK, patients, np.random.default_rng([seed, 0]))
         names = []
         for number in _counted(patients, progress):
@@ -225,8 +223,10 @@ def _check_arguments(patients: int, minutes: float, seed: int) -> None:
         raise InputError(f"seed {seed}: synthetic patients need a seed of 0 or more")
 
 
-def _check_is_ours(folder: Path) -> None:
-    """Raise `InputError` unless all files in `folder` belong to synthetic records."""
+def require_synthetic(folder: Path) -> None:
+    """Raise `InputError` unless `folder` is one, and all files in it belong to synthetic records."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file; synthetic patients need a folder")
     files = [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
     headers = {path for path in files if path.suffix == ".hea" and MARK in path.read_text("latin-1")}
     for path in files:
@@ -239,30 +239,3 @@ def _check_is_ours(folder: Path) -> None:
                 f"{folder} holds {path.relative_to(folder)}, which is no part of a synthetic record and would be "
                 "lost; name another folder for the synthetic patients"
             )
-
-
-@contextmanager
-def folder_written_whole(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`, and put it into the place of `folder` when the block succeeds."""
-    folder = Path(folder).absolute()
-    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
-    try:
-        if folder.is_dir():
-            _check_is_ours(folder)
-        elif folder.exists():
-            raise InputError(f"{folder} is a file; synthetic patients need a folder")
-        part.mkdir(parents=True)
-        yield part
-        if folder.exists():
-            folder.rename(old)
-        try:
-            part.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror or error}; name a folder that can be") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -34,15 +34,15 @@ from preprocess.synthetic.files import (
     AnnotationFile,
     Format,
     digitised,
-    folder_written_whole,
     mark,
+    require_synthetic,
     write_names,
 )
 from preprocess.synthetic.noise import draw_disturbance, electrode_motion, fibrillatory_waves
 from preprocess.synthetic.patients import Patient
 from preprocess.synthetic.waves import Beat, draw_beats_in_parts
 from support.errors import InputError
-from support.files import write_table
+from support.files import folder_written_whole, write_table
 
 HOLTER_FORMAT = Format(250, {"MLII": "ii", "V1": "v1"}, "16", 200, 0, -2048, 2047)  # 5 uV a unit, 12 bits
 FEWEST_HOURS, MOST_HOURS = 0.5, 14 * 24  # there is no room for the programme in less; longer patches are rare
@@ -97,7 +97,7 @@ def write_synthetic_holter(folder: Path, hours: float, seed: int, progress: bool
 
     noises = faded_parts(draw_noise, samples, PART, FADE)
     signals = (heart + noise for heart, noise in zip(hearts, noises, strict=True))
-    with folder_written_whole(folder) as part:
+    with folder_written_whole(folder, require_synthetic) as part:
         _write_parts(part, _with_leads_off(signals, plan), samples, progress, [mark(seed, 1, 1)])
         log.annotations.write(part, HOLTER)
         episodes = log.episodes()
