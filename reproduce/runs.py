@@ -116,9 +116,7 @@ class Result:
     @property
     def finished_on(self) -> str:
         """The days on which the seeds were tested, 2024-05-01."""
-        logs = [(folder / "train.log").read_text(encoding="utf-8") for folder in self.seed_folders]
-        days = {day for log in logs for day in TESTED.findall(log)[-1:]}
-        return " and ".join(sorted(days))
+        return " and ".join(sorted({tested_on(folder) for folder in self.seed_folders}))
 
     def commands(self, experiment: str, number: int) -> list[str]:
         """What runs this row, the `number`-th of `experiment`: one command for each block of seeds."""
@@ -146,6 +144,12 @@ class Result:
     def predictions(self) -> list[pd.DataFrame]:
         """A table a seed, a row a test beat."""
         return [read_predictions(folder / "predictions_test.csv") for folder in self.seed_folders]
+
+
+def tested_on(seed_folder: Path) -> str:
+    """The day on which a seed was tested, 2024-05-01; empty where its log does not say."""
+    days = TESTED.findall((seed_folder / "train.log").read_text(encoding="utf-8"))
+    return days[-1] if days else ""
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

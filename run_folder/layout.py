@@ -36,7 +36,8 @@ class SeedRun:
     splits: dict[str, Split]
     """train, val and test, as the split files have them."""
     trained_on: Split
-    """What the network learns from: the training split, with SMOTE also the beats that it makes."""
+    """What the network learns from: the training split; with SMOTE also the beats that it makes, and where the last
+    epoch is kept, those of validation."""
     class_weights: Tensor
     """(C,), those of the loss."""
 

@@ -153,7 +153,8 @@ def describe(folder: Path, run: SeedRun, model: nn.Module, epochs_done: int, log
 def configuration(run: SeedRun, model: nn.Module) -> dict[str, Any]:
     """All that a run depends on, ready for JSON."""
     classes = run.configs.classes
-    counted = run.splits | ({"trained_on": run.trained_on} if run.hparams.sampler == "smote" else {})
+    others = run.trained_on is not run.splits["train"]  # SMOTE's beats too, or those of validation
+    counted = run.splits | ({"trained_on": run.trained_on} if others else {})
     kernel = {"encoder_kernel": model.bitrans.kernel_on(run.device)} if isinstance(model.bitrans, BiTrans) else {}
     return {
         "run": asdict(run.run),

@@ -14,7 +14,7 @@ from preprocess.annotations import Annotations
 from preprocess.beats import cut_centred, select_beats
 from preprocess.leads import LEAD_II, find_lead
 from report.classify import classify_peaks, load_classifier
-from run_folder.pretrained import keep_weights
+from reproduce.pretrained import keep_weights
 from support.errors import InputError
 from support.files import read_json
 from utils import PRETRAINED, Checkpoint, find_checkpoint, load_checkpoint, pretrained_names, save_checkpoint

@@ -21,12 +21,14 @@ from data_configs import MIT_CLASSES
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from reproduce import figures, pages, pooled, published, runs
 from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, Row
+from reproduce.pretrained import keep_network
 from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
 from reproduce.tables import groups_table
 from run_folder import pictures
 from support.errors import InputError
+from support.files import read_json
 from trainer import Trainer
-from utils import classification_metrics
+from utils import classification_metrics, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
 
@@ -522,3 +524,40 @@ def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.Cap
     assert "record a was tested by an earlier run too" in capsys.readouterr().err
     assert pooled.main([str(tmp_path)]) == 2
     assert "no finished run there" in capsys.readouterr().err
+
+
+def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, tmp_path: Path) -> None:
+    runs = everything / "logs" / "reproduce"
+    seed_folder = runs / "mit_inter_patient_centred__one_cycle_1_120beats" / "seed_0"
+    path = keep_network(seed_folder.parent, "small", tmp_path)
+    card, test = read_json(path.with_suffix(".json")), read_json(seed_folder / "test_best.json")
+    assert sum(np.asarray(matrix) for matrix in card["per_record"].values()).tolist() == test["confusion_matrix"]
+    assert card["per_class"]["N"]["predictivity"] == 100 * test["per_class"]["N"]["precision"]
+    assert card["new_patients"]
+    assert "synthetic data" in card["trained_on"]
+    assert card["command"] == (
+        "python main.py --dataset mit --recipe short --num_epochs 1 --schedule one_cycle --limit_train 120 "
+        "--data_path DIR"
+    )
+    assert card["cautions"][0].startswith("Not for clinical use")
+    page = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert f"macro-F1 {100 * test['macro_f1']:.2f}" in page
+    assert "by ANSI/AAMI EC57" in page
+    kept, whole = load_checkpoint(path), load_checkpoint(seed_folder / "checkpoint_best.pt")
+    assert all(torch.equal(kept.model[name], value) for name, value in whole.model.items())
+
+    keep_network(runs / "ptb_beat_centred__one_cycle_1_120beats", "ptb_small", tmp_path)
+    page = (tmp_path / "ptb_small.md").read_text(encoding="utf-8")
+    assert "EC57" not in page
+    assert "Not for new patients" in page
+
+
+def test_a_network_of_no_finished_run_is_not_kept(everything: Path, tmp_path: Path) -> None:
+    seed_folder = everything / "logs" / "reproduce" / "mit_beat_centred__one_cycle_1_120beats" / "seed_0"
+    with pytest.raises(InputError, match="no such folder; give that of a finished run"):
+        keep_network(seed_folder / "checkpoint_best.pt", "small", tmp_path)
+    shutil.copytree(seed_folder, tmp_path / "seed_0")
+    (tmp_path / "seed_0" / "test_last.json").unlink()
+    with pytest.raises(InputError, match="its run is not finished"):
+        keep_network(tmp_path / "seed_0", "small", tmp_path)
+    assert not [*tmp_path.glob("small*")]

@@ -1,0 +1,195 @@
+"""`python -m reproduce.pretrained RUN_FOLDER NAME`: keep a trained network in pretrained/, with a card of its figures.
+
+The weights alone become NAME.pt. The card, NAME.json for programs and NAME.md for readers, is made of what the run
+wrote: what it was trained and tested on, how, and what came out, and what the network must not be used for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ec57.figures import per_record
+from hparams import RunConfig
+from reproduce.pages import cell, groups_lines, markdown
+from reproduce.runs import read_predictions, tested_on
+from reproduce.tables import groups_table
+from run_folder.reports import FIGURES, metrics_table
+from support.cli import ArgumentParser
+from support.errors import InputError, run_command
+from support.files import read_json, write_json, write_text
+from utils import PRETRAINED, find_checkpoint, load_checkpoint, save_checkpoint
+
+FACTS = ("trained_on", "tested_on", "window", "recipe", "command", "machine", "licence")
+NOT_OF_THE_NETWORK = {"dataset", "device", "data_path", "save_dir", "experiment_description", "run_description"}
+FEW = 0.01
+"""Share of the training beats below which a class rests on few."""
+
+ALWAYS = "Not for clinical use: no regulator has seen it."
+CAUTIONS = {
+    "beat": "Not for new patients: it was tested on beats of the patients that it was trained on, and its figures do "
+    "not hold for anybody else (results/inter_patient.md).",
+    "mit": "It reads lead II (or a lead like it) and names beats: no P waves without a QRS, no blocks, no ST segments.",
+    "ptb": "It tells infarction from normal by one beat of lead II, in records of people who were either healthy or in "
+    "hospital for an infarction: any other disease, and any other lead, it has never seen.",
+}
+LICENCES = {"physionet": "weights: as this package; data: ODC-BY 1.0 (PhysioNet), cite as in the README"}
+
+
+def keep_weights(checkpoint_path: Path, name: str, folder: Path = PRETRAINED) -> Path:
+    """Write what is needed to use a checkpoint, and nothing of its training, to `folder`/NAME.pt; return that.
+
+    The optimiser, the generators and the history stay behind; configuration, class weights and the origin of the
+    training beats are kept.
+
+    Raises:
+        InputError: no checkpoint, or `name` is none for a file.
+    """
+    if not name.replace("_", "").isalnum():
+        raise InputError(f"{name}: a name of letters, digits and _ is right, such as mit_new_patients")
+    checkpoint = load_checkpoint(checkpoint_path)
+    metrics = {key: checkpoint.metrics[key] for key in ("class_weights", "data") if key in checkpoint.metrics}
+    path = folder / f"{name}.pt"
+    save_checkpoint(path, dataclasses.replace(checkpoint, optimizer={}, rng={}, metrics=metrics))
+    return path
+
+
+def card_of(seed_folder: Path, name: str) -> dict[str, Any]:
+    """What the finished seed in `seed_folder` says of its network, as NAME.json holds it.
+
+    Raises:
+        InputError: the seed is not finished.
+    """
+    if not (seed_folder / "test_last.json").is_file():  # the last file that a seed writes
+        raise InputError(f"{seed_folder}: its run is not finished; go on with `python main.py --resume`")
+    config, test = (read_json(seed_folder / f"{part}.json") for part in ("config", "test_best"))
+    predictions = read_predictions(seed_folder / "predictions_test.csv")
+    data, counts, classes = config["data"], config["counts"], test["classes"]
+    learnt = counts.get("trained_on", counts["train"])
+    few = [f"{one} ({learnt[one]:,} beats)" for one in classes if learnt[one] < FEW * learnt["all"]]
+    cautions = [ALWAYS, CAUTIONS.get(data["protocol"]), CAUTIONS.get(config["dataset"]["name"])]
+    cautions.append(few and f"It was trained on few beats of class {', '.join(few)}.")
+    records = predictions["record"].nunique() if "record" in predictions else None
+    environment, hparams = config["environment"], config["hparams"]
+    return {
+        "name": name,
+        "dataset": config["dataset"]["name"],
+        "trained_on": f"{learnt['all']:,} beats of --dataset {config['dataset']['name']}, {data['source']} data, "
+        f"{data['protocol']} split",
+        "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records" if records else ""),
+        "new_patients": {"inter_patient": True, "beat": False}.get(data["protocol"]),
+        "protocol": data["protocol"],
+        "window": data["window"],
+        "recipe": f"{hparams['recipe']}, {hparams['num_epochs']} epochs, seed {config['seed']}; kept is epoch "
+        f"{test['checkpoint_epoch']}",
+        "command": command_of(config),
+        "machine": f"{environment['device_name']}, torch {environment['torch']}, {tested_on(seed_folder)}",
+        "parameters": config["parameters"],
+        "accuracy": 100 * test["accuracy"],
+        "macro_f1": 100 * test["macro_f1"],
+        "per_class": {
+            one: {
+                "sensitivity": 100 * figures["recall"] if figures["support"] else None,
+                "predictivity": 100 * figures["precision"] if figures["support"] else None,
+                "beats": figures["support"],
+            }
+            for one, figures in test["per_class"].items()
+        },
+        "confusion_matrix": test["confusion_matrix"],
+        "per_record": {record: matrix.tolist() for record, matrix in per_record(predictions, classes).items()}
+        if records
+        else {},
+        "classes": classes,
+        "cautions": [caution for caution in cautions if caution],
+        "licence": LICENCES.get(data["source"], "weights: as this package; data: theirs"),
+        "test_fingerprint": data["fingerprints"]["test"],
+    }
+
+
+def command_of(config: dict[str, Any]) -> str:
+    """The `main.py` command that trains the network of a run's config.json once more, on split files like its own."""
+    default = RunConfig()
+    options = {
+        name: value
+        for name, value in config["run"].items()
+        if name not in NOT_OF_THE_NETWORK and value != getattr(default, name, None) and value is not False
+    }
+    words = [f"--{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in options.items()]
+    return " ".join(["python main.py --dataset", config["dataset"]["name"], *words, "--data_path DIR"])
+
+
+def card_page(card: dict[str, Any], test: dict[str, Any], predictions: pd.DataFrame) -> str:
+    """The card of a network for readers, in Markdown.
+
+    Args:
+        card: of `card_of`.
+        test: test_best.json of the seed.
+        predictions: a row a test beat.
+    """
+    lines = [
+        f"# {card['name']}",
+        "",
+        f"ECGTransForm for `--dataset {card['dataset']}`. **Research only, not for clinical use.** "
+        f"`python main.py --dataset {card['dataset']} --test {card['name']}` and `python -m report --checkpoint "
+        f"{card['name']}` take it by this name; {card['parameters']:,} parameters, its weights alone, float32.",
+        "",
+        *markdown(["", ""], [[fact.replace("_", " "), card[fact]] for fact in FACTS]),
+        "",
+        f"Percent, of the test beats; accuracy {card['accuracy']:.2f}, macro-F1 {card['macro_f1']:.2f}:",
+        "",
+    ]
+    table = metrics_table(test)
+    rows = [[figure, *(cell(table.loc[figure, name]) for name in table.columns)] for figure in FIGURES]
+    rows.append(["beats", *(f"{int(beats):,}" for beats in table.loc["support"])])
+    lines += markdown(["", *table.columns], rows)
+    if card["new_patients"] and "S" in card["classes"]:
+        lines += ["", "The same test by ANSI/AAMI EC57:", ""]
+        lines += groups_lines(groups_table([predictions], card["classes"]))
+    lines += ["", "What it must not be used for:", "", *(f"- {caution}" for caution in card["cautions"])]
+    return "\n".join([*lines, ""])
+
+
+def keep_network(run_folder: Path, name: str, folder: Path = PRETRAINED) -> Path:
+    """Write the weights of a finished run, its best checkpoint, and their card to `folder`; return the weights' path.
+
+    Raises:
+        InputError: as `keep_weights` and `card_of`, or `run_folder` is no folder.
+    """
+    if not run_folder.is_dir():
+        raise InputError(f"{run_folder}: no such folder; give that of a finished run, whose tests the card quotes")
+    checkpoint_path = find_checkpoint(run_folder)
+    seed_folder = checkpoint_path.parent
+    card = card_of(seed_folder, name)
+    page = card_page(
+        card, read_json(seed_folder / "test_best.json"), read_predictions(seed_folder / "predictions_test.csv")
+    )
+    path = keep_weights(checkpoint_path, name, folder)
+    write_json(path.with_suffix(".json"), card)
+    write_text(path.with_suffix(".md"), page)
+    return path
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line asks for."""
+    parser = ArgumentParser(prog="python -m reproduce.pretrained", description=(__doc__ or "").partition(": ")[2])
+    parser.add_argument(
+        "run_folder", metavar="RUN_FOLDER", type=Path, help="folder of a finished run, or of one of its seeds"
+    )
+    parser.add_argument("name", metavar="NAME", help="name that --test and the report know it by")
+    given = parser.parse_args(arguments)
+    path = keep_network(given.run_folder, given.name)
+    print(f"written {path}, {path.stat().st_size / 1e6:.2f} MB, and its card {path.with_suffix('.md')}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_command(lambda: run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
