@@ -93,7 +93,9 @@ def download(database: Database, folder: Path, progress: bool = False) -> list[s
 
 def _fetch_sums(session: requests.Session, base: str, database: Database, folder: Path) -> dict[str, str]:
     """Fetch SHA256SUMS.txt, keep it in `folder`, and return file -> sum."""
-    with _one_line(f"{base}SHA256SUMS.txt", folder):
+    there = next(folder.rglob("*.hea"), None) is not None
+    offline = f", or leave --source physionet out to take the records in {folder} as they are" if there else ""
+    with _one_line(f"{base}SHA256SUMS.txt", folder, offline):
         response = session.get(f"{base}SHA256SUMS.txt", timeout=TIMEOUT)
         response.raise_for_status()
     sums = _parse_sums(response.text)
@@ -133,8 +135,8 @@ def _through(session: requests.Session) -> Callable[[str, str, object], None]:
 
 
 @contextmanager
-def _one_line(url: str, path: Path) -> Iterator[None]:
-    """Turn what goes wrong while `url` is fetched into `path` into an `InputError`."""
+def _one_line(url: str, path: Path, remedy: str = "") -> Iterator[None]:
+    """Turn what goes wrong while `url` is fetched into `path` into an `InputError`; offline `remedy` helps."""
     import requests
 
     again = "run the same command again, it goes on where this one stopped"
@@ -143,7 +145,7 @@ def _one_line(url: str, path: Path) -> Iterator[None]:
     except requests.RequestException as error:
         status = error.response is not None and f"HTTP {error.response.status_code} {error.response.reason}"
         raise InputError(
-            f"{url} cannot be fetched ({status or type(error).__name__}): check the network and {again}"
+            f"{url} cannot be fetched ({status or type(error).__name__}): check the network and {again}{remedy}"
         ) from error
     except ValueError as error:  # what pooch raises when the sum differs
         raise InputError(

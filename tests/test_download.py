@@ -252,7 +252,12 @@ def test_no_network(mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1 and "cannot be fetched (ConnectionError): check the network" in errors[0]
+    assert "leave --source physionet out" not in errors[0]
     assert not files_below(tmp_path)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "m001.hea").write_text("m001 1 360 10\n")
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "or leave --source physionet out to take the records in" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written(mirror: Mirror, tmp_path: Path) -> None:
