@@ -89,12 +89,14 @@ def analyse(
     quality: Quality,
     classifier: Classifier | None,
     step: Step = lambda title: None,
+    accept: Callable[[Recording], None] = lambda recording: None,
 ) -> Iterator[Analysis]:
     """Read a recording and find everything that its report says; it stays open while the block runs.
 
     Args:
         classifier: None: `options.annotations` give the classes.
         step: is told what is being done.
+        accept: is given the recording before the work on it begins, and may raise.
 
     Raises:
         InputError: the recording, its annotations or the diary cannot be read, or do not fit.
@@ -109,6 +111,7 @@ def analyse(
         column=options.column,
         start_time=options.start,
     ) as recording:
+        accept(recording)
         yield _analysis(recording, options, definitions, quality, classifier, step)
 
 

@@ -31,7 +31,8 @@ class ReportOptions:
     )
     out: str | None = option(
         None,
-        "folder that becomes the report; of several recordings it gets a folder each and index.html",
+        "folder that becomes the report; of several recordings it gets a folder each and index.html. An earlier report "
+        "of the same recording there is replaced, that of another one is refused",
         default=f"{FOLDER}/<record>; of several {FOLDER}",
         metavar="DIR",
     )

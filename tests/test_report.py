@@ -266,6 +266,24 @@ def test_damaged_and_foreign_files_are_one_line(
     assert not (tmp_path / "r").exists()
 
 
+def test_the_report_of_another_recording_is_not_replaced(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, given = tmp_path / "r", ("--annotations", "atr", "--out", tmp_path / "r")
+    assert report_of(records / "m001", out, *given[:2]) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    line = complaint(capsys, records / "m002", *given)
+    assert f"{out} holds the report of another recording (record m001) than this one (record m002)" in line
+    assert "name another folder with --out" in line
+    namesake = tmp_path / "m001.csv"
+    namesake.write_text("MLII_mV\n" + "0.1\n0.2\n" * 5000)
+    line = complaint(capsys, namesake, "--fs", "250", "--checkpoint", write_checkpoint(tmp_path / "c.pt"), *given[2:])
+    assert "(record m001, 360 Hz, 90 s long) than this one (record m001, 250 Hz, 40 s long)" in line
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+    assert report_of(records / "m001", out, *given[:2], "--start_time", "2026-01-31T08:00", "--pause", "1.9") == 0
+    assert report_of(records / "m001", out, *given[:2]) == 0
+
+
 def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     assert report_of(records / "m001", out, "--annotations", "atr") == 0
@@ -275,7 +293,7 @@ def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
         "def slow(*a): print('writing', flush=True); time.sleep(60)\n"
         "o.write_annotations = slow\n"
         "from report.__main__ import run\n"
-        f"run([{str(records / 'm002')!r}, '--annotations', 'atr', '--out', {str(out)!r}])\n"
+        f"run([{str(records / 'm001')!r}, '--annotations', 'atr', '--pause', '1.9', '--out', {str(out)!r}])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout.readline().strip() == b"writing"
@@ -284,8 +302,8 @@ def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
     process.stdout.close()
     assert (out / "summary.json").read_bytes() == before
     assert len([*tmp_path.glob(".r.*.part")]) == 1
-    assert report_of(records / "m002", out, "--annotations", "atr") == 0  # clears what the killed one left
-    assert json.loads((out / "summary.json").read_text())["record"] == "m002"
+    assert report_of(records / "m001", out, "--annotations", "atr", "--pause", "1.9") == 0  # clears what is left
+    assert json.loads((out / "summary.json").read_text())["definitions"]["pause"] == 1.9
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
