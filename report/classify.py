@@ -42,10 +42,14 @@ UNCLASSIFIABLE = "Q"
 
 @dataclass(frozen=True)
 class Figures:
-    """How a network did on beats that it was tested on, by class: sensitivity and positive predictivity, percent."""
+    """How a network did on beats that it was tested on, by class, percent.
+
+    Sensitivity and plain precision of every class: EC57's positive predictivity, which excuses some confusions, is
+    defined for S and V alone.
+    """
 
     per_class: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Class -> sensitivity, predictivity, beats; empty where nothing is stated."""
+    """Class -> sensitivity, precision, beats; empty where nothing is stated."""
     tested_on: str = "not stated"
     new_patients: bool | None = None
     """Whether the test beats were those of patients that the network never met; None: not stated."""
@@ -155,7 +159,7 @@ def _figures_of_run(path: Path) -> Figures:
         per_class={
             name: {
                 "sensitivity": 100 * figures["recall"] if figures["support"] else None,
-                "predictivity": 100 * figures["precision"] if figures["support"] else None,
+                "precision": 100 * figures["precision"] if figures["support"] else None,
                 "beats": figures["support"],
             }
             for name, figures in metrics.get("per_class", {}).items()

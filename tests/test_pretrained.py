@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import data_configs
+from ec57.figures import ec57_figures
 from preprocess import records
 from preprocess.annotations import Annotations
 from preprocess.beats import cut_centred, select_beats
@@ -32,6 +33,16 @@ def test_every_network_is_small_and_has_a_card(name: str) -> None:
     assert "history" not in checkpoint.metrics
     card = read_json(path.with_suffix(".json"))
     assert {"trained_on", "tested_on", "per_class", "cautions"} <= card.keys()
+    matrix = np.sum([*card["per_record"].values()], axis=0)  # of mitdb, rows true, columns called
+    called = matrix.sum(axis=0)
+    for at, (name, figures) in enumerate(card["per_class"].items()):
+        assert figures["beats"] == matrix[at].sum()
+        assert figures["sensitivity"] == round(100 * matrix[at, at] / matrix[at].sum(), 2)
+        assert figures["precision"] == (round(100 * matrix[at, at] / called[at], 2) if called[at] else None), name
+    standard = ec57_figures(matrix, card["classes"])
+    for name, figures in card["ec57"].items():
+        assert figures["sensitivity"] == round(100 * standard[name]["se"], 2)
+        assert figures["predictivity"] == round(100 * standard[name]["ppv"], 2)
 
 
 @pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")

@@ -437,7 +437,7 @@ def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_pat
     test = {"per_class": {"V": figures}, "data": {"source": "physionet", "protocol": "inter_patient"}}
     (seed / "test_best.json").write_text(json.dumps(test))
     known = load_classifier(tmp_path / "run").figures
-    assert known.per_class == {"V": {"sensitivity": 50, "predictivity": 25, "beats": 8}}
+    assert known.per_class == {"V": {"sensitivity": 50, "precision": 25, "beats": 8}}
     assert known.new_patients is True
 
 
