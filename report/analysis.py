@@ -16,6 +16,7 @@ from preprocess import records as wfdb_records
 from preprocess.annotations import Annotations
 from preprocess.detect import detect_in_parts
 from preprocess.leads import LEAD_II, canonical
+from preprocess.physionet import first_minute
 from preprocess.readers import Recording, open_recording
 from preprocess.synthetic import MARK
 from report.burden import HOUR, Burden, Hour, burden, hours
@@ -54,6 +55,8 @@ class Analysis:
     diagnosis: np.ndarray | None
     """Of a network that tells infarction from normal: float (n, 2), the probability of each of its classes; `rhythm`
     then calls no beat anything but Q."""
+    training_record: str | None
+    """The training record of the network that this recording is, by its first minute; None: none that is known."""
     unclassified: int
     """Beats at an end of the recording or at a gap, which no window holds; they are of class Q."""
     unreadable: tuple[Unreadable, ...]
@@ -169,6 +172,7 @@ def _analysis(
         annotator=options.annotations,
         rhythm=rhythm,
         diagnosis=diagnosis,
+        training_record=_training_record(recording, classifier),
         unclassified=unclassified,
         unreadable=tuple(lost),
         episodes=episodes,
@@ -180,6 +184,12 @@ def _analysis(
         diary=diary_figures(entries, rhythm, episodes.irregular) if options.diary else None,
         strips=choose_strips(rhythm, episodes, rates, entries),
     )
+
+
+def _training_record(recording: Recording, classifier: Classifier | None) -> str | None:
+    if classifier is None or not classifier.training_records:
+        return None
+    return classifier.training_records.get(first_minute(recording.read, recording.fs))
 
 
 def _is_synthetic(recording: Recording) -> bool:

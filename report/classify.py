@@ -69,6 +69,8 @@ class Classifier:
     """What its card says it must not be used for."""
     model: ecgTransForm = field(repr=False)
     device: torch.device = field(repr=False)
+    training_records: dict[str, str] = field(default_factory=dict, repr=False)
+    """`preprocess.physionet.first_minute` of each lead of a training record -> its name; empty where not stated."""
     context: tuple[str, ...] = ()
     """Columns of the context that the network sees beside a beat; none: it sees the beat alone."""
 
@@ -110,6 +112,12 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
         cautions=tuple(card.get("cautions", ())),
         model=model.to(where).eval(),
         device=where,
+        training_records={
+            lead: f"{record} of {database}"
+            for database, records in card.get("training_records", {}).items()
+            for record, leads in records.items()
+            for lead in leads
+        },
         context=kept.configs.context_features,
     )
 

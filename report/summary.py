@@ -145,6 +145,7 @@ def _model(analysis: Analysis) -> dict[str, Any] | None:
         "dataset": classifier.dataset,
         "classes": list(classifier.classes),
         "trained_on": classifier.trained_on,
+        "this_record_in_training": analysis.training_record,
         "tested_on": classifier.figures.tested_on,
         "new_patients": classifier.figures.new_patients,
         "per_class": classifier.figures.per_class,
@@ -217,6 +218,11 @@ def warnings(analysis: Analysis) -> list[str]:
     rhythm, duration = analysis.rhythm, analysis.duration_s
     if analysis.synthetic:
         found.append("Synthetic data: a program made this recording. It says nothing about any person.")
+    if analysis.training_record:
+        found.append(
+            f"By its first minute this is record {analysis.training_record}, which the network was trained on: its "
+            "classes are better here than on a new patient, and say nothing about how well the network does."
+        )
     if not rhythm.samples.size:
         found.append("No beat was found that could be read; there is nothing to report on.")
     if analysis.other_lead:

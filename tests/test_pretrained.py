@@ -14,6 +14,8 @@ from preprocess import records
 from preprocess.annotations import Annotations
 from preprocess.beats import cut_centred, select_beats
 from preprocess.leads import LEAD_II, find_lead
+from preprocess.physionet import first_minute
+from preprocess.splits import DS1
 from report.classify import classify_peaks, load_classifier
 from run_folder.pretrained import keep_weights
 from support.errors import InputError
@@ -43,6 +45,19 @@ def test_every_network_is_small_and_has_a_card(name: str) -> None:
     for name, figures in card["ec57"].items():
         assert figures["sensitivity"] == round(100 * standard[name]["se"], 2)
         assert figures["predictivity"] == round(100 * standard[name]["ppv"], 2)
+
+
+@pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")
+def test_the_card_knows_the_training_records_of_mitdb() -> None:
+    kept = read_json(PRETRAINED / "mit_new_patients.json")["training_records"]
+    assert {*kept["mitdb"]} == DS1
+    assert len(kept["svdb"]) == 41
+    known = load_classifier("mit_new_patients").training_records
+    for name, expected in (("101", "101 of mitdb"), ("230", "230 of mitdb"), ("213", None)):
+        header = records.read_header(MITDB, name)
+        for channel in (0, 1):
+            signal = records.read_signal(MITDB, name, header, channel, 0, 360 * 60)
+            assert known.get(first_minute(lambda start, stop, all=signal: all[start:stop], 360.0)) == expected
 
 
 @pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")

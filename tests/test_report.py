@@ -442,6 +442,20 @@ def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_pat
 
 
 @needs_mitdb
+def test_a_training_record_is_known_under_another_name_and_format(tmp_path: Path) -> None:
+    for record, known in (("208", "208 of mitdb"), ("100", None)):  # DS1, DS2
+        values = wfdb.rdrecord(str(MITDB / record), sampto=360 * 75).p_signal[:, 0]
+        path = tmp_path / f"patient_{record}.csv"
+        path.write_text("MLII_mV\n" + "\n".join(f"{value:.3f}" for value in values))
+        assert report_of(path, tmp_path / record, "--fs", "360") == 0
+        page = (tmp_path / record / "report.html").read_text()
+        assert ("By its first minute this is record 208 of mitdb, which the network was trained on" in page) == bool(
+            known
+        )
+        assert load(tmp_path / record)[0]["model"]["this_record_in_training"] == known
+
+
+@needs_mitdb
 def test_flutter_of_a_real_record_is_no_noise_and_its_beats_are_all_there(tmp_path: Path) -> None:
     assert report_of(MITDB / "207", tmp_path / "r", "--annotations", "atr") == 0
     summary, beats, episodes = load(tmp_path / "r")
