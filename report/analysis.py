@@ -58,7 +58,7 @@ class Analysis:
     training_record: str | None
     """The training record of the network that this recording is, by its first minute; None: none that is known."""
     unclassified: int
-    """Beats at an end of the recording or at a gap, which no window holds; they are of class Q."""
+    """Beats at an end of the recording or at a gap, which no window holds; in sequences they are taken for Q."""
     unreadable: tuple[Unreadable, ...]
     episodes: Episodes
     burden: Burden
@@ -142,12 +142,11 @@ def _analysis(
     peaks = peaks[kept]
 
     step("classes")
-    probabilities, diagnosis, unclassified = None, None, 0
+    probabilities, diagnosis = None, None
     if classifier is None:
         classes = given.classes[kept]
     else:
         found = classify_peaks(recording.read, length, fs, peaks, classifier)
-        unclassified = int(np.isnan(found).any(axis=1).sum())
         if classifier.has_episodes:
             probabilities, classes = in_classes(found, classifier.classes)
         else:
@@ -173,7 +172,7 @@ def _analysis(
         rhythm=rhythm,
         diagnosis=diagnosis,
         training_record=_training_record(recording, classifier),
-        unclassified=unclassified,
+        unclassified=int((rhythm.unclassified if diagnosis is None else np.isnan(diagnosis).any(axis=1)).sum()),
         unreadable=tuple(lost),
         episodes=episodes,
         burden=burden(rhythm, episodes, definitions),

@@ -19,7 +19,7 @@ from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_context, stretches
 from preprocess.signals import FS, Read, resampled
-from report.rhythm import CLASSES
+from report.rhythm import CLASSES, UNCLASSIFIED
 from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
@@ -303,7 +303,8 @@ def classify_signal(
         peaks: (beats,) R-peaks in samples; None: they are detected.
 
     Returns:
-        A row a beat: sample, time_s, class, and p_<class> for each class of the network.
+        A row a beat: sample, time_s, class ("unclassified" where its window leaves the signal), and p_<class> for each
+        class of the network.
     """
     from preprocess.detect import detect_beats
 
@@ -311,8 +312,7 @@ def classify_signal(
     signal = np.asarray(signal, dtype=np.float64)
     found = detect_beats(signal, fs) if peaks is None else np.asarray(peaks, dtype=np.int64)
     probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), fs, found, classifier)
-    unclassified = UNCLASSIFIABLE if UNCLASSIFIABLE in classifier.classes else "unclassified"
-    called = _called(probabilities, classifier.classes, unclassified)
+    called = _called(probabilities, classifier.classes, UNCLASSIFIED)
     table = {"sample": found, "time_s": found / fs, "class": called}
     table |= {f"p_{name}": probabilities[:, at] for at, name in enumerate(classifier.classes)}
     return pd.DataFrame(table)

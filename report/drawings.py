@@ -256,6 +256,7 @@ SPEED, HALF, FULL = 25, 5, 10  # mm/s; mm/mV
 WIDTH = SPEED * SECONDS  # mm
 HEAD, FOOT = 9.0, 4.5  # mm above and below the paper, for labels and times
 LOWEST, HIGHEST = 25, 50  # mm that the paper may be high
+NO_CLASS = "-"  # stands above a beat that is unclassified
 DOUBT = 0.6  # a class that the network gives less than this is labelled with a question mark
 
 
@@ -351,7 +352,7 @@ def _labels(analysis: Analysis, start: float) -> Iterator[str]:
         x = SPEED * (rhythm.samples[at] / rhythm.fs - start)
         name, certain = label_of(analysis, at)
         yield f'<path d="M{x:.2f} -2.4V0" stroke="{FAINT}" stroke-width=".2"/>'
-        if name in ("N", "Q") or analysis.diagnosis is not None:
+        if name in ("N", "Q", NO_CLASS) or analysis.diagnosis is not None:
             yield f'<text x="{x:.2f}" y="-3.1" class="n">{name}{"" if certain else "?"}</text>'
         else:
             half = 1.8 if certain else 2.5
@@ -371,7 +372,7 @@ def label_of(analysis: Analysis, beat: int) -> tuple[str, bool]:
     else:
         return str(analysis.rhythm.classes[beat]), True
     if not np.isfinite(values).all():
-        return "Q", True
+        return NO_CLASS, True
     return names[int(values.argmax())], bool(values.max() >= DOUBT)
 
 

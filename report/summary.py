@@ -12,6 +12,7 @@ from report.analysis import Analysis
 from report.drawings import moment
 from report.episodes import KINDS, Episode
 from report.rates import Rate
+from report.rhythm import UNCLASSIFIED
 from report.strips import NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,7 +104,7 @@ def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:
     counts = diagnosis_counts(analysis)
     total = sum(counts.values())
     return {
-        "beats": {**counts, "unclassified": analysis.unclassified, "all": total + analysis.unclassified},
+        "beats": {**counts, UNCLASSIFIED: analysis.unclassified, "all": total + analysis.unclassified},
         "burden_percent": {name: 100 * count / total if total else None for name, count in counts.items()},
     }
 
@@ -112,7 +113,7 @@ def _by_class(analysis: Analysis) -> dict[str, Any]:
     burden = analysis.burden
     return {
         "beats": burden.beats,
-        "unclassified": analysis.unclassified,
+        UNCLASSIFIED: analysis.unclassified,
         "burden_percent": {"abnormal": burden.abnormal_percent, "S": burden.s.percent, "V": burden.v.percent},
         "burden_per_hour": {"S": burden.s.per_hour, "V": burden.v.per_hour},
         "burden_mark": {"V": burden.v_mark, "excessive_S": burden.excessive_s},
@@ -247,7 +248,7 @@ def warnings(analysis: Analysis) -> list[str]:
     if analysis.unclassified:
         found.append(
             f"{_count(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
-            "classified and count as Q."
+            "classified; they are counted apart, as unclassified."
         )
     if rhythm.left_out:
         found.append(f"{_count(rhythm.left_out, 'beat')} in unreadable time or ventricular flutter are left out.")

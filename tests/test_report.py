@@ -26,7 +26,7 @@ from preprocess.beats import WINDOWS
 from preprocess.context import record_context, record_rhythm, stretch_context, stretches
 from preprocess.signals import resample, resampled
 from preprocess.synthetic import write_synthetic_mit
-from report.__main__ import build_parser, run
+from report.__main__ import build_parser, line_of, run
 from report.classify import in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
@@ -151,8 +151,16 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
     known = columns.notna().all(axis=1)
     assert columns[known].sum(axis=1).to_numpy() == pytest.approx(np.ones(known.sum()), abs=1e-5)
     assert columns[known].idxmax(axis=1).str[2].tolist() == beats["class"][known].tolist()
-    assert (beats["class"][~known] == "Q").all()
-    assert summary["unclassified"] == (~known).sum()
+    assert (beats["class"][~known] == "unclassified").all()
+    assert summary["unclassified"] == summary["beats"]["unclassified"] == (~known).sum() > 0
+    for name in "NSVFQ":
+        assert summary["beats"][name] == (beats["class"] == name).sum()
+    assert sum(count for name, count in summary["beats"].items() if name != "all") == summary["beats"]["all"]
+    assert f"unclassified {summary['unclassified']})" in line_of(summary)
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert f"Q {summary['beats']['Q']:,}, unclassified {summary['unclassified']}" in page
+    hours = pd.read_csv(tmp_path / "r" / "hours.csv")
+    assert hours["unclassified"].sum() == summary["unclassified"]
     assert summary["model"]["trained_on"] == "synthetic data of --dataset mit, beat split"
 
     signals = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
@@ -459,7 +467,7 @@ def test_a_training_record_is_known_under_another_name_and_format(tmp_path: Path
 def test_flutter_of_a_real_record_is_no_noise_and_its_beats_are_all_there(tmp_path: Path) -> None:
     assert report_of(MITDB / "207", tmp_path / "r", "--annotations", "atr") == 0
     summary, beats, episodes = load(tmp_path / "r")
-    assert summary["beats"] == {"N": 1543, "S": 107, "V": 210, "F": 0, "Q": 0, "all": 1860}
+    assert summary["beats"] == {"N": 1543, "S": 107, "V": 210, "F": 0, "Q": 0, "unclassified": 0, "all": 1860}
     assert len(beats) == 1860
     page = (tmp_path / "r" / "report.html").read_text()
     assert "ventricular flutter or fibrillation" in page
