@@ -15,7 +15,7 @@ from preprocess import labels as meanings
 from preprocess import records as wfdb_records
 from preprocess.annotations import Annotations
 from preprocess.detect import detect_in_parts
-from preprocess.leads import LEAD_II, canonical
+from preprocess.leads import is_lead_ii
 from preprocess.physionet import first_minute
 from preprocess.readers import Recording, open_recording
 from preprocess.synthetic import MARK
@@ -76,8 +76,8 @@ class Analysis:
 
     @property
     def other_lead(self) -> bool:
-        """Whether the lead is another than the one that the networks have learnt from."""
-        return canonical(self.recording.lead) not in {canonical(lead) for lead in LEAD_II}
+        """Whether the lead is not known to be the one that the networks have learnt from."""
+        return not is_lead_ii(self.recording.lead)
 
     def clock(self, seconds: float) -> datetime | None:
         """The time of day at so many seconds; None where it is not known when the recording began."""

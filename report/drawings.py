@@ -83,7 +83,7 @@ def trends_svg(analysis: Analysis, width: int) -> str:
             y += LANE
     if analysis.diary is not None and analysis.diary.entries:
         parts += _diary_lane(analysis, axis, panels_top, y)
-        y += LANE + 4
+        y += LANE + 15
     shade = [
         _rect(axis.x(s), panels_top, axis.x(e) - axis.x(s), y - panels_top, "url(#hatch)") for s, e in _lost(analysis)
     ]
@@ -198,16 +198,17 @@ SYMBOLS = {
 def _diary_lane(analysis: Analysis, axis: _Axis, panels_top: float, top: float) -> Iterator[str]:
     assert analysis.diary is not None
     yield f'<text x="4" y="{top + 13:.1f}" class="l">diary</text>'
-    taken = -np.inf
+    taken = -np.inf  # px, the end of the last number
     for number, entry in enumerate(analysis.diary.entries, 1):
         x = axis.x(entry.time_s)
         yield f'<path d="M{x:.1f} {panels_top}V{top + 2:.1f}" stroke="{FAINT}" stroke-dasharray="1 3"/>'
         if entry.end_s is not None:
             yield _rect(x, top + 7, max(axis.x(entry.end_s) - x, 1), 3, FAINT)
         yield f'<path transform="translate({x:.1f} {top + 8.5:.1f})" d="{SYMBOLS[entry.kind]}" fill="{INK}"/>'
-        if x - taken > 12:
-            yield f'<text x="{x + 6:.1f}" y="{top + 12.5:.1f}" class="f">{number}</text>'
-            taken = x
+        half = 3.5 * len(str(number)) + 1
+        if x - half >= taken:  # below the marks, for these may lie close to one another
+            yield f'<text x="{x:.1f}" y="{top + 24:.1f}" class="f" text-anchor="middle">{number}</text>'
+            taken = x + half
 
 
 def _time_axis(analysis: Analysis, axis: _Axis, y: float, top: float, wide: bool) -> Iterator[str]:

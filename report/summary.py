@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from preprocess.leads import is_lead
 from report.analysis import Analysis
 from report.drawings import moment
 from report.episodes import KINDS, Episode
@@ -74,6 +75,22 @@ def beats_from(analysis: Analysis) -> str:
     if analysis.classifier is None:
         return f"annotations {analysis.annotator}"
     return f"R-peaks of annotations {analysis.annotator}, classes by the network"
+
+
+def excessive_by(analysis: Analysis) -> dict[str, str]:
+    """What makes supraventricular ectopy excessive: each criterion that is met, in short, and with its figure.
+
+    A run can be judged in a recording of any length, the number in 24 h from `per_day_readable` hours on alone.
+    """
+    met, definitions = {}, analysis.definitions
+    longest = max((run.beats for run in analysis.episodes.of("run_s")), default=0)
+    if longest >= definitions.sve_run:
+        met[f"run ≥ {definitions.sve_run}"] = f"a run of {longest} S, at or above {definitions.sve_run} beats"
+    per_day = (analysis.burden.per_day or {}).get("S", 0.0)
+    if per_day >= definitions.sve_per_day:
+        limit = f"{definitions.sve_per_day:g}"
+        met[f"≥ {limit} a day"] = f"{per_day:,.0f} S in 24 h, at or above {limit}"
+    return met
 
 
 def unreadable_by_reason(analysis: Analysis) -> dict[str, float]:
@@ -200,7 +217,7 @@ def findings(analysis: Analysis) -> list[str]:
         level = analysis.definitions.burden_high if burden.v_mark == "high" else analysis.definitions.burden_marked
         found.append(f"V burden {burden.v.percent:.1f} % of beats, at or above {level:g} %")
     if burden.excessive_s:
-        found.append("excessive supraventricular ectopy, by the definition at the end")
+        found.append(f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}")
     svt = episodes.of("svt")
     if svt:
         long = episodes.longest("svt")
@@ -226,10 +243,12 @@ def warnings(analysis: Analysis) -> list[str]:
         )
     if not rhythm.samples.size:
         found.append("No beat was found that could be read; there is nothing to report on.")
-    if analysis.other_lead:
+    found += analysis.recording.notes
+    if analysis.other_lead and analysis.classifier is not None:
+        known = is_lead(analysis.recording.lead)
         found.append(
-            f"Lead {analysis.recording.lead}: the network has learnt from lead II alone. In another lead the shape of "
-            "every beat differs, and how far its classes can be trusted there has not been measured."
+            f"The network has learnt from lead II alone{'' if known else ', and this may be another lead'}. In another "
+            "lead the shape of every beat differs, and how far its classes can be trusted there has not been measured."
         )
     lost = 100 * (1 - rhythm.readable_s / duration)
     if lost >= MUCH_LOST:
@@ -259,7 +278,7 @@ def warnings(analysis: Analysis) -> list[str]:
             f"{_count(len(rhythm.flutter), 'episode')}, the first at "
             f"{moment(analysis, rhythm.flutter[0, 0] / rhythm.fs)}."
         )
-    return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in analysis.recording.notes)]
+    return found
 
 
 COUNTABLE = ("pause", "beat", "episode")

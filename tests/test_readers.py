@@ -240,7 +240,6 @@ def test_a_wfdb_record(tmp_path: Path) -> None:
     with open_recording(path, lead="v1", start_time="2025-12-24T23:59:00") as recording:
         assert recording.start == dt.datetime(2025, 12, 24, 23, 59)
         assert recording.notes == (
-            "Lead V1 is read; the models know lead II.",
             "It begins at 2025-12-24 23:59:00, as --start_time says; the file says 2026-01-31 14:05:07.",
         )
         check(recording, (values + 3) / 200)
@@ -385,7 +384,7 @@ def test_ishne_without_names_of_leads(tmp_path: Path) -> None:
     for name in ("2", "channel 2"):
         with open_recording(path, lead=name) as recording:
             assert (recording.lead, recording.start) == ("channel 2", None)
-            assert recording.notes == ("The file does not say which lead it has; the models know lead II.",)
+            assert recording.notes == ("The file does not say which lead it has.",)
             check(recording, values[:, 1] * 0.001)
 
 
@@ -419,7 +418,7 @@ def test_kardia_of_one_lead_is_lead_i(tmp_path: Path) -> None:
     path = put(tmp_path, content, "a.atc")
     assert "has no lead II; it has I: name the one to be read, such as --lead I" in fault(path)
     with open_recording(path, any_lead=True) as recording:
-        assert recording.notes == ("Lead I is read; the models know lead II.",) and recording.start is None
+        assert recording.notes == () and recording.start is None
     for changed, said in (
         (content[:-1], "is damaged: it is cut short in the block at byte"),
         (content[:-9] + b"\x55" + content[-8:], "the checksum of its block ecg differs"),
@@ -487,7 +486,7 @@ def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     )
     for options, scale in (({"unit": "adu", "gain": 200}, 0.005), ({"gain": 200}, 0.005), ({"unit": "µV"}, 0.001)):
         with open_recording(path, fs=250, **options) as recording:
-            assert recording.notes[0] == "The file does not say which lead it has; the models know lead II."
+            assert recording.notes[0] == "The file does not say which lead it has."
             check(recording, wave(900) * scale)
     with open_recording(path, fs=250, gain=200, lead="V5") as recording:
         assert (recording.lead, recording.leads) == ("V5", ("channel 1",))
@@ -520,7 +519,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     assert "has no lead III; it has II, V5, ecg" in fault(titled, lead="III", **options)
     with open_recording(titled, lead="Ecg", **options) as recording:
         assert recording.lead == "ecg"
-        assert recording.notes == ("The file does not say which lead ecg is; the models know lead II.",)
+        assert recording.notes == ("The file does not say which lead ecg is.",)
     rows[270] = "270,oops,1,x,1"
     path = put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv")
     assert "'oops' in row 271 of the data is no number" in fault(path, column="2", **options)

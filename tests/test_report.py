@@ -6,11 +6,13 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,7 @@ from report.classify import in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
 from report.rhythm import Rhythm
+from report.summary import excessive_by
 from support.errors import InputError, run_command
 from utils import Checkpoint, save_checkpoint
 
@@ -134,6 +137,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     for text in ("not for clinical use", "synthetic data", "as annotated (atr)", "no figure stands for a day", "MLII"):
         assert text in page, text
     assert "24-hour" not in page
+    assert re.search(r"<small>\d+, 0\.3 min</small>", page)  # before the diary's first entry there are 20 s
     for definition in Definitions().listed():
         assert f"--{definition.name}" in page
         assert definition.source in page
@@ -193,6 +197,35 @@ def test_a_recording_of_noise_is_a_report_that_says_so(checkpoint: Path, tmp_pat
     assert "No beat was found" in (tmp_path / "r" / "report.html").read_text()
 
 
+def test_what_limits_a_report_is_said_once(
+    records: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = wfdb.rdrecord(str(records / "m001"), sampto=360 * 60).p_signal[:, 0]
+    for lead, known in (("ecg", False), ("V1", True)):
+        path = tmp_path / f"{lead}.csv"
+        path.write_text(f"{lead}_mV\n" + "\n".join(f"{value:.4f}" for value in values))
+        given = ("--fs", "360", "--checkpoint", checkpoint, *(("--lead", "V1") if known else ()))
+        assert report_of(path, tmp_path / lead, *given) == 0
+        page = (tmp_path / lead / "report.html").read_text()
+        said = page.split('<div class="warn">')[1].split("</div>")[0]
+        assert ".." not in said
+        assert said.count("lead II") == 1
+        assert ("The file does not say which lead ecg is." in said) == ("and this may be another lead" in said) != known
+
+
+def test_excessive_ectopy_names_its_criterion() -> None:
+    run = SimpleNamespace(beats=23)
+    for per_day, runs, expected in (
+        (None, [run], {"run ≥ 20": "a run of 23 S, at or above 20 beats"}),
+        ({"S": 812.4}, [], {"≥ 720 a day": "812 S in 24 h, at or above 720"}),
+        ({"V": 900.0}, [], {}),
+    ):
+        episodes = SimpleNamespace(of=lambda kind, runs=runs: runs if kind == "run_s" else [])
+        burden = SimpleNamespace(per_day=per_day)
+        made = SimpleNamespace(definitions=Definitions(), episodes=episodes, burden=burden)
+        assert excessive_by(made) == expected
+
+
 # -------------------------------------------------------------------------------------------------- several records
 
 
@@ -213,6 +246,7 @@ def test_several_recordings_have_an_index_and_one_that_fails_is_told(
     assert 'href="m001/report.html"' in index
     assert 'href="m002/report.html"' in index
     assert "m009" in index
+    assert "Pauses: R-R intervals longer than 2 s" in index
     assert not (tmp_path / "all" / "m009").exists()
     assert "1 of 3 recordings failed" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.leads import ecg_channels, find_lead, is_lead, is_lead_ii
+from preprocess.leads import ecg_channels, find_lead, is_lead
 from preprocess.readers import edf, ishne, kardia, wfdb
 from preprocess.readers.edf import EdfSource
 from preprocess.readers.ishne import IshneSource
@@ -63,7 +63,7 @@ def open_recording(
     """Open one lead of a recording in WFDB, EDF, EDF+, BDF, CSV, ISHNE or Kardia format, whatever its suffix.
 
     Lead II is read. Where there is none, another lead has to be asked for, but for the only ECG of a file that does
-    not say which lead it is: then a note says so.
+    not say which lead it is: then a note says so, as always where the lead that is read is not known.
 
     Args:
         path: a file, or a WFDB record with or without a suffix.
@@ -195,11 +195,9 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
     if stated:
         notes.append(f"the file does not name the lead; it is {stated}, as --lead says")
     if not stated and not name:
-        notes.append("the file does not say which lead it has; the models know lead II")
+        notes.append("the file does not say which lead it has")
     elif not is_lead(called):
-        notes.append(f"the file does not say which lead {called} is; the models know lead II")
-    elif not is_lead_ii(called):
-        notes.append(f"lead {called} is read; the models know lead II")
+        notes.append(f"the file does not say which lead {called} is")
     if name is not None and sum(other.name == name for other in channels) > 1:
         notes.append(
             f"the file has several signals named {name}; number {channel + 1} is read, --lead takes a number, too"
