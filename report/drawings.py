@@ -47,7 +47,7 @@ LANES = (
     Lane("bradycardia", ("bradycardia",), FAINT),
     Lane("tachycardia", ("tachycardia",), FAINT),
 )
-LANE, RATE_HEIGHT, SHARE_HEIGHT, GAP = 15, 130, 56, 16  # px
+LANE, RATE_HEIGHT, SHARE_HEIGHT, GAP = 15, 130, 56, 20  # px; the figures of two panels must stay apart
 LEFT, RIGHT = {True: 92, False: 80}, 10  # px beside the panels, wide and narrow
 TICKS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800)  # s
 

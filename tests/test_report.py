@@ -137,7 +137,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     for text in ("not for clinical use", "synthetic data", "as annotated (atr)", "no figure stands for a day", "MLII"):
         assert text in page, text
     assert "24-hour" not in page
-    assert re.search(r"<small>\d+, 0\.3 min</small>", page)  # before the diary's first entry there are 20 s
+    assert re.search(r"<small>\d+<br>0\.3 min</small>", page)  # before the diary's first entry there are 20 s
     for definition in Definitions().listed():
         assert f"--{definition.name}" in page
         assert definition.source in page
