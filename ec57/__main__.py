@@ -120,7 +120,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     sys.stdout.write(tables.beats_summary(beats))
     if args.out is not None:
         write(args.out, beats, runs, args.reference, args.test)
-        print(f"written to {args.out}: tables of {len(beats)} records, grouping {protocol.grouping}", file=sys.stderr)
+        count = f"{len(beats)} record{'' if len(beats) == 1 else 's'}"
+        print(f"written to {args.out}: tables of {count}, grouping {protocol.grouping}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,9 +21,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from preprocess.databases import DATABASES, Database
 from preprocess.labels import reason_for_admission
 from preprocess.records import list_records
+from preprocess.signals import Read
 from preprocess.synthetic import MARK
 from support.errors import InputError
 from support.files import write_text
@@ -282,6 +285,21 @@ def fingerprint(folder: Path, name: str, channel: int, annotations: str | None) 
     except Exception:  # wfdb raises whatever its decoder stumbles over; as published, none of these records does that
         return None
     return hashlib.sha256(scale.encode() + samples + truth).hexdigest()[:16]
+
+
+def first_minute(read: Read, fs: float) -> str:
+    """Return a hash of the first minute of a lead, by which it is known in any format and beside any annotations.
+
+    The first 16 hexadecimal digits of the SHA-256 of the rate and of the samples in steps of 1/200 mV (int32, little
+    endian), in which mitdb is stored; a conversion that keeps rate and scale keeps it.
+
+    Args:
+        read: start and stop in samples -> the lead in mV, NaN where samples are missing.
+        fs: its rate in Hz.
+    """
+    values = 200 * read(0, round(60 * fs))
+    samples = np.where(np.isfinite(values), np.round(values), np.iinfo(np.int32).min).astype("<i4")
+    return hashlib.sha256(f"{fs:g}\n".encode() + samples.tobytes()).hexdigest()[:16]
 
 
 def _diagnosis(comments: Sequence[str]) -> bytes:

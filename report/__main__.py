@@ -6,12 +6,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from report.options import FOLDER, ReportOptions
 from support.cli import ArgumentParser, add_options
 from support.errors import InputError, PartlyFailedError, reason_of, run_command
-from support.files import folder_written_whole, require_writable, write_text
+from support.files import folder_written_whole, read_json, require_writable, write_text
+
+if TYPE_CHECKING:
+    from preprocess.readers import Recording
 
 MARKER = "summary.json"
 """Every report folder holds it, so a folder without it is not overwritten."""
@@ -56,6 +59,32 @@ def _require_report(folder: Path) -> None:
         raise InputError(f"{folder} is there and holds no {MARKER}: it would be lost; name another folder")
 
 
+def _require_same_recording(folder: Path, recording: Recording, start_is_given: bool) -> None:
+    """Raise an `InputError` where `folder` has the report of another recording, which would be lost.
+
+    Args:
+        start_is_given: by --start_time, so the start does not tell recordings apart.
+    """
+    if not (folder / MARKER).is_file():
+        return
+    there = read_json(folder / MARKER)
+    start = recording.start and recording.start.isoformat()
+    now = {"record": recording.name, "fs": recording.fs, "duration_s": recording.length / recording.fs, "start": start}
+    differ = [key for key, value in now.items() if there.get(key) != value]
+    if start_is_given or None in (start, there.get("start")):
+        differ = [key for key in differ if key != "start"]
+    if differ:
+        says = {"record": "record {}", "fs": "{:g} Hz", "duration_s": "{:g} s long", "start": "begun {}"}
+        old, new = (
+            ", ".join(says[key].format(about[key]) for key in dict.fromkeys(["record", *differ]) if about.get(key))
+            for about in (there, now)
+        )
+        raise InputError(
+            f"{folder} holds the report of another recording ({old}) than this one ({new}); name another folder with "
+            "--out, or remove that one first"
+        )
+
+
 def report_one(path: Path, folder: Path, work: Work, classifier: Any, progress: bool) -> dict[str, Any]:  # noqa: ANN401
     """Write the report of one recording into `folder`; return what its summary.json holds."""
     from tqdm import tqdm
@@ -72,9 +101,12 @@ def report_one(path: Path, folder: Path, work: Work, classifier: Any, progress: 
             bar.set_postfix_str(title)
             bar.update(STEPS.index(title) - bar.n)
 
+        def accept(recording: Recording) -> None:
+            _require_same_recording(folder, recording, start_is_given=work.options.start is not None)
+
         with (
             folder_written_whole(folder, _require_report) as part,
-            analyse(path, work.options, work.definitions, work.quality, classifier, step) as analysis,
+            analyse(path, work.options, work.definitions, work.quality, classifier, step, accept) as analysis,
         ):
             step("page")
             made = write_report(part, analysis, page(analysis))
@@ -188,7 +220,10 @@ def _attempt(record: Path, folder: Path, work: Work) -> dict[str, Any] | str:
 
 def line_of(summary: dict[str, Any]) -> str:
     """What the terminal says of a report."""
-    beats = ", ".join(f"{name} {count:,}" for name, count in summary["beats"].items() if name != "all")
+    shown = {name: count for name, count in summary["beats"].items() if name != "all"}
+    if not shown["unclassified"]:
+        del shown["unclassified"]
+    beats = ", ".join(f"{name} {count:,}" for name, count in shown.items())
     return (
         f"{summary['record']}: {summary['readable_s'] / 3600:.2f} of {summary['duration_s'] / 3600:.2f} h readable, "
         f"{summary['beats']['all']:,} beats ({beats})"

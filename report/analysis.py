@@ -15,7 +15,8 @@ from preprocess import labels as meanings
 from preprocess import records as wfdb_records
 from preprocess.annotations import Annotations
 from preprocess.detect import detect_in_parts
-from preprocess.leads import LEAD_II, canonical
+from preprocess.leads import is_lead_ii
+from preprocess.physionet import first_minute
 from preprocess.readers import Recording, open_recording
 from preprocess.synthetic import MARK
 from report.burden import HOUR, Burden, Hour, burden, hours
@@ -54,8 +55,10 @@ class Analysis:
     diagnosis: np.ndarray | None
     """Of a network that tells infarction from normal: float (n, 2), the probability of each of its classes; `rhythm`
     then calls no beat anything but Q."""
+    training_record: str | None
+    """The training record of the network that this recording is, by its first minute; None: none that is known."""
     unclassified: int
-    """Beats at an end of the recording or at a gap, which no window holds; they are of class Q."""
+    """Beats at an end of the recording or at a gap, which no window holds; in sequences they are taken for Q."""
     unreadable: tuple[Unreadable, ...]
     episodes: Episodes
     burden: Burden
@@ -73,8 +76,8 @@ class Analysis:
 
     @property
     def other_lead(self) -> bool:
-        """Whether the lead is another than the one that the networks have learnt from."""
-        return canonical(self.recording.lead) not in {canonical(lead) for lead in LEAD_II}
+        """Whether the lead is not known to be the one that the networks have learnt from."""
+        return not is_lead_ii(self.recording.lead)
 
     def clock(self, seconds: float) -> datetime | None:
         """The time of day at so many seconds; None where it is not known when the recording began."""
@@ -89,12 +92,14 @@ def analyse(
     quality: Quality,
     classifier: Classifier | None,
     step: Step = lambda title: None,
+    accept: Callable[[Recording], None] = lambda recording: None,
 ) -> Iterator[Analysis]:
     """Read a recording and find everything that its report says; it stays open while the block runs.
 
     Args:
         classifier: None: `options.annotations` give the classes.
         step: is told what is being done.
+        accept: is given the recording before the work on it begins, and may raise.
 
     Raises:
         InputError: the recording, its annotations or the diary cannot be read, or do not fit.
@@ -109,6 +114,7 @@ def analyse(
         column=options.column,
         start_time=options.start,
     ) as recording:
+        accept(recording)
         yield _analysis(recording, options, definitions, quality, classifier, step)
 
 
@@ -136,12 +142,11 @@ def _analysis(
     peaks = peaks[kept]
 
     step("classes")
-    probabilities, diagnosis, unclassified = None, None, 0
+    probabilities, diagnosis = None, None
     if classifier is None:
         classes = given.classes[kept]
     else:
         found = classify_peaks(recording.read, length, fs, peaks, classifier)
-        unclassified = int(np.isnan(found).any(axis=1).sum())
         if classifier.has_episodes:
             probabilities, classes = in_classes(found, classifier.classes)
         else:
@@ -166,7 +171,8 @@ def _analysis(
         annotator=options.annotations,
         rhythm=rhythm,
         diagnosis=diagnosis,
-        unclassified=unclassified,
+        training_record=_training_record(recording, classifier),
+        unclassified=int((rhythm.unclassified if diagnosis is None else np.isnan(diagnosis).any(axis=1)).sum()),
         unreadable=tuple(lost),
         episodes=episodes,
         burden=burden(rhythm, episodes, definitions),
@@ -177,6 +183,12 @@ def _analysis(
         diary=diary_figures(entries, rhythm, episodes.irregular) if options.diary else None,
         strips=choose_strips(rhythm, episodes, rates, entries),
     )
+
+
+def _training_record(recording: Recording, classifier: Classifier | None) -> str | None:
+    if classifier is None or not classifier.training_records:
+        return None
+    return classifier.training_records.get(first_minute(recording.read, recording.fs))
 
 
 def _is_synthetic(recording: Recording) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 from report.definitions import Definitions
 from report.episodes import KINDS, Episodes
 from report.rates import Rate, mean_rate, window_rates
-from report.rhythm import CLASSES, Rhythm, in_spans, overlap
+from report.rhythm import Rhythm, in_spans, overlap
 
 HOUR = 3600  # s
 DAY = 24  # h
@@ -44,7 +44,7 @@ class Burden:
     """The beats of a recording, and what share is ectopic."""
 
     beats: dict[str, int]
-    """Of each class, and "all"."""
+    """Of each class, "unclassified" ones, which no class has, and "all"."""
     v: Share
     s: Share
     s_withheld: int
@@ -68,7 +68,7 @@ class Burden:
 
 def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burden:
     """The burden of the whole recording."""
-    counts = _counts(rhythm.classes)
+    counts = rhythm.counts()
     readable = rhythm.readable_s / HOUR
     irregular = in_spans(rhythm.samples, episodes.irregular)
     withheld = int((rhythm.classes[irregular] == "S").sum())
@@ -107,7 +107,7 @@ class Hour:
     readable_s: float
     irregular_s: float
     beats: dict[str, int]
-    """Of each class, and "all"."""
+    """As in `Burden`."""
     v: Share
     s: Share
     min: Rate | None
@@ -152,7 +152,7 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
                 end_s=end,
                 readable_s=readable_s,
                 irregular_s=irregular_s,
-                beats=_counts(classes),
+                beats=rhythm.counts(in_hour),
                 v=Share(int((classes == "V").sum()), classes.size, readable_s / HOUR),
                 s=Share(int((classes[regular] == "S").sum()), int(regular.sum()), (readable_s - irregular_s) / HOUR),
                 min=low,
@@ -186,7 +186,3 @@ def hours_table(hours: list[Hour]) -> pd.DataFrame:
             for hour in hours
         ]
     )
-
-
-def _counts(classes: np.ndarray) -> dict[str, int]:
-    return {name: int((classes == name).sum()) for name in CLASSES} | {"all": classes.size}

@@ -19,7 +19,7 @@ from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_context, stretches
 from preprocess.signals import FS, Read, resampled
-from report.rhythm import CLASSES
+from report.rhythm import CLASSES, UNCLASSIFIED
 from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
@@ -42,10 +42,14 @@ UNCLASSIFIABLE = "Q"
 
 @dataclass(frozen=True)
 class Figures:
-    """How a network did on beats that it was tested on, by class: sensitivity and positive predictivity, percent."""
+    """How a network did on beats that it was tested on, by class, percent.
+
+    Sensitivity and plain precision of every class: EC57's positive predictivity, which excuses some confusions, is
+    defined for S and V alone.
+    """
 
     per_class: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Class -> sensitivity, predictivity, beats; empty where nothing is stated."""
+    """Class -> sensitivity, precision, beats; empty where nothing is stated."""
     tested_on: str = "not stated"
     new_patients: bool | None = None
     """Whether the test beats were those of patients that the network never met; None: not stated."""
@@ -65,6 +69,8 @@ class Classifier:
     """What its card says it must not be used for."""
     model: ecgTransForm = field(repr=False)
     device: torch.device = field(repr=False)
+    training_records: dict[str, str] = field(default_factory=dict, repr=False)
+    """`preprocess.physionet.first_minute` of each lead of a training record -> its name; empty where not stated."""
     context: tuple[str, ...] = ()
     """Columns of the context that the network sees beside a beat; none: it sees the beat alone."""
 
@@ -106,6 +112,12 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
         cautions=tuple(card.get("cautions", ())),
         model=model.to(where).eval(),
         device=where,
+        training_records={
+            lead: f"{record} of {database}"
+            for database, records in card.get("training_records", {}).items()
+            for record, leads in records.items()
+            for lead in leads
+        },
         context=kept.configs.context_features,
     )
 
@@ -155,7 +167,7 @@ def _figures_of_run(path: Path) -> Figures:
         per_class={
             name: {
                 "sensitivity": 100 * figures["recall"] if figures["support"] else None,
-                "predictivity": 100 * figures["precision"] if figures["support"] else None,
+                "precision": 100 * figures["precision"] if figures["support"] else None,
                 "beats": figures["support"],
             }
             for name, figures in metrics.get("per_class", {}).items()
@@ -291,7 +303,8 @@ def classify_signal(
         peaks: (beats,) R-peaks in samples; None: they are detected.
 
     Returns:
-        A row a beat: sample, time_s, class, and p_<class> for each class of the network.
+        A row a beat: sample, time_s, class ("unclassified" where its window leaves the signal), and p_<class> for each
+        class of the network.
     """
     from preprocess.detect import detect_beats
 
@@ -299,8 +312,7 @@ def classify_signal(
     signal = np.asarray(signal, dtype=np.float64)
     found = detect_beats(signal, fs) if peaks is None else np.asarray(peaks, dtype=np.int64)
     probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), fs, found, classifier)
-    unclassified = UNCLASSIFIABLE if UNCLASSIFIABLE in classifier.classes else "unclassified"
-    called = _called(probabilities, classifier.classes, unclassified)
+    called = _called(probabilities, classifier.classes, UNCLASSIFIED)
     table = {"sample": found, "time_s": found / fs, "class": called}
     table |= {f"p_{name}": probabilities[:, at] for at, name in enumerate(classifier.classes)}
     return pd.DataFrame(table)

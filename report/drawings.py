@@ -47,7 +47,7 @@ LANES = (
     Lane("bradycardia", ("bradycardia",), FAINT),
     Lane("tachycardia", ("tachycardia",), FAINT),
 )
-LANE, RATE_HEIGHT, SHARE_HEIGHT, GAP = 15, 130, 56, 16  # px
+LANE, RATE_HEIGHT, SHARE_HEIGHT, GAP = 15, 130, 56, 20  # px; the figures of two panels must stay apart
 LEFT, RIGHT = {True: 92, False: 80}, 10  # px beside the panels, wide and narrow
 TICKS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800)  # s
 
@@ -83,7 +83,7 @@ def trends_svg(analysis: Analysis, width: int) -> str:
             y += LANE
     if analysis.diary is not None and analysis.diary.entries:
         parts += _diary_lane(analysis, axis, panels_top, y)
-        y += LANE + 4
+        y += LANE + 15
     shade = [
         _rect(axis.x(s), panels_top, axis.x(e) - axis.x(s), y - panels_top, "url(#hatch)") for s, e in _lost(analysis)
     ]
@@ -198,16 +198,17 @@ SYMBOLS = {
 def _diary_lane(analysis: Analysis, axis: _Axis, panels_top: float, top: float) -> Iterator[str]:
     assert analysis.diary is not None
     yield f'<text x="4" y="{top + 13:.1f}" class="l">diary</text>'
-    taken = -np.inf
+    taken = -np.inf  # px, the end of the last number
     for number, entry in enumerate(analysis.diary.entries, 1):
         x = axis.x(entry.time_s)
         yield f'<path d="M{x:.1f} {panels_top}V{top + 2:.1f}" stroke="{FAINT}" stroke-dasharray="1 3"/>'
         if entry.end_s is not None:
             yield _rect(x, top + 7, max(axis.x(entry.end_s) - x, 1), 3, FAINT)
         yield f'<path transform="translate({x:.1f} {top + 8.5:.1f})" d="{SYMBOLS[entry.kind]}" fill="{INK}"/>'
-        if x - taken > 12:
-            yield f'<text x="{x + 6:.1f}" y="{top + 12.5:.1f}" class="f">{number}</text>'
-            taken = x
+        half = 3.5 * len(str(number)) + 1
+        if x - half >= taken:  # below the marks, for these may lie close to one another
+            yield f'<text x="{x:.1f}" y="{top + 24:.1f}" class="f" text-anchor="middle">{number}</text>'
+            taken = x + half
 
 
 def _time_axis(analysis: Analysis, axis: _Axis, y: float, top: float, wide: bool) -> Iterator[str]:
@@ -256,6 +257,7 @@ SPEED, HALF, FULL = 25, 5, 10  # mm/s; mm/mV
 WIDTH = SPEED * SECONDS  # mm
 HEAD, FOOT = 9.0, 4.5  # mm above and below the paper, for labels and times
 LOWEST, HIGHEST = 25, 50  # mm that the paper may be high
+NO_CLASS = "-"  # stands above a beat that is unclassified
 DOUBT = 0.6  # a class that the network gives less than this is labelled with a question mark
 
 
@@ -351,7 +353,7 @@ def _labels(analysis: Analysis, start: float) -> Iterator[str]:
         x = SPEED * (rhythm.samples[at] / rhythm.fs - start)
         name, certain = label_of(analysis, at)
         yield f'<path d="M{x:.2f} -2.4V0" stroke="{FAINT}" stroke-width=".2"/>'
-        if name in ("N", "Q") or analysis.diagnosis is not None:
+        if name in ("N", "Q", NO_CLASS) or analysis.diagnosis is not None:
             yield f'<text x="{x:.2f}" y="-3.1" class="n">{name}{"" if certain else "?"}</text>'
         else:
             half = 1.8 if certain else 2.5
@@ -371,7 +373,7 @@ def label_of(analysis: Analysis, beat: int) -> tuple[str, bool]:
     else:
         return str(analysis.rhythm.classes[beat]), True
     if not np.isfinite(values).all():
-        return "Q", True
+        return NO_CLASS, True
     return names[int(values.argmax())], bool(values.max() >= DOUBT)
 
 

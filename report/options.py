@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from preprocess.leads import LEAD_II
+from preprocess.readers import parse_start
 from report.classify import DEFAULT
 from support.cli import option
 from support.errors import InputError
@@ -30,7 +31,8 @@ class ReportOptions:
     )
     out: str | None = option(
         None,
-        "folder that becomes the report; of several recordings it gets a folder each and index.html",
+        "folder that becomes the report; of several recordings it gets a folder each and index.html. An earlier report "
+        "of the same recording there is replaced, that of another one is refused",
         default=f"{FOLDER}/<record>; of several {FOLDER}",
         metavar="DIR",
     )
@@ -44,12 +46,23 @@ class ReportOptions:
     lead: str | None = option(None, "name of the lead to read", default=" or ".join(LEAD_II), metavar="NAME")
     any_lead: bool = option(False, "of a recording without that lead read lead II, or else its first ECG lead")
     fs: float | None = option(
-        None, "rate of a file that does not say it, in Hz", default="what the file says", metavar="HZ"
+        None,
+        "rate of a file that does not say it, in Hz; another than the file says is refused",
+        default="what the file says",
+        metavar="HZ",
     )
     unit: str | None = option(
-        None, "unit of a file that does not say it: mV, uV, V, or adu with --gain", default="what the file says"
+        None,
+        "unit of the values of a CSV or EDF file: mV, uV, V, or, of CSV, adu with --gain; in place of what the file "
+        "says, and the report then tells both",
+        default="what the file says",
     )
-    gain: float | None = option(None, "units of the file a mV, with --unit adu", default="none", metavar="ADU_PER_MV")
+    gain: float | None = option(
+        None,
+        "units of the values of a CSV file a mV, with --unit adu; likewise",
+        default="none",
+        metavar="ADU_PER_MV",
+    )
     column: str | None = option(
         None, "column of a CSV file, by its name or its number from 1", default="the one that there is"
     )
@@ -61,7 +74,11 @@ class ReportOptions:
         metavar="CSV",
     )
     start_time: str | None = option(
-        None, "when the recording began, such as 2026-01-31T08:00", default="what the file says", metavar="ISO"
+        None,
+        "when the recording began, by its own clock, such as 2026-01-31T08:00; in place of what the file says, and the "
+        "report then tells both",
+        default="what the file says",
+        metavar="ISO",
     )
     jobs: int = option(1, "recordings at a time", metavar="N")
     device: str = option("cpu", "torch device: cpu, cuda, cuda:0, mps")
@@ -85,14 +102,4 @@ class ReportOptions:
     @property
     def start(self) -> datetime | None:
         """`start_time` as a date and time, without a time zone."""
-        if self.start_time is None:
-            return None
-        try:
-            start = datetime.fromisoformat(self.start_time)
-        except ValueError:
-            raise InputError(
-                f"--start_time {self.start_time}: cannot be read; write it as 2026-01-31T08:00:00"
-            ) from None
-        if start.tzinfo is not None:
-            raise InputError(f"--start_time {self.start_time}: give the clock of the recording, without a time zone")
-        return start
+        return None if self.start_time is None else parse_start(self.start_time)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from report.analysis import Analysis
 from report.burden import hours_table
+from report.rhythm import UNCLASSIFIED
 from report.summary import summary
 from support.files import write_json, write_table, write_text
 
@@ -50,7 +51,7 @@ def beats_table(analysis: Analysis) -> pd.DataFrame:
         names = np.array(analysis.classifier.classes)
         lost = np.isnan(analysis.diagnosis).any(axis=1)
         called = names[np.where(lost[:, None], 0.0, analysis.diagnosis).argmax(axis=1)]
-        table["class"] = np.where(lost, "unclassified", called)
+        table["class"] = np.where(lost, UNCLASSIFIED, called)
         for at, name in enumerate(names):
             table.insert(3 + at, f"p_{name}", analysis.diagnosis[:, at])
     table.insert(2, "clock", _clocks(analysis, table["time_s"]))

@@ -15,6 +15,7 @@ from report.episodes import KINDS, Episode
 from report.strips import MOST, NAMES
 from report.summary import (
     diagnosis_counts,
+    excessive_by,
     findings,
     irregular_percent,
     lasting,
@@ -48,6 +49,7 @@ def page(analysis: Analysis) -> str:
         findings=findings(analysis) if analysis.diagnosis is None else [],
         diagnosis=diagnosis_counts(analysis) if analysis.diagnosis is not None else None,
         irregular=irregular_percent(analysis),
+        excessive=list(excessive_by(analysis)),
         unreadable=unreadable_by_reason(analysis),
         trends={"wide": trends_svg(analysis, WIDE), "narrow": trends_svg(analysis, NARROW)},
         strips=[(strip, draw_strip(analysis, strip)) for strip in chosen.strips],
@@ -62,7 +64,8 @@ def page(analysis: Analysis) -> str:
 
 def index_page(rows: Sequence[IndexRow]) -> str:
     """The table of several reports, a row a recording."""
-    return _render("index.html.j2", rows=rows)
+    used = next((row.summary["definitions"] for row in rows if row.summary is not None), None)
+    return _render("index.html.j2", rows=rows, definitions=used)
 
 
 @dataclass(frozen=True)

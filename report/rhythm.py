@@ -14,6 +14,9 @@ from support.errors import InputError
 CLASSES = ("N", "S", "V", "F", "Q")
 """Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable beats."""
 
+UNCLASSIFIED = "unclassified"
+"""What a beat is called that no network could see whole. Among sequences of beats it stands as Q does."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rhythm:
@@ -96,6 +99,18 @@ class Rhythm:
         return self.valid & classified[:-1] & classified[1:]
 
     @cached_property
+    def unclassified(self) -> np.ndarray:
+        """bool (n,): no network could classify the beat, at an end of the recording or beside a gap; its class is Q."""
+        if self.probabilities is None:
+            return np.zeros(self.samples.size, dtype=bool)
+        return np.isnan(self.probabilities).any(axis=1)
+
+    def counts(self, chosen: slice = slice(None)) -> dict[str, int]:
+        """The beats of each class, those that are unclassified apart from Q, and "all" of the `chosen`."""
+        classes = np.where(self.unclassified, UNCLASSIFIED, self.classes)[chosen]
+        return {name: int((classes == name).sum()) for name in (*CLASSES, UNCLASSIFIED)} | {"all": classes.size}
+
+    @cached_property
     def readable_s(self) -> float:
         """Readable time in seconds, flutter included."""
         return (self.length - int(np.diff(self.unreadable).sum())) / self.fs
@@ -108,7 +123,7 @@ class Rhythm:
         columns: dict[str, ArrayLike] = {
             "sample": self.samples,
             "time_s": self.samples / self.fs,
-            "class": self.classes,
+            "class": np.where(self.unclassified, UNCLASSIFIED, self.classes),
         }
         if self.probabilities is not None:
             columns |= {f"p_{name}": self.probabilities[:, at] for at, name in enumerate(CLASSES)}

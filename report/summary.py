@@ -8,10 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from preprocess.leads import is_lead
 from report.analysis import Analysis
 from report.drawings import moment
 from report.episodes import KINDS, Episode
 from report.rates import Rate
+from report.rhythm import UNCLASSIFIED
 from report.strips import NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +77,22 @@ def beats_from(analysis: Analysis) -> str:
     return f"R-peaks of annotations {analysis.annotator}, classes by the network"
 
 
+def excessive_by(analysis: Analysis) -> dict[str, str]:
+    """What makes supraventricular ectopy excessive: each criterion that is met, in short, and with its figure.
+
+    A run can be judged in a recording of any length, the number in 24 h from `per_day_readable` hours on alone.
+    """
+    met, definitions = {}, analysis.definitions
+    longest = max((run.beats for run in analysis.episodes.of("run_s")), default=0)
+    if longest >= definitions.sve_run:
+        met[f"run ≥ {definitions.sve_run}"] = f"a run of {longest} S, at or above {definitions.sve_run} beats"
+    per_day = (analysis.burden.per_day or {}).get("S", 0.0)
+    if per_day >= definitions.sve_per_day:
+        limit = f"{definitions.sve_per_day:g}"
+        met[f"≥ {limit} a day"] = f"{per_day:,.0f} S in 24 h, at or above {limit}"
+    return met
+
+
 def unreadable_by_reason(analysis: Analysis) -> dict[str, float]:
     """Seconds of unreadable time by what makes it so."""
     seconds: Counter[str] = Counter()
@@ -103,7 +121,7 @@ def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:
     counts = diagnosis_counts(analysis)
     total = sum(counts.values())
     return {
-        "beats": {**counts, "unclassified": analysis.unclassified, "all": total + analysis.unclassified},
+        "beats": {**counts, UNCLASSIFIED: analysis.unclassified, "all": total + analysis.unclassified},
         "burden_percent": {name: 100 * count / total if total else None for name, count in counts.items()},
     }
 
@@ -112,7 +130,7 @@ def _by_class(analysis: Analysis) -> dict[str, Any]:
     burden = analysis.burden
     return {
         "beats": burden.beats,
-        "unclassified": analysis.unclassified,
+        UNCLASSIFIED: analysis.unclassified,
         "burden_percent": {"abnormal": burden.abnormal_percent, "S": burden.s.percent, "V": burden.v.percent},
         "burden_per_hour": {"S": burden.s.per_hour, "V": burden.v.per_hour},
         "burden_mark": {"V": burden.v_mark, "excessive_S": burden.excessive_s},
@@ -145,6 +163,7 @@ def _model(analysis: Analysis) -> dict[str, Any] | None:
         "dataset": classifier.dataset,
         "classes": list(classifier.classes),
         "trained_on": classifier.trained_on,
+        "this_record_in_training": analysis.training_record,
         "tested_on": classifier.figures.tested_on,
         "new_patients": classifier.figures.new_patients,
         "per_class": classifier.figures.per_class,
@@ -198,7 +217,7 @@ def findings(analysis: Analysis) -> list[str]:
         level = analysis.definitions.burden_high if burden.v_mark == "high" else analysis.definitions.burden_marked
         found.append(f"V burden {burden.v.percent:.1f} % of beats, at or above {level:g} %")
     if burden.excessive_s:
-        found.append("excessive supraventricular ectopy, by the definition at the end")
+        found.append(f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}")
     svt = episodes.of("svt")
     if svt:
         long = episodes.longest("svt")
@@ -217,12 +236,19 @@ def warnings(analysis: Analysis) -> list[str]:
     rhythm, duration = analysis.rhythm, analysis.duration_s
     if analysis.synthetic:
         found.append("Synthetic data: a program made this recording. It says nothing about any person.")
+    if analysis.training_record:
+        found.append(
+            f"By its first minute this is record {analysis.training_record}, which the network was trained on: its "
+            "classes are better here than on a new patient, and say nothing about how well the network does."
+        )
     if not rhythm.samples.size:
         found.append("No beat was found that could be read; there is nothing to report on.")
-    if analysis.other_lead:
+    found += analysis.recording.notes
+    if analysis.other_lead and analysis.classifier is not None:
+        known = is_lead(analysis.recording.lead)
         found.append(
-            f"Lead {analysis.recording.lead}: the network has learnt from lead II alone. In another lead the shape of "
-            "every beat differs, and how far its classes can be trusted there has not been measured."
+            f"The network has learnt from lead II alone{'' if known else ', and this may be another lead'}. In another "
+            "lead the shape of every beat differs, and how far its classes can be trusted there has not been measured."
         )
     lost = 100 * (1 - rhythm.readable_s / duration)
     if lost >= MUCH_LOST:
@@ -241,7 +267,7 @@ def warnings(analysis: Analysis) -> list[str]:
     if analysis.unclassified:
         found.append(
             f"{_count(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
-            "classified and count as Q."
+            "classified; they are counted apart, as unclassified."
         )
     if rhythm.left_out:
         found.append(f"{_count(rhythm.left_out, 'beat')} in unreadable time or ventricular flutter are left out.")
@@ -252,7 +278,7 @@ def warnings(analysis: Analysis) -> list[str]:
             f"{_count(len(rhythm.flutter), 'episode')}, the first at "
             f"{moment(analysis, rhythm.flutter[0, 0] / rhythm.fs)}."
         )
-    return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in analysis.recording.notes)]
+    return found
 
 
 COUNTABLE = ("pause", "beat", "episode")

@@ -17,6 +17,7 @@ import pandas as pd
 from torch import nn
 
 from dataloader import SPLITS, Split
+from ec57.figures import EXCUSED, ec57_figures
 from models import BiTrans
 from run_folder import pictures
 from run_folder.layout import SeedRun, environment
@@ -68,14 +69,25 @@ def summary_table(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return both[[column for name in mean.columns for column in (name, f"{name}_sd")]]
 
 
+def ec57_line(metrics: dict[str, Any]) -> str | None:
+    """S and V by ANSI/AAMI EC57 of a test on new patients; None of another split, or of other classes."""
+    if metrics["data"]["protocol"] != "inter_patient" or not EXCUSED.keys() <= {*metrics["classes"]}:
+        return None
+    figures = ec57_figures(metrics["confusion_matrix"], metrics["classes"])
+    values = ", ".join(f"{name} Se {100 * row['se']:.2f} +P {100 * row['ppv']:.2f}" for name, row in figures.items())
+    return f"ANSI/AAMI EC57: {values}; +P charges no F or Q called V and no Q called S, precision does"
+
+
 def log_metrics(metrics: dict[str, Any], log: logging.Logger) -> None:
-    """Log a test as a table in percent."""
+    """Log a test as a table in percent, and of one on new patients the figures of EC57."""
     table = metrics_table(metrics)
     text = table.map(lambda value: "" if np.isnan(value) else f"{value:.2f}")
     text.loc["support"] = [f"{int(beats):,}" for beats in table.loc["support"]]
     for line in text.rename_axis(index=None, columns="percent").to_string().splitlines():
         log.info(line)
     log.info(f"accuracy {100 * metrics['accuracy']:.2f} %, loss {metrics['loss']:.4f}")
+    if standard := ec57_line(metrics):
+        log.info(standard)
 
 
 def write_metrics(path: Path, metrics: dict[str, Any]) -> None:

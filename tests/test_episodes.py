@@ -352,7 +352,7 @@ def test_burden_is_a_share_of_all_beats_and_per_readable_hour() -> None:
     rhythm = made("NNNNNNNNNNNNSSSVVFQQ", 60_000, length=20 * 60_000, unreadable=[(101, 300_100)])
     result = burden_of(rhythm)
     assert rhythm.left_out == 4  # of N, in unreadable time
-    assert result.beats == {"N": 8, "S": 3, "V": 2, "F": 1, "Q": 2, "all": 16}
+    assert result.beats == {"N": 8, "S": 3, "V": 2, "F": 1, "Q": 2, "unclassified": 0, "all": 16}
     assert result.v.percent == 100 * 2 / 16 and result.s.percent == 100 * 3 / 16
     assert result.abnormal_percent == 100 * 6 / 16
     hours = (20 * 60_000 - 299_999) / 3_600_000
@@ -600,7 +600,8 @@ def test_hours_follow_the_recording_or_the_clock() -> None:
     assert (first.start_s, first.end_s, second.end_s) == (0.0, 3600.0, 6000.0)
     assert (first.readable_s, second.readable_s) == (3500.0, 2100.0)
     # Beats at 0.1 s and every minute after it; those from 59 to 64 min are in unreadable time.
-    assert (first.beats["all"], second.beats) == (59, {"N": 33, "S": 0, "V": 2, "F": 0, "Q": 0, "all": 35})
+    counts = {"N": 33, "S": 0, "V": 2, "F": 0, "Q": 0, "unclassified": 0, "all": 35}
+    assert (first.beats["all"], second.beats) == (59, counts)
     assert second.episodes["couplet_v"] == 1 and second.v.percent == 100 * 2 / 35
     clock = hours(rhythm, episodes, DEFAULT, into_hour_s=600)
     assert [hour.start_s for hour in clock] == [0.0, 3000.0]

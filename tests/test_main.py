@@ -15,12 +15,16 @@ import pytest
 import torch
 from conftest import write_toy_splits
 
+import data_configs
+import hparams
 import main
 import trainer
+from ec57.figures import ec57_figures
 from hparams import RunConfig
+from models import ecgTransForm
 from run_folder.resume import locked
 from support.errors import InputError, TrainingError, run_command
-from utils import load_checkpoint
+from utils import Checkpoint, load_checkpoint, save_checkpoint
 
 ROOT = Path(main.__file__).parent
 ARTEFACTS = {
@@ -130,6 +134,25 @@ def test_test_only_gives_the_figures_of_the_run(run_folder: Path, toy_data: Path
         "predictions_test.csv",
         "confusion_matrix.png",
     }
+
+
+def test_a_test_on_new_patients_gives_the_figures_of_ec57(toy_data: Path, tmp_path: Path) -> None:
+    configs, recipe = dataclasses.replace(data_configs.mit(), feedforward_dim=32), hparams.supervised()
+    best = str(tmp_path / "c.pt")
+    save_checkpoint(Path(best), Checkpoint("mit", configs, recipe, ecgTransForm(configs, recipe).state_dict()))
+    (tmp_path / "data" / "mit").mkdir(parents=True)
+    split = torch.load(toy_data / "mit" / "test.pt", weights_only=True)
+    torch.save(split | {"protocol": "inter_patient"}, tmp_path / "data" / "mit" / "test.pt")
+    said = {}
+    for name, data in (("beat", toy_data), ("new", tmp_path / "data")):
+        main.run(["--test", best, "--data_path", str(data), "--save_dir", str(tmp_path), "--run_description", name])
+        said[name] = (tmp_path / "mit" / name / "test.log").read_text()
+    assert "EC57" not in said["beat"]
+    metrics = json.loads((tmp_path / "mit" / "new" / "test.json").read_text())
+    figures = ec57_figures(metrics["confusion_matrix"], metrics["classes"])
+    assert (
+        f"ANSI/AAMI EC57: S Se {100 * figures['S']['se']:.2f} +P {100 * figures['S']['ppv']:.2f}, V Se" in said["new"]
+    )
 
 
 def test_a_killed_process_resumes(toy_data: Path, tmp_path: Path) -> None:

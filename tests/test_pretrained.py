@@ -9,10 +9,13 @@ import pytest
 import torch
 
 import data_configs
+from ec57.figures import ec57_figures
 from preprocess import records
 from preprocess.annotations import Annotations
 from preprocess.beats import cut_centred, select_beats
 from preprocess.leads import LEAD_II, find_lead
+from preprocess.physionet import first_minute
+from preprocess.splits import DS1
 from report.classify import classify_peaks, load_classifier
 from reproduce.pretrained import keep_weights
 from support.errors import InputError
@@ -32,6 +35,29 @@ def test_every_network_is_small_and_has_a_card(name: str) -> None:
     assert "history" not in checkpoint.metrics
     card = read_json(path.with_suffix(".json"))
     assert {"trained_on", "tested_on", "per_class", "cautions"} <= card.keys()
+    matrix = np.sum([*card["per_record"].values()], axis=0)  # of mitdb, rows true, columns called
+    called = matrix.sum(axis=0)
+    for at, (name, figures) in enumerate(card["per_class"].items()):
+        assert figures["beats"] == matrix[at].sum()
+        assert figures["sensitivity"] == round(100 * matrix[at, at] / matrix[at].sum(), 2)
+        assert figures["precision"] == (round(100 * matrix[at, at] / called[at], 2) if called[at] else None), name
+    standard = ec57_figures(matrix, card["classes"])
+    for name, figures in card["ec57"].items():
+        assert figures["sensitivity"] == round(100 * standard[name]["se"], 2)
+        assert figures["predictivity"] == round(100 * standard[name]["ppv"], 2)
+
+
+@pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")
+def test_the_card_knows_the_training_records_of_mitdb() -> None:
+    kept = read_json(PRETRAINED / "mit_new_patients.json")["training_records"]
+    assert {*kept["mitdb"]} == DS1
+    assert len(kept["svdb"]) == 41
+    known = load_classifier("mit_new_patients").training_records
+    for name, expected in (("101", "101 of mitdb"), ("230", "230 of mitdb"), ("213", None)):
+        header = records.read_header(MITDB, name)
+        for channel in (0, 1):
+            signal = records.read_signal(MITDB, name, header, channel, 0, 360 * 60)
+            assert known.get(first_minute(lambda start, stop, all=signal: all[start:stop], 360.0)) == expected
 
 
 @pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")

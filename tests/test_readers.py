@@ -236,9 +236,12 @@ def test_a_wfdb_record(tmp_path: Path) -> None:
             assert (recording.fs, recording.lead, recording.leads) == (250, "ECG lead II", ("V1", "ECG lead II"))
             assert (recording.start, recording.borders.tolist(), recording.notes) == (START, [], ())
             check(recording, values / 200)
-    with open_recording(path, lead="v1", start_time="2025-12-24T23:59:00+01:00") as recording:
+    assert "give the clock of the recording, without a time zone" in fault(path, start_time="2025-12-24T23:59:00+01:00")
+    with open_recording(path, lead="v1", start_time="2025-12-24T23:59:00") as recording:
         assert recording.start == dt.datetime(2025, 12, 24, 23, 59)
-        assert recording.notes == ("Lead V1 is read; the models know lead II.",)
+        assert recording.notes == (
+            "It begins at 2025-12-24 23:59:00, as --start_time says; the file says 2026-01-31 14:05:07.",
+        )
         check(recording, (values + 3) / 200)
 
 
@@ -345,6 +348,9 @@ def test_the_unit_of_edf(tmp_path: Path) -> None:
         np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)
     path = put(tmp_path, edf({"II": wave(2560)}, dimension="mmHg"), "a.edf")
     assert "II is in mmHg, which is no voltage; give --unit" in fault(path)
+    path = put(tmp_path, edf({"II": wave(2560)}, dimension="uV"), "a.edf")
+    with open_recording(path, unit="mV") as recording:
+        assert "Values are taken as mV, as --unit says; the file says uV." in recording.notes
     content = edf({"II": wave(2560)}).replace(b"-32768  32767   ", b"7       7       ")
     assert "signal 1 has no scale" in fault(put(tmp_path, content, "a.edf"))
 
@@ -378,7 +384,7 @@ def test_ishne_without_names_of_leads(tmp_path: Path) -> None:
     for name in ("2", "channel 2"):
         with open_recording(path, lead=name) as recording:
             assert (recording.lead, recording.start) == ("channel 2", None)
-            assert recording.notes == ("The file does not say which lead it has; the models know lead II.",)
+            assert recording.notes == ("The file does not say which lead it has.",)
             check(recording, values[:, 1] * 0.001)
 
 
@@ -412,7 +418,7 @@ def test_kardia_of_one_lead_is_lead_i(tmp_path: Path) -> None:
     path = put(tmp_path, content, "a.atc")
     assert "has no lead II; it has I: name the one to be read, such as --lead I" in fault(path)
     with open_recording(path, any_lead=True) as recording:
-        assert recording.notes == ("Lead I is read; the models know lead II.",) and recording.start is None
+        assert recording.notes == () and recording.start is None
     for changed, said in (
         (content[:-1], "is damaged: it is cut short in the block at byte"),
         (content[:-9] + b"\x55" + content[-8:], "the checksum of its block ecg differs"),
@@ -475,10 +481,12 @@ def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     assert "--unit kg is not known" in fault(path, fs=250, unit="kg")
     assert "--fs must be a number above 0, got -1" in fault(path, fs=-1)
     assert "an ECG needs 100 and more" in fault(path, fs=99.5, unit="mV")
-    assert "--start_time noon is no time" in fault(path, fs=250, unit="mV", start_time="noon")
+    assert "--start_time noon: cannot be read; write it as 2026-01-31T08:00:00" in fault(
+        path, fs=250, unit="mV", start_time="noon"
+    )
     for options, scale in (({"unit": "adu", "gain": 200}, 0.005), ({"gain": 200}, 0.005), ({"unit": "µV"}, 0.001)):
         with open_recording(path, fs=250, **options) as recording:
-            assert recording.notes[0] == "The file does not say which lead it has; the models know lead II."
+            assert recording.notes[0] == "The file does not say which lead it has."
             check(recording, wave(900) * scale)
     with open_recording(path, fs=250, gain=200, lead="V5") as recording:
         assert (recording.lead, recording.leads) == ("V5", ("channel 1",))
@@ -492,14 +500,18 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     assert "has no lead II; it has left, right, resp: name the one to be read, such as --lead left" in fault(
         path, **options
     )
-    assert "has no column 9; it has 1 sample, 2 left, 3 right, 4 label, 5 resp" in fault(path, column="9", **options)
+    assert "has no column 9; it has 1 sample, 2 left, 3 right, 4 label, 5 resp (mV)" in fault(
+        path, column="9", **options
+    )
     assert "column label holds no numbers" in fault(path, column="label", **options)
     for chosen in ({"column": "3"}, {"column": "RIGHT"}, {"lead": "right"}, {"column": "3", "lead": "II"}):
         with open_recording(path, **options, **chosen) as recording:
             assert recording.lead == ("II" if len(chosen) == 2 else "right")
             check(recording, wave(300, 1) * 1e-3)
-    with open_recording(path, column="5", **options) as recording:
+    with open_recording(path, column="resp (mV)", **options) as recording:
         assert "Values are taken as uV, as --unit says; the file says mV." in recording.notes
+    with open_recording(path, column="5", fs=250, gain=200) as recording:
+        assert "Values are taken as 200 ADC units a mV, as --gain says; the file says mV." in recording.notes
     titled = put(
         tmp_path, "\n".join(["II,V5,ecg", *(row.replace(",x,", ",")[row.index(",") + 1 :] for row in rows)]), "b.csv"
     )
@@ -507,7 +519,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     assert "has no lead III; it has II, V5, ecg" in fault(titled, lead="III", **options)
     with open_recording(titled, lead="Ecg", **options) as recording:
         assert recording.lead == "ecg"
-        assert recording.notes == ("The file does not say which lead ecg is; the models know lead II.",)
+        assert recording.notes == ("The file does not say which lead ecg is.",)
     rows[270] = "270,oops,1,x,1"
     path = put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv")
     assert "'oops' in row 271 of the data is no number" in fault(path, column="2", **options)
@@ -550,8 +562,10 @@ def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest
         expected = np.full(1500, np.nan)
         expected[kept] = wave(1500)[kept] * 1e-3
         check(recording, expected)
-    with open_recording(tmp_path / "a.csv", fs=200) as recording:
-        assert (recording.fs, recording.length) == (200, 1250)
+    with open_recording(tmp_path / "a.csv", fs=fs) as recording:  # said twice; the gap is one still
+        assert (recording.fs, recording.length) == (fs, 1500)
+    said = f"--fs 200 is not the sampling frequency in {tmp_path / 'a.csv'}, {fs} Hz by its column"
+    assert said in fault(tmp_path / "a.csv", fs=200)
 
 
 def test_times_that_tell_no_rate(tmp_path: Path) -> None:
@@ -568,13 +582,27 @@ def test_times_that_tell_no_rate(tmp_path: Path) -> None:
     ):
         path = put(tmp_path, "\n".join(["time,MLII (mV)", *(f"{time},{time % 1}" for time in times)]), "a.csv")
         assert said in fault(path)
+        with open_recording(path, fs=100) as recording:
+            assert (recording.fs, recording.length) == (100, 300)
+            said = "The rows are taken for 100 Hz without a gap, as --fs says; column time is not used."
+            assert said in recording.notes
+
+
+def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:
+    rows = [f"{n / 250:.3f},{value}" for n, value in enumerate(wave(1000)) if not 300 <= n < 400]
+    for rate in (250, 500):
+        head = ["Made by,a recorder", f"Sample Rate,{rate} hertz", "Unit,uV", "time_s,II"]
+        path = put(tmp_path, "\n".join([*head, *rows]), f"{rate}.csv")
+    assert "contradicts itself: 500 Hz by its head, 250 Hz by its column time_s" in fault(path)
+    with open_recording(tmp_path / "250.csv") as recording:
+        assert (recording.fs, recording.length) == (250, 1000)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "is empty: it holds no samples"),
-        (b"time,II\n", "holds no samples that can be read"),
+        (b"time,II\n", "has no rows, only the line 'time,II'"),
         (b"Dear reader,\nthis is no recording.\n", "holds no samples that can be read"),
         (bytes(1000), "holds no samples that can be read"),
         (b"PK\3\4rest", "is a ZIP archive or an office document"),

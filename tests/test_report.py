@@ -6,11 +6,13 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,11 +28,12 @@ from preprocess.beats import WINDOWS
 from preprocess.context import record_context, record_rhythm, stretch_context, stretches
 from preprocess.signals import resample, resampled
 from preprocess.synthetic import write_synthetic_mit
-from report.__main__ import build_parser, run
+from report.__main__ import build_parser, line_of, run
 from report.classify import in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
 from report.rhythm import Rhythm
+from report.summary import excessive_by
 from support.errors import InputError, run_command
 from utils import Checkpoint, save_checkpoint
 
@@ -134,6 +137,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     for text in ("not for clinical use", "synthetic data", "as annotated (atr)", "no figure stands for a day", "MLII"):
         assert text in page, text
     assert "24-hour" not in page
+    assert re.search(r"<small>\d+<br>0\.3 min</small>", page)  # before the diary's first entry there are 20 s
     for definition in Definitions().listed():
         assert f"--{definition.name}" in page
         assert definition.source in page
@@ -151,8 +155,16 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
     known = columns.notna().all(axis=1)
     assert columns[known].sum(axis=1).to_numpy() == pytest.approx(np.ones(known.sum()), abs=1e-5)
     assert columns[known].idxmax(axis=1).str[2].tolist() == beats["class"][known].tolist()
-    assert (beats["class"][~known] == "Q").all()
-    assert summary["unclassified"] == (~known).sum()
+    assert (beats["class"][~known] == "unclassified").all()
+    assert summary["unclassified"] == summary["beats"]["unclassified"] == (~known).sum() > 0
+    for name in "NSVFQ":
+        assert summary["beats"][name] == (beats["class"] == name).sum()
+    assert sum(count for name, count in summary["beats"].items() if name != "all") == summary["beats"]["all"]
+    assert f"unclassified {summary['unclassified']})" in line_of(summary)
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert f"Q {summary['beats']['Q']:,}, unclassified {summary['unclassified']}" in page
+    hours = pd.read_csv(tmp_path / "r" / "hours.csv")
+    assert hours["unclassified"].sum() == summary["unclassified"]
     assert summary["model"]["trained_on"] == "synthetic data of --dataset mit, beat split"
 
     signals = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
@@ -185,6 +197,35 @@ def test_a_recording_of_noise_is_a_report_that_says_so(checkpoint: Path, tmp_pat
     assert "No beat was found" in (tmp_path / "r" / "report.html").read_text()
 
 
+def test_what_limits_a_report_is_said_once(
+    records: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = wfdb.rdrecord(str(records / "m001"), sampto=360 * 60).p_signal[:, 0]
+    for lead, known in (("ecg", False), ("V1", True)):
+        path = tmp_path / f"{lead}.csv"
+        path.write_text(f"{lead}_mV\n" + "\n".join(f"{value:.4f}" for value in values))
+        given = ("--fs", "360", "--checkpoint", checkpoint, *(("--lead", "V1") if known else ()))
+        assert report_of(path, tmp_path / lead, *given) == 0
+        page = (tmp_path / lead / "report.html").read_text()
+        said = page.split('<div class="warn">')[1].split("</div>")[0]
+        assert ".." not in said
+        assert said.count("lead II") == 1
+        assert ("The file does not say which lead ecg is." in said) == ("and this may be another lead" in said) != known
+
+
+def test_excessive_ectopy_names_its_criterion() -> None:
+    run = SimpleNamespace(beats=23)
+    for per_day, runs, expected in (
+        (None, [run], {"run ≥ 20": "a run of 23 S, at or above 20 beats"}),
+        ({"S": 812.4}, [], {"≥ 720 a day": "812 S in 24 h, at or above 720"}),
+        ({"V": 900.0}, [], {}),
+    ):
+        episodes = SimpleNamespace(of=lambda kind, runs=runs: runs if kind == "run_s" else [])
+        burden = SimpleNamespace(per_day=per_day)
+        made = SimpleNamespace(definitions=Definitions(), episodes=episodes, burden=burden)
+        assert excessive_by(made) == expected
+
+
 # -------------------------------------------------------------------------------------------------- several records
 
 
@@ -205,6 +246,7 @@ def test_several_recordings_have_an_index_and_one_that_fails_is_told(
     assert 'href="m001/report.html"' in index
     assert 'href="m002/report.html"' in index
     assert "m009" in index
+    assert "Pauses: R-R intervals longer than 2 s" in index
     assert not (tmp_path / "all" / "m009").exists()
     assert "1 of 3 recordings failed" in capsys.readouterr().err
 
@@ -266,6 +308,24 @@ def test_damaged_and_foreign_files_are_one_line(
     assert not (tmp_path / "r").exists()
 
 
+def test_the_report_of_another_recording_is_not_replaced(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, given = tmp_path / "r", ("--annotations", "atr", "--out", tmp_path / "r")
+    assert report_of(records / "m001", out, *given[:2]) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    line = complaint(capsys, records / "m002", *given)
+    assert f"{out} holds the report of another recording (record m001) than this one (record m002)" in line
+    assert "name another folder with --out" in line
+    namesake = tmp_path / "m001.csv"
+    namesake.write_text("MLII_mV\n" + "0.1\n0.2\n" * 5000)
+    line = complaint(capsys, namesake, "--fs", "250", "--checkpoint", write_checkpoint(tmp_path / "c.pt"), *given[2:])
+    assert "(record m001, 360 Hz, 90 s long) than this one (record m001, 250 Hz, 40 s long)" in line
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+    assert report_of(records / "m001", out, *given[:2], "--start_time", "2026-01-31T08:00", "--pause", "1.9") == 0
+    assert report_of(records / "m001", out, *given[:2]) == 0
+
+
 def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     assert report_of(records / "m001", out, "--annotations", "atr") == 0
@@ -275,7 +335,7 @@ def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
         "def slow(*a): print('writing', flush=True); time.sleep(60)\n"
         "o.write_annotations = slow\n"
         "from report.__main__ import run\n"
-        f"run([{str(records / 'm002')!r}, '--annotations', 'atr', '--out', {str(out)!r}])\n"
+        f"run([{str(records / 'm001')!r}, '--annotations', 'atr', '--pause', '1.9', '--out', {str(out)!r}])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout.readline().strip() == b"writing"
@@ -284,8 +344,8 @@ def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
     process.stdout.close()
     assert (out / "summary.json").read_bytes() == before
     assert len([*tmp_path.glob(".r.*.part")]) == 1
-    assert report_of(records / "m002", out, "--annotations", "atr") == 0  # clears what the killed one left
-    assert json.loads((out / "summary.json").read_text())["record"] == "m002"
+    assert report_of(records / "m001", out, "--annotations", "atr", "--pause", "1.9") == 0  # clears what is left
+    assert json.loads((out / "summary.json").read_text())["definitions"]["pause"] == 1.9
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
@@ -419,15 +479,29 @@ def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_pat
     test = {"per_class": {"V": figures}, "data": {"source": "physionet", "protocol": "inter_patient"}}
     (seed / "test_best.json").write_text(json.dumps(test))
     known = load_classifier(tmp_path / "run").figures
-    assert known.per_class == {"V": {"sensitivity": 50, "predictivity": 25, "beats": 8}}
+    assert known.per_class == {"V": {"sensitivity": 50, "precision": 25, "beats": 8}}
     assert known.new_patients is True
+
+
+@needs_mitdb
+def test_a_training_record_is_known_under_another_name_and_format(tmp_path: Path) -> None:
+    for record, known in (("208", "208 of mitdb"), ("100", None)):  # DS1, DS2
+        values = wfdb.rdrecord(str(MITDB / record), sampto=360 * 75).p_signal[:, 0]
+        path = tmp_path / f"patient_{record}.csv"
+        path.write_text("MLII_mV\n" + "\n".join(f"{value:.3f}" for value in values))
+        assert report_of(path, tmp_path / record, "--fs", "360") == 0
+        page = (tmp_path / record / "report.html").read_text()
+        assert ("By its first minute this is record 208 of mitdb, which the network was trained on" in page) == bool(
+            known
+        )
+        assert load(tmp_path / record)[0]["model"]["this_record_in_training"] == known
 
 
 @needs_mitdb
 def test_flutter_of_a_real_record_is_no_noise_and_its_beats_are_all_there(tmp_path: Path) -> None:
     assert report_of(MITDB / "207", tmp_path / "r", "--annotations", "atr") == 0
     summary, beats, episodes = load(tmp_path / "r")
-    assert summary["beats"] == {"N": 1543, "S": 107, "V": 210, "F": 0, "Q": 0, "all": 1860}
+    assert summary["beats"] == {"N": 1543, "S": 107, "V": 210, "F": 0, "Q": 0, "unclassified": 0, "all": 1860}
     assert len(beats) == 1860
     page = (tmp_path / "r" / "report.html").read_text()
     assert "ventricular flutter or fibrillation" in page

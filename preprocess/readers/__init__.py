@@ -4,6 +4,6 @@
 """
 
 from preprocess.readers.opening import open_recording
-from preprocess.readers.recording import Recording
+from preprocess.readers.recording import Recording, parse_start
 
-__all__ = ["Recording", "open_recording"]
+__all__ = ["Recording", "open_recording", "parse_start"]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.leads import ecg_channels, find_lead, is_lead, is_lead_ii
+from preprocess.leads import ecg_channels, find_lead, is_lead
 from preprocess.readers import edf, ishne, kardia, wfdb
 from preprocess.readers.edf import EdfSource
 from preprocess.readers.ishne import IshneSource
 from preprocess.readers.kardia import KardiaSource
-from preprocess.readers.recording import UNITS, Options, Recording, Source, Trace
+from preprocess.readers.recording import UNITS, Options, Recording, Source, Trace, parse_start
 from preprocess.readers.tables import TableSource
 from preprocess.readers.wfdb import WfdbSource
 from support.errors import InputError
@@ -63,29 +63,31 @@ def open_recording(
     """Open one lead of a recording in WFDB, EDF, EDF+, BDF, CSV, ISHNE or Kardia format, whatever its suffix.
 
     Lead II is read. Where there is none, another lead has to be asked for, but for the only ECG of a file that does
-    not say which lead it is: then a note says so.
+    not say which lead it is: then a note says so, as always where the lead that is read is not known.
 
     Args:
         path: a file, or a WFDB record with or without a suffix.
         lead: the lead that is read instead of lead II: its name in any usual spelling, or its number from 1 on. Where
             the file has one ECG and does not name it, or `column` is given, which lead it is.
-        fs: Hz, of a table that neither says it nor has times.
-        unit: mV, uV, V, nV or adu: the unit of a table or an EDF file that does not say it.
-        gain: ADC units per mV, for unit adu.
+        fs: Hz, of a table that neither says it nor has times; another rate than that of the file is refused.
+        unit: mV, uV, V, nV or adu: the unit of a table or an EDF file; where the file says another, a note tells that.
+        gain: ADC units per mV, for unit adu; likewise.
         column: name, or number from 1 on, of the column of a table that is read.
         any_lead: without lead II take the first ECG lead that is there.
-        start_time: when the recording began, in local time, as ISO 8601 has it; instead of what the file says.
+        start_time: when the recording began, in local time, as ISO 8601 has it, without a time zone; instead of what
+            the file says, which a note then tells.
 
     Returns:
         The recording. It is to be closed; reading it takes memory for the part that is read.
 
     Raises:
         InputError: there is no such file or lead, it is damaged or cut short, it holds no samples or has fewer than
-            100 a second, or it does not say its rate or unit and neither does the caller; the message says what to do.
+            100 a second, it does not say its rate or unit and neither does the caller, or the caller says another rate
+            than it does; the message says what to do.
     """
     path = Path(path)
     options = Options(fs, unit, gain, column)
-    start = _start(start_time)
+    start = None if start_time is None else parse_start(start_time)
     try:
         source = _recognise(path, options)
         channel, name, notes = _choose(path, source, lead, any_lead)
@@ -94,7 +96,7 @@ def open_recording(
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
         _check(path, trace)
-        notes += [*trace.notes, *_implausible(trace, source)]
+        notes += [*trace.notes, *_overruled(source, channel, options, start), *_implausible(trace, source)]
     except BaseException:
         trace.close()
         raise
@@ -113,14 +115,13 @@ def open_recording(
     )
 
 
-def _start(given: str | datetime | None) -> datetime | None:
-    if given is None:
-        return None
-    try:
-        start = given if isinstance(given, datetime) else datetime.fromisoformat(given)
-    except ValueError as error:
-        raise InputError(f"--start_time {given} is no time such as 2026-01-31T14:05:00") from error
-    return start.replace(tzinfo=None)
+def _overruled(source: Source, channel: int, options: Options, start: datetime | None) -> list[str]:
+    """Say where the user's word stands in place of the file's."""
+    unit = options.overruled(source.channels[channel].units)
+    notes = [] if unit is None else [unit]
+    if start is not None and source.start is not None and start != source.start:
+        notes.append(f"it begins at {start}, as --start_time says; the file says {source.start}")
+    return notes
 
 
 def _recognise(path: Path, options: Options) -> Source:
@@ -194,11 +195,9 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
     if stated:
         notes.append(f"the file does not name the lead; it is {stated}, as --lead says")
     if not stated and not name:
-        notes.append("the file does not say which lead it has; the models know lead II")
+        notes.append("the file does not say which lead it has")
     elif not is_lead(called):
-        notes.append(f"the file does not say which lead {called} is; the models know lead II")
-    elif not is_lead_ii(called):
-        notes.append(f"lead {called} is read; the models know lead II")
+        notes.append(f"the file does not say which lead {called} is")
     if name is not None and sum(other.name == name for other in channels) > 1:
         notes.append(
             f"the file has several signals named {name}; number {channel + 1} is read, --lead takes a number, too"

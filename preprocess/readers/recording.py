@@ -24,7 +24,11 @@ PART = 600.0  # s, what `Recording.parts` reads at once
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says of a file, because the file does not."""
+    """What the user says of a file, because the file does not.
+
+    A unit or gain stands in place of what the file says, and a note tells that; another rate is refused: it would move
+    every interval.
+    """
 
     fs: float | None = None  # Hz
     unit: str | None = None  # one of `UNITS`
@@ -64,14 +68,46 @@ class Options:
             if getattr(self, name) is not None:
                 raise InputError(f"--{name} does not go with {path}, {kind}: leave it out")
 
-    def check_rate(self, path: Path, fs: float) -> None:
+    def check_rate(self, path: Path, fs: float, where: str = "") -> None:
         """Refuse another sampling frequency than the one that the file gives.
+
+        Args:
+            where: it stands in the file, such as " by its column time".
 
         Raises:
             InputError: the user gave another one.
         """
-        if self.fs is not None and not np.isclose(self.fs, fs, rtol=1e-3):
-            raise InputError(f"--fs {self.fs:g} is not the sampling frequency in {path}, {fs:g} Hz: leave --fs out")
+        if self.fs is not None and not same_rate(self.fs, fs):
+            raise InputError(
+                f"--fs {self.fs:g} is not the sampling frequency in {path}, {fs:g} Hz{where}: leave --fs out"
+            )
+
+    def overruled(self, units: str) -> str | None:
+        """Say that the unit which the user gives stands in place of that of the file; None: it does not."""
+        if self.millivolts is None or not units or self.millivolts == millivolts_of(units):
+            return None
+        given = f"{self.gain:g} ADC units a mV, as --gain" if self.gain is not None else f"{self.unit}, as --unit"
+        return f"values are taken as {given} says; the file says {units}"
+
+
+def same_rate(one: float, other: float) -> bool:
+    """Whether two sampling frequencies, in Hz, differ by no more than rounding."""
+    return bool(np.isclose(one, other, rtol=1e-3))
+
+
+def parse_start(given: str | datetime) -> datetime:
+    """When a recording began, as --start_time gives it: ISO 8601, by the clock of the recording.
+
+    Raises:
+        InputError: it cannot be read, or has a time zone, which the times in a recording do not have.
+    """
+    try:
+        start = given if isinstance(given, datetime) else datetime.fromisoformat(given)
+    except ValueError as error:
+        raise InputError(f"--start_time {given}: cannot be read; write it as 2026-01-31T08:00:00") from error
+    if start.tzinfo is not None:
+        raise InputError(f"--start_time {given}: give the clock of the recording, without a time zone")
+    return start
 
 
 @dataclass(frozen=True)

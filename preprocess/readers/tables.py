@@ -24,7 +24,7 @@ import pandas as pd
 
 from preprocess.headers import millivolts_of
 from preprocess.leads import is_lead
-from preprocess.readers.recording import Channel, Options, Runs, Source, Trace
+from preprocess.readers.recording import Channel, Options, Runs, Source, Trace, same_rate
 from support.errors import InputError
 
 HEAD = 2**16  # bytes that are looked at to see how a table is made
@@ -79,6 +79,12 @@ class Column:
     name: str | None  # without its unit; None: not given
     unit: str  # "": not given
     role: str  # "signal", "time", "count" (of samples) or "text"
+    title: str  # as the file has it, such as "ecg_mV"; "": not given
+
+    @property
+    def names(self) -> set[str]:
+        """What --column may call it, in lower case."""
+        return {name.casefold() for name in (self.name, self.title) if name}
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,11 @@ class TableSource(Source):
         self._encoding, lines = _first_lines(path)
         layout = _layout(lines)
         if layout is None:
+            written = [line.strip() for line in lines if line.strip()]
+            if len(written) == 1:
+                raise InputError(
+                    f"{path} has no rows, only the line {written[0][:60]!r}; below it a row for each sample is wanted"
+                )
             raise InputError(
                 f"{path} holds no samples that can be read: it is no table of numbers, and not in the formats WFDB, "
                 "EDF, BDF, ISHNE or Kardia"
@@ -157,31 +168,35 @@ class TableSource(Source):
             store.seek(8 * first)
             return np.frombuffer(store.read(8 * (last - first)))
 
-        notes = clock.notes() if clock else []
-        if self._options.unit and self._unit(column) and self._options.millivolts != millivolts_of(self._unit(column)):
-            notes.append(
-                f"values are taken as {self._options.unit}, as --unit says; the file says {self._unit(column)}"
-            )
         if clock is None:
-            fs = self._options.fs or layout.fs
-            return Trace(float(fs or 0), total, read_stored, notes=tuple(notes), close=close)
+            fs, notes = self._stated_rate or 0.0, []
+            if layout.time is not None:
+                says = "--fs says" if self._options.fs else "its head says"
+                title = layout.columns[layout.time].title or "of times"
+                notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; column {title} is not used")
+            return Trace(float(fs), total, read_stored, notes=tuple(notes), close=close)
         runs = clock.runs(total)
         return Trace(
             clock.fs,
             runs.length,
             lambda first, last: runs.read(first, last, read_stored),
             borders=runs.starts[1:],
-            notes=tuple(notes),
+            notes=tuple(clock.notes()),
             close=close,
         )
+
+    @property
+    def _stated_rate(self) -> float | None:
+        """Hz, as the user or the head says; None: only the time column can tell."""
+        return self._options.fs or self._layout.fs
 
     # ---------------------------------------------------------------------------------------------- columns
 
     def _named(self, wanted: str) -> int:
         """Return which of the signals --column means."""
-        names = [column.name for column in self._layout.columns]
-        alike = [n for n, name in enumerate(names) if name is not None and name.casefold() == wanted.strip().casefold()]
-        if not alike and wanted.strip().isdecimal() and 1 <= int(wanted) <= len(names):
+        columns = self._layout.columns
+        alike = [n for n, column in enumerate(columns) if wanted.strip().casefold() in column.names]
+        if not alike and wanted.strip().isdecimal() and 1 <= int(wanted) <= len(columns):
             alike = [int(wanted) - 1]
         if not alike:
             raise InputError(f"{self.path} has no column {wanted}; it has {self._list_columns()}")
@@ -193,7 +208,7 @@ class TableSource(Source):
 
     def _list_columns(self) -> str:
         return ", ".join(
-            f"{number} {column.name or '(unnamed)'}" for number, column in enumerate(self._layout.columns, 1)
+            f"{number} {column.title or '(unnamed)'}" for number, column in enumerate(self._layout.columns, 1)
         )
 
     def _unit(self, number: int) -> str:
@@ -212,22 +227,43 @@ class TableSource(Source):
     # ------------------------------------------------------------------------------------------------- rows
 
     def _convert(self, column: int, millivolts: float, store: IO[bytes]) -> tuple[int, Clock | None]:
-        """Write a column to `store`, in mV -> how many values, and where the time column has them."""
+        """Write a column to `store`, in mV -> how many values, and where the time column has them.
+
+        Where the rate is stated, and the time column cannot tell one, the rows are taken for regular: no clock.
+
+        Raises:
+            InputError: the time column tells another rate than the user or the head.
+        """
         time = self._layout.time
-        timed = time is not None and self._options.fs is None and self._layout.fs is None
+        timed = time is not None
         clock: Clock | None = None
         total = 0
         for chunk in self._chunks():
             if timed:
-                cells = chunk[time]
-                if clock is None:
-                    clock = Clock.of(self.path, self._layout.columns[time], cells)
-                clock.add(cells, total)
+                try:
+                    if clock is None:
+                        clock = Clock.of(self.path, self._layout.columns[time], chunk[time])
+                        self._check_clock(clock)
+                    clock.add(chunk[time], total)
+                except UntimedError:
+                    if self._stated_rate is None:
+                        raise
+                    timed, clock = False, None
             values = self._numbers(chunk[column]) * millivolts
             store.write(values.tobytes())
             total += len(values)
         store.flush()
         return total, clock
+
+    def _check_clock(self, clock: Clock) -> None:
+        """Raise an `InputError` where the time column tells another rate than the user or the head."""
+        title, head = self._layout.columns[self._layout.time or 0].title or "of times", self._layout.fs
+        self._options.check_rate(self.path, clock.fs, f" by its column {title}")
+        if head is not None and not same_rate(clock.fs, head):
+            raise InputError(
+                f"{self.path} contradicts itself: {head:g} Hz by its head, {clock.fs:g} Hz by its column {title}; "
+                "correct one of them"
+            )
 
     def _chunks(self) -> Iterator[pd.DataFrame]:
         """Read all columns: pandas would not notice a row with too many cells where it reads some of them."""
@@ -277,6 +313,10 @@ class TableSource(Source):
         return values
 
 
+class UntimedError(InputError):
+    """The time column does not say where the rows are in time."""
+
+
 class Clock:
     """Where the rows of a table are in time, as a column of it says."""
 
@@ -292,7 +332,7 @@ class Clock:
         """Find the sampling frequency in the first rows.
 
         Raises:
-            InputError: they are not regular.
+            UntimedError: they are not regular.
         """
         scale = None
         if pd.api.types.is_numeric_dtype(cells.dtype):
@@ -315,20 +355,20 @@ class Clock:
         """Take the times of further rows, the first of which is row `first`.
 
         Raises:
-            InputError: time goes back, or a cell is empty or no time.
+            UntimedError: time goes back or jumps, or a cell is empty or no time.
         """
         seconds = self._seconds(cells)
         before = seconds[0] - 1 / self.fs if self._last is None else self._last
         steps = np.diff(seconds, prepend=before)
         if not np.isfinite(steps).all() or (steps < -0.5 / self.fs).any():
             row = first + int(np.argmax(~np.isfinite(steps) | (steps < -0.5 / self.fs)))
-            raise InputError(
-                f"{self.path}: the time in row {row + 1} of the data, column {self._column.name or 'time'}, is no time "
-                "or goes back; correct it, or give --fs to take the rows for regular"
+            raise UntimedError(
+                f"{self.path}: the time in row {row + 1} of the data, column {self._column.title or 'time'}, is no "
+                "time or goes back; correct it, or give --fs to take the rows for regular"
             )
         if (days := steps.max() / DAY) > LONGEST_GAP:
-            raise InputError(
-                f"{self.path}: the times in column {self._column.name or 'time'} jump by {days:.0f} days after row "
+            raise UntimedError(
+                f"{self.path}: the times in column {self._column.title or 'time'} jump by {days:.0f} days after row "
                 f"{first + int(steps.argmax())} of the data; make a file of each recording"
             )
         missing = np.round(steps * self.fs).astype(np.int64) - 1
@@ -347,7 +387,8 @@ class Clock:
         notes = []
         if self._scale not in (None, 1.0) and self._column.unit.casefold() not in SECONDS:
             unit = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}[self._scale]
-            notes.append(f"the column {self._column.name or 'of times'} is taken as {unit}, which makes {self.fs:g} Hz")
+            title = self._column.title or "of times"
+            notes.append(f"the column {title} is taken as {unit}, which makes {self.fs:g} Hz")
         gaps = sum(int(missing.sum()) for _, missing in self._runs)
         if gaps:
             notes.append(f"its times leave out {gaps} samples ({gaps / self.fs:.1f} s); those are missing")
@@ -371,9 +412,9 @@ class Clock:
         days = 0 if self._last is None else self._last // DAY
         return seconds + DAY * (days + turns.cumsum())
 
-    def _irregular(self) -> InputError:
-        return InputError(
-            f"{self.path}: the times in column {self._column.name or 'time'} are not regular enough to tell the "
+    def _irregular(self) -> UntimedError:
+        return UntimedError(
+            f"{self.path}: the times in column {self._column.title or 'time'} are not regular enough to tell the "
             "sampling frequency; give --fs, in Hz, to take the rows for regular"
         )
 
@@ -500,7 +541,7 @@ def _column(number: int, title: str, unit: str, cells: list[str], decimal: str) 
         times = [cell.strip("[]") for cell in cells]
         is_time = all(map(STAMP.fullmatch, times)) or all(map(CLOCK.fullmatch, times))
         role = "time" if is_time else "text"
-    return Column(name or None, unit, role)
+    return Column(name or None, unit, role, title)
 
 
 def _role(number: int, name: str, unit: str, values: np.ndarray) -> str:
@@ -527,8 +568,8 @@ def _scale_of(path: Path, column: Column, times: np.ndarray) -> float:
     for seconds in (1.0, 1e-3, 1e-6):
         if usual != 1 and usual * seconds > 0 and RATES[0] <= 1 / (usual * seconds) <= RATES[1]:
             return seconds
-    raise InputError(
-        f"{path}: column {column.name or 'of times'} counts {usual:g} a row, which may be samples or milliseconds: "
+    raise UntimedError(
+        f"{path}: column {column.title or 'of times'} counts {usual:g} a row, which may be samples or milliseconds: "
         "give --fs, in Hz"
     )
 
