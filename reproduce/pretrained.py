@@ -7,6 +7,7 @@ wrote: what it was trained and tested on, how, and what came out, and what the n
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from ec57.figures import per_record
+from data_configs import get_dataset_class
+from dataloader import load_splits
+from ec57.figures import ec57_figures, per_record
 from hparams import RunConfig
+from preprocess.headers import millivolts_of
+from preprocess.physionet import first_minute
+from preprocess.readers import open_recording
+from preprocess.records import read_header
 from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
 from reproduce.tables import groups_table
@@ -59,11 +66,15 @@ def keep_weights(checkpoint_path: Path, name: str, folder: Path = PRETRAINED) ->
     return path
 
 
-def card_of(seed_folder: Path, name: str) -> dict[str, Any]:
+def card_of(seed_folder: Path, name: str, raw_path: Path) -> dict[str, Any]:
     """What the finished seed in `seed_folder` says of its network, as NAME.json holds it.
 
+    Args:
+        name: of the network.
+        raw_path: as `training_records` takes it.
+
     Raises:
-        InputError: the seed is not finished.
+        InputError: the seed is not finished, or its split files are not there any more.
     """
     if not (seed_folder / "test_last.json").is_file():  # the last file that a seed writes
         raise InputError(f"{seed_folder}: its run is not finished; go on with `python main.py --resume`")
@@ -71,6 +82,7 @@ def card_of(seed_folder: Path, name: str) -> dict[str, Any]:
     predictions = read_predictions(seed_folder / "predictions_test.csv")
     data, counts, classes = config["data"], config["counts"], test["classes"]
     learnt = counts.get("trained_on", counts["train"])
+    by_patient = {"inter_patient": True, "beat": False}.get(data["protocol"])
     few = [f"{one} ({learnt[one]:,} beats)" for one in classes if learnt[one] < FEW * learnt["all"]]
     cautions = [ALWAYS, CAUTIONS.get(data["protocol"]), CAUTIONS.get(config["dataset"]["name"])]
     cautions.append(few and f"It was trained on few beats of class {', '.join(few)}.")
@@ -81,8 +93,10 @@ def card_of(seed_folder: Path, name: str) -> dict[str, Any]:
         "dataset": config["dataset"]["name"],
         "trained_on": f"{learnt['all']:,} beats of --dataset {config['dataset']['name']}, {data['source']} data, "
         f"{data['protocol']} split",
+        "training_records_are": "hashes of the first minute of each lead (preprocess.physionet.first_minute)",
+        "training_records": training_records(config, raw_path),
         "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records" if records else ""),
-        "new_patients": {"inter_patient": True, "beat": False}.get(data["protocol"]),
+        "new_patients": by_patient,
         "protocol": data["protocol"],
         "window": data["window"],
         "recipe": f"{hparams['recipe']}, {hparams['num_epochs']} epochs, seed {config['seed']}; kept is epoch "
@@ -92,14 +106,16 @@ def card_of(seed_folder: Path, name: str) -> dict[str, Any]:
         "parameters": config["parameters"],
         "accuracy": 100 * test["accuracy"],
         "macro_f1": 100 * test["macro_f1"],
+        "per_class_is": "sensitivity (recall) and plain precision, percent: of all beats called so, those that are",
         "per_class": {
             one: {
                 "sensitivity": 100 * figures["recall"] if figures["support"] else None,
-                "predictivity": 100 * figures["precision"] if figures["support"] else None,
+                "precision": 100 * figures["precision"] if figures["support"] else None,
                 "beats": figures["support"],
             }
             for one, figures in test["per_class"].items()
         },
+        **(ec57_of(test) if by_patient and "S" in classes else {}),
         "confusion_matrix": test["confusion_matrix"],
         "per_record": {record: matrix.tolist() for record, matrix in per_record(predictions, classes).items()}
         if records
@@ -109,6 +125,57 @@ def card_of(seed_folder: Path, name: str) -> dict[str, Any]:
         "licence": LICENCES.get(data["source"], "weights: as this package; data: theirs"),
         "test_fingerprint": data["fingerprints"]["test"],
     }
+
+
+def ec57_of(test: dict[str, Any]) -> dict[str, Any]:
+    """S and V of a test by ANSI/AAMI EC57, for the card."""
+    figures = ec57_figures(test["confusion_matrix"], test["classes"])
+    return {
+        "ec57_is": "sensitivity and positive predictivity of ANSI/AAMI EC57, percent: F and Q called V and Q called S "
+        "are not charged",
+        "ec57": {
+            one: {
+                figure: None if math.isnan(row[key]) else 100 * row[key]
+                for figure, key in {"sensitivity": "se", "predictivity": "ppv"}.items()
+            }
+            for one, row in figures.items()
+        },
+    }
+
+
+def training_records(config: dict[str, Any], raw_path: Path) -> dict[str, dict[str, list[str]]]:
+    """How the report knows the records again that the network of a run's config.json learnt from.
+
+    Args:
+        config: its `data_path` must still hold the split files of the run.
+        raw_path: holds a folder of records for each database.
+
+    Returns:
+        Database -> record -> the hash of the first minute of each of its leads; without records that are not there.
+    """
+    configs = get_dataset_class(config["dataset"]["name"])()
+    learnt = ("train", "val") if "trained_on" in config["counts"] else ("train",)
+    found: dict[str, dict[str, list[str]]] = {}
+    for split in load_splits(Path(config["run"]["data_path"]), configs, learnt).values():
+        if split.records is None or not split.databases:
+            continue
+        for index in split.records.unique().tolist():
+            database = split.databases[index]
+            name = split.record_names[index].removeprefix(f"{database}/")
+            folder = raw_path / database
+            if (folder / f"{name}.hea").is_file():
+                found.setdefault(database, {})[name] = _first_minutes(folder, name)
+    return found
+
+
+def _first_minutes(folder: Path, name: str) -> list[str]:
+    """`first_minute` of each lead of a record, as a report reads it."""
+    hashes = []
+    for number, signal in enumerate(read_header(folder, name).signals, start=1):
+        if millivolts_of(signal.units) is not None:
+            with open_recording(folder / name, lead=str(number)) as recording:
+                hashes.append(first_minute(recording.read, recording.fs))
+    return hashes
 
 
 def command_of(config: dict[str, Any]) -> str:
@@ -154,8 +221,14 @@ def card_page(card: dict[str, Any], test: dict[str, Any], predictions: pd.DataFr
     return "\n".join([*lines, ""])
 
 
-def keep_network(run_folder: Path, name: str, folder: Path = PRETRAINED) -> Path:
+def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRETRAINED) -> Path:
     """Write the weights of a finished run, its best checkpoint, and their card to `folder`; return the weights' path.
+
+    Args:
+        run_folder: of the run, or of one of its seeds.
+        name: that `--test` and the report know the network by.
+        raw_path: holds a folder of records for each database.
+        folder: that becomes home to NAME.pt, NAME.json and NAME.md.
 
     Raises:
         InputError: as `keep_weights` and `card_of`, or `run_folder` is no folder.
@@ -164,7 +237,7 @@ def keep_network(run_folder: Path, name: str, folder: Path = PRETRAINED) -> Path
         raise InputError(f"{run_folder}: no such folder; give that of a finished run, whose tests the card quotes")
     checkpoint_path = find_checkpoint(run_folder)
     seed_folder = checkpoint_path.parent
-    card = card_of(seed_folder, name)
+    card = card_of(seed_folder, name, raw_path)
     page = card_page(
         card, read_json(seed_folder / "test_best.json"), read_predictions(seed_folder / "predictions_test.csv")
     )
@@ -181,8 +254,16 @@ def run(arguments: Sequence[str] | None = None) -> None:
         "run_folder", metavar="RUN_FOLDER", type=Path, help="folder of a finished run, or of one of its seeds"
     )
     parser.add_argument("name", metavar="NAME", help="name that --test and the report know it by")
+    parser.add_argument(
+        "--raw_path",
+        metavar="DIR",
+        type=Path,
+        default=Path("data/raw"),
+        help="of the databases: the card says how the report knows the training records that are there again, so that "
+        "it can warn of them (default: data/raw)",
+    )
     given = parser.parse_args(arguments)
-    path = keep_network(given.run_folder, given.name)
+    path = keep_network(given.run_folder, given.name, given.raw_path)
     print(f"written {path}, {path.stat().st_size / 1e6:.2f} MB, and its card {path.with_suffix('.md')}")
 
 

@@ -526,13 +526,13 @@ def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.Cap
     assert "no finished run there" in capsys.readouterr().err
 
 
-def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, tmp_path: Path) -> None:
+def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw: Path, tmp_path: Path) -> None:
     runs = everything / "logs" / "reproduce"
     seed_folder = runs / "mit_inter_patient_centred__one_cycle_1_120beats" / "seed_0"
-    path = keep_network(seed_folder.parent, "small", tmp_path)
+    path = keep_network(seed_folder.parent, "small", raw, tmp_path)
     card, test = read_json(path.with_suffix(".json")), read_json(seed_folder / "test_best.json")
     assert sum(np.asarray(matrix) for matrix in card["per_record"].values()).tolist() == test["confusion_matrix"]
-    assert card["per_class"]["N"]["predictivity"] == 100 * test["per_class"]["N"]["precision"]
+    assert card["per_class"]["N"]["precision"] == 100 * test["per_class"]["N"]["precision"]
     assert card["new_patients"]
     assert "synthetic data" in card["trained_on"]
     assert card["command"] == (
@@ -546,7 +546,7 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, tmp_
     kept, whole = load_checkpoint(path), load_checkpoint(seed_folder / "checkpoint_best.pt")
     assert all(torch.equal(kept.model[name], value) for name, value in whole.model.items())
 
-    keep_network(runs / "ptb_beat_centred__one_cycle_1_120beats", "ptb_small", tmp_path)
+    keep_network(runs / "ptb_beat_centred__one_cycle_1_120beats", "ptb_small", raw, tmp_path)
     page = (tmp_path / "ptb_small.md").read_text(encoding="utf-8")
     assert "EC57" not in page
     assert "Not for new patients" in page
@@ -555,9 +555,9 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, tmp_
 def test_a_network_of_no_finished_run_is_not_kept(everything: Path, tmp_path: Path) -> None:
     seed_folder = everything / "logs" / "reproduce" / "mit_beat_centred__one_cycle_1_120beats" / "seed_0"
     with pytest.raises(InputError, match="no such folder; give that of a finished run"):
-        keep_network(seed_folder / "checkpoint_best.pt", "small", tmp_path)
+        keep_network(seed_folder / "checkpoint_best.pt", "small", tmp_path, tmp_path)
     shutil.copytree(seed_folder, tmp_path / "seed_0")
     (tmp_path / "seed_0" / "test_last.json").unlink()
     with pytest.raises(InputError, match="its run is not finished"):
-        keep_network(tmp_path / "seed_0", "small", tmp_path)
+        keep_network(tmp_path / "seed_0", "small", tmp_path, tmp_path)
     assert not [*tmp_path.glob("small*")]
