@@ -11,6 +11,7 @@ import pytest
 import ec57
 from benchmarks.detector import read_records, score
 from preprocess.detect import PART, deflection_between, deflection_sizes, detect_beats, detect_in_parts
+from report.pauses import deflection_test
 from support.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,6 +157,19 @@ def test_a_deflection_in_a_pause(size: float) -> None:
     assert deflection_between(signal, fs, round(3.4 * fs), round(6.4 * fs), typical) == (size == 1.0)
     assert not deflection_between(signal, fs, round(1 * fs), round(1.8 * fs), typical)  # T and P waves are none
     assert not deflection_between(signal, fs, 250, 300, typical)  # no room
+
+
+@pytest.mark.parametrize("swing", [0.0, 0.5, 1.5])
+def test_a_slow_swing_in_a_pause_may_hide_a_beat(swing: float) -> None:
+    times = np.array([1, 1.8, 2.6, 3.4, 6.4, 7.2, 8.0])
+    fs = 250.0
+    signal = made(times, fs, 9)
+    peaks = (times * fs).astype(int)
+    height = np.ptp(signal[peaks[1] - 12 : peaks[1] + 20])
+    signal += swing * height * np.exp(-((np.arange(len(signal)) / fs - 4.9) ** 2) / 0.5)  # nothing above 2 Hz
+    may_hide = deflection_test(lambda start, stop: signal[start:stop], len(signal), fs, peaks)
+    assert may_hide(peaks[3], peaks[4]) == (swing > 1)
+    assert not may_hide(peaks[0], peaks[1])
 
 
 @needs_mitdb
