@@ -527,3 +527,37 @@ def test_bf16_that_does_not_pay_trains_in_float32_and_says_so(
     assert timed == [("auto", 25, 5, 64)]
     assert "--precision bf16 would not be faster" in capsys.readouterr().out
     assert_same_bits(finished, tmp_path / "mit" / "run" / "seed_0")
+
+
+def test_a_run_in_bf16_resumes_its_bits_and_its_checkpoint_is_tested_in_either_arithmetic(
+    finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the compiled operator where the processor has AVX512-BF16, else with PyTorch's products."""
+    monkeypatch.setattr(kernels.precision, "training_rates", lambda *layer: (2, 1))  # it pays
+    Trainer(run_config(toy_data, tmp_path / "whole", precision="bf16")).train()
+    whole = tmp_path / "whole" / "mit" / "run" / "seed_0"
+    in_bf16, in_float32 = (pd.read_csv(folder / "history.csv")["train_loss"].to_numpy() for folder in (whole, finished))
+    assert in_bf16 == pytest.approx(in_float32, rel=0.02)
+    assert not np.array_equal(in_bf16, in_float32)  # it was bf16 that ran
+
+    def dying_evaluate(*arguments: object) -> None:
+        raise Killed
+
+    whole_evaluate = trainer.evaluate
+    folder = tmp_path / "killed" / "mit" / "run"
+    epochs = iter((whole_evaluate, dying_evaluate))
+    monkeypatch.setattr(trainer, "evaluate", lambda *arguments: next(epochs)(*arguments))
+    with pytest.raises(Killed):
+        Trainer(run_config(toy_data, tmp_path / "killed", precision="bf16")).train()
+    monkeypatch.setattr(trainer, "evaluate", whole_evaluate)
+    Trainer(run_config(toy_data, tmp_path / "killed", precision="bf16"), folder).train()
+    assert_same_bits(whole, folder / "seed_0")
+
+    losses = {
+        precision: Trainer(run_config(toy_data, tmp_path / precision, precision=precision)).test(
+            whole / "checkpoint_best.pt"
+        )["loss"]
+        for precision in ("bf16", "fp32")
+    }
+    assert losses["bf16"] == json.loads((whole / "test_best.json").read_text())["loss"]
+    assert losses["fp32"] == pytest.approx(losses["bf16"], rel=0.02)
