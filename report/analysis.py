@@ -23,6 +23,7 @@ from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_class
 from report.definitions import Definitions
 from report.diary import Diary, diary_figures, read_diary
 from report.episodes import Episodes, find_episodes, only_unreadable
+from report.flutter import possible_flutter
 from report.hrv import Variability, variability
 from report.options import ReportOptions
 from report.pauses import deflection_test
@@ -132,7 +133,9 @@ def _analysis(
     if given is not None and classifier is None:
         lost = _without_beats(lost, given, definitions.pause * fs)
     spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
-    kept = ~inside(peaks, spans)  # beats in noise must not pass for the rhythm of those around them
+    flutter = given.flutter if given is not None else possible_flutter(recording.read, length, fs, lost, quality)
+    # Beats in noise or flutter must not pass for the rhythm of those around them.
+    kept = ~inside(peaks, spans) & ~inside(peaks, flutter)
     peaks = peaks[kept]
 
     step("classes")
@@ -148,7 +151,6 @@ def _analysis(
             classes, diagnosis = np.full(len(peaks), UNCLASSIFIABLE), found
 
     step("episodes")
-    flutter = np.zeros((0, 2), dtype=np.int64) if given is None else given.flutter
     rhythm = Rhythm(peaks, classes, fs, length, spans, flutter, recording.borders, probabilities)
     if diagnosis is not None:
         diagnosis = diagnosis[np.isin(peaks, rhythm.samples)]

@@ -39,6 +39,7 @@ KINDS = (
     "bradycardia",
     "tachycardia",
     "irregular_rhythm",
+    "ventricular_flutter",
     "unreadable",
 )
 """Every kind of episode. A run of 3 beats and more is `run_v` or `run_s`; of those, the runs that `nsvt`,
@@ -53,7 +54,7 @@ SUPRAVENTRICULAR = frozenset({"isolated_s", "couplet_s", "run_s", "svt", "bigemi
 
 @dataclass(frozen=True)
 class Episode:
-    """Something that begins and ends: at the samples of its first and last beat, unreadable time [start, end)."""
+    """Something that begins and ends: at the samples of its first and last beat; flutter and lost time [start, end)."""
 
     kind: str
     start: int
@@ -61,7 +62,7 @@ class Episode:
     beats: int
     rate_bpm: float | None
     """Of its own intervals alone, neither that before its first beat nor that after its last; None without any, for a
-    pause and for unreadable time."""
+    pause, for flutter and for unreadable time."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def find_episodes(
     found += [Episode("pause", pause.start, pause.end, 2, None) for pause in pauses]
     for kind, (first, last) in slow_and_fast(rhythm, definitions):
         found.append(_between(rhythm, kind, first, last))
+    found += [Episode("ventricular_flutter", int(start), int(end), 0, None) for start, end in rhythm.flutter]
     found += _unreadable(rhythm)
     order = {kind: place for place, kind in enumerate(KINDS)}
     found.sort(key=lambda episode: (episode.start, order[episode.kind]))

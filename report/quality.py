@@ -85,6 +85,15 @@ class Quality(Thresholds):
     )
     flutter_shortest: float = threshold(3.0, "for at least this long", "s", CHOSEN)
     flutter_bridge: float = threshold(10.0, "nor is what lies between two such stretches, up to this long", "s", CHOSEN)
+    flutter_certain: float = threshold(
+        0.48,
+        "ventricular flutter or fibrillation is possible where the leakage is below --flutter_leakage and, for at "
+        "least --flutter_shortest, below this",
+        "",
+        CHOSEN,
+    )
+    flutter_slowest: float = threshold(150.0, "and the signal has at least this many waves", "1/min", CHOSEN)
+    flutter_fastest: float = threshold(600.0, "and at most this many; the hum of the mains has more", "1/min", CHOSEN)
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -206,7 +215,9 @@ def _noise(
     suspect = np.flatnonzero(index > quality.noise_index)
     if len(suspect):
         waves = band_pass(whole, fs, FLUTTER_BAND)
-        leakage[suspect] = [vf_leakage(waves[max(grid[window] - half, 0) : grid[window] + half]) for window in suspect]
+        leakage[suspect] = [
+            vf_filter(waves[max(grid[window] - half, 0) : grid[window] + half]).leakage for window in suspect
+        ]
     return index, leakage
 
 
@@ -231,14 +242,23 @@ def _likeness(signal: np.ndarray, fs: float, beats: np.ndarray) -> np.ndarray:
     return np.partition(likeness, -rank, axis=1)[:, -rank]
 
 
-def vf_leakage(waves: np.ndarray) -> float:
-    """The leakage of the VF filter for a window (n,): 0 for a sine, about 0.7 and more for noise and for beats."""
+class Filtered(NamedTuple):
+    """What the VF filter says of a window."""
+
+    leakage: float
+    """0 for a sine, about 0.7 and more for noise and for beats."""
+    half_period: int
+    """Samples in which half a wave passes, in the mean; 0 where there is none."""
+
+
+def vf_filter(waves: np.ndarray) -> Filtered:
+    """The VF filter (Kuo & Dillman 1978) of a window (n,) of the band `FLUTTER_BAND`."""
     movement = np.abs(np.diff(waves)).sum()
     half_period = round(np.pi * np.abs(waves).sum() / movement) if movement > 0 else 0
     if not 0 < half_period < len(waves):
-        return 1.0
+        return Filtered(1.0, 0)
     now, later = waves[:-half_period], waves[half_period:]
-    return float(np.abs(now + later).sum() / (np.abs(now) + np.abs(later)).sum())
+    return Filtered(float(np.abs(now + later).sum() / (np.abs(now) + np.abs(later)).sum()), half_period)
 
 
 def _noise_spans(

@@ -36,11 +36,13 @@ NAMES = {
     "bradycardia": "bradycardia",
     "tachycardia": "tachycardia",
     "irregular_rhythm": "irregular rhythm (AF possible)",
+    "ventricular_flutter": "possible ventricular flutter or fibrillation",
     "unreadable": "unreadable time",
 }
 """Every kind of episode in words."""
 
 BY_WEIGHT = (
+    "ventricular_flutter",
     *("vt_sustained", "nsvt", "pause", "irregular_rhythm", "svt", "idioventricular", "run_v", "run_s"),
     *("couplet_v", "bigeminy_v", "trigeminy_v", "couplet_s", "bigeminy_s", "trigeminy_s"),
     *("bradycardia", "tachycardia", "isolated_v", "isolated_s"),

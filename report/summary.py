@@ -162,6 +162,13 @@ def findings(analysis: Analysis) -> list[str]:
     def at(episode: Episode) -> str:
         return f"{'at ' if analysis.recording.start else 'from '}{moment(analysis, episode.start / fs)}"
 
+    flutter = episodes.of("ventricular_flutter")
+    if flutter and analysis.annotator is None:
+        total = sum(episode.end - episode.start for episode in flutter) / fs
+        found.append(
+            f"{_count(len(flutter), NAMES['ventricular_flutter'])}, {lasting(total)} in all, the first "
+            f"{at(flutter[0])}; its beats are not counted"
+        )
     for kind in ("vt_sustained", "nsvt"):
         runs = episodes.of(kind)
         if runs:
@@ -245,7 +252,7 @@ def warnings(analysis: Analysis) -> list[str]:
         )
     if rhythm.left_out:
         found.append(f"{_count(rhythm.left_out, 'beat')} in unreadable time or ventricular flutter are left out.")
-    if len(rhythm.flutter):
+    if len(rhythm.flutter) and analysis.annotator is not None:
         seconds = float((rhythm.flutter[:, 1] - rhythm.flutter[:, 0]).sum()) / rhythm.fs
         found.append(
             f"The annotations mark {lasting(seconds)} of ventricular flutter or fibrillation in "

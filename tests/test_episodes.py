@@ -935,5 +935,5 @@ def test_the_kinds_are_those_of_the_contract() -> None:
     assert (
         *("isolated_v", "couplet_v", "run_v", "nsvt", "vt_sustained", "idioventricular", "bigeminy_v", "trigeminy_v"),
         *("isolated_s", "couplet_s", "run_s", "svt", "bigeminy_s", "trigeminy_s"),
-        *("pause", "bradycardia", "tachycardia", "irregular_rhythm", "unreadable"),
+        *("pause", "bradycardia", "tachycardia", "irregular_rhythm", "ventricular_flutter", "unreadable"),
     ) == KINDS
