@@ -23,11 +23,10 @@ from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_class
 from report.definitions import Definitions
 from report.diary import Diary, diary_figures, read_diary
 from report.episodes import Episodes, find_episodes, only_unreadable
-from report.flutter import possible_flutter
 from report.hrv import Variability, variability
 from report.options import ReportOptions
 from report.pauses import deflection_test
-from report.quality import Quality, Unreadable, unreadable
+from report.quality import Quality, Unreadable, possible_flutter, unreadable
 from report.rates import HeartRate, heart_rate
 from report.rhythm import CLASSES, Rhythm, inside
 from report.strips import Chosen, choose_strips
@@ -129,11 +128,12 @@ def _analysis(
     detected = detect_in_parts(recording.read, length, fs)
     peaks = detected if given is None else given.peaks
     step("quality")
-    lost = unreadable(recording.read, length, fs, detected, quality)
+    flutter = possible_flutter(recording.read, length, fs, quality)
+    lost = unreadable(recording.read, length, fs, detected, quality, flutter)
     if given is not None and classifier is None:
         lost = _without_beats(lost, given, definitions.pause * fs)
     spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
-    flutter = given.flutter if given is not None else possible_flutter(recording.read, length, fs, lost, quality)
+    flutter = flutter if given is None else given.flutter
     # Beats in noise or flutter must not pass for the rhythm of those around them.
     kept = ~inside(peaks, spans) & ~inside(peaks, flutter)
     peaks = peaks[kept]

@@ -11,9 +11,8 @@ from test_detect import made, rhythm
 
 from benchmarks.detector import read_records
 from benchmarks.quality import false_beats, flutter_of
-from preprocess.detect import detect_beats
-from report.flutter import possible_flutter
-from report.quality import Quality, Unreadable, spans, unreadable, vf_filter
+from preprocess.detect import band_pass, detect_beats
+from report.quality import Quality, Unreadable, possible_flutter, spans, unreadable, vf_filter
 from support.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,8 +125,7 @@ def test_ventricular_fibrillation_is_no_noise() -> None:
 
 def flutter_in(signal: np.ndarray, fs: float = FS) -> list[list[int]]:
     """Seconds, [start, end)."""
-    lost = judged(signal, fs)
-    found = possible_flutter(lambda start, stop: signal[start:stop], len(signal), fs, lost, Quality())
+    found = possible_flutter(lambda start, stop: signal[start:stop].copy(), len(signal), fs)
     return np.round(found / fs).astype(int).tolist()
 
 
@@ -144,9 +142,18 @@ def test_a_wave_too_slow_or_too_fast_is_no_flutter(rate: float) -> None:
     assert flutter_in(signal) == []
 
 
-def test_saturation_is_no_flutter() -> None:
+def test_where_samples_are_missing_flutter_is_not_known() -> None:
     signal = fibrillating()
-    signal[40 * FS : 80 * FS] = np.where(signal[40 * FS : 80 * FS] > 0, 3.0, np.nan)
+    signal[41 * FS : 80 * FS : 2 * FS] = np.nan
+    assert flutter_in(signal) == []
+
+
+def test_noise_of_the_band_of_flutter_is_noise() -> None:
+    """Its leakage goes below 0.57, but never stays near that of a sine."""
+    signal, rng = clean(300), np.random.default_rng(6)
+    motion = band_pass(rng.standard_normal(100 * FS), FS, (0.5, 12.0))
+    signal[100 * FS : 200 * FS] += 1.2 * motion / motion.std()
+    assert_one(judged(signal), "noise", 100, 200, within=6)
     assert flutter_in(signal) == []
 
 
@@ -217,7 +224,7 @@ def test_flutter_of_record_207_is_readable() -> None:
 
 @needs_mitdb
 def test_flutter_of_record_207_is_found() -> None:
-    """The figures that `report.flutter` states."""
+    """The figures that `report.quality` states."""
     record = next(one for one in read_records(RAW / "mitdb") if one.name == "207")
     found, true = np.zeros((2, len(record.signal)), dtype=bool)
     for start, end in flutter_in(record.signal, record.fs):
