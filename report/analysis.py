@@ -22,6 +22,7 @@ from report.burden import HOUR, Burden, Hour, burden, hours
 from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_classes
 from report.definitions import Definitions
 from report.diary import Diary, diary_figures, read_diary
+from report.doubt import shape_test
 from report.episodes import Episodes, find_episodes, only_unreadable
 from report.hrv import Variability, variability
 from report.options import ReportOptions
@@ -155,7 +156,8 @@ def _analysis(
     if diagnosis is not None:
         diagnosis = diagnosis[np.isin(peaks, rhythm.samples)]
     if diagnosis is None:
-        episodes = find_episodes(rhythm, definitions, deflection_test(recording.read, length, fs, peaks))
+        likeness = shape_test(recording.read, length, fs, rhythm.samples) if classifier is not None else None
+        episodes = find_episodes(rhythm, definitions, deflection_test(recording.read, length, fs, peaks), likeness)
     else:
         episodes = only_unreadable(rhythm)
     rates = heart_rate(rhythm, definitions)

@@ -108,6 +108,14 @@ class Definitions(Thresholds):
     svt_rate: float = threshold(
         100.0, "a run of S (3 beats and more) above this rate is a supraventricular tachycardia", "1/min", "SVT 2015"
     )
+    doubtful_likeness: float = threshold(
+        0.8,
+        "a run whose beats correlate less than this (the median) with one another and with the beats around it is "
+        "doubtful: noise looks like nothing",
+        "",
+        CHOSEN,
+    )
+    doubtful_rate: float = threshold(300.0, "a run of V or S faster than this is doubtful", "1/min", CHOSEN)
     sve_per_day: float = threshold(
         720.0, "from this number of S in 24 h on the supraventricular ectopy is marked as excessive", "beats", "ESVEA"
     )

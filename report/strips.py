@@ -135,6 +135,7 @@ def _extremes(kind: str, found: list[Episode]) -> Iterator[tuple[str, Episode]]:
     if len(found) == 1 or kind.startswith("isolated"):
         yield (f"only {name}" if len(found) == 1 else f"first {name}"), found[0]
         return
+    found = [episode for episode in found if not episode.doubtful] or found
     rated = [episode for episode in found if episode.rate_bpm is not None]
     if kind.startswith("couplet"):
         yield f"fastest {name}", max(rated, key=lambda episode: episode.rate_bpm or 0.0)

@@ -964,3 +964,17 @@ def test_the_kinds_are_those_of_the_contract() -> None:
         *("isolated_s", "couplet_s", "run_s", "svt", "bigeminy_s", "trigeminy_s"),
         *("pause", "bradycardia", "tachycardia", "irregular_rhythm", "ventricular_flutter", "unreadable"),
     ) == KINDS
+
+
+def test_a_run_is_doubtful_by_its_shapes_or_its_rate_and_heads_no_list() -> None:
+    rhythm = made("N" * 5 + "VVV" + "N" * 5 + "VVVVV" + "N" * 5 + "SSS" + "N" * 5)
+    long = rhythm.samples[13]
+    episodes = find_episodes(rhythm, Definitions(vt_rate=60.0), likeness=lambda first, last: 0.7 + 0.2 * (first < long))
+    assert [bool(run.doubtful) for run in episodes.of("nsvt")] == [False, True]
+    assert episodes.doubtful_counts() == {"run_v": 1, "nsvt": 1, "run_s": 1}
+    assert episodes.counts()["nsvt"] == 2
+    first = episodes.longest("nsvt")
+    assert first is not None and first.beats == 3 and episodes.fastest("nsvt") == first
+    assert episodes.table().query("kind == 'nsvt'")["doubtful"].str.len().gt(0).tolist() == [False, True]
+    fast = find_episodes(made("NVVVVN", [800, 190, 190, 190, 800]), DEFAULT).of("nsvt")
+    assert [run.doubtful for run in fast] == ["faster than 300/min"]
