@@ -23,11 +23,12 @@ from report.burden import HOUR, Burden, Hour, burden, hours
 from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_classes
 from report.definitions import Definitions
 from report.diary import Diary, diary_figures, read_diary
+from report.doubt import shape_test
 from report.episodes import Episodes, find_episodes, only_unreadable
 from report.hrv import Variability, variability
 from report.options import ReportOptions
 from report.pauses import deflection_test
-from report.quality import Quality, Unreadable, unreadable
+from report.quality import Quality, Unreadable, possible_flutter, unreadable
 from report.rates import HeartRate, heart_rate
 from report.rhythm import CLASSES, Rhythm, inside
 from report.strips import Chosen, choose_strips
@@ -134,11 +135,14 @@ def _analysis(
     detected = detect_in_parts(recording.read, length, fs)
     peaks = detected if given is None else given.peaks
     step("quality")
-    lost = unreadable(recording.read, length, fs, detected, quality)
+    flutter = possible_flutter(recording.read, length, fs, quality)
+    lost = unreadable(recording.read, length, fs, detected, quality, flutter)
     if given is not None and classifier is None:
         lost = _without_beats(lost, given, definitions.pause * fs)
     spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
-    kept = ~inside(peaks, spans)  # beats in noise must not pass for the rhythm of those around them
+    flutter = flutter if given is None else given.flutter
+    # Beats in noise or flutter must not pass for the rhythm of those around them.
+    kept = ~inside(peaks, spans) & ~inside(peaks, flutter)
     peaks = peaks[kept]
 
     step("classes")
@@ -153,12 +157,12 @@ def _analysis(
             classes, diagnosis = np.full(len(peaks), UNCLASSIFIABLE), found
 
     step("episodes")
-    flutter = np.zeros((0, 2), dtype=np.int64) if given is None else given.flutter
     rhythm = Rhythm(peaks, classes, fs, length, spans, flutter, recording.borders, probabilities)
     if diagnosis is not None:
         diagnosis = diagnosis[np.isin(peaks, rhythm.samples)]
     if diagnosis is None:
-        episodes = find_episodes(rhythm, definitions, deflection_test(recording.read, length, fs, peaks))
+        likeness = shape_test(recording.read, length, fs, rhythm.samples) if classifier is not None else None
+        episodes = find_episodes(rhythm, definitions, deflection_test(recording.read, length, fs, peaks), likeness)
     else:
         episodes = only_unreadable(rhythm)
     rates = heart_rate(rhythm, definitions)

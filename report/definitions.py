@@ -48,6 +48,8 @@ _FEWEST = {
     "irregular_intervals": 8,
 }
 
+_ANY_SIGN = ("irregular_entropy", "irregular_short_entropy")
+
 
 class Definition(NamedTuple):
     """One threshold as a report prints it."""
@@ -89,6 +91,7 @@ class Definitions(Thresholds):
         EHRA 2014: EHRA/HRS/APHRS consensus on ventricular arrhythmias (Pedersen et al.).
         ESVEA: excessive supraventricular ectopic activity (Binici et al. 2010).
         Task Force 1996: heart rate variability, Task Force of ESC and NASPE.
+        Dash et al. 2009: automatic real time detection of atrial fibrillation.
         COSEn: coefficient of sample entropy (Lake & Moorman 2011).
         ESC 2024: guideline on atrial fibrillation (Van Gelder et al.).
 
@@ -105,6 +108,14 @@ class Definitions(Thresholds):
     svt_rate: float = threshold(
         100.0, "a run of S (3 beats and more) above this rate is a supraventricular tachycardia", "1/min", "SVT 2015"
     )
+    doubtful_likeness: float = threshold(
+        0.8,
+        "a run whose beats correlate less than this (the median) with one another and with the beats around it is "
+        "doubtful: noise looks like nothing",
+        "",
+        CHOSEN,
+    )
+    doubtful_rate: float = threshold(300.0, "a run of V or S faster than this is doubtful", "1/min", CHOSEN)
     sve_per_day: float = threshold(
         720.0, "from this number of S in 24 h on the supraventricular ectopy is marked as excessive", "beats", "ESVEA"
     )
@@ -143,6 +154,19 @@ class Definitions(Thresholds):
     irregular_entropy: float = threshold(
         -1.0, "a rhythm is irregular where its coefficient of sample entropy is above this", "", CHOSEN
     )
+    irregular_short: float = threshold(
+        60.0, "an episode of irregular rhythm shorter than this has to be more irregular", "s", CHOSEN
+    )
+    irregular_short_entropy: float = threshold(
+        -0.8, "its coefficient of sample entropy has to be above this", "", CHOSEN
+    )
+    irregular_turning: float = threshold(
+        50.0,
+        "least share of an irregular rhythm's R-R intervals that are longer or shorter than both their neighbours; in "
+        "fibrillation two thirds are, when breath speeds and slows the heart far fewer",
+        "%",
+        "Dash et al. 2009",
+    )
     irregular_tolerance: float = threshold(
         0.03, "R-R intervals that differ by this much at most are alike to the entropy", "s", "COSEn"
     )
@@ -176,12 +200,13 @@ class Definitions(Thresholds):
             name, value, unit = field.name, getattr(self, field.name), field.metadata["unit"]
             if name in _FEWEST and value < _FEWEST[name]:
                 raise InputError(f"--{name} must be at least {_FEWEST[name]}, got {value}")
-            if name not in ("fusion_in_runs", "irregular_entropy") and not 0 < value < math.inf:
+            if name not in ("fusion_in_runs", *_ANY_SIGN) and not 0 < value < math.inf:
                 raise InputError(f"--{name} must be a number above 0, got {value:g}")
             if unit == "%" and value > 100:
                 raise InputError(f"--{name} must be at most 100 %, got {value:g}")
-        if not math.isfinite(self.irregular_entropy):
-            raise InputError(f"--irregular_entropy must be a number, such as -1, got {self.irregular_entropy:g}")
+        for name in _ANY_SIGN:
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"--{name} must be a number, such as -1, got {getattr(self, name):g}")
         for lower, upper in (
             ("pause", "pause_long"),
             ("pause_long", "pause_very_long"),

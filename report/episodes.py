@@ -39,6 +39,7 @@ KINDS = (
     "bradycardia",
     "tachycardia",
     "irregular_rhythm",
+    "ventricular_flutter",
     "unreadable",
 )
 """Every kind of episode. A run of 3 beats and more is `run_v` or `run_s`; of those, the runs that `nsvt`,
@@ -53,7 +54,7 @@ SUPRAVENTRICULAR = frozenset({"isolated_s", "couplet_s", "run_s", "svt", "bigemi
 
 @dataclass(frozen=True)
 class Episode:
-    """Something that begins and ends: at the samples of its first and last beat, unreadable time [start, end)."""
+    """Something that begins and ends: at the samples of its first and last beat; flutter and lost time [start, end)."""
 
     kind: str
     start: int
@@ -61,7 +62,9 @@ class Episode:
     beats: int
     rate_bpm: float | None
     """Of its own intervals alone, neither that before its first beat nor that after its last; None without any, for a
-    pause and for unreadable time."""
+    pause, for flutter and for unreadable time."""
+    doubtful: str = ""
+    """Of a run: why it may be none; empty: nothing speaks against it."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,10 @@ class Episodes:
         counts = Counter(episode.kind for episode in self.found)
         return {kind: counts[kind] for kind in KINDS}
 
+    def doubtful_counts(self) -> dict[str, int]:
+        """Of every kind that has doubtful ones how many of `counts` they are."""
+        return dict(Counter(episode.kind for episode in self.found if episode.doubtful))
+
     def pause_counts(self, definitions: Definitions, after_ectopic: bool = False) -> dict[str, int]:
         """How many pauses exceed each threshold, in the shape of the summary: gt_2_0, gt_2_5, ge_3_0.
 
@@ -116,16 +123,16 @@ class Episodes:
         return counts | {f"ge_{_in_name(longest)}": int((lengths >= longest * self.fs).sum())}
 
     def longest(self, kind: str) -> Episode | None:
-        """The one that lasts longest, the first of those; None where there is none."""
-        return max(self.of(kind), key=lambda episode: episode.end - episode.start, default=None)
+        """The one that lasts longest, the first of those, a doubtful one only where all are; None: there is none."""
+        return max(self.of(kind), key=lambda one: (not one.doubtful, one.end - one.start), default=None)
 
     def fastest(self, kind: str) -> Episode | None:
-        """The one with the highest rate, the first of those; None where none has a rate."""
+        """The one with the highest rate, the first of those, a doubtful one only where all are; None: none has one."""
         rated = [episode for episode in self.of(kind) if episode.rate_bpm is not None]
-        return max(rated, key=lambda episode: episode.rate_bpm or 0.0, default=None)
+        return max(rated, key=lambda one: (not one.doubtful, one.rate_bpm or 0.0), default=None)
 
     def table(self) -> pd.DataFrame:
-        """A row an episode: kind, start_s, end_s, duration_s, beats, rate_bpm."""
+        """A row an episode: kind, start_s, end_s, duration_s, beats, rate_bpm, doubtful (why)."""
         rows = [
             (
                 episode.kind,
@@ -134,21 +141,27 @@ class Episodes:
                 (episode.end - episode.start) / self.fs,
                 episode.beats,
                 episode.rate_bpm,
+                episode.doubtful,
             )
             for episode in self.found
         ]
-        table = pd.DataFrame(rows, columns=["kind", "start_s", "end_s", "duration_s", "beats", "rate_bpm"])
+        table = pd.DataFrame(rows, columns=["kind", "start_s", "end_s", "duration_s", "beats", "rate_bpm", "doubtful"])
         return table.astype({"rate_bpm": float})
 
 
 def find_episodes(
-    rhythm: Rhythm, definitions: Definitions, has_deflection: Callable[[int, int], bool] | None = None
+    rhythm: Rhythm,
+    definitions: Definitions,
+    has_deflection: Callable[[int, int], bool] | None = None,
+    likeness: Callable[[int, int], float] | None = None,
 ) -> Episodes:
     """Find the episodes of every kind in `KINDS`.
 
     Args:
         has_deflection: whether the signal has a deflection of the size of a QRS strictly between the beats at two
             samples; asked for every pause. None: it is not known.
+        likeness: how much the beats of the run between two samples look like one another or like others
+            (`report.doubt`). None: it is not known.
     """
     spans = irregular_rhythm(rhythm, definitions)
     irregular = rhythm.samples[spans]
@@ -158,11 +171,12 @@ def find_episodes(
         if episode.kind in SUPRAVENTRICULAR and _touches(irregular, episode):
             withheld[episode.kind] += 1
         else:
-            found.append(episode)
+            found.append(_judged(episode, definitions, likeness))
     pauses = tuple(_pauses(rhythm, definitions, has_deflection))
     found += [Episode("pause", pause.start, pause.end, 2, None) for pause in pauses]
     for kind, (first, last) in slow_and_fast(rhythm, definitions):
         found.append(_between(rhythm, kind, first, last))
+    found += [Episode("ventricular_flutter", int(start), int(end), 0, None) for start, end in rhythm.flutter]
     found += _unreadable(rhythm)
     order = {kind: place for place, kind in enumerate(KINDS)}
     found.sort(key=lambda episode: (episode.start, order[episode.kind]))
@@ -173,6 +187,18 @@ def find_episodes(
         irregular=irregular,
         withheld={kind: withheld[kind] for kind in KINDS if kind in SUPRAVENTRICULAR},
     )
+
+
+def _judged(episode: Episode, definitions: Definitions, likeness: Callable[[int, int], float] | None) -> Episode:
+    """`episode`, and where it is a run that may be none, why."""
+    if episode.beats < RUN or episode.kind.startswith(("bigeminy", "trigeminy")):
+        return episode
+    why = []
+    if likeness is not None and likeness(episode.start, episode.end) < definitions.doubtful_likeness:
+        why.append("its beats look neither like one another nor like others")
+    if (episode.rate_bpm or 0.0) > definitions.doubtful_rate:
+        why.append(f"faster than {definitions.doubtful_rate:g}/min")
+    return dataclasses.replace(episode, doubtful="; ".join(why))
 
 
 def only_unreadable(rhythm: Rhythm) -> Episodes:

@@ -40,7 +40,8 @@ class Rhythm:
     unreadable: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     """int64 (k, 2), [start, end) in samples: leads off, saturation, noise, gaps of the file."""
     flutter: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
-    """int64 (k, 2), [start, end) in samples: ventricular flutter or fibrillation, `[` to `]` of given annotations."""
+    """int64 (k, 2), [start, end) in samples: ventricular flutter or fibrillation: `[` to `]` of given annotations,
+    else where the signal makes it possible."""
     borders: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """int64 (k,): the first sample of each segment after the first, where a recording was put together."""
     probabilities: np.ndarray | None = None

@@ -36,11 +36,13 @@ NAMES = {
     "bradycardia": "bradycardia",
     "tachycardia": "tachycardia",
     "irregular_rhythm": "irregular rhythm (AF possible)",
+    "ventricular_flutter": "possible ventricular flutter or fibrillation",
     "unreadable": "unreadable time",
 }
 """Every kind of episode in words."""
 
 BY_WEIGHT = (
+    "ventricular_flutter",
     *("vt_sustained", "nsvt", "pause", "irregular_rhythm", "svt", "idioventricular", "run_v", "run_s"),
     *("couplet_v", "bigeminy_v", "trigeminy_v", "couplet_s", "bigeminy_s", "trigeminy_s"),
     *("bradycardia", "tachycardia", "isolated_v", "isolated_s"),
@@ -133,6 +135,7 @@ def _extremes(kind: str, found: list[Episode]) -> Iterator[tuple[str, Episode]]:
     if len(found) == 1 or kind.startswith("isolated"):
         yield (f"only {name}" if len(found) == 1 else f"first {name}"), found[0]
         return
+    found = [episode for episode in found if not episode.doubtful] or found
     rated = [episode for episode in found if episode.rate_bpm is not None]
     if kind.startswith("couplet"):
         yield f"fastest {name}", max(rated, key=lambda episode: episode.rate_bpm or 0.0)

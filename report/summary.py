@@ -49,6 +49,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
             "max": _rate(analysis.heart_rate.max),
         },
         "episodes": dict(episodes.counts().items()),
+        "doubtful": episodes.doubtful_counts(),
         "withheld": {"s_beats": analysis.burden.s_withheld, **episodes.withheld},
         "irregular_percent": irregular_percent(analysis),
         "longest": {kind: _episode(analysis, episodes.longest(kind)) for kind in KINDS if episodes.of(kind)},
@@ -181,13 +182,18 @@ def findings(analysis: Analysis) -> list[str]:
     def at(episode: Episode) -> str:
         return f"{'at ' if analysis.recording.start else 'from '}{moment(analysis, episode.start / fs)}"
 
+    flutter = episodes.of("ventricular_flutter")
+    if flutter and analysis.annotator is None:
+        total = sum(episode.end - episode.start for episode in flutter) / fs
+        found.append(
+            f"{_count(len(flutter), NAMES['ventricular_flutter'])}, {lasting(total)} in all, the first "
+            f"{at(flutter[0])}; its beats are not counted"
+        )
     for kind in ("vt_sustained", "nsvt"):
         runs = episodes.of(kind)
         if runs:
             long, fast = episodes.longest(kind), episodes.fastest(kind)
-            text = (
-                f"{_count(len(runs), NAMES[kind])}: longest {long.beats} beats ({(long.end - long.start) / fs:.1f} s)"
-            )
+            text = f"{_counted(runs, NAMES[kind])}: longest {long.beats} beats ({(long.end - long.start) / fs:.1f} s)"
             text += f" at {long.rate_bpm:.0f}/min, {at(long)}"
             if fast is not long:
                 text += f"; fastest {fast.rate_bpm:.0f}/min ({fast.beats} beats), {at(fast)}"
@@ -221,7 +227,7 @@ def findings(analysis: Analysis) -> list[str]:
     svt = episodes.of("svt")
     if svt:
         long = episodes.longest("svt")
-        found.append(f"{_count(len(svt), 'SVT')}: longest {long.beats} beats at {long.rate_bpm:.0f}/min, {at(long)}")
+        found.append(f"{_counted(svt, 'SVT')}: longest {long.beats} beats at {long.rate_bpm:.0f}/min, {at(long)}")
     for kind in ("idioventricular", "bigeminy_v", "trigeminy_v", "bradycardia", "tachycardia"):
         some = episodes.of(kind)
         if some:
@@ -271,7 +277,7 @@ def warnings(analysis: Analysis) -> list[str]:
         )
     if rhythm.left_out:
         found.append(f"{_count(rhythm.left_out, 'beat')} in unreadable time or ventricular flutter are left out.")
-    if len(rhythm.flutter):
+    if len(rhythm.flutter) and analysis.annotator is not None:
         seconds = float((rhythm.flutter[:, 1] - rhythm.flutter[:, 0]).sum()) / rhythm.fs
         found.append(
             f"The annotations mark {lasting(seconds)} of ventricular flutter or fibrillation in "
@@ -289,6 +295,15 @@ def _count(number: int, name: str) -> str:
     if name in COUNTABLE:
         return f"{number:,} {name}{'' if number == 1 else 's'}"
     return f"{number:,} episode{'' if number == 1 else 's'} of {name}"
+
+
+def _counted(episodes: list[Episode], name: str) -> str:
+    """3 episodes of SVT; 3 episodes of SVT, and 12 doubtful; 12 doubtful episodes of SVT."""
+    doubtful = sum(bool(episode.doubtful) for episode in episodes)
+    sure = len(episodes) - doubtful
+    if not sure:
+        return f"{doubtful:,} doubtful episode{'' if doubtful == 1 else 's'} of {name}"
+    return _count(sure, name) + (f", and {doubtful:,} doubtful" if doubtful else "")
 
 
 def lasting(seconds: float) -> str:

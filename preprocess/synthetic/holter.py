@@ -149,7 +149,7 @@ class Log:
         return any(start <= beat.time * HOLTER_FORMAT.fs < end for start, end in self._unreadable)
 
     def episodes(self) -> pd.DataFrame:
-        """A row a true episode, in time, in the columns of the report's list."""
+        """A row a true episode, in time, in the columns of the report's list, but for `doubtful`."""
         fs, rows = HOLTER_FORMAT.fs, []
         for kind, start, end, beats in sorted(self._rows, key=lambda row: row[1]):
             seconds = (end - start) / fs
