@@ -44,7 +44,7 @@ def page(analysis: Analysis) -> str:
         "report.html.j2",
         a=analysis,
         record=analysis.recording,
-        title="24-hour ECG report" if analysis.burden.is_day else "ECG report",
+        title=title_of(analysis.duration_s, analysis.burden.is_day),
         warnings=warnings(analysis),
         findings=findings(analysis) if analysis.diagnosis is None else [],
         diagnosis=diagnosis_counts(analysis) if analysis.diagnosis is not None else None,
@@ -60,6 +60,18 @@ def page(analysis: Analysis) -> str:
         definitions=[*analysis.definitions.listed(), *analysis.quality.listed()],
         changed=_changed(analysis),
     )
+
+
+def title_of(duration_s: float, is_day: bool) -> str:
+    """What the field calls a recording so long: a 24-hour, 48-hour or 7-day one; nothing where it stands for no day.
+
+    Args:
+        duration_s: of the recording, s.
+        is_day: enough of it can be read.
+    """
+    days = max(1, round(duration_s / 86400))
+    length = f"{24 * days}-hour " if days <= 2 else f"{days}-day "
+    return f"{length if is_day else ''}ECG report"
 
 
 def index_page(rows: Sequence[IndexRow]) -> str:

@@ -32,6 +32,7 @@ from report.__main__ import build_parser, line_of, run
 from report.classify import in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
+from report.render import title_of
 from report.rhythm import Rhythm
 from report.summary import excessive_by
 from support.errors import InputError, run_command
@@ -130,6 +131,14 @@ def test_the_annotations_are_those_of_the_beats(annotated: Path) -> None:
     assert written.aux_note[0].rstrip("\0") == "(N"
     notes = {note.rstrip("\0") for note in written.aux_note} - {""}
     assert ("(B" in notes) == (episodes["kind"] == "bigeminy_v").any()
+
+
+@pytest.mark.parametrize(
+    ("hours", "title"),
+    [(17.9, "ECG report"), (18, "24-hour ECG report"), (49, "48-hour ECG report"), (168, "7-day ECG report")],
+)
+def test_a_report_is_called_by_its_length(hours: float, title: str) -> None:
+    assert title_of(3600 * hours, hours >= Definitions().day_readable) == title
 
 
 def test_the_page_says_what_it_must(annotated: Path) -> None:
