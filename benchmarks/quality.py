@@ -1,4 +1,4 @@
-"""Unreadable time by `report.quality`: noise that is found, clean time and V beats that are lost.
+"""Unreadable time by `report.quality`: noise that is found, clean time and V beats that are lost; false V and S.
 
 nstdb has records of mitdb with electrode motion added in every other two minutes, from minute 5 on, at six
 signal-to-noise ratios; mitdb tells what is lost of ordinary recordings, and of ventricular flutter (record 207).
@@ -24,6 +24,7 @@ from support.cli import ArgumentParser
 from support.errors import run_command
 
 FIRST_BLOCK, BLOCK = 300.0, 120.0  # s: noisy blocks of nstdb begin at the first, and every other one after it
+FALSE_UNLESS = {"V": "VErF", "S": "SAaJ"}  # class called -> annotations near which it is not false
 RATIOS = {"_6": -6, "00": 0, "06": 6, "12": 12, "18": 18, "24": 24}  # end of a record's name -> dB
 
 
@@ -43,6 +44,12 @@ def false_beats(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
     return beats[distance > QRS_WINDOW * record.fs]
 
 
+def noisy_samples(record: RecordSignal) -> np.ndarray:
+    """Where noise was added to a record of nstdb, bool (samples,)."""
+    time = np.arange(len(record.signal)) / record.fs
+    return (time >= FIRST_BLOCK) & ((time - FIRST_BLOCK) // BLOCK % 2 == 0)
+
+
 def noise_table(records: Sequence[RecordSignal]) -> str:
     """A row a signal-to-noise ratio."""
     rows = ["| SNR, dB | noisy time found | clean time lost | false beats an hour of noise | left of them |"]
@@ -50,9 +57,7 @@ def noise_table(records: Sequence[RecordSignal]) -> str:
     for ending, ratio in RATIOS.items():
         sums, fs = np.zeros(6), 1.0
         for record in (one for one in records if one.name.endswith(f"e{ending}")):
-            fs = record.fs
-            time = np.arange(len(record.signal)) / fs
-            noisy = (time >= FIRST_BLOCK) & ((time - FIRST_BLOCK) // BLOCK % 2 == 0)
+            fs, noisy = record.fs, noisy_samples(record)
             beats = detect_beats(record.signal, fs)
             lost, _ = unreadable_samples(record, beats)
             false = false_beats(record, beats)
@@ -70,6 +75,45 @@ def noise_table(records: Sequence[RecordSignal]) -> str:
     return "\n".join(rows)
 
 
+def false_ectopy_table(records: Sequence[RecordSignal]) -> str:
+    """V and S that are none, an hour of noise, by the packaged network; and those left without unreadable time.
+
+    A V is false where no annotated V or F is near, an S where no annotated S is.
+    """
+    from report.classify import classify_peaks, load_classifier
+
+    classifier = load_classifier()
+    rows = ["| SNR, dB | false V an hour of noise | left of them | false S | left of them |"]
+    rows.append("| --- | --- | --- | --- | --- |")
+    for ending, ratio in RATIOS.items():
+        counts, hours = {"V": [0, 0], "S": [0, 0]}, 0.0
+        for record in (one for one in records if one.name.endswith(f"e{ending}")):
+            signal, noisy = record.signal, noisy_samples(record)
+            beats = detect_beats(signal, record.fs)
+            lost, _ = unreadable_samples(record, beats)
+            hours += noisy.sum() / record.fs / 3600
+            for column, peaks in enumerate((beats, beats[~lost[beats]])):
+                found = classify_peaks(
+                    lambda start, stop, all=signal: all[start:stop], len(signal), record.fs, peaks, classifier
+                )
+                called = np.array(classifier.classes)[np.nan_to_num(found).argmax(axis=1)]
+                for name, group in FALSE_UNLESS.items():
+                    own = peaks[(called == name) & noisy[peaks] & ~np.isnan(found).any(axis=1)]
+                    truth = times_of(record.reference, group)
+                    near = np.abs(nearest(truth, own) - own) <= QRS_WINDOW * record.fs if len(truth) else own < 0
+                    counts[name][column] += int((~near).sum())
+        if hours:
+            cells = [f"{count / hours:.0f}" for name in FALSE_UNLESS for count in counts[name]]
+            rows.append(f"| {ratio} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def times_of(reference: ec57.Annotations, symbols: str) -> np.ndarray:
+    """Samples of the annotations with one of `symbols`, int64 (n,)."""
+    chosen = [t for t, s in zip(reference.times, reference.symbols, strict=True) if s in symbols]
+    return np.array(chosen, dtype=np.int64)
+
+
 def loss_table(records: Sequence[RecordSignal]) -> str:
     """What is lost of ordinary recordings: all, by reason, by record, of V beats and of ventricular flutter."""
     lost_all = samples = v_beats = v_lost = flutter = flutter_lost = false_all = false_lost = 0
@@ -84,8 +128,8 @@ def loss_table(records: Sequence[RecordSignal]) -> str:
         in_flutter = np.zeros(len(lost), dtype=bool)
         for start, end in flutter_of(record.reference):
             in_flutter[start:end] = True
-        v = np.array([t for t, s in zip(record.reference.times, record.reference.symbols, strict=True) if s in "VE"])
-        v = v[v < len(lost)].astype(np.int64)
+        v = times_of(record.reference, "VE")
+        v = v[v < len(lost)]
         false = false_beats(record, beats)
         false = false[~in_flutter[false]]
         lost_all, samples = lost_all + lost.sum(), samples + len(lost)
@@ -116,9 +160,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--raw_path", type=Path, default=Path("data/raw"), help="folder with mitdb and nstdb")
+    parser.add_argument("--ectopy", action="store_true", help="count false V and S in noise too, some minutes")
     args = parser.parse_args(arguments)
-    print(noise_table(list(read_records(args.raw_path / "nstdb"))))
+    noisy = list(read_records(args.raw_path / "nstdb"))
+    print(noise_table(noisy))
     print()
+    if args.ectopy:
+        print(false_ectopy_table(noisy))
+        print()
     print(loss_table(list(read_records(args.raw_path / "mitdb"))))
 
 
