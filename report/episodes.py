@@ -52,6 +52,10 @@ SUPRAVENTRICULAR = frozenset({"isolated_s", "couplet_s", "run_s", "svt", "bigemi
 """The kinds that say nothing in an irregular rhythm, in which every beat may come early."""
 
 
+MAY_HIDE = "a deflection in it may be a missed beat, or hide one"
+"""What is doubtful of a pause."""
+
+
 @dataclass(frozen=True)
 class Episode:
     """Something that begins and ends: at the samples of its first and last beat; flutter and lost time [start, end)."""
@@ -64,7 +68,7 @@ class Episode:
     """Of its own intervals alone, neither that before its first beat nor that after its last; None without any, for a
     pause, for flutter and for unreadable time."""
     doubtful: str = ""
-    """Of a run: why it may be none; empty: nothing speaks against it."""
+    """Of a run or a pause: why it may be none; empty: nothing speaks against it."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,10 @@ def find_episodes(
         else:
             found.append(_judged(episode, definitions, likeness))
     pauses = tuple(_pauses(rhythm, definitions, has_deflection))
-    found += [Episode("pause", pause.start, pause.end, 2, None) for pause in pauses]
+    found += [
+        Episode("pause", pause.start, pause.end, 2, None, MAY_HIDE if pause.possible_missed_beat else "")
+        for pause in pauses
+    ]
     for kind, (first, last) in slow_and_fast(rhythm, definitions):
         found.append(_between(rhythm, kind, first, last))
     found += [Episode("ventricular_flutter", int(start), int(end), 0, None) for start, end in rhythm.flutter]

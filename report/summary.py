@@ -202,16 +202,18 @@ def findings(analysis: Analysis) -> list[str]:
     long_ones = [pause for pause in pauses if pause.end - pause.start >= analysis.definitions.pause_very_long * fs]
     chosen = long_ones or pauses
     if chosen:
-        longest = max(chosen, key=lambda pause: pause.end - pause.start)
+        longest = max(chosen, key=lambda pause: (not pause.possible_missed_beat, pause.end - pause.start))
         limit = (
             f"of {analysis.definitions.pause_very_long:g} s and more"
             if long_ones
             else f"longer than {analysis.definitions.pause:g} s"
         )
-        missed = sum(bool(pause.possible_missed_beat) for pause in chosen)
+        hidden = sum(bool(pause.possible_missed_beat) for pause in chosen)
         where = moment(analysis, longest.start / fs)
-        text = f"{_count(len(chosen), 'pause')} {limit}: longest {(longest.end - longest.start) / fs:.2f} s, at {where}"
-        text += f"; in {missed} of them a deflection of QRS size, so perhaps a missed beat" if missed else ""
+        of = " of the others" if 0 < hidden < len(chosen) else ""
+        text = f"{_count(len(chosen), 'pause')} {limit}"
+        text += f", {hidden:,} of them with a deflection that may be or hide a missed beat" if hidden else ""
+        text += f": longest{of} {(longest.end - longest.start) / fs:.2f} s, at {where}"
         found.append(text)
     if len(episodes.irregular):
         share = irregular_percent(analysis)

@@ -252,6 +252,8 @@ def test_a_deflection_in_a_pause_may_be_a_missed_beat() -> None:
     episodes = find_episodes(rhythm, DEFAULT, has_deflection)
     assert asked == [(100, 2300), (3100, 5400)]
     assert [pause.possible_missed_beat for pause in episodes.pauses] == [True, False]
+    assert [bool(pause.doubtful) for pause in episodes.of("pause")] == [True, False]
+    assert episodes.longest("pause").start == 3100
     assert [pause.possible_missed_beat for pause in find_episodes(rhythm, DEFAULT).pauses] == [None, None]
 
 
