@@ -116,6 +116,13 @@ class Definitions(Thresholds):
         CHOSEN,
     )
     doubtful_rate: float = threshold(300.0, "a run of V or S faster than this is doubtful", "1/min", CHOSEN)
+    doubtful_prematurity: float = threshold(
+        0.85,
+        "a run of S whose mean R-R is above this share of the median N-N of the 40 beats on either side is doubtful: "
+        "the sinus rhythm around it is about as fast",
+        "",
+        CHOSEN,
+    )
     sve_per_day: float = threshold(
         720.0, "from this number of S in 24 h on the supraventricular ectopy is marked as excessive", "beats", "ESVEA"
     )

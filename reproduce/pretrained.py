@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from data_configs import get_dataset_class
@@ -104,17 +105,10 @@ def card_of(seed_folder: Path, name: str, raw_path: Path) -> dict[str, Any]:
         "command": command_of(config),
         "machine": f"{environment['device_name']}, torch {environment['torch']}, {tested_on(seed_folder)}",
         "parameters": config["parameters"],
-        "accuracy": 100 * test["accuracy"],
-        "macro_f1": 100 * test["macro_f1"],
+        "accuracy": round(100 * test["accuracy"], 2),
+        "macro_f1": round(100 * test["macro_f1"], 2),
         "per_class_is": "sensitivity (recall) and plain precision, percent: of all beats called so, those that are",
-        "per_class": {
-            one: {
-                "sensitivity": 100 * figures["recall"] if figures["support"] else None,
-                "precision": 100 * figures["precision"] if figures["support"] else None,
-                "beats": figures["support"],
-            }
-            for one, figures in test["per_class"].items()
-        },
+        "per_class": {one: per_class_of(test["confusion_matrix"], at) for at, one in enumerate(classes)},
         **(ec57_of(test) if by_patient and "S" in classes else {}),
         "confusion_matrix": test["confusion_matrix"],
         "per_record": {record: matrix.tolist() for record, matrix in per_record(predictions, classes).items()}
@@ -127,6 +121,17 @@ def card_of(seed_folder: Path, name: str, raw_path: Path) -> dict[str, Any]:
     }
 
 
+def per_class_of(matrix: Sequence[Sequence[int]], at: int) -> dict[str, Any]:
+    """Sensitivity and precision of a class in percent, None where nothing is counted, and its test beats."""
+    counts = np.asarray(matrix)
+    beats, called, right = int(counts[at].sum()), int(counts[:, at].sum()), int(counts[at, at])
+    return {
+        "sensitivity": round(100 * right / beats, 2) if beats else None,
+        "precision": round(100 * right / called, 2) if called else None,
+        "beats": beats,
+    }
+
+
 def ec57_of(test: dict[str, Any]) -> dict[str, Any]:
     """S and V of a test by ANSI/AAMI EC57, for the card."""
     figures = ec57_figures(test["confusion_matrix"], test["classes"])
@@ -135,7 +140,7 @@ def ec57_of(test: dict[str, Any]) -> dict[str, Any]:
         "are not charged",
         "ec57": {
             one: {
-                figure: None if math.isnan(row[key]) else 100 * row[key]
+                figure: None if math.isnan(row[key]) else round(100 * row[key], 2)
                 for figure, key in {"sensitivity": "se", "predictivity": "ppv"}.items()
             }
             for one, row in figures.items()

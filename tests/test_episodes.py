@@ -969,6 +969,15 @@ def test_the_kinds_are_those_of_the_contract() -> None:
     ) == KINDS
 
 
+@pytest.mark.parametrize(("interval", "doubtful"), [(425, False), (426, True)])  # 0.85 of 500
+def test_a_run_of_s_in_a_sinus_rhythm_as_fast_is_doubtful(interval: int, doubtful: bool) -> None:
+    intervals = [500] * 5 + [interval] * 3 + [500] * 5
+    run = only(made("N" * 5 + "SSSS" + "N" * 5, intervals), "svt")
+    assert bool(run.doubtful) == doubtful
+    alone = only(made("SSSS", [interval] * 3), "svt")
+    assert not alone.doubtful  # nothing to compare with
+
+
 def test_a_run_is_doubtful_by_its_shapes_or_its_rate_and_heads_no_list() -> None:
     rhythm = made("N" * 5 + "VVV" + "N" * 5 + "VVVVV" + "N" * 5 + "SSS" + "N" * 5)
     long = rhythm.samples[13]
