@@ -84,7 +84,7 @@ def card_of(seed_folder: Path, name: str, raw_path: Path) -> dict[str, Any]:
     data, counts, classes = config["data"], config["counts"], test["classes"]
     learnt = counts.get("trained_on", counts["train"])
     by_patient = {"inter_patient": True, "beat": False}.get(data["protocol"])
-    few = [f"{one} ({learnt[one]:,} beats)" for one in classes if learnt[one] < FEW * learnt["all"]]
+    few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < FEW * learnt["all"]]
     cautions = [ALWAYS, CAUTIONS.get(data["protocol"]), CAUTIONS.get(config["dataset"]["name"])]
     cautions.append(few and f"It was trained on few beats of class {', '.join(few)}.")
     records = predictions["record"].nunique() if "record" in predictions else None
