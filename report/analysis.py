@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from report.doubt import shape_test
 from report.episodes import Episodes, find_episodes, only_unreadable
 from report.hrv import Variability, variability
 from report.options import ReportOptions
-from report.pauses import deflection_test
+from report.pauses import deflection_test, hidden_beats
 from report.quality import Quality, Unreadable, possible_flutter, unreadable
 from report.rates import HeartRate, heart_rate
 from report.rhythm import CLASSES, Rhythm, inside
@@ -157,12 +158,16 @@ def _analysis(
             classes, diagnosis = np.full(len(peaks), UNCLASSIFIABLE), found
 
     step("episodes")
-    rhythm = Rhythm(peaks, classes, fs, length, spans, flutter, recording.borders, probabilities)
+    beats = functools.partial(
+        Rhythm, peaks, classes, fs, length, spans, flutter, recording.borders, probabilities=probabilities
+    )
+    may_hide = deflection_test(recording.read, length, fs, peaks)
+    rhythm = beats(hidden=hidden_beats(beats(), definitions, may_hide))
     if diagnosis is not None:
         diagnosis = diagnosis[np.isin(peaks, rhythm.samples)]
     if diagnosis is None:
         likeness = shape_test(recording.read, length, fs, rhythm.samples) if classifier is not None else None
-        episodes = find_episodes(rhythm, definitions, deflection_test(recording.read, length, fs, peaks), likeness)
+        episodes = find_episodes(rhythm, definitions, may_hide, likeness)
     else:
         episodes = only_unreadable(rhythm)
     rates = heart_rate(rhythm, definitions)

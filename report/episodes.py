@@ -320,7 +320,7 @@ def _pauses(
     rhythm: Rhythm, definitions: Definitions, has_deflection: Callable[[int, int], bool] | None
 ) -> Iterator[Pause]:
     ectopic = np.isin(rhythm.classes, ("S", "V", "F"))
-    for at in np.flatnonzero(rhythm.valid & (rhythm.rr > definitions.pause * rhythm.fs)):
+    for at in np.flatnonzero((rhythm.valid | rhythm.may_hide) & (rhythm.rr > definitions.pause * rhythm.fs)):
         start, end = int(rhythm.samples[at]), int(rhythm.samples[at + 1])
         missed = None if has_deflection is None else bool(has_deflection(start, end))
         yield Pause(start, end, bool(ectopic[at]), missed)

@@ -44,6 +44,8 @@ class Rhythm:
     else where the signal makes it possible."""
     borders: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """int64 (k,): the first sample of each segment after the first, where a recording was put together."""
+    hidden: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """int64 (k,): the beats, as samples, after which one may have been missed before the next (`report.pauses`)."""
     probabilities: np.ndarray | None = None
     """float (n, 5): of each beat and class, in the order of `CLASSES`."""
     left_out: int = field(init=False)
@@ -88,10 +90,16 @@ class Rhythm:
 
     @cached_property
     def valid(self) -> np.ndarray:
-        """bool (n - 1,): no unreadable time, no flutter and no border of a segment lies in the R-R interval."""
+        """bool (n - 1,): no unreadable time, no flutter, no border and no missed beat lies in the R-R interval."""
         # No beat lies in unreadable time or flutter, so whatever parts two beats begins between them.
         begins = np.sort(np.concatenate([self.unreadable[:, 0], self.flutter[:, 0], self.borders]))
-        return np.diff(np.searchsorted(begins, self.samples, side="right")) == 0
+        unbroken = np.diff(np.searchsorted(begins, self.samples, side="right")) == 0
+        return unbroken & ~self.may_hide
+
+    @cached_property
+    def may_hide(self) -> np.ndarray:
+        """bool (n - 1,): a beat may have been missed in the R-R interval."""
+        return np.isin(self.samples[:-1], self.hidden)
 
     @cached_property
     def linked(self) -> np.ndarray:

@@ -198,23 +198,7 @@ def findings(analysis: Analysis) -> list[str]:
             if fast is not long:
                 text += f"; fastest {fast.rate_bpm:.0f}/min ({fast.beats} beats), {at(fast)}"
             found.append(text)
-    pauses = episodes.pauses
-    long_ones = [pause for pause in pauses if pause.end - pause.start >= analysis.definitions.pause_very_long * fs]
-    chosen = long_ones or pauses
-    if chosen:
-        longest = max(chosen, key=lambda pause: (not pause.possible_missed_beat, pause.end - pause.start))
-        limit = (
-            f"of {analysis.definitions.pause_very_long:g} s and more"
-            if long_ones
-            else f"longer than {analysis.definitions.pause:g} s"
-        )
-        hidden = sum(bool(pause.possible_missed_beat) for pause in chosen)
-        where = moment(analysis, longest.start / fs)
-        of = " of the others" if 0 < hidden < len(chosen) else ""
-        text = f"{_count(len(chosen), 'pause')} {limit}"
-        text += f", {hidden:,} of them with a deflection that may be or hide a missed beat" if hidden else ""
-        text += f": longest{of} {(longest.end - longest.start) / fs:.2f} s, at {where}"
-        found.append(text)
+    found += _pauses(analysis)
     if len(episodes.irregular):
         share = irregular_percent(analysis)
         found.append(
@@ -238,6 +222,22 @@ def findings(analysis: Analysis) -> list[str]:
     return found
 
 
+def _pauses(analysis: Analysis) -> list[str]:
+    """The pauses in a sentence, those of the longest threshold where there are some; none where there is no pause."""
+    definitions, fs, pauses = analysis.definitions, analysis.rhythm.fs, analysis.episodes.pauses
+    sure = [pause for pause in pauses if not pause.possible_missed_beat]
+    doubtful = len(pauses) - len(sure)
+    if not sure:
+        each = "which has a deflection that may be" if doubtful == 1 else "which have deflections that may be"
+        return [f"{_count(doubtful, 'doubtful pause')}, {each}, or hide, missed beats"] if doubtful else []
+    long_ones = [pause for pause in sure if pause.end - pause.start >= definitions.pause_very_long * fs]
+    chosen = long_ones or sure
+    longest = max(chosen, key=lambda pause: pause.end - pause.start)
+    limit = f"of {definitions.pause_very_long:g} s and more" if long_ones else f"longer than {definitions.pause:g} s"
+    text = f"{_count(len(chosen), 'pause')} {limit}: longest {(longest.end - longest.start) / fs:.2f} s, at "
+    return [text + moment(analysis, longest.start / fs) + (f"; and {doubtful:,} doubtful" if doubtful else "")]
+
+
 def warnings(analysis: Analysis) -> list[str]:
     """What limits every figure of the report."""
     found: list[str] = []
@@ -247,7 +247,7 @@ def warnings(analysis: Analysis) -> list[str]:
     if analysis.training_record:
         found.append(
             f"By its first minute this is record {analysis.training_record}, which the network was trained on: its "
-            "classes are better here than on a new patient, and say nothing about how well the network does."
+            "classes are likely to be better here than on a new patient, and say nothing about how well it does."
         )
     if not rhythm.samples.size:
         found.append("No beat was found that could be read; there is nothing to report on.")
@@ -289,7 +289,7 @@ def warnings(analysis: Analysis) -> list[str]:
     return found
 
 
-COUNTABLE = ("pause", "beat", "episode")
+COUNTABLE = ("pause", "doubtful pause", "beat", "episode")
 
 
 def _count(number: int, name: str) -> str:

@@ -26,6 +26,7 @@ from report.definitions import Definitions
 from report.episodes import KINDS, SUPRAVENTRICULAR, Episode, Episodes, find_episodes
 from report.hrv import Variability, variability
 from report.irregular import cosen, turning_points
+from report.pauses import hidden_beats
 from report.rates import heart_rate
 from report.rhythm import CLASSES, Rhythm
 from support.cli import add_options
@@ -255,6 +256,15 @@ def test_a_deflection_in_a_pause_may_be_a_missed_beat() -> None:
     assert [bool(pause.doubtful) for pause in episodes.of("pause")] == [True, False]
     assert episodes.longest("pause").start == 3100
     assert [pause.possible_missed_beat for pause in find_episodes(rhythm, DEFAULT).pauses] == [None, None]
+
+
+def test_an_interval_that_may_hide_a_beat_breaks_every_sequence_and_is_still_told() -> None:
+    rhythm = made("NVVVN", [800, 400, 2500, 800], hidden=[1300])
+    assert hidden_beats(made("NVVVN", [800, 400, 2500, 800]), DEFAULT, lambda start, end: True).tolist() == [1300]
+    assert rhythm.valid.tolist() == [True, True, False, True]
+    assert found(rhythm) == {"couplet_v": 1, "isolated_v": 1, "pause": 1}
+    (pause,) = find_episodes(rhythm, DEFAULT, lambda start, end: True).of("pause")
+    assert pause.doubtful
 
 
 # ---------------------------------------------------------------------------------------------- slow and fast rhythm
