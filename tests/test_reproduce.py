@@ -532,7 +532,9 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     path = keep_network(seed_folder.parent, "small", raw, tmp_path)
     card, test = read_json(path.with_suffix(".json")), read_json(seed_folder / "test_best.json")
     assert sum(np.asarray(matrix) for matrix in card["per_record"].values()).tolist() == test["confusion_matrix"]
-    assert card["per_class"]["N"]["precision"] == round(100 * test["per_class"]["N"]["precision"], 2)
+    for name, figures in test["per_class"].items():
+        assert card["per_class"][name]["sensitivity"] == round(100 * figures["recall"], 2)
+        assert (card["per_class"][name]["precision"] or 0.0) == round(100 * figures["precision"], 2)
     assert card["new_patients"]
     assert "synthetic data" in card["trained_on"]
     assert card["command"] == (
