@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +15,6 @@ import data_configs
 import hparams
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
-
-ROOT = Path(__file__).resolve().parents[1]
 
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores; threads would only contend
 
@@ -95,14 +91,3 @@ def narrow_network() -> Iterator[None]:
 
 def _narrow(whole: Callable[..., DatasetConfig], *given: object, **named: object) -> DatasetConfig:
     return dataclasses.replace(whole(*given, **named), feedforward_dim=64)
-
-
-@pytest.fixture(scope="session")
-def mitdb_prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The default split files of the real mitdb, in a --data_path that tests only read, and the command that ran."""
-    raw = ROOT / "data" / "raw" / "mitdb"
-    if not raw.is_dir():
-        pytest.skip(f"{raw}: the MIT-BIH records are not there")
-    out = tmp_path_factory.mktemp("mitdb")
-    command = [sys.executable, "-m", "preprocess", "--dataset", "mit", "--raw_path", str(raw), "--out", str(out)]
-    return out, subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

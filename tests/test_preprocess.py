@@ -17,6 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import main as training
+from dataloader import load_splits
+from models import ecgTransForm
 from preprocess import labels as meanings
 from preprocess import splits
 from preprocess.__main__ import main
@@ -33,6 +35,9 @@ from preprocess.beats import (
 from preprocess.signals import bridge
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from support.errors import InputError
+from support.files import read_json
+from trainer import stream_logits
+from utils import PRETRAINED, find_checkpoint, load_checkpoint, load_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
@@ -597,6 +602,15 @@ def mitdb() -> BeatSet:
     return read_beats("mit", MITDB)
 
 
+@pytest.fixture(scope="module")
+def mitdb_prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The default split files of the real mitdb, in a --data_path that tests only read, and the command that ran."""
+    out = tmp_path_factory.mktemp("mitdb")
+    command = [sys.executable, "-m", "preprocess", "--dataset", "mit", "--raw_path", str(MITDB), "--out", str(out)]
+    return out, subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@needs_mitdb
 def test_mitdb_from_the_command_line(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = mitdb_prepared
     assert done.returncode == 0, done.stderr
@@ -607,6 +621,22 @@ def test_mitdb_from_the_command_line(mitdb_prepared: tuple[Path, subprocess.Comp
     for part, share in zip(counts, splits.FRACTIONS, strict=True):
         np.testing.assert_allclose(part / sum(counts), share, atol=0.002)
     assert done.stdout.count("\n") < 20 and "Traceback" not in done.stderr
+
+
+@needs_mitdb
+def test_its_row_of_table_2_comes_out_again(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """The packaged network on five records, with beats of every class; the card was made of the run's predictions."""
+    card, checkpoint = read_json(PRETRAINED / "mit_beat.json"), load_checkpoint(find_checkpoint("mit_beat"))
+    test = load_splits(mitdb_prepared[0], checkpoint.configs, ["test"])["test"]
+    assert test.fingerprint() == card["test_fingerprint"]
+    model = ecgTransForm(checkpoint.configs, checkpoint.hparams).eval()
+    load_weights(model, checkpoint, Path("mit_beat"))
+    for name in ("107", "208", "209", "222", "233"):
+        own = test.subset((test.records == test.record_names.index(name)).nonzero().flatten())
+        (logits,) = stream_logits(model, [own.inputs()])
+        matrix = np.zeros((5, 5), dtype=int)
+        np.add.at(matrix, (own.labels.numpy(), logits.argmax(dim=1).numpy()), 1)
+        assert matrix.tolist() == card["per_record"][name], name
 
 
 @needs_mitdb

@@ -9,9 +9,7 @@ import pytest
 import torch
 
 import data_configs
-from dataloader import load_splits
 from ec57.figures import ec57_figures
-from models import ecgTransForm
 from preprocess import records
 from preprocess.annotations import Annotations
 from preprocess.beats import cut_centred, select_beats
@@ -22,13 +20,11 @@ from report.classify import classify_peaks, load_classifier
 from reproduce.pretrained import keep_weights
 from support.errors import InputError
 from support.files import read_json
-from trainer import stream_logits
 from utils import (
     PRETRAINED,
     Checkpoint,
     find_checkpoint,
     load_checkpoint,
-    load_weights,
     pretrained_names,
     save_checkpoint,
 )
@@ -52,7 +48,7 @@ def test_every_network_is_small_and_has_a_card(name: str) -> None:
         assert figures["beats"] == matrix[at].sum()
         assert figures["sensitivity"] == round(100 * matrix[at, at] / matrix[at].sum(), 2)
         assert figures["precision"] == (round(100 * matrix[at, at] / called[at], 2) if called[at] else None), name
-    standard = ec57_figures(matrix, card["classes"])
+    standard = ec57_figures(matrix, card["classes"]) if "ec57" in card else {}
     for name, figures in card.get("ec57", {}).items():
         assert figures["sensitivity"] == round(100 * standard[name]["se"], 2)
         assert figures["predictivity"] == round(100 * standard[name]["ppv"], 2)
@@ -87,21 +83,6 @@ def test_a_record_of_ds2_comes_out_as_on_the_card() -> None:
     np.add.at(matrix, (kept.labels, called), 1)
     assert classifier.classes == data_configs.MIT_CLASSES
     assert matrix.tolist() == read_json(PRETRAINED / "mit_new_patients.json")["per_record"]["213"]
-
-
-def test_the_row_of_table_2_comes_out_again(mitdb_prepared: tuple[Path, object]) -> None:
-    """Five records of the test split, with beats of every class; the card was made of the run's predictions."""
-    card, checkpoint = read_json(PRETRAINED / "mit_beat.json"), load_checkpoint(find_checkpoint("mit_beat"))
-    test = load_splits(mitdb_prepared[0], checkpoint.configs, ["test"])["test"]
-    assert test.fingerprint() == card["test_fingerprint"]
-    model = ecgTransForm(checkpoint.configs, checkpoint.hparams).eval()
-    load_weights(model, checkpoint, Path("mit_beat"))
-    for name in ("107", "208", "209", "222", "233"):
-        own = test.subset((test.records == test.record_names.index(name)).nonzero().flatten())
-        (logits,) = stream_logits(model, [own.inputs()])
-        matrix = np.zeros((5, 5), dtype=int)
-        np.add.at(matrix, (own.labels.numpy(), logits.argmax(dim=1).numpy()), 1)
-        assert matrix.tolist() == card["per_record"][name], name
 
 
 def test_weights_alone_are_kept(tmp_path: Path) -> None:

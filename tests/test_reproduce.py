@@ -529,12 +529,12 @@ def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.Cap
 def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw: Path, tmp_path: Path) -> None:
     runs = everything / "logs" / "reproduce"
     seed_folder = runs / "mit_inter_patient_centred__one_cycle_1_120beats" / "seed_0"
-    path = keep_network(seed_folder.parent, "small", raw, tmp_path)
+    path = keep_network(seed_folder, "small", raw, tmp_path)
     card, test = read_json(path.with_suffix(".json")), read_json(seed_folder / "test_best.json")
     assert sum(np.asarray(matrix) for matrix in card["per_record"].values()).tolist() == test["confusion_matrix"]
-    for name, figures in test["per_class"].items():
-        assert card["per_class"][name]["sensitivity"] == round(100 * figures["recall"], 2)
-        assert (card["per_class"][name]["precision"] or 0.0) == round(100 * figures["precision"], 2)
+    for name, row in test["per_class"].items():
+        assert card["per_class"][name]["sensitivity"] == round(100 * row["recall"], 2)
+        assert (card["per_class"][name]["precision"] or 0.0) == round(100 * row["precision"], 2)
     assert card["new_patients"]
     assert "synthetic data" in card["trained_on"]
     assert card["command"] == (
@@ -548,7 +548,7 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     kept, whole = load_checkpoint(path), load_checkpoint(seed_folder / "checkpoint_best.pt")
     assert all(torch.equal(kept.model[name], value) for name, value in whole.model.items())
 
-    keep_network(runs / "ptb_beat_centred__one_cycle_1_120beats", "ptb_small", raw, tmp_path)
+    keep_network(next(runs.glob("ptb_beat_centred__*")) / "seed_0", "ptb_small", raw, tmp_path)
     page = (tmp_path / "ptb_small.md").read_text(encoding="utf-8")
     assert "EC57" not in page
     assert "Not for new patients" in page
