@@ -80,7 +80,7 @@ def false_ectopy_table(records: Sequence[RecordSignal]) -> str:
 
     A V is false where no annotated V or F is near, an S where no annotated S is.
     """
-    from report.classify import classify_peaks, load_classifier
+    from report.classify import classify_peaks, in_classes, load_classifier
 
     classifier = load_classifier()
     rows = ["| SNR, dB | false V an hour of noise | left of them | false S | left of them |"]
@@ -96,9 +96,9 @@ def false_ectopy_table(records: Sequence[RecordSignal]) -> str:
                 found = classify_peaks(
                     lambda start, stop, all=signal: all[start:stop], len(signal), record.fs, peaks, classifier
                 )
-                called = np.array(classifier.classes)[np.nan_to_num(found).argmax(axis=1)]
+                _, called = in_classes(found, classifier.classes)
                 for name, group in FALSE_UNLESS.items():
-                    own = peaks[(called == name) & noisy[peaks] & ~np.isnan(found).any(axis=1)]
+                    own = peaks[(called == name) & noisy[peaks]]
                     truth = times_of(record.reference, group)
                     near = np.abs(nearest(truth, own) - own) <= QRS_WINDOW * record.fs if len(truth) else own < 0
                     counts[name][column] += int((~near).sum())

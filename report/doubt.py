@@ -15,9 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from preprocess.detect import band_pass
 from preprocess.signals import bridge
-from report.quality import SHAPE_BAND, SHAPE_RANK, SHAPE_REACH
+from report.quality import SHAPE_RANK, unit_shapes
 
 NEIGHBOURS = 100
 """Beats on either side of a run that its beats are compared with."""
@@ -39,17 +38,13 @@ def shape_test(
         beat of the run that is most alike, or with the third most alike of the `NEIGHBOURS` on either side of the run,
         whichever is greater. From -1 to 1.
     """
-    reach = max(round(SHAPE_REACH * fs), 1)
 
     def likeness(first: int, last: int) -> float:
         begin, past = np.searchsorted(peaks, [first, last + 1])
         chosen = peaks[max(begin - NEIGHBOURS, 0) : past + NEIGHBOURS]
         start = max(int(chosen[0]) - round(MARGIN * fs), 0)
         signal = bridge(np.asarray(read(start, min(int(chosen[-1]) + round(MARGIN * fs), length)), dtype=np.float64))
-        around = np.clip(chosen[:, None] - start + np.arange(-reach, reach + 1), 0, len(signal) - 1)  # (n, samples)
-        shapes = band_pass(signal, fs, SHAPE_BAND)[around]
-        shapes -= shapes.mean(axis=1, keepdims=True)
-        shapes /= np.maximum(np.linalg.norm(shapes, axis=1, keepdims=True), np.finfo(float).tiny)
+        shapes, _ = unit_shapes(signal, fs, chosen - start)
         own = (chosen >= first) & (chosen <= last)
         alike = shapes[own] @ shapes.T  # (beats of the run, n)
         mates, others = alike[:, own] - 2 * np.eye(own.sum()), alike[:, ~own]

@@ -159,14 +159,11 @@ class Episodes:
 def find_episodes(
     rhythm: Rhythm,
     definitions: Definitions,
-    has_deflection: Callable[[int, int], bool] | None = None,
     likeness: Callable[[int, int], float] | None = None,
 ) -> Episodes:
     """Find the episodes of every kind in `KINDS`.
 
     Args:
-        has_deflection: whether the signal has a deflection of the size of a QRS strictly between the beats at two
-            samples; asked for every pause. None: it is not known.
         likeness: how much the beats of the run between two samples look like one another or like others
             (`report.doubt`). None: it is not known.
     """
@@ -179,7 +176,7 @@ def find_episodes(
             withheld[episode.kind] += 1
         else:
             found.append(_judged(episode, rhythm, definitions, likeness))
-    pauses = tuple(_pauses(rhythm, definitions, has_deflection))
+    pauses = tuple(_pauses(rhythm, definitions))
     found += [
         Episode("pause", pause.start, pause.end, 2, None, MAY_HIDE if pause.possible_missed_beat else "")
         for pause in pauses
@@ -316,11 +313,9 @@ def _ectopy(
             yield _between(rhythm, f"{name}_{suffix}", match.start() // 2, (match.end() - 1) // 2)
 
 
-def _pauses(
-    rhythm: Rhythm, definitions: Definitions, has_deflection: Callable[[int, int], bool] | None
-) -> Iterator[Pause]:
+def _pauses(rhythm: Rhythm, definitions: Definitions) -> Iterator[Pause]:
     ectopic = np.isin(rhythm.classes, ("S", "V", "F"))
     for at in np.flatnonzero((rhythm.valid | rhythm.may_hide) & (rhythm.rr > definitions.pause * rhythm.fs)):
         start, end = int(rhythm.samples[at]), int(rhythm.samples[at + 1])
-        missed = None if has_deflection is None else bool(has_deflection(start, end))
+        missed = None if rhythm.hidden is None else bool(rhythm.may_hide[at])
         yield Pause(start, end, bool(ectopic[at]), missed)

@@ -131,14 +131,14 @@ def unreadable(
     fs: float,
     beats: np.ndarray,
     quality: Quality = Quality(),
-    flutter: np.ndarray | None = None,
+    leakage: np.ndarray | None = None,
 ) -> list[Unreadable]:
     """Find the unreadable time of a signal of `length` samples at `fs` Hz, which is read in parts.
 
     Args:
         read: returns the samples [start, stop) of the signal, in mV, NaN where they are missing.
         beats: int (n,) samples, ascending: what `preprocess.detect` finds in it.
-        flutter: what `possible_flutter` finds in it; None: it is asked.
+        leakage: its `leakages`; None: they are computed.
 
     Returns:
         Stretches that do not overlap, ascending.
@@ -146,9 +146,9 @@ def unreadable(
     second = max(round(HOP * fs), 1)
     found: dict[str, list[np.ndarray]] = {reason: [] for reason in REASONS}
     plateaus, rails = [], (np.inf, -np.inf)
-    noisy, waves = [np.zeros(0, dtype=bool)], [np.zeros(0, dtype=bool)]
-    if flutter is None:
-        flutter = possible_flutter(read, length, fs, quality)
+    indices = [np.zeros(0)]
+    if leakage is None:
+        leakage = leakages(read, length, fs, quality)
     for first, start, stop, last in parts(length, fs):
         signal = np.asarray(read(first, last), dtype=np.float64)
         signal[~np.isfinite(signal)] = np.nan
@@ -160,35 +160,30 @@ def unreadable(
         plateaus += [(start + a, start + b, signal[inside][a]) for a, b in _plateaus(signal, fs, quality, inside)]
         grid = np.arange(-(-start // second) * second, stop, second) - first
         near = beats[(beats >= first) & (beats < last)] - first
-        index = _noise_index(signal, fs, near, grid, quality)
-        noisy.append(index > quality.noise_index)
-        suspect, leakage = np.flatnonzero(noisy[-1]), np.ones(len(grid))
-        if len(suspect):
-            leakage[suspect] = _leakage(
-                signal, fs, grid[suspect], max(round(quality.noise_window * fs / 2), 1), quality
-            )
-        waves.append((leakage < quality.flutter_leakage) & (index < quality.noise_certain))
+        indices.append(_noise_index(signal, fs, near, grid, quality))
     touching = [(a, b) for a, b, value in plateaus if value in rails]
     found["saturation"].append(np.array(touching, dtype=np.int64).reshape(-1, 2))
-    found["noise"].append(
-        _noise_spans(np.concatenate(noisy), np.concatenate(waves), flutter, second, length, fs, quality)
-    )
+    index = np.concatenate(indices)
+    noisy = index > quality.noise_index
+    waves = noisy & (leakage < quality.flutter_leakage) & (index < quality.noise_certain)
+    flutter = possible_flutter(leakage, length, fs, quality)
+    found["noise"].append(_noise_spans(noisy, waves, flutter, second, length, fs, quality))
     joined = {reason: _joined(found[reason]) for reason in REASONS}
     joined["missing"] = _longer(joined["missing"], quality.missing_longest * fs)
     joined["saturation"] = _longer(joined["saturation"], quality.rail_shortest * fs)
     return _apart(joined)
 
 
-def possible_flutter(
+def leakages(
     read: Callable[[int, int], np.ndarray], length: int, fs: float, quality: Quality = Quality()
 ) -> np.ndarray:
-    """Find where a signal of `length` samples at `fs` Hz may be that of ventricular flutter or fibrillation.
+    """The leakage of the VF filter around every second of a signal of `length` samples at `fs` Hz.
 
     Args:
         read: returns the samples [start, stop) of the signal, NaN where they are missing.
 
     Returns:
-        int64 (k, 2), [start, end) in samples, ascending.
+        float (seconds,); 1 where samples are missing or the waves are too slow or fast for flutter.
     """
     second, half = max(round(HOP * fs), 1), max(round(quality.noise_window * fs / 2), 1)
     found = [np.zeros(0)]
@@ -197,7 +192,19 @@ def possible_flutter(
         signal[~np.isfinite(signal)] = np.nan
         grid = np.arange(-(-start // second) * second, stop, second) - first
         found.append(_leakage(signal, fs, grid, half, quality))
-    leakage = np.concatenate(found)
+    return np.concatenate(found)
+
+
+def possible_flutter(leakage: np.ndarray, length: int, fs: float, quality: Quality = Quality()) -> np.ndarray:
+    """Find where a signal of `length` samples at `fs` Hz may be that of ventricular flutter or fibrillation.
+
+    Args:
+        leakage: its `leakages`.
+
+    Returns:
+        int64 (k, 2), [start, end) in samples, ascending.
+    """
+    second = max(round(HOP * fs), 1)
     low, shortest = leakage < quality.flutter_certain, quality.flutter_shortest * fs / second
     certain = [
         (start, end)
@@ -283,17 +290,26 @@ def _leakage(signal: np.ndarray, fs: float, grid: np.ndarray, half: int, quality
     return leakage
 
 
-def _likeness(signal: np.ndarray, fs: float, beats: np.ndarray) -> np.ndarray:
-    """How much each beat (n,) is like others near it: its third best correlation with one, less if sizes differ."""
-    count = len(beats)
-    if count < 2:
-        return np.ones(count)
+def unit_shapes(signal: np.ndarray, fs: float, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The beats (n,) of a signal in the band `SHAPE_BAND`, without mean and of length 1, and their lengths.
+
+    Returns:
+        float (n, samples), of which two multiply to their correlation, and (n,).
+    """
     reach = max(round(SHAPE_REACH * fs), 1)
     around = np.clip(beats[:, None] + np.arange(-reach, reach + 1), 0, len(signal) - 1)  # (n, samples)
     shapes = band_pass(signal, fs, SHAPE_BAND)[around]
     shapes -= shapes.mean(axis=1, keepdims=True)
     sizes = np.maximum(np.sqrt((shapes**2).sum(axis=1)), np.finfo(float).tiny)
-    shapes /= sizes[:, None]
+    return shapes / sizes[:, None], sizes
+
+
+def _likeness(signal: np.ndarray, fs: float, beats: np.ndarray) -> np.ndarray:
+    """How much each beat (n,) is like others near it: its third best correlation with one, less if sizes differ."""
+    count = len(beats)
+    if count < 2:
+        return np.ones(count)
+    shapes, sizes = unit_shapes(signal, fs, beats)
     likeness = np.full((count, 2 * SHAPE_NEIGHBOURS), -1.0)
     for apart in range(1, min(SHAPE_NEIGHBOURS, count - 1) + 1):
         one, other = sizes[apart:], sizes[:-apart]

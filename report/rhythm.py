@@ -44,8 +44,9 @@ class Rhythm:
     else where the signal makes it possible."""
     borders: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """int64 (k,): the first sample of each segment after the first, where a recording was put together."""
-    hidden: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """int64 (k,): the beats, as samples, after which one may have been missed before the next (`report.pauses`)."""
+    hidden: np.ndarray | None = None
+    """int64 (k,): the beats, as samples, after which one may have been missed before the next (`report.pauses`); None:
+    it is not known."""
     probabilities: np.ndarray | None = None
     """float (n, 5): of each beat and class, in the order of `CLASSES`."""
     left_out: int = field(init=False)
@@ -99,7 +100,7 @@ class Rhythm:
     @cached_property
     def may_hide(self) -> np.ndarray:
         """bool (n - 1,): a beat may have been missed in the R-R interval."""
-        return np.isin(self.samples[:-1], self.hidden)
+        return np.isin(self.samples[:-1], () if self.hidden is None else self.hidden)
 
     @cached_property
     def linked(self) -> np.ndarray:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from data_configs import get_dataset_class
 from dataloader import load_splits
-from ec57.figures import ec57_figures, per_record
+from ec57.figures import per_record
 from hparams import RunConfig
 from preprocess.headers import millivolts_of
 from preprocess.physionet import first_minute
@@ -26,7 +26,7 @@ from preprocess.readers import open_recording
 from preprocess.records import read_header
 from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
-from reproduce.tables import groups_table
+from reproduce.tables import ec57_of, groups_table
 from run_folder.reports import FIGURES, metrics_table
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
@@ -67,20 +67,21 @@ def keep_weights(checkpoint_path: Path, name: str, folder: Path = PRETRAINED) ->
     return path
 
 
-def card_of(seed_folder: Path, name: str, raw_path: Path) -> dict[str, Any]:
+def card_of(
+    seed_folder: Path, test: dict[str, Any], predictions: pd.DataFrame, name: str, raw_path: Path
+) -> dict[str, Any]:
     """What the finished seed in `seed_folder` says of its network, as NAME.json holds it.
 
     Args:
+        test: its test_best.json.
+        predictions: a row a test beat.
         name: of the network.
         raw_path: as `training_records` takes it.
 
     Raises:
-        InputError: the seed is not finished, or its split files are not there any more.
+        InputError: its split files are not there any more.
     """
-    if not (seed_folder / "test_last.json").is_file():  # the last file that a seed writes
-        raise InputError(f"{seed_folder}: its run is not finished; go on with `python main.py --resume`")
-    config, test = (read_json(seed_folder / f"{part}.json") for part in ("config", "test_best"))
-    predictions = read_predictions(seed_folder / "predictions_test.csv")
+    config = read_json(seed_folder / "config.json")
     data, counts, classes = config["data"], config["counts"], test["classes"]
     learnt = counts.get("trained_on", counts["train"])
     by_patient = {"inter_patient": True, "beat": False}.get(data["protocol"])
@@ -109,7 +110,7 @@ def card_of(seed_folder: Path, name: str, raw_path: Path) -> dict[str, Any]:
         "macro_f1": round(100 * test["macro_f1"], 2),
         "per_class_is": "sensitivity (recall) and plain precision, percent: of all beats called so, those that are",
         "per_class": {one: per_class_of(test["confusion_matrix"], at) for at, one in enumerate(classes)},
-        **(ec57_of(test) if by_patient and "S" in classes else {}),
+        **(standard_of(test) if by_patient and "S" in classes else {}),
         "confusion_matrix": test["confusion_matrix"],
         "per_record": {record: matrix.tolist() for record, matrix in per_record(predictions, classes).items()}
         if records
@@ -132,18 +133,17 @@ def per_class_of(matrix: Sequence[Sequence[int]], at: int) -> dict[str, Any]:
     }
 
 
-def ec57_of(test: dict[str, Any]) -> dict[str, Any]:
-    """S and V of a test by ANSI/AAMI EC57, for the card."""
-    figures = ec57_figures(test["confusion_matrix"], test["classes"])
+def standard_of(test: dict[str, Any]) -> dict[str, Any]:
+    """S and V of a test by ANSI/AAMI EC57, for the card; None where nothing is counted."""
     return {
         "ec57_is": "sensitivity and positive predictivity of ANSI/AAMI EC57, percent: F and Q called V and Q called S "
         "are not charged",
         "ec57": {
             one: {
-                figure: None if math.isnan(row[key]) else round(100 * row[key], 2)
+                figure: None if math.isnan(row[key][0]) else round(row[key][0], 2)
                 for figure, key in {"sensitivity": "se", "predictivity": "ppv"}.items()
             }
-            for one, row in figures.items()
+            for one, row in ec57_of([test]).items()
         },
     }
 
@@ -219,7 +219,7 @@ def card_page(card: dict[str, Any], test: dict[str, Any], predictions: pd.DataFr
     rows = [[figure, *(cell(table.loc[figure, name]) for name in table.columns)] for figure in FIGURES]
     rows.append(["beats", *(f"{int(beats):,}" for beats in table.loc["support"])])
     lines += markdown(["", *table.columns], rows)
-    if card["new_patients"] and "S" in card["classes"]:
+    if "ec57" in card:
         lines += ["", "The same test by ANSI/AAMI EC57:", ""]
         lines += groups_lines(groups_table([predictions], card["classes"]))
     lines += ["", "What it must not be used for:", "", *(f"- {caution}" for caution in card["cautions"])]
@@ -236,16 +236,18 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
         folder: that becomes home to NAME.pt, NAME.json and NAME.md.
 
     Raises:
-        InputError: as `keep_weights` and `card_of`, or `run_folder` is no folder.
+        InputError: as `keep_weights` and `card_of`, `run_folder` is no folder, or its run is not finished.
     """
     if not run_folder.is_dir():
         raise InputError(f"{run_folder}: no such folder; give that of a finished run, whose tests the card quotes")
     checkpoint_path = find_checkpoint(run_folder)
     seed_folder = checkpoint_path.parent
-    card = card_of(seed_folder, name, raw_path)
-    page = card_page(
-        card, read_json(seed_folder / "test_best.json"), read_predictions(seed_folder / "predictions_test.csv")
-    )
+    if not (seed_folder / "test_last.json").is_file():  # the last file that a seed writes
+        raise InputError(f"{seed_folder}: its run is not finished; go on with `python main.py --resume`")
+    test = read_json(seed_folder / "test_best.json")
+    predictions = read_predictions(seed_folder / "predictions_test.csv")
+    card = card_of(seed_folder, test, predictions, name, raw_path)
+    page = card_page(card, test, predictions)
     path = keep_weights(checkpoint_path, name, folder)
     write_json(path.with_suffix(".json"), card)
     write_text(path.with_suffix(".md"), page)

@@ -250,7 +250,8 @@ def test_a_deflection_in_a_pause_may_be_a_missed_beat() -> None:
         return start == 100
 
     rhythm = made("NNNN", [2200, 800, 2300])
-    episodes = find_episodes(rhythm, DEFAULT, has_deflection)
+    hidden = hidden_beats(rhythm, DEFAULT, has_deflection)
+    episodes = find_episodes(made("NNNN", [2200, 800, 2300], hidden=hidden), DEFAULT)
     assert asked == [(100, 2300), (3100, 5400)]
     assert [pause.possible_missed_beat for pause in episodes.pauses] == [True, False]
     assert [bool(pause.doubtful) for pause in episodes.of("pause")] == [True, False]
@@ -263,7 +264,7 @@ def test_an_interval_that_may_hide_a_beat_breaks_every_sequence_and_is_still_tol
     assert hidden_beats(made("NVVVN", [800, 400, 2500, 800]), DEFAULT, lambda start, end: True).tolist() == [1300]
     assert rhythm.valid.tolist() == [True, True, False, True]
     assert found(rhythm) == {"couplet_v": 1, "isolated_v": 1, "pause": 1}
-    (pause,) = find_episodes(rhythm, DEFAULT, lambda start, end: True).of("pause")
+    (pause,) = find_episodes(rhythm, DEFAULT).of("pause")
     assert pause.doubtful
 
 

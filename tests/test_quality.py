@@ -12,7 +12,7 @@ from test_detect import made, rhythm
 from benchmarks.detector import read_records
 from benchmarks.quality import false_beats, flutter_of
 from preprocess.detect import band_pass, detect_beats
-from report.quality import Quality, Unreadable, possible_flutter, spans, unreadable, vf_filter
+from report.quality import Quality, Unreadable, leakages, possible_flutter, spans, unreadable, vf_filter
 from support.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,7 +125,7 @@ def test_ventricular_fibrillation_is_no_noise() -> None:
 
 def flutter_in(signal: np.ndarray, fs: float = FS) -> list[list[int]]:
     """Seconds, [start, end)."""
-    found = possible_flutter(lambda start, stop: signal[start:stop].copy(), len(signal), fs)
+    found = possible_flutter(leakages(lambda start, stop: signal[start:stop].copy(), len(signal), fs), len(signal), fs)
     return np.round(found / fs).astype(int).tolist()
 
 
