@@ -24,7 +24,7 @@ def length_after_pooling(length: int) -> int:
     return length
 
 
-CONTEXTS = ("none", "rhythm")
+CONTEXTS = ("none", "rhythm_only", "dominant", "rhythm")
 
 RHYTHM_FEATURES = (
     "log_pre_mean10",
@@ -107,7 +107,9 @@ class DatasetConfig:
     """Channels of a beat: lead II."""
     context: str = "none"
     """What the network sees: with `none` the beat, as in the paper; with `rhythm`, for new patients, its difference
-    from the dominant beat of its record and what the record says of its rhythm and shape (`preprocess.context`)."""
+    from the dominant beat of its record and what the record says of its rhythm and shape (`preprocess.context`). The
+    two parts of that alone, for the ablation: `rhythm_only`, the beat and a rhythm head; `dominant`, the difference
+    and the shape, without a rhythm head."""
     rhythm_classes: tuple[str, ...] = ()
     """Two classes that differ by their rhythm, not by their shape: with `context`, a rhythm head tells them apart."""
     rhythm_features: tuple[str, ...] = RHYTHM_FEATURES
@@ -140,21 +142,26 @@ class DatasetConfig:
 
     @property
     def has_rhythm_head(self) -> bool:
-        """Whether the network has a rhythm head: with context, and where both of its classes are there."""
-        return self.context == "rhythm" and bool(self.rhythm_classes) and {*self.rhythm_classes} <= {*self.classes}
+        """Whether the network has a rhythm head: where the context has one, and both of its classes are there."""
+        wanted = self.context in ("rhythm", "rhythm_only")
+        return wanted and bool(self.rhythm_classes) and {*self.rhythm_classes} <= {*self.classes}
+
+    @property
+    def has_morphology_head(self) -> bool:
+        """Whether the network sees beats as they differ from the dominant beat, and has a morphology head."""
+        return self.context in ("rhythm", "dominant")
 
     @property
     def shape_classes(self) -> int:
-        """Classes that the morphology head tells apart: the two of a rhythm head are one to it."""
+        """Classes that are told apart by the shape of a beat: the two of a rhythm head are one to it."""
         return self.num_classes - self.has_rhythm_head
 
     @property
     def context_features(self) -> tuple[str, ...]:
         """The K columns of the context that the network sees, those of both heads, each once; none without context."""
-        if self.context == "none":
-            return ()
         rhythm = self.rhythm_features if self.has_rhythm_head else ()
-        return tuple(dict.fromkeys(rhythm + self.morphology_features))
+        morphology = self.morphology_features if self.has_morphology_head else ()
+        return tuple(dict.fromkeys(rhythm + morphology))
 
     @property
     def trans_dim(self) -> int:
@@ -169,6 +176,11 @@ class DatasetConfig:
     def __post_init__(self) -> None:
         if self.context not in CONTEXTS:
             raise InputError(f"--context {self.context}: unknown; known are {', '.join(CONTEXTS)}")
+        if self.context == "rhythm_only" and not self.has_rhythm_head:
+            raise InputError(
+                f"--context rhythm_only: {self.name} with classes {' '.join(self.classes)} has no two that only the "
+                "rhythm tells apart; take --context dominant"
+            )
         if self.rhythm_classes and len(self.rhythm_classes) != 2:
             raise InputError(f"rhythm_classes must be two classes, or none, got {' '.join(self.rhythm_classes)}")
         if not self.rhythm_features or not self.morphology_features:

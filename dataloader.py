@@ -35,7 +35,7 @@ class Split:
     """The beats of one split, in memory."""
 
     samples: Tensor
-    """(n, 1, L) float32: the beats, or where the network sees the context, their differences from the dominant beat."""
+    """(n, 1, L) float32: the beats, or for a morphology head their differences from the dominant beat."""
     labels: Tensor
     """(n,) int64 in 0..C-1."""
     context: Tensor | None = None
@@ -123,7 +123,8 @@ def load_split(
     samples = _beats_first(_numbers(contents, "samples", path), path, configs, any_length)
     context = None
     if configs.context != "none":
-        samples, context = _with_context(contents, configs, samples.shape, path)
+        difference, context = _difference_and_context(contents, configs, samples.shape, path)
+        samples = difference if configs.has_morphology_head else samples
     labels = _numbers(contents, "labels", path)
     if labels.dim() != 1 or len(labels) != len(samples):
         raise InputError(
@@ -234,7 +235,7 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length
     return samples.to(torch.float32).contiguous()
 
 
-def _with_context(
+def _difference_and_context(
     contents: dict[str, Any], configs: DatasetConfig, shape: torch.Size, path: Path
 ) -> tuple[Tensor, Tensor]:
     """Of beats of `shape` (n, 1, L) the differences from the dominant beat (n, 1, L), and the context (n, K)."""
@@ -243,7 +244,8 @@ def _with_context(
     if lacking or not {"context", "difference"} <= contents.keys():
         raise InputError(
             f"{path}: has no context of the beats{f' ({lacking[0]})' if names and lacking else ''}, which --context "
-            f"rhythm needs; make the split files again: python -m preprocess --dataset {configs.name} --window centred"
+            f"{configs.context} needs; make the split files again: python -m preprocess --dataset {configs.name} "
+            "--window centred"
         )
     columns = [names.index(name) for name in configs.context_features]
     beats, _, length = shape

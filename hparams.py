@@ -236,8 +236,9 @@ class RunConfig:
     )
     context: str | None = option(
         None,
-        f"what the network sees, {' or '.join(CONTEXTS)}: the beat alone, as in the paper; or how it differs from the "
-        "record around it, for new patients (split files from --window centred)",
+        f"what the network sees, {', '.join(CONTEXTS)}: the beat alone, as in the paper; the beat, and the rhythm "
+        "around it to tell S from N; how it differs from the usual beat of its record; or both of these, for new "
+        "patients (split files from --window centred)",
         default="none; rhythm with --recipe new_patients",
     )
     num_epochs: int | None = option(None, "passes over the training beats", default="the recipe's: 60, 6 or 3")

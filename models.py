@@ -4,7 +4,8 @@ MSC -> conv block 2 -> conv block 3 -> CRM -> BiTrans -> classifier. One beat of
 a class comes out. Below B is the batch, L = 186 samples and 25 the steps left of them after three poolings.
 
 With the context of a beat (`--context rhythm`, not in the paper) its difference from the record's dominant beat comes
-in, and two heads take the place of the classifier: `MorphologyHead` and `RhythmHead`.
+in, and two heads take the place of the classifier: `MorphologyHead` and `RhythmHead`. The ablation has one of the two:
+`--context dominant` the first, `rhythm_only` the second beside the classifier of the paper's network.
 """
 
 from __future__ import annotations
@@ -260,15 +261,15 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         crm_blocks = configs.crm_blocks if has_crm else 0
         self.crm = nn.Sequential(*(CRM(final, configs.se_reduction) for _ in range(crm_blocks)))
         self.bitrans = BiTrans(configs, hparams) if has_trans else nn.Identity()
-        if configs.context == "none":
-            self.clf = nn.Linear(final, configs.num_classes)
-        else:
+        if configs.has_morphology_head:
             self.clf = MorphologyHead(configs, hparams)
+        else:
+            self.clf = nn.Linear(final, configs.shape_classes)
         if configs.has_rhythm_head:
             self.rhythm = RhythmHead(configs, hparams.heads)
             self.pair = [configs.classes.index(name) for name in configs.rhythm_classes]
             self.others = [index for index in range(configs.num_classes) if index not in self.pair]
-        self.has_context, self.has_rhythm_head = configs.context != "none", configs.has_rhythm_head
+        self.has_morphology_head, self.has_rhythm_head = configs.has_morphology_head, configs.has_rhythm_head
         self.precision = hparams.precision
 
     def features(self, x: Tensor) -> Tensor:
@@ -286,9 +287,11 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         bf16 = self.precision == "bf16" and x.device.type == "cuda"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             features = self.features(x)
-            logits = self.clf(features, context) if self.has_context else self.clf(features)
+            logits = self.clf(features, context) if self.has_morphology_head else self.clf(features)
         logits = logits.float() if bf16 else logits
-        return self._with_rhythm(logits, context) if self.has_rhythm_head else logits
+        if not self.has_rhythm_head:
+            return logits
+        return self._with_rhythm(logits if self.has_morphology_head else logits.log_softmax(dim=1), context)
 
     def _with_rhythm(self, by_shape: Tensor, context: Tensor) -> Tensor:
         """Log-probabilities of NS and of the other classes (B, C - 1) -> of all (B, C)."""

@@ -39,7 +39,8 @@ def fit_context(
     """
     if configs.context == "none":
         return {}
-    model.clf.standardise.fit(split.context[:, model.clf.ensemble.columns])
+    if configs.has_morphology_head:
+        model.clf.standardise.fit(split.context[:, model.clf.ensemble.columns])
     groups, config = beats_by_database(split), hparams.heads
     if len(groups) > config.members:
         raise InputError(f"the ensembles have {config.members} members, too few for {len(groups)} databases")
@@ -48,13 +49,14 @@ def fit_context(
         part = dataclasses.replace(config, members=len(own))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            labels = split.labels[beats]
-            weight = shape_weights(labels, configs, config.shape_weight_power)[labels]
-            shape = ShapeEnsemble(configs, part)
-            thinned = labels == torch.bincount(labels).argmax()
-            target = shape_labels(labels, configs)
-            fit_ensemble(shape, split.context[beats], target, weight, thinned, part, config.shape_epochs)
-            _take(model.clf.ensemble, own, shape)
+            if configs.has_morphology_head:
+                labels = split.labels[beats]
+                weight = shape_weights(labels, configs, config.shape_weight_power)[labels]
+                shape = ShapeEnsemble(configs, part)
+                thinned = labels == torch.bincount(labels).argmax()
+                target = shape_labels(labels, configs)
+                fit_ensemble(shape, split.context[beats], target, weight, thinned, part, config.shape_epochs)
+                _take(model.clf.ensemble, own, shape)
             if configs.has_rhythm_head:
                 context, target = pair_beats(split, beats, configs)
                 counts = torch.bincount(target, minlength=2)

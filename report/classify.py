@@ -216,7 +216,8 @@ def _probabilities(samples: np.ndarray, context: Context | None, classifier: Cla
         return np.zeros((0, len(classifier.classes)), dtype=np.float32)
     inputs = [samples[:, None, :]]  # (n, L) -> (n, 1, L): one lead
     if classifier.context and context is not None:
-        inputs = [_as_stored(context.difference)[:, None, :]]
+        if classifier.model.has_morphology_head:
+            inputs = [_as_stored(context.difference)[:, None, :]]
         inputs.append(context.features[:, [CONTEXT_NAMES.index(name) for name in classifier.context]])  # (n, K)
     part = tuple(torch.from_numpy(np.ascontiguousarray(values)).to(classifier.device) for values in inputs)
     (logits,) = stream_logits(classifier.model, [part])

@@ -171,6 +171,25 @@ INTER_PATIENT = Experiment(
     form="patients",
 )
 
+CONTEXT = Experiment(
+    "context",
+    "What the rhythm around a beat and the dominant beat add, on new patients",
+    "DS1 -> DS2, all rows with `--recipe new_patients`. `rhythm`: a network that sees the beat alone says NS, V, F or "
+    "Q, and the rhythm head which of NS is S. `dominant beat`: the network sees how the beat differs from the record's "
+    "dominant beat, with 20 figures of shape, and says N, S, V, F or Q. Every opening of DS2 is written down in "
+    "[new_patients.md](new_patients.md).",
+    tuple(
+        Row(label, Beats("mit", protocol="inter_patient"), settings)
+        for label, settings in {
+            "beat alone": {**NEW_PATIENTS, "context": "none"},
+            "beat and rhythm": {**NEW_PATIENTS, "context": "rhythm_only"},
+            "beat and dominant beat": {**NEW_PATIENTS, "context": "dominant"},
+            "beat, rhythm and dominant beat": NEW_PATIENTS,
+        }.items()
+    ),
+    form="patients",
+)
+
 RECIPES = Experiment(
     "recipes",
     "Recipes: the paper's training beside the notes'",
@@ -180,5 +199,5 @@ RECIPES = Experiment(
 )
 
 EXPERIMENTS = {
-    experiment.name: experiment for experiment in (TABLE2, TABLE3, TABLE4, FIG5, FIG6, INTER_PATIENT, RECIPES)
+    experiment.name: experiment for experiment in (TABLE2, TABLE3, TABLE4, FIG5, FIG6, INTER_PATIENT, CONTEXT, RECIPES)
 }

@@ -143,6 +143,29 @@ def test_every_parameter_but_the_ensembles_gets_a_gradient(
         assert (parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)) != of_ensemble, name
 
 
+def test_the_ablation_has_one_part_of_the_context(recipe: TrainingConfig, data: Path) -> None:
+    file = torch.load(data / "mit" / "train.pt", weights_only=True)
+    for context, features in {"rhythm_only": RHYTHM_FEATURES, "dominant": MORPHOLOGY_FEATURES}.items():
+        configs = dataclasses.replace(data_configs.mit(context=context), feedforward_dim=64)
+        split = load_split(data / "mit" / "train.pt", configs)
+        seen = file["samples"] if context == "rhythm_only" else file["difference"].float().unsqueeze(1)
+        assert torch.equal(split.samples, seen)
+        assert configs.context_features == features
+        model = ecgTransForm(configs, recipe)
+        fit_context(model, split, configs, recipe, 0)
+        out = model.eval()(*split.inputs(slice(20)))
+        assert out.shape == (20, 5)
+        if context == "rhythm_only":
+            by_shape = model.clf(model.features(split.samples[:20])).softmax(dim=1)  # NS, V, F, Q
+            of_pair = model.rhythm(split.context[:20]).exp()  # N, S
+            assert torch.allclose(out.exp()[:, :2], by_shape[:, :1] * of_pair, atol=1e-6)
+            assert torch.allclose(out.exp()[:, 2:], by_shape[:, 1:], atol=1e-6)
+        else:
+            assert not hasattr(model, "rhythm")
+    with pytest.raises(InputError, match="--context rhythm_only: ptb with classes normal infarction has no two"):
+        data_configs.ptb(context="rhythm_only")
+
+
 def test_without_s_or_n_there_is_no_rhythm_head(recipe: TrainingConfig, data: Path) -> None:
     for classes in (("N", "V", "F"), ("S", "V")):
         configs = data_configs.mit(classes=classes, context="rhythm")
@@ -316,7 +339,7 @@ def test_context_is_an_option_of_every_recipe() -> None:
     assert RunConfig(recipe="new_patients", context="none").effective_configs().context == "none"
     assert RunConfig(context="rhythm").effective_configs().context == "rhythm"
     assert RunConfig(context="rhythm").effective_hparams().loss == "cal"
-    with pytest.raises(InputError, match="--context flat: unknown; known are none, rhythm"):
+    with pytest.raises(InputError, match="--context flat: unknown; known are none, rhythm_only"):
         RunConfig(context="flat").effective_configs()
 
 
