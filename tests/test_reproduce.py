@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, 
 from reproduce.pretrained import keep_network
 from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
 from reproduce.tables import groups_table
-from run_folder import pictures
+from run_folder import pictures, reports
 from support.errors import InputError
 from support.files import read_json
 from trainer import Trainer
@@ -55,9 +56,15 @@ def arguments(names: list[str], raw: Path, out: Path, *more: object) -> list[str
 
 @pytest.fixture(scope="module")
 def everything(narrow_network: None, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command `python -m reproduce all` on the small records, without UMAP; tests may add runs, and change none."""
+    """The command `python -m reproduce all` on the small records; tests may add runs, and change none.
+
+    Without UMAP and the pictures of single runs, which take a third of the time and are tested in test_main.py.
+    """
     out = tmp_path_factory.mktemp("reproduce")
+    no_pictures = SimpleNamespace(plot_curves=lambda *_: None, plot_confusion_matrix=lambda *_: None)
     with pytest.MonkeyPatch.context() as patch:
+        for module in (trainer, reports):
+            patch.setattr(module, "pictures", no_pictures)
         patch.setattr(utils, "has_umap", lambda: False)
         reproduce.run(arguments(["all"], raw, out))
     return out
