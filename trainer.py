@@ -32,7 +32,7 @@ from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
 from models import ecgTransForm
 from rhythm import fit_context
 from run_folder import board, pictures, reports
-from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder
+from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder, said_of
 from run_folder.resume import best_epoch, finished_tests, keep, locked, require_same_window, resume
 from support import distributed
 from support.errors import InputError, TrainingError
@@ -222,7 +222,7 @@ class Trainer:
         """Test the best and the last checkpoint; the best is the one to quote, and the one in the pictures."""
         results = {}
         tested: dict[int, Evaluation] = {}  # epoch -> evaluation: the best epoch may be the last one
-        for kept, meaning in KEPT.items():
+        for kept, meaning in said_of(run.hparams.selection).items():
             path = folder / f"checkpoint_{kept}.pt"
             checkpoint = distributed.on_first(lambda path=path: load_checkpoint(path))
             load_weights(model, checkpoint, path)

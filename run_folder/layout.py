@@ -20,8 +20,14 @@ from dataloader import Split
 from hparams import RunConfig, TrainingConfig
 from support.errors import InputError
 
-KEPT = {"best": "highest validation macro-F1, the one to quote", "last": "after the last epoch"}
-"""The two checkpoints of a seed, and what is said of them."""
+KEPT = ("best", "last")
+"""The two checkpoints of a seed."""
+
+
+def said_of(selection: str) -> dict[str, str]:
+    """What is said of each checkpoint in `KEPT`, by what chooses the one to quote (`TrainingConfig.selection`)."""
+    chosen = {"best": "highest validation macro-F1", "last": "after the last epoch"}[selection]
+    return {"best": f"{chosen}, the one to quote", "last": "after the last epoch"}
 
 
 @dataclass(frozen=True)

@@ -324,7 +324,9 @@ def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monke
     assert checkpoint.epoch == 2  # the last: validation chooses none
     assert checkpoint.configs.context == "rhythm"
     assert checkpoint.hparams.heads == quick
-    assert "trained on too" in (folder / "train.log").read_text()
+    log = (folder / "train.log").read_text()
+    assert "trained on too" in log
+    assert "test of the best checkpoint (epoch 2: after the last epoch, the one to quote)" in log
     main.run([*common, "--test", str(folder / "checkpoint_best.pt"), "--run_description", "t"])
     tested, trained = (
         read_json(path) for path in (tmp_path / "logs" / "mit" / "t" / "test.json", folder / "test_best.json")
