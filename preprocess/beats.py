@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from data_configs import chosen_classes
+from ec57.annotation_files import StoredAnnotations
 from preprocess import databases, kachuee, physionet
 from preprocess import labels as meanings
 from preprocess import records as recordings
-from preprocess.annotations import Annotations
 from preprocess.context import Context, join_contexts, record_context
 from preprocess.detect import detect_beats
 from preprocess.headers import Header
@@ -343,7 +343,7 @@ def read_beats(
 
 
 def select_beats(
-    name: str, annotations: Annotations, length: int, fs: float, window_fs: float
+    name: str, annotations: StoredAnnotations, length: int, fs: float, window_fs: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], Account]:
     """Select the annotations that are beats of a record of `length` samples at `fs` Hz, each instant once.
 
@@ -454,7 +454,7 @@ def _none_cut(account: Account) -> str:
     return f" ({', '.join(lost)})" if lost else ""
 
 
-def _read_annotations(folder: Path, name: str, header: Header, annotator: str, rate: float) -> Annotations:
+def _read_annotations(folder: Path, name: str, header: Header, annotator: str, rate: float) -> StoredAnnotations:
     try:
         return recordings.read_annotations(folder, name, header, annotator, rate)
     except InputError as error:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ec57.annotation_files import StoredAnnotations
 from preprocess import labels as meanings
 from preprocess import records as wfdb_records
-from preprocess.annotations import Annotations
 from preprocess.detect import detect_in_parts
 from preprocess.leads import is_lead_ii
 from preprocess.physionet import first_minute
@@ -274,7 +274,7 @@ def _given_beats(recording: Recording, annotator: str) -> _GivenBeats:
     return _GivenBeats(peaks, classes, _flutter(annotations, recording.length))
 
 
-def _flutter(annotations: Annotations, length: int) -> np.ndarray:
+def _flutter(annotations: StoredAnnotations, length: int) -> np.ndarray:
     """From each `[` to the next `]`, or to the end of the recording."""
     spans, begun = [], None
     for position, symbol in zip(annotations.positions.tolist(), annotations.symbols.tolist(), strict=True):

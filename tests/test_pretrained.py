@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import data_configs
+from ec57.annotation_files import StoredAnnotations
 from ec57.figures import ec57_figures
 from preprocess import records
-from preprocess.annotations import Annotations
 from preprocess.beats import cut_centred, select_beats
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.physionet import first_minute
@@ -73,7 +73,7 @@ def test_a_record_of_ds2_comes_out_as_on_the_card() -> None:
     header = records.read_header(MITDB, "213")
     channel = find_lead(header.signals, LEAD_II)
     signal = records.read_signal(MITDB, "213", header, channel)
-    annotations: Annotations = records.read_annotations(MITDB, "213", header)
+    annotations: StoredAnnotations = records.read_annotations(MITDB, "213", header)
     truth, _ = select_beats("213", annotations, len(signal), 360.0, 360.0)
     kept = cut_centred(signal, 360.0, truth)  # those whose window lies in the record
     classifier = load_classifier("mit_new_patients")
