@@ -78,14 +78,15 @@ class Diary:
             {"time_s": None, "end_s": None, "kind": kind, "note": "all entries of this kind", **_columns(around)}
             for kind, around in self.by_kind.items()
         ]
-        return pd.DataFrame(rows)
+        table = pd.DataFrame(rows)
+        return table.astype({name: "Int64" for name in table if name.endswith("_beats")})  # some may be missing
 
 
 def _columns(around: Around) -> dict[str, float | None]:
     columns: dict[str, float | None] = {}
     for name in ("before", "during", "after"):
         period = getattr(around, name)
-        for figure in ("beats", "rate_bpm", "v_percent", "s_percent"):
+        for figure in ("beats", "readable_s", "rate_bpm", "v_percent", "s_percent"):
             columns[f"{name}_{figure}"] = None if period is None else getattr(period, figure)
     return columns
 
