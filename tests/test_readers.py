@@ -475,8 +475,12 @@ def test_every_value_of_a_table_comes_back(values: list[float | None]) -> None:
 
 def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     path = put(tmp_path, "\n".join(str(value) for value in wave(900).tolist()), "a.csv")
-    assert "does not say its sampling frequency" in fault(path) and "--fs" in fault(path)
-    assert "does not say the unit of its values: give --unit mV, uV or V" in fault(path, fs=250)
+    unit = "give --unit mV, uV or V, or --unit adu --gain ADC_UNITS_PER_MV"
+    assert fault(path, fs=250) == f"{path} does not say the unit of its values: {unit}"
+    rate = f"{path} does not say its sampling frequency (it has no time column)"
+    assert fault(path, unit="mV") == f"{rate}: give --fs HZ"
+    both = unit.replace("give ", "give --fs HZ, and ")
+    assert fault(path) == f"{rate} and the unit of its values: {both}"
     assert fault(path, fs=250, unit="adu") == "--unit adu needs --gain, the ADC units per mV, such as --gain 200"
     assert "--unit kg is not known" in fault(path, fs=250, unit="kg")
     assert "--fs must be a number above 0, got -1" in fault(path, fs=-1)

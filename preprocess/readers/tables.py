@@ -136,17 +136,15 @@ class TableSource(Source):
             self.chosen = self._named(options.column)
         elif not self._signals:
             raise InputError(f"{path} has no column of a signal, only {self._list_columns()}")
-        if options.fs is None and layout.fs is None and layout.time is None:
-            raise InputError(
-                f"{path} does not say its sampling frequency, and has no time column: give it with --fs, in Hz"
-            )
         if layout.fs is not None:
             options.check_rate(path, layout.fs)
+        unsaid = {}  # what the file does not say -> how to say it
+        if options.fs is None and layout.fs is None and layout.time is None:
+            unsaid["its sampling frequency (it has no time column)"] = "--fs HZ"
         if options.millivolts is None and not any(self._unit(number) for number in self._signals):
-            raise InputError(
-                f"{path} does not say the unit of its values: give --unit mV, uV or V, or --unit adu and --gain with "
-                "the ADC units per mV"
-            )
+            unsaid["the unit of its values"] = "--unit mV, uV or V, or --unit adu --gain ADC_UNITS_PER_MV"
+        if unsaid:
+            raise InputError(f"{path} does not say {' and '.join(unsaid)}: give {', and '.join(unsaid.values())}")
         self.channels = tuple(map(self._channel, self._signals))
 
     def open(self, channel: int) -> Trace:
