@@ -29,7 +29,7 @@ from preprocess.synthetic import (
     write_synthetic_ptb,
 )
 from support.cli import ArgumentParser
-from support.errors import InputError, run_command
+from support.errors import InputError, run_command, unknown
 
 RAW = Path("data/raw")  # with a folder for each database
 RAW_PATHS = {
@@ -241,7 +241,7 @@ def _databases(text: str) -> tuple[Database, ...]:
     slugs = text.split(",")
     for slug in slugs:
         if slug not in DATABASES:
-            raise argparse.ArgumentTypeError(f"{slug!r} is none of {', '.join(DATABASES)}")
+            raise unknown("--database", slug, DATABASES)
         if slugs.count(slug) > 1:
             raise argparse.ArgumentTypeError(f"{slug} is named twice")
     return tuple(DATABASES[slug] for slug in slugs)

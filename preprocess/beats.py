@@ -28,7 +28,7 @@ from preprocess.headers import Header
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.readers.wfdb import open_signal
 from preprocess.signals import FS, resample
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 BEFORE, AFTER = 93, 93  # samples before the R-peak, and from it on
 LENGTH = BEFORE + AFTER  # samples, 516.7 ms
@@ -425,8 +425,9 @@ def _no_records(
         there = sorted({signal.name or "unnamed" for header in headers.values() for signal in header.signals})
         others = "" if options.any_lead else ", --any_lead the first ECG channel"
         remedies.append(
-            f"a lead named {' or '.join(options.lead)} is wanted, there are {', '.join(there) or 'none'}; "
-            f"--lead NAME takes one of these{others}"
+            str(
+                unknown("lead", " or ".join(options.lead), there or ["none"], f"--lead NAME takes one of these{others}")
+            )
         )
     if any(reason.startswith("diagnosis ") for reason in left_out):
         remedies.append(

@@ -493,7 +493,7 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
         ({"atr": "N", "tst": "N"}, ["--window", "nan"], "--window must be a positive number of seconds"),
         ({"atr": "N", "tst": "N"}, ["--start", "-1"], "--start must be 0 or a positive number of seconds"),
         ({"atr": "N", "tst": "N"}, ["--end", "300"], "--end must be later than --start (300 s), got 300"),
-        ({"atr": "N", "tst": "N"}, ["--grouping", "mine"], "--grouping must be ec57 or de_chazal, got mine"),
+        ({"atr": "N", "tst": "N"}, ["--grouping", "mine"], "--grouping mine: unknown; known are ec57, de_chazal"),
         ({"atr": "N", "tst": "N"}, ["--out", "r.hea"], "r.hea is a file"),
     ],
 )

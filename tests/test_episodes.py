@@ -786,7 +786,7 @@ def test_the_table_of_beats() -> None:
         ({"samples": [1, 5, 5]}, "beat at sample 5 does not come after that at 5"),
         ({"samples": [1, 5, 5000]}, "sample 5000 is outside the recording of 1800 samples"),
         ({"samples": [-1, 5, 50]}, "sample -1 is outside"),
-        ({"classes": ["N", "X", "N"]}, "class X; known are N S V F Q"),
+        ({"classes": ["N", "X", "N"]}, "class of a beat X: unknown; known are N, S, V, F, Q"),
         ({"unreadable": [(5, 3)]}, "unreadable interval from sample 5 ends before it begins, at 3"),
         ({"fs": 0}, "both must be above 0"),
         ({"probabilities": np.ones((2, 5))}, "3 beats of 5 classes are needed"),

@@ -101,7 +101,13 @@ def test_weights_alone_are_kept(tmp_path: Path) -> None:
 
 
 def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no such file; give a checkpoint_best\.pt or the folder of a run, or mit_"):
-        find_checkpoint("mit_old_patients")
+    with pytest.raises(
+        InputError, match=r"^--test mit_old: unknown; known are mit_beat, .*; or give a checkpoint_best\.pt or"
+    ):
+        find_checkpoint("mit_old", "--test")
+    with pytest.raises(
+        InputError, match=r"^--checkpoint runs/a\.pt: no such file; give a checkpoint_best\.pt, the folder"
+    ):
+        find_checkpoint("runs/a.pt")
     with pytest.raises(InputError, match=r"is a folder with 0 checkpoint_best\.pt"):
         find_checkpoint(tmp_path)

@@ -797,7 +797,7 @@ def test_lead_options_reach_the_split_file(tmp_path: Path, capsys: pytest.Captur
         assert torch.load(tmp_path / "mit/train.pt", weights_only=True)["leads"] == leads
     assert run(*command, "--lead", "V9") == 2
     error = capsys.readouterr().err
-    assert "a lead named V9 is wanted, there are ABP, ECG lead I, ECG lead II, ECG1, ECG2, II, RESP, V5" in error
+    assert "lead V9: unknown; known are ABP, ECG lead I, ECG lead II, ECG1, ECG2, II, RESP, V5" in error
     assert "--lead NAME takes one of these, --any_lead the first ECG channel" in error
 
 

@@ -462,7 +462,7 @@ def test_entries_in_quick_succession_count_no_beat_twice(tmp_path: Path) -> None
         ("-5,symptom,", "row 3.*outside the recording"),
         ("nan,symptom,", "row 3.*cannot be read"),
         ("2026-01-31 09:00,symptom,", "row 3.*--start_time"),
-        ("60,dance,", "row 3.*kind 'dance' is unknown"),
+        ("60,dance,", "row 3.*kind 'dance': unknown; known are activity,"),
         ("60,activity,30", "row 3.*its end 30 is before"),
     ],
 )

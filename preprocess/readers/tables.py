@@ -25,7 +25,7 @@ import pandas as pd
 from preprocess.headers import millivolts_of
 from preprocess.leads import is_lead
 from preprocess.readers.recording import Channel, Options, Runs, Source, Trace, same_rate
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 HEAD = 2**16  # bytes that are looked at to see how a table is made
 ALIKE = 20  # lines of data that must be made alike
@@ -197,7 +197,7 @@ class TableSource(Source):
         if not alike and wanted.strip().isdecimal() and 1 <= int(wanted) <= len(columns):
             alike = [int(wanted) - 1]
         if not alike:
-            raise InputError(f"{self.path} has no column {wanted}; it has {self._list_columns()}")
+            raise unknown(f"{self.path}: --column", wanted, [self._list_columns()])
         if self._layout.columns[alike[0]].role == "text":
             raise InputError(f"{self.path}: column {wanted} holds no numbers; there are {self._list_columns()}")
         if alike[0] not in self._signals:
