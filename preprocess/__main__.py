@@ -137,7 +137,8 @@ def build_parser() -> ArgumentParser:
     add(
         "--any_lead",
         action="store_true",
-        help="of records without that lead, read lead II, or else their first ECG channel (default: leave them out)",
+        help="also take records that lack the lead to read: in lead II, or where that is lacking too in the first of "
+        "their signals that is an ECG (default: they are left out)",
     )
     add(
         "--annotator",
