@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 
 def length_after_pooling(length: int) -> int:
@@ -175,7 +175,7 @@ class DatasetConfig:
 
     def __post_init__(self) -> None:
         if self.context not in CONTEXTS:
-            raise InputError(f"--context {self.context}: unknown; known are {', '.join(CONTEXTS)}")
+            raise unknown("--context", self.context, CONTEXTS)
         if self.context == "rhythm_only" and not self.has_rhythm_head:
             raise InputError(
                 f"--context rhythm_only: {self.name} with classes {' '.join(self.classes)} has no two that only the "
@@ -227,10 +227,11 @@ def chosen_classes(chosen: Sequence[str], known: tuple[str, ...]) -> tuple[str, 
     Raises:
         InputError: one is unknown, or fewer than two are left.
     """
-    unknown = [name for name in chosen if name not in known]
-    if unknown or len(set(chosen)) < 2:
-        reason = f"{', '.join(unknown)} unknown" if unknown else "at least two classes are needed"
-        raise InputError(f"--classes {' '.join(chosen)}: {reason}; known are {' '.join(known)}, separated by spaces")
+    for name in chosen:
+        if name not in known:
+            raise unknown("--classes", name, known, "blanks go between several")
+    if len(set(chosen)) < 2:
+        raise InputError(f"--classes {' '.join(chosen)}: at least two are needed, of {' '.join(known)}")
     return tuple(name for name in known if name in chosen)
 
 
@@ -244,5 +245,5 @@ def get_dataset_class(name: str) -> Callable[..., DatasetConfig]:
         InputError: no dataset of that name.
     """
     if name not in DATASETS:
-        raise InputError(f"--dataset {name}: unknown; known are {', '.join(DATASETS)}")
+        raise unknown("--dataset", name, DATASETS)
     return DATASETS[name]

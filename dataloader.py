@@ -354,13 +354,11 @@ def join_splits(one: Split, other: Split) -> Split:
 
 
 def missing_splits_message(folder: Path, missing: list[str], dataset: str) -> str:
-    """Name the absent split files and the three commands that would make them."""
-    command = f"python -m preprocess --dataset {dataset} --out {folder.parent}"
+    """Name the absent split files and the command that would make them."""
     return (
-        f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}. Make the splits with one of: "
-        f"`{command} --source physionet` (downloads the records), "
-        f"`{command} --raw_path DIR` (records that you have), "
-        f"`{command} --source synthetic` (synthetic patients)"
+        f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}; name their folder with --data_path, or make them "
+        f"with `python -m preprocess --dataset {dataset} --out {folder.parent} --source physionet` "
+        "(or: --source synthetic, --raw_path DIR)"
     )
 
 

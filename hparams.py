@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 from data_configs import CONTEXTS, DATASETS, DatasetConfig, get_dataset_class
 from support.cli import option
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "sqrt_ce", "focal", "hard_class")
 SCHEDULES = ("constant", "one_cycle")
@@ -122,7 +122,7 @@ class TrainingConfig:
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise InputError(f"--{name} {getattr(self, name)}: unknown; known are {', '.join(known)}")
+                raise unknown(f"--{name}", getattr(self, name), known)
         if self.sampler != "shuffle" and self.sequence_beats is not None:
             raise InputError(
                 f"--sampler {self.sampler}: takes single beats, but recipe {self.recipe} trains on sequences of "
@@ -207,7 +207,7 @@ def get_hparams_class(name: str) -> Callable[[], TrainingConfig]:
         InputError: no recipe of that name.
     """
     if name not in RECIPES:
-        raise InputError(f"--recipe {name}: unknown; known are {', '.join(RECIPES)}")
+        raise unknown("--recipe", name, RECIPES)
     return RECIPES[name]
 
 

@@ -95,7 +95,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if test is not None:
         for name in given.keys() - set(TEST_TAKES):
             raise InputError(f"--{name}: has no effect with --test, which trains nothing; leave it out")
-        Trainer(RunConfig(**given)).test(find_checkpoint(test))
+        Trainer(RunConfig(**given)).test(find_checkpoint(test, "--test"))
     elif resume is not None:
         # A seed's own folder is taken for the run that it belongs to.
         folder = Path(resume).parent if SEED_FOLDER.fullmatch(Path(resume).name) else Path(resume)

@@ -26,7 +26,7 @@ from tqdm import tqdm
 import data_configs
 import hparams as recipes
 from support.distributed import is_first
-from support.errors import InputError, one_line
+from support.errors import InputError, one_line, unknown
 from support.fields import fits, from_fields
 from support.figures import CLASS_COLOURS, new_figure, save_figure
 from support.files import LogFile, read_torch, write_torch, written_whole
@@ -192,8 +192,11 @@ def pretrained_names() -> list[str]:
     return sorted(path.stem for path in PRETRAINED.glob("*.pt"))
 
 
-def find_checkpoint(given: str | Path) -> Path:
+def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
     """The file of a checkpoint: `given` itself, the best one of a run folder, or the packaged one of that name.
+
+    Args:
+        option: that gave it, for the message.
 
     Raises:
         InputError: there is none; or a run folder has several seeds, of which one must be named.
@@ -209,8 +212,12 @@ def find_checkpoint(given: str | Path) -> Path:
     if not path.exists() and path.name == str(given) and named.is_file():
         return named
     if not path.exists():
-        named_ones = f", or {' or '.join(pretrained_names())}" if pretrained_names() else ""
-        raise InputError(f"{path}: no such file; give a checkpoint_best.pt or the folder of a run{named_ones}")
+        if path.name == str(given) and not path.suffix:
+            raise unknown(option, given, pretrained_names(), "or give a checkpoint_best.pt or the folder of a run")
+        raise InputError(
+            f"{option} {path}: no such file; give a checkpoint_best.pt, the folder of a run, or a name: "
+            f"{', '.join(pretrained_names())}"
+        )
     return path
 
 
@@ -236,7 +243,7 @@ def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
         raise InputError(f"{path}: its 'model' is no state dict of tensors")
     if any(key.startswith("transformer_encoder.") for key in weights):
         if name not in data_configs.DATASETS:
-            raise InputError(f"{path}: its dataset {name} is unknown; known are {', '.join(data_configs.DATASETS)}")
+            raise unknown(f"{path}: dataset", name, data_configs.DATASETS)
         checkpoint = Checkpoint(name, data_configs.DATASETS[name](), recipes.supervised(), released_to_ours(weights))
     else:
         checkpoint = _from_ours(contents, path)

@@ -19,7 +19,7 @@ import numpy as np
 import ec57
 from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, read_records
 from preprocess.detect import detect_beats
-from report.quality import Unreadable, unreadable
+from report.quality import Unreadable, marked_flutter, unreadable
 from support.cli import ArgumentParser
 from support.errors import run_command
 
@@ -126,7 +126,7 @@ def loss_table(records: Sequence[RecordSignal]) -> str:
             reasons[stretch.reason] = reasons.get(stretch.reason, 0) + stretch.end - stretch.start
         most[record.name] = 100 * lost.mean()
         in_flutter = np.zeros(len(lost), dtype=bool)
-        for start, end in flutter_of(record.reference):
+        for start, end in marked_flutter(record.reference.times, record.reference.symbols, len(lost)):
             in_flutter[start:end] = True
         v = times_of(record.reference, "VE")
         v = v[v < len(lost)]
@@ -144,12 +144,6 @@ def loss_table(records: Sequence[RecordSignal]) -> str:
     rows.append(f"| ventricular flutter in it | {100 * flutter_lost / max(flutter, 1):.2f} % |")
     rows.append(f"| false beats of the detector in it | {false_lost} of {false_all} |")
     return "\n".join(rows)
-
-
-def flutter_of(reference: ec57.Annotations) -> list[tuple[int, int]]:
-    """Ventricular flutter and fibrillation, `[` to `]`."""
-    marks = [[t for t, s in zip(reference.times, reference.symbols, strict=True) if s == mark] for mark in "[]"]
-    return list(zip(*marks, strict=True))
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Annotations of a record, and reading them from WFDB files (annot(5) and header(5) of the WFDB Applications Guide)."""
+"""Annotations of a record as they are compared, and reading them, and what is needed of its header, from WFDB files."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ec57.annotation_files import SYMBOLS, UNDEFINED, parse_annotations
 from support.errors import InputError
 
 if TYPE_CHECKING:
     import wfdb
-
-SYMBOLS = frozenset("NLRBAaJSnejVrEFQ/f?" + '!~|sT*D"=p^t+u[]@x()')
-"""The symbols of the annotation codes that WFDB defines: beats, then all others."""
 
 COMMENT = '"'
 
@@ -111,30 +109,26 @@ def read_annotations(path: Path, fs: float) -> Annotations:
     Raises:
         InputError: it is absent, cut short, no annotation file, out of order, or has a code that is not defined.
     """
-    import wfdb
-
     if not path.is_file():
         raise InputError(f"{path} is not there; check the suffixes --reference and --test, and the folder --test_dir")
-    content = path.read_bytes()
-    if len(content) % 2 or content[-2:] != b"\0\0":  # annot(5): a zero word ends every annotation file
-        raise InputError(f"{path} was cut short or is not an annotation file; make it again")
     try:
-        annotation = wfdb.rdann(
-            str(path.with_suffix("")), path.suffix[1:], return_label_elements=["symbol", "label_store"]
-        )
-    except Exception as error:  # wfdb raises whatever its decoder stumbles over
-        raise InputError(
-            f"{path} is damaged or not an annotation file ({_first_line(error)}); make it again"
-        ) from error
-    for time, symbol, code in zip(annotation.sample, annotation.symbol, annotation.label_store, strict=True):
-        if not isinstance(symbol, str):  # wfdb puts NaN for what neither it nor the file defines
+        stored, resolution = parse_annotations(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read: {error}; make it again") from error
+    symbols = stored.symbols.tolist()
+    for time, symbol in zip(stored.positions.tolist(), symbols, strict=True):
+        if code := UNDEFINED.fullmatch(symbol):
             raise InputError(
-                f"{path}: the annotation at sample {time} has the code {code}, which neither WFDB nor the file defines"
+                f"{path}: the annotation at sample {time} has the code {code[1]}, which neither WFDB nor the file "
+                "defines"
             )
-    if annotation.fs and annotation.fs != fs:
-        annotation.sample = (annotation.sample * (fs / annotation.fs) + 0.5).astype("int64")
     try:
-        return Annotations.from_wfdb(annotation)
+        return Annotations(
+            stored.rescaled(fs / (resolution or fs)).positions.tolist(),
+            [symbol if symbol in SYMBOLS else COMMENT for symbol in symbols],  # the file's own are of no beats
+            stored.subtypes.tolist(),
+            stored.notes,
+        )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

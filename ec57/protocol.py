@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from support.cli import option
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 CLASSES = ("N", "S", "V", "F", "Q")
 """Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable beats."""
@@ -70,7 +70,7 @@ class Protocol:
         if self.end is not None and not self.start < self.end < BEYOND_ANY_RECORD:
             raise InputError(f"--end must be later than --start ({self.start:g} s), got {self.end:g}")
         if self.grouping not in GROUPINGS:
-            raise InputError(f"--grouping must be {' or '.join(GROUPINGS)}, got {self.grouping}")
+            raise unknown("--grouping", self.grouping, GROUPINGS)
 
     @property
     def classes(self) -> dict[str, str]:

@@ -29,7 +29,7 @@ from preprocess.synthetic import (
     write_synthetic_ptb,
 )
 from support.cli import ArgumentParser
-from support.errors import InputError, run_command
+from support.errors import InputError, run_command, unknown
 
 RAW = Path("data/raw")  # with a folder for each database
 RAW_PATHS = {
@@ -137,7 +137,8 @@ def build_parser() -> ArgumentParser:
     add(
         "--any_lead",
         action="store_true",
-        help="of records without that lead, read lead II, or else their first ECG channel (default: leave them out)",
+        help="also take records that lack the lead to read: in lead II, or where that is lacking too in the first of "
+        "their signals that is an ECG (default: they are left out)",
     )
     add(
         "--annotator",
@@ -241,7 +242,7 @@ def _databases(text: str) -> tuple[Database, ...]:
     slugs = text.split(",")
     for slug in slugs:
         if slug not in DATABASES:
-            raise argparse.ArgumentTypeError(f"{slug!r} is none of {', '.join(DATABASES)}")
+            raise unknown("--database", slug, DATABASES)
         if slugs.count(slug) > 1:
             raise argparse.ArgumentTypeError(f"{slug} is named twice")
     return tuple(DATABASES[slug] for slug in slugs)

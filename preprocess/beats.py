@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 
 from data_configs import chosen_classes
+from ec57.annotation_files import StoredAnnotations
 from preprocess import databases, kachuee, physionet
 from preprocess import labels as meanings
 from preprocess import records as recordings
-from preprocess.annotations import Annotations
 from preprocess.context import Context, join_contexts, record_context
 from preprocess.detect import detect_beats
 from preprocess.headers import Header
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.readers.wfdb import open_signal
 from preprocess.signals import FS, resample
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 BEFORE, AFTER = 93, 93  # samples before the R-peak, and from it on
 LENGTH = BEFORE + AFTER  # samples, 516.7 ms
@@ -343,7 +343,7 @@ def read_beats(
 
 
 def select_beats(
-    name: str, annotations: Annotations, length: int, fs: float, window_fs: float
+    name: str, annotations: StoredAnnotations, length: int, fs: float, window_fs: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], Account]:
     """Select the annotations that are beats of a record of `length` samples at `fs` Hz, each instant once.
 
@@ -425,8 +425,9 @@ def _no_records(
         there = sorted({signal.name or "unnamed" for header in headers.values() for signal in header.signals})
         others = "" if options.any_lead else ", --any_lead the first ECG channel"
         remedies.append(
-            f"a lead named {' or '.join(options.lead)} is wanted, there are {', '.join(there) or 'none'}; "
-            f"--lead NAME takes one of these{others}"
+            str(
+                unknown("lead", " or ".join(options.lead), there or ["none"], f"--lead NAME takes one of these{others}")
+            )
         )
     if any(reason.startswith("diagnosis ") for reason in left_out):
         remedies.append(
@@ -454,7 +455,7 @@ def _none_cut(account: Account) -> str:
     return f" ({', '.join(lost)})" if lost else ""
 
 
-def _read_annotations(folder: Path, name: str, header: Header, annotator: str, rate: float) -> Annotations:
+def _read_annotations(folder: Path, name: str, header: Header, annotator: str, rate: float) -> StoredAnnotations:
     try:
         return recordings.read_annotations(folder, name, header, annotator, rate)
     except InputError as error:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
 
+from ec57.annotation_files import decode_text
+
 DEFAULT_FS = 250.0  # Hz, where the header gives no sampling frequency
 DEFAULT_GAIN = 200.0  # ADC units per physical unit, where the gain is zero or missing: the signal is not calibrated
 DEFAULT_UNITS = "mV"
@@ -129,14 +131,6 @@ def parse_header(content: bytes) -> Header:
     signals = tuple(_signal(line, number) for number, line in enumerate(lines[1 : n_sig + 1]))  # more are not read
     _check_files(signals)
     return Header(fs, length or None, n_sig, signals, (), comments, start)
-
-
-def decode_text(content: bytes) -> str:
-    """Decode text of WFDB files: UTF-8, or what older programs write, where µ is one byte."""
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
 
 
 def _whole(text: str, what: str, least: float = 0) -> int:

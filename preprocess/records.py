@@ -1,8 +1,8 @@
 """Reading a folder of WFDB records, which PhysioNet, a user or `synthetic` has filled.
 
 A record is named by its path in the folder without a suffix, such as "100" or "patient001/s0010_re". What its files
-mean is in `headers`, `samples` and `annotations`; which files those are is here, where every fault becomes one line
-that names the file.
+mean is in `headers`, `samples` and `ec57.annotation_files`; which files those are is here, where every fault becomes
+one line that names the file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from ec57.annotation_files import StoredAnnotations, parse_annotations
 from preprocess import samples as stored
-from preprocess.annotations import Annotations, parse_annotations
 from preprocess.headers import GAP, NULL_FORMAT, Header, Segment, Signal, parse_header
 from support.errors import InputError
 
@@ -324,7 +324,7 @@ def _signals_in(header: Header, file: str, before: int | None = None) -> list[Si
 
 def read_annotations(
     folder: Path, name: str, header: Header, annotator: str = ANNOTATOR, rate: float | None = None
-) -> Annotations:
+) -> StoredAnnotations:
     """Read the annotations of a record, NAME.ANNOTATOR.
 
     Returns:
@@ -341,10 +341,7 @@ def read_annotations(
         raise InputError(f"record {name} has no annotation file {path}{there}")
     with _naming(path, "cannot be read", "; fetch it again"):
         annotations, resolution = parse_annotations(path.read_bytes())
-    ratio = (rate or header.fs) / (resolution or header.fs)
-    if ratio == 1:
-        return annotations
-    return replace(annotations, positions=np.floor(annotations.positions * ratio + 0.5).astype(np.int64))
+    return annotations.ascending().rescaled((rate or header.fs) / (resolution or header.fs))
 
 
 def list_annotators(folder: Path, name: str, header: Header) -> list[str]:

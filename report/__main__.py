@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from report.options import FOLDER, ReportOptions
+from report.rounding import rounded
 from support.cli import ArgumentParser, add_options
 from support.errors import InputError, PartlyFailedError, reason_of, run_command
 from support.files import folder_written_whole, read_json, require_writable, write_text
@@ -70,8 +71,9 @@ def _require_same_recording(folder: Path, recording: Recording, start_is_given: 
     there = read_json(folder / MARKER)
     start = recording.start and recording.start.isoformat()
     now = {"record": recording.name, "fs": recording.fs, "duration_s": recording.length / recording.fs, "start": start}
-    differ = [key for key, value in now.items() if there.get(key) != value]
-    if start_is_given or None in (start, there.get("start")):
+    now, there = rounded(now), rounded({key: there.get(key) for key in now})
+    differ = [key for key, value in now.items() if there[key] != value]
+    if start_is_given or None in (start, there["start"]):
         differ = [key for key in differ if key != "start"]
     if differ:
         says = {"record": "record {}", "fs": "{:g} Hz", "duration_s": "{:g} s long", "start": "begun {}"}
@@ -86,7 +88,7 @@ def _require_same_recording(folder: Path, recording: Recording, start_is_given: 
 
 
 def report_one(path: Path, folder: Path, work: Work, classifier: Any, progress: bool) -> dict[str, Any]:  # noqa: ANN401
-    """Write the report of one recording into `folder`; return what its summary.json holds."""
+    """Write the report of one recording into `folder`; return its summary."""
     from tqdm import tqdm
 
     from report.analysis import analyse

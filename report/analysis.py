@@ -14,7 +14,6 @@ import numpy as np
 
 from preprocess import labels as meanings
 from preprocess import records as wfdb_records
-from preprocess.annotations import Annotations
 from preprocess.detect import detect_in_parts
 from preprocess.leads import is_lead_ii
 from preprocess.physionet import first_minute
@@ -29,7 +28,7 @@ from report.episodes import Episodes, find_episodes, only_unreadable
 from report.hrv import Variability, variability
 from report.options import ReportOptions
 from report.pauses import deflection_test, hidden_beats
-from report.quality import Quality, Unreadable, leakages, possible_flutter, unreadable
+from report.quality import Quality, Unreadable, leakages, marked_flutter, possible_flutter, unreadable
 from report.rates import HeartRate, heart_rate
 from report.rhythm import CLASSES, Rhythm, inside
 from report.strips import Chosen, choose_strips
@@ -271,18 +270,5 @@ def _given_beats(recording: Recording, annotator: str) -> _GivenBeats:
         )
     peaks, first = np.unique(peaks, return_index=True)  # a beat annotated twice is one
     classes = np.array(CLASSES)[labels[first]]
-    return _GivenBeats(peaks, classes, _flutter(annotations, recording.length))
-
-
-def _flutter(annotations: Annotations, length: int) -> np.ndarray:
-    """From each `[` to the next `]`, or to the end of the recording."""
-    spans, begun = [], None
-    for position, symbol in zip(annotations.positions.tolist(), annotations.symbols.tolist(), strict=True):
-        if symbol == "[" and begun is None:
-            begun = position
-        elif symbol == "]" and begun is not None:
-            spans.append((begun, position))
-            begun = None
-    if begun is not None:
-        spans.append((begun, length))
-    return np.array(spans, dtype=np.int64).reshape(-1, 2)
+    flutter = marked_flutter(annotations.positions.tolist(), annotations.symbols.tolist(), recording.length)
+    return _GivenBeats(peaks, classes, flutter)

@@ -51,8 +51,9 @@ class Burden:
     """Beats of S in irregular rhythm, which `s` leaves out."""
     v_mark: str
     """"", "marked" or "high": from 10 and from 20 % of V on."""
-    excessive_s: bool | None
-    """From 720 beats of S a day or a run of 20 on. None: no such run, and too short to tell a day's beats."""
+    excessive_s: dict[str, float] | None
+    """What makes ectopy of S excessive: of each threshold that is reached, `sve_run` or `sve_per_day`, the beats of the
+    longest run, or those in 24 h. None: no such run, and too short to tell a day's beats."""
     is_day: bool
     """From 18 readable hours on; below that nothing is called 24 h."""
     per_day: dict[str, float] | None
@@ -83,16 +84,17 @@ def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burd
         for name, share in (("V", v), ("S", s))
         if share.hours >= definitions.per_day_readable and share.per_hour is not None
     }
-    excessive: bool | None = max((run.beats for run in episodes.of("run_s")), default=0) >= definitions.sve_run
-    if not excessive:
-        excessive = per_day["S"] >= definitions.sve_per_day if "S" in per_day else None
+    s_figures = {"sve_run": max((run.beats for run in episodes.of("run_s")), default=0)}
+    if "S" in per_day:
+        s_figures["sve_per_day"] = per_day["S"]
+    excessive = {name: figure for name, figure in s_figures.items() if figure >= getattr(definitions, name)}
     return Burden(
         beats=counts,
         v=v,
         s=s,
         s_withheld=withheld,
         v_mark=("", "marked", "high")[sum(level)],
-        excessive_s=excessive,
+        excessive_s=excessive if excessive or "S" in per_day else None,
         is_day=readable >= definitions.day_readable,
         per_day=per_day or None,
     )
@@ -173,7 +175,7 @@ def hours_table(hours: list[Hour]) -> pd.DataFrame:
                 "end_s": hour.end_s,
                 "readable_s": hour.readable_s,
                 "irregular_s": hour.irregular_s,
-                **hour.beats,
+                **{f"beats_{name}": count for name, count in hour.beats.items()},
                 "v_percent": hour.v.percent,
                 "v_per_hour": hour.v.per_hour,
                 "s_percent": hour.s.percent,

@@ -16,7 +16,7 @@ import pandas as pd
 
 from report.rates import mean_rate
 from report.rhythm import Rhythm, in_spans, overlap
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 KINDS = ("activity", "medication", "symptom", "other")
 AROUND = 3600.0  # s: the hour before and the hour after an entry
@@ -78,14 +78,15 @@ class Diary:
             {"time_s": None, "end_s": None, "kind": kind, "note": "all entries of this kind", **_columns(around)}
             for kind, around in self.by_kind.items()
         ]
-        return pd.DataFrame(rows)
+        table = pd.DataFrame(rows)
+        return table.astype({name: "Int64" for name in table if name.endswith("_beats")})  # some may be missing
 
 
 def _columns(around: Around) -> dict[str, float | None]:
     columns: dict[str, float | None] = {}
     for name in ("before", "during", "after"):
         period = getattr(around, name)
-        for figure in ("beats", "rate_bpm", "v_percent", "s_percent"):
+        for figure in ("beats", "readable_s", "rate_bpm", "v_percent", "s_percent"):
             columns[f"{name}_{figure}"] = None if period is None else getattr(period, figure)
     return columns
 
@@ -131,7 +132,7 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
         cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}
         kind = cells.get("kind", "").lower()
         if kind not in KINDS:
-            raise InputError(f"{where}: the kind {cells.get('kind', '')!r} is unknown; known are {', '.join(KINDS)}")
+            raise unknown(f"{where}: kind", repr(cells.get("kind", "")), KINDS)
         time_s = _seconds(cells.get("time", ""), "time", where, duration_s, start)
         end_s = _seconds(cells["end"], "end", where, duration_s, start) if cells.get("end") else None
         if end_s is not None and end_s < time_s:

@@ -192,7 +192,7 @@ def find_episodes(
         found=tuple(found),
         pauses=pauses,
         irregular=irregular,
-        withheld={kind: withheld[kind] for kind in KINDS if kind in SUPRAVENTRICULAR},
+        withheld=_withheld(withheld),
     )
 
 
@@ -234,7 +234,11 @@ def prematurity(rhythm: Rhythm, run: Episode) -> float:
 def only_unreadable(rhythm: Rhythm) -> Episodes:
     """The episodes of a recording whose beats have no class that ectopy could be told by: unreadable time alone."""
     none = np.zeros((0, 2), dtype=np.int64)
-    return Episodes(rhythm.fs, tuple(_unreadable(rhythm)), (), none, dict.fromkeys(SUPRAVENTRICULAR, 0))
+    return Episodes(rhythm.fs, tuple(_unreadable(rhythm)), (), none, _withheld(Counter()))
+
+
+def _withheld(counts: Counter[str]) -> dict[str, int]:
+    return {kind: counts[kind] for kind in KINDS if kind in SUPRAVENTRICULAR}
 
 
 def _unreadable(rhythm: Rhythm) -> list[Episode]:

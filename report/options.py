@@ -44,7 +44,7 @@ class ReportOptions:
         metavar="EXT",
     )
     lead: str | None = option(None, "name of the lead to read", default=" or ".join(LEAD_II), metavar="NAME")
-    any_lead: bool = option(False, "of a recording without that lead read lead II, or else its first ECG lead")
+    any_lead: bool = option(False, "of a recording without lead II read its first ECG lead, where no --lead is given")
     fs: float | None = option(
         None,
         "rate of a file that does not say it, in Hz; another than the file says is refused",

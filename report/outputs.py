@@ -12,7 +12,9 @@ import pandas as pd
 
 from report.analysis import Analysis
 from report.burden import hours_table
+from report.diary import Diary
 from report.rhythm import UNCLASSIFIED
+from report.rounding import rounded, rounded_table
 from report.summary import summary
 from support.files import write_json, write_table, write_text
 
@@ -31,15 +33,16 @@ NOISY, CLEAN = 48, 0  # subtypes of ~: the first signal is unreadable (bits 4 an
 
 
 def write_report(folder: Path, analysis: Analysis, page: str) -> dict[str, Any]:
-    """Write all files of a report into `folder`; return what `summary.json` holds."""
+    """Write all files of a report into `folder`; return the summary, with all digits."""
     made = summary(analysis)
+    definitions = {"definitions": made["definitions"]}  # as they were given
     write_text(folder / "report.html", page)
-    write_json(folder / "summary.json", json.loads(json.dumps(made, allow_nan=False)))
-    write_table(folder / "beats.csv", beats_table(analysis), index=False)
-    write_table(folder / "episodes.csv", episodes_table(analysis), index=False)
-    write_table(folder / "hours.csv", hours_table(list(analysis.hours)), index=False)
+    write_json(folder / "summary.json", json.loads(json.dumps(rounded(made) | definitions, allow_nan=False)))
+    tables = {"beats": beats_table(analysis), "episodes": episodes_table(analysis), "hours": _hours_table(analysis)}
     if analysis.diary is not None:
-        write_table(folder / "diary.csv", analysis.diary.table(), index=False)
+        tables["diary"] = _diary_table(analysis, analysis.diary)
+    for name, table in tables.items():
+        write_table(folder / f"{name}.csv", rounded_table(table), index=False)
     write_annotations(folder, analysis)
     return made
 
@@ -62,6 +65,19 @@ def episodes_table(analysis: Analysis) -> pd.DataFrame:
     """A row an episode."""
     table = analysis.episodes.table()
     table["clock"] = _clocks(analysis, table["start_s"])
+    return table
+
+
+def _hours_table(analysis: Analysis) -> pd.DataFrame:
+    table = hours_table(list(analysis.hours))
+    table.insert(2, "clock", _clocks(analysis, table["start_s"]))
+    return table
+
+
+def _diary_table(analysis: Analysis, diary: Diary) -> pd.DataFrame:
+    table = diary.table()
+    if len(table):
+        table.insert(2, "clock", _clocks(analysis, table["time_s"]))
     return table
 
 

@@ -16,7 +16,7 @@ so may a tremor of the hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -193,6 +193,26 @@ def leakages(
         grid = np.arange(-(-start // second) * second, stop, second) - first
         found.append(_leakage(signal, fs, grid, half, quality))
     return np.concatenate(found)
+
+
+def marked_flutter(times: Sequence[int], symbols: Sequence[str], length: int) -> np.ndarray:
+    """Ventricular flutter and fibrillation as annotations mark it -> int64 (k, 2) in samples.
+
+    Args:
+        times: of the annotations, in samples, ascending.
+        symbols: of the annotations; flutter lasts from each `[` to the next `]`, or to the end.
+        length: of the recording, in samples.
+    """
+    found, begun = [], None
+    for time, symbol in zip(times, symbols, strict=True):
+        if symbol == "[" and begun is None:
+            begun = time
+        elif symbol == "]" and begun is not None:
+            found.append((begun, time))
+            begun = None
+    if begun is not None:
+        found.append((begun, length))
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
 def possible_flutter(leakage: np.ndarray, length: int, fs: float, quality: Quality = Quality()) -> np.ndarray:

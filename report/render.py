@@ -40,6 +40,8 @@ def page(analysis: Analysis) -> str:
     """The report as one HTML file that asks for nothing else."""
     chosen = analysis.strips
     listed, left_out = _listed(analysis)
+    counts, withheld = analysis.episodes.counts(), analysis.episodes.withheld
+    none = [kind for kind, count in counts.items() if not (count or withheld.get(kind))]
     return _render(
         "report.html.j2",
         a=analysis,
@@ -55,6 +57,8 @@ def page(analysis: Analysis) -> str:
         strips=[(strip, draw_strip(analysis, strip)) for strip in chosen.strips],
         strips_left_out=chosen.left_out,
         most_strips=MOST,
+        found={kind: count for kind, count in counts.items() if kind not in (*none, "unreadable")},
+        none_found=[NAMES[kind] for kind in none if kind != "unreadable"],
         episodes=listed,
         episodes_left_out=left_out,
         definitions=[*analysis.definitions.listed(), *analysis.quality.listed()],

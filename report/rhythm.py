@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 CLASSES = ("N", "S", "V", "F", "Q")
 """Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable beats."""
@@ -59,8 +59,7 @@ class Rhythm:
         if samples.ndim != 1 or samples.shape != classes.shape:
             raise InputError(f"there are {samples.size} beats but {classes.size} classes")
         if not np.isin(classes, CLASSES).all():
-            unknown = classes[~np.isin(classes, CLASSES)][0]
-            raise InputError(f"a beat has the class {unknown}; known are {' '.join(CLASSES)}")
+            raise unknown("class of a beat", classes[~np.isin(classes, CLASSES)][0], CLASSES)
         if (np.diff(samples) <= 0).any():
             late = int(np.argmax(np.diff(samples) <= 0))
             raise InputError(f"the beat at sample {samples[late + 1]} does not come after that at {samples[late]}")

@@ -18,6 +18,7 @@ from report.strips import NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 RATED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "couplet_v", "couplet_s", "tachycardia")
+LASTING = tuple(kind for kind in KINDS if not kind.startswith("isolated"))  # an isolated beat has no length
 MUCH_LOST = 10.0  # %, unreadable
 
 
@@ -27,7 +28,7 @@ def version() -> str:
 
 
 def summary(analysis: Analysis) -> dict[str, Any]:
-    """The content of `summary.json`; a figure that there is too little for is null."""
+    """The content of `summary.json`, with all digits; a figure that there is too little for is null."""
     recording, rhythm, episodes = analysis.recording, analysis.rhythm, analysis.episodes
     start = recording.start
     return {
@@ -43,22 +44,21 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "notes": list(recording.notes),
         "beats_from": beats_from(analysis),
         **(_by_diagnosis(analysis) if analysis.diagnosis is not None else _by_class(analysis)),
+        "beats_left_out": rhythm.left_out,
         "heart_rate": {
             "min": _rate(analysis.heart_rate.min),
             "mean": analysis.heart_rate.mean and {"bpm": analysis.heart_rate.mean, "time_s": None},
             "max": _rate(analysis.heart_rate.max),
         },
-        "episodes": dict(episodes.counts().items()),
-        "doubtful": episodes.doubtful_counts(),
-        "withheld": {"s_beats": analysis.burden.s_withheld, **episodes.withheld},
+        "episodes": episodes.counts(),
+        "doubtful_episodes": episodes.doubtful_counts(),
+        "withheld_episodes": episodes.withheld,
+        "withheld_beats": {"S": analysis.burden.s_withheld},
         "irregular_percent": irregular_percent(analysis),
-        "longest": {kind: _episode(analysis, episodes.longest(kind)) for kind in KINDS if episodes.of(kind)},
+        "longest": {kind: _episode(analysis, episodes.longest(kind)) for kind in LASTING if episodes.of(kind)},
         "fastest": {kind: _episode(analysis, episodes.fastest(kind)) for kind in RATED if episodes.fastest(kind)},
         "pauses": episodes.pause_counts(analysis.definitions)
-        | {
-            "after_ectopic": episodes.pause_counts(analysis.definitions, after_ectopic=True),
-            "possible_missed_beat": sum(bool(pause.possible_missed_beat) for pause in episodes.pauses),
-        },
+        | {"after_ectopic": episodes.pause_counts(analysis.definitions, after_ectopic=True)},
         "hrv": asdict(analysis.variability) if analysis.diagnosis is None else None,
         "diary": None if analysis.diary is None else [asdict(entry) for entry in analysis.diary.entries],
         "model": _model(analysis),
@@ -79,19 +79,15 @@ def beats_from(analysis: Analysis) -> str:
 
 
 def excessive_by(analysis: Analysis) -> dict[str, str]:
-    """What makes supraventricular ectopy excessive: each criterion that is met, in short, and with its figure.
-
-    A run can be judged in a recording of any length, the number in 24 h from `per_day_readable` hours on alone.
-    """
-    met, definitions = {}, analysis.definitions
-    longest = max((run.beats for run in analysis.episodes.of("run_s")), default=0)
-    if longest >= definitions.sve_run:
-        met[f"run ≥ {definitions.sve_run}"] = f"a run of {longest} S, at or above {definitions.sve_run} beats"
-    per_day = (analysis.burden.per_day or {}).get("S", 0.0)
-    if per_day >= definitions.sve_per_day:
-        limit = f"{definitions.sve_per_day:g}"
-        met[f"≥ {limit} a day"] = f"{per_day:,.0f} S in 24 h, at or above {limit}"
-    return met
+    """What makes supraventricular ectopy excessive: each threshold that is reached, in short, and with its figure."""
+    reached, words = analysis.burden.excessive_s or {}, {}
+    if "sve_run" in reached:
+        limit = analysis.definitions.sve_run
+        words[f"run ≥ {limit}"] = f"a run of {reached['sve_run']} S, at or above {limit} beats"
+    if "sve_per_day" in reached:
+        limit = f"{analysis.definitions.sve_per_day:g}"
+        words[f"≥ {limit} a day"] = f"{reached['sve_per_day']:,.0f} S in 24 h, at or above {limit}"
+    return words
 
 
 def unreadable_by_reason(analysis: Analysis) -> dict[str, float]:
@@ -131,11 +127,13 @@ def _by_class(analysis: Analysis) -> dict[str, Any]:
     burden = analysis.burden
     return {
         "beats": burden.beats,
-        UNCLASSIFIED: analysis.unclassified,
         "burden_percent": {"abnormal": burden.abnormal_percent, "S": burden.s.percent, "V": burden.v.percent},
         "burden_per_hour": {"S": burden.s.per_hour, "V": burden.v.per_hour},
-        "burden_mark": {"V": burden.v_mark, "excessive_S": burden.excessive_s},
-        "per_day": burden.per_day,
+        "burden_per_day": burden.per_day,
+        "burden_mark": {
+            "S": None if burden.excessive_s is None else "excessive" if burden.excessive_s else "",
+            "V": burden.v_mark,
+        },
     }
 
 
@@ -167,7 +165,10 @@ def _model(analysis: Analysis) -> dict[str, Any] | None:
         "this_record_in_training": analysis.training_record,
         "tested_on": classifier.figures.tested_on,
         "new_patients": classifier.figures.new_patients,
-        "per_class": classifier.figures.per_class,
+        "per_class": {
+            name: {key if key == "beats" else f"{key}_percent": figure for key, figure in figures.items()}
+            for name, figures in classifier.figures.per_class.items()
+        },
     }
 
 

@@ -9,7 +9,7 @@ import types
 import typing
 from typing import Any, NoReturn, TextIO
 
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -18,6 +18,13 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise `message` as an `InputError`."""
         raise InputError(f"{message}; `{self.prog} --help` lists the options")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401  (as argparse has it)
+        """Called by argparse with every value: say in our words that it is none of the choices of its option."""
+        if action.choices is not None and value not in action.choices:
+            raise unknown(
+                action.option_strings[0] if action.option_strings else str(action.metavar), value, action.choices
+            )
 
     def print_help(self, file: TextIO | None = None) -> None:
         """Write the help to `file`, stdout by default; argparse itself says nothing where that fails."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TextIO
 
@@ -33,6 +33,17 @@ class InputError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
+
+
+def unknown(what: str, value: object, known: Iterable[object], remedy: str = "") -> InputError:
+    """The error that `value` is none of those that are `known`, in the one form that all of them have.
+
+    Args:
+        what: it is: "--dataset", or of a file's content "diary.csv, row 3: kind".
+        remedy: what else could be given.
+    """
+    more = f"; {remedy}" if remedy else ""
+    return InputError(f"{what} {value}: unknown; known are {', '.join(map(str, known))}{more}")
 
 
 class TrainingError(Exception):

@@ -214,8 +214,8 @@ def test_bad_tables_of_patients_are_one_clear_line(
 
 
 BAD_ARGUMENTS = {
-    "--dataset mit --database ahadb": "'ahadb' is none of mitdb, svdb,",
-    "--dataset mit --database mitdb,": "'' is none of mitdb",
+    "--dataset mit --database ahadb": "--database ahadb: unknown; known are mitdb, svdb,",
+    "--dataset mit --database mitdb,": "--database : unknown; known are mitdb",
     "--dataset mit --database mitdb,mitdb": "mitdb is named twice",
     "--dataset mit --database ptbdb": "--database ptbdb goes with --dataset ptb, not mit",
     "--dataset mit --database mitdb --source synthetic": "--database goes with --source physionet or records",

@@ -160,6 +160,7 @@ def test_real_records_to_the_byte(tmp_path: Path, capfd: pytest.CaptureFixture[s
 def test_a_real_record_against_itself() -> None:
     fs, length = read_header(MITDB / "201")
     reference = read_annotations(MITDB / "201.atr", fs)
+    assert reference == Annotations.from_wfdb(wfdb.rdann(str(MITDB / "201"), "atr"))
     found = compare_beats(reference, reference, fs, length)
     assert {name: ratio.percent for name, ratio in found.figures.items()} == dict.fromkeys(found.figures, 100)
     # an onset of AF directly before a V is a long run of S that is never found
@@ -394,6 +395,14 @@ def test_labels_that_a_file_defines_itself_are_no_beats(tmp_path: Path) -> None:
     assert read_annotations(tmp_path / "r.atr", 100).symbols == ["N", '"']
 
 
+def test_a_note_that_nothing_knows_is_passed_over(tmp_path: Path) -> None:
+    """wfdb.rdann never returns from a file that begins with such a note."""
+    note = b"## by some program"
+    beats = word(1, 50) + word(5, 20) + word(0, 0)
+    (tmp_path / "r.atr").write_bytes(word(22, 0) + word(63, len(note)) + note + beats)
+    assert read_annotations(tmp_path / "r.atr", 100) == Annotations([50, 70], "NV")
+
+
 def test_a_file_without_annotations_is_none_of_its_faults(tmp_path: Path) -> None:
     (tmp_path / "r.atr").write_bytes(b"\0\0")
     assert read_annotations(tmp_path / "r.atr", 100).times == []
@@ -469,8 +478,8 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
         ({"tst": "N"}, [], "r.atr is not there; check the suffixes"),
         ({"atr": "N"}, [], "r.tst is not there"),
         ({"atr": "N", "tst": "N"}, ["--test_dir", "none"], "none/r.tst is not there"),
-        ({"atr": "N", "tst": b"\x01"}, [], "r.tst was cut short or is not an annotation file"),
-        ({"atr": "N", "tst": b""}, [], "r.tst was cut short or is not an annotation file"),
+        ({"atr": "N", "tst": b"\x01"}, [], "r.tst cannot be read: it has no end mark"),
+        ({"atr": "N", "tst": b""}, [], "r.tst cannot be read: it has no end mark"),
         ({"atr": "N", "tst": word(45, 20) + b"\0\0"}, [], "r.tst: the annotation at sample 20 has the code 45"),
         (
             {"atr": "N", "tst": word(1, 50) + word(59, 0) + struct.pack("<HH", 0xFFFF, 0xFFEC) + word(1, 0) + b"\0\0"},
@@ -484,7 +493,7 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
         ({"atr": "N", "tst": "N"}, ["--window", "nan"], "--window must be a positive number of seconds"),
         ({"atr": "N", "tst": "N"}, ["--start", "-1"], "--start must be 0 or a positive number of seconds"),
         ({"atr": "N", "tst": "N"}, ["--end", "300"], "--end must be later than --start (300 s), got 300"),
-        ({"atr": "N", "tst": "N"}, ["--grouping", "mine"], "--grouping must be ec57 or de_chazal, got mine"),
+        ({"atr": "N", "tst": "N"}, ["--grouping", "mine"], "--grouping mine: unknown; known are ec57, de_chazal"),
         ({"atr": "N", "tst": "N"}, ["--out", "r.hea"], "r.hea is a file"),
     ],
 )

@@ -135,6 +135,12 @@ def test_the_tests_of_a_room_can_be_found() -> None:
         assert (ROOT / "tests" / f"test_{room}.py").is_file() or room in ("data_configs", "hparams"), room
 
 
+def test_unknown_names_are_told_in_one_form() -> None:
+    """By `support.errors.unknown`: "--dataset eeg: unknown; known are mit, ptb"."""
+    telling = [module for module, path in MODULES.items() if "known are" in path.read_text(encoding="utf-8")]
+    assert telling == ["support.errors"]
+
+
 # ------------------------------------------------------------------------------------------------- what is installed
 
 

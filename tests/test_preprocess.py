@@ -461,7 +461,7 @@ def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pyte
     checkpoint = tmp_path / "logs/mit/three/seed_0/checkpoint_best.pt"
     training.run(["--test", str(checkpoint), "--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs")])
     assert run(*command, "--classes", "N", "X") == 2
-    assert "--classes N X: X unknown; known are N S V F Q" in capsys.readouterr().err
+    assert "--classes X: unknown; known are N, S, V, F, Q" in capsys.readouterr().err
 
 
 def test_five_classes_in_the_file_and_four_in_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -529,9 +529,9 @@ def test_bad_records_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 BAD_ARGUMENTS = {
-    "--dataset eeg": "invalid choice: 'eeg' (choose from",
+    "--dataset eeg": "--dataset eeg: unknown; known are mit, ptb",
     "": "--dataset",
-    "--dataset mit --source nowhere": "invalid choice: 'nowhere'",
+    "--dataset mit --source nowhere": "--source nowhere: unknown; known are records,",
     "--dataset mit --raw_path TMP/absent": "--source physionet` downloads them",
     "--dataset mit --raw_path TMP/empty": "holds no WFDB record",
     "--dataset mit --raw_path TMP/raw --out TMP/file": "file is a file; name another folder",
@@ -542,7 +542,7 @@ BAD_ARGUMENTS = {
     "--dataset mit --raw_path TMP/raw --seed_id -1": "--seed_id -1",
     "--dataset mit --raw_path TMP/raw --patients 3": "go with --source synthetic only",
     "--dataset mit --raw_path TMP/raw --split inter_patient": "at least 3 patients",
-    "--dataset mit --raw_path TMP/v5": "a lead named MLII or II is wanted, there are V5",
+    "--dataset mit --raw_path TMP/v5": "lead MLII or II: unknown; known are V5",
     "--dataset ptb --raw_path TMP/raw": "no record to read (diagnosis not given: 1 records)",
     "--dataset mit --source synthetic --patients 0": "0 synthetic patients",
     "--dataset mit --source synthetic --raw_path TMP/raw": "name another folder",

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import data_configs
+from ec57.annotation_files import StoredAnnotations
 from ec57.figures import ec57_figures
 from preprocess import records
-from preprocess.annotations import Annotations
 from preprocess.beats import cut_centred, select_beats
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.physionet import first_minute
@@ -73,7 +73,7 @@ def test_a_record_of_ds2_comes_out_as_on_the_card() -> None:
     header = records.read_header(MITDB, "213")
     channel = find_lead(header.signals, LEAD_II)
     signal = records.read_signal(MITDB, "213", header, channel)
-    annotations: Annotations = records.read_annotations(MITDB, "213", header)
+    annotations: StoredAnnotations = records.read_annotations(MITDB, "213", header)
     truth, _ = select_beats("213", annotations, len(signal), 360.0, 360.0)
     kept = cut_centred(signal, 360.0, truth)  # those whose window lies in the record
     classifier = load_classifier("mit_new_patients")
@@ -101,7 +101,13 @@ def test_weights_alone_are_kept(tmp_path: Path) -> None:
 
 
 def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no such file; give a checkpoint_best\.pt or the folder of a run, or mit_"):
-        find_checkpoint("mit_old_patients")
+    with pytest.raises(
+        InputError, match=r"^--test mit_old: unknown; known are mit_beat, .*; or give a checkpoint_best\.pt or"
+    ):
+        find_checkpoint("mit_old", "--test")
+    with pytest.raises(
+        InputError, match=r"^--checkpoint runs/a\.pt: no such file; give a checkpoint_best\.pt, the folder"
+    ):
+        find_checkpoint("runs/a.pt")
     with pytest.raises(InputError, match=r"is a folder with 0 checkpoint_best\.pt"):
         find_checkpoint(tmp_path)

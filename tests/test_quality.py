@@ -10,9 +10,9 @@ import pytest
 from test_detect import made, rhythm
 
 from benchmarks.detector import read_records
-from benchmarks.quality import false_beats, flutter_of
+from benchmarks.quality import false_beats
 from preprocess.detect import band_pass, detect_beats
-from report.quality import Quality, Unreadable, leakages, possible_flutter, spans, unreadable, vf_filter
+from report.quality import Quality, Unreadable, leakages, marked_flutter, possible_flutter, spans, unreadable, vf_filter
 from support.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,6 +135,14 @@ def test_ventricular_fibrillation_is_found() -> None:
     assert flutter_in(fibrillating()[: 20 * FS]) == []  # beats alone
 
 
+@pytest.mark.parametrize(
+    ("symbols", "found"),
+    [("N[!]N", [[1, 3]]), ("]N[!N", [[2, 9]]), ("[[]N[", [[0, 2], [4, 9]]), ("NN", [])],
+)
+def test_marked_flutter_ends_at_its_mark_or_with_the_recording(symbols: str, found: list[list[int]]) -> None:
+    assert marked_flutter(range(len(symbols)), symbols, 9).tolist() == found
+
+
 @pytest.mark.parametrize("rate", [1.8, 50.0])  # Hz: steps of somebody who walks, the mains
 def test_a_wave_too_slow_or_too_fast_is_no_flutter(rate: float) -> None:
     signal, time = clean(120), np.arange(40 * FS) / FS
@@ -218,7 +226,7 @@ def test_every_threshold_is_listed_with_its_unit_and_source() -> None:
 def test_flutter_of_record_207_is_readable() -> None:
     record = next(one for one in read_records(RAW / "mitdb") if one.name == "207")
     found = judged(record.signal, record.fs)
-    for start, end in flutter_of(record.reference):
+    for start, end in marked_flutter(record.reference.times, record.reference.symbols, len(record.signal)):
         assert not any(one.start < end and one.end > start for one in found)
 
 
@@ -229,7 +237,7 @@ def test_flutter_of_record_207_is_found() -> None:
     found, true = np.zeros((2, len(record.signal)), dtype=bool)
     for start, end in flutter_in(record.signal, record.fs):
         found[round(start * record.fs) : round(end * record.fs)] = True
-    for start, end in flutter_of(record.reference):
+    for start, end in marked_flutter(record.reference.times, record.reference.symbols, len(record.signal)):
         true[start:end] = True
     assert (found & true).sum() > 0.9 * true.sum()
     assert (found & ~true).sum() < 10 * record.fs

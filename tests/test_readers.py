@@ -475,10 +475,14 @@ def test_every_value_of_a_table_comes_back(values: list[float | None]) -> None:
 
 def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     path = put(tmp_path, "\n".join(str(value) for value in wave(900).tolist()), "a.csv")
-    assert "does not say its sampling frequency" in fault(path) and "--fs" in fault(path)
-    assert "does not say the unit of its values: give --unit mV, uV or V" in fault(path, fs=250)
+    unit = "give --unit mV, uV or V, or --unit adu --gain ADC_UNITS_PER_MV"
+    assert fault(path, fs=250) == f"{path} does not say the unit of its values: {unit}"
+    rate = f"{path} does not say its sampling frequency (it has no time column)"
+    assert fault(path, unit="mV") == f"{rate}: give --fs HZ"
+    both = unit.replace("give ", "give --fs HZ, and ")
+    assert fault(path) == f"{rate} and the unit of its values: {both}"
     assert fault(path, fs=250, unit="adu") == "--unit adu needs --gain, the ADC units per mV, such as --gain 200"
-    assert "--unit kg is not known" in fault(path, fs=250, unit="kg")
+    assert "--unit kg: unknown; known are mV, uV, V," in fault(path, fs=250, unit="kg")
     assert "--fs must be a number above 0, got -1" in fault(path, fs=-1)
     assert "an ECG needs 100 and more" in fault(path, fs=99.5, unit="mV")
     assert "--start_time noon: cannot be read; write it as 2026-01-31T08:00:00" in fault(
@@ -500,7 +504,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     assert "has no lead II; it has left, right, resp: name the one to be read, such as --lead left" in fault(
         path, **options
     )
-    assert "has no column 9; it has 1 sample, 2 left, 3 right, 4 label, 5 resp (mV)" in fault(
+    assert "--column 9: unknown; known are 1 sample, 2 left, 3 right, 4 label, 5 resp (mV)" in fault(
         path, column="9", **options
     )
     assert "column label holds no numbers" in fault(path, column="label", **options)
@@ -516,7 +520,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
         tmp_path, "\n".join(["II,V5,ecg", *(row.replace(",x,", ",")[row.index(",") + 1 :] for row in rows)]), "b.csv"
     )
     assert "the column that --column names is lead V5, not II" in fault(titled, column="2", lead="II", **options)
-    assert "has no lead III; it has II, V5, ecg" in fault(titled, lead="III", **options)
+    assert "--lead III: unknown; known are II, V5, ecg" in fault(titled, lead="III", **options)
     with open_recording(titled, lead="Ecg", **options) as recording:
         assert recording.lead == "ecg"
         assert recording.notes == ("The file does not say which lead ecg is.",)
@@ -625,7 +629,7 @@ def test_paths_that_are_no_recordings(tmp_path: Path) -> None:
     assert "--unit does not go with" in fault(path, unit="uV") and "--column does not go with" in fault(
         path, column="1"
     )
-    assert "has no lead V9; it has II" in fault(path, lead="V9")
+    assert "--lead V9: unknown; known are II" in fault(path, lead="V9")
     (tmp_path / "r.hea").write_text("r/2 1 250 0\nlayout 0\n~ 99999999999\n")
     (tmp_path / "layout.hea").write_text("layout 1 250 0\n~ 0 200/mV 16 0 0 0 0 II\n")
     assert "says that it is 4630 days long" in fault(path)

@@ -15,10 +15,10 @@ import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ec57.annotation_files import parse_annotations
 from preprocess import labels as meanings
 from preprocess import records
 from preprocess.__main__ import main
-from preprocess.annotations import parse_annotations
 from preprocess.beats import DOUBLED, OUTSIDE, ReadingOptions, read_beats
 from preprocess.headers import Header, Signal, parse_header
 from preprocess.leads import LEAD_II, canonical, find_lead
@@ -604,7 +604,9 @@ def test_notes_at_the_beginning_define_the_file() -> None:
 
 
 def test_long_and_backward_skips() -> None:
-    found, _ = parse_annotations(marks((-5, "N"), (70_000, "V"), (2**31 - 1, "A"), (3, "N")))
+    stored, _ = parse_annotations(marks((-5, "N"), (70_000, "V"), (2**31 - 1, "A"), (3, "N")))
+    assert stored.positions.tolist() == [-5, 70_000, 2**31 - 1, 3]
+    found = stored.ascending()
     assert found.positions.tolist() == [-5, 3, 70_000, 2**31 - 1]
     assert found.symbols.tolist() == ["N", "N", "V", "A"]
 
@@ -638,7 +640,7 @@ def test_no_annotation_file_is_more_than_refused(content: bytes) -> None:
         except ValueError:
             continue
         lengths = {len(column) for column in (found.symbols, found.notes, found.channels, found.subtypes)}
-        assert lengths == {len(found.positions)} and (np.diff(found.positions) >= 0).all()
+        assert lengths == {len(found.positions)} and (np.diff(found.ascending().positions) >= 0).all()
 
 
 # ------------------------------------------------------------------------------------------------ time base
@@ -795,7 +797,7 @@ def test_lead_options_reach_the_split_file(tmp_path: Path, capsys: pytest.Captur
         assert torch.load(tmp_path / "mit/train.pt", weights_only=True)["leads"] == leads
     assert run(*command, "--lead", "V9") == 2
     error = capsys.readouterr().err
-    assert "a lead named V9 is wanted, there are ABP, ECG lead I, ECG lead II, ECG1, ECG2, II, RESP, V5" in error
+    assert "lead V9: unknown; known are ABP, ECG lead I, ECG lead II, ECG1, ECG2, II, RESP, V5" in error
     assert "--lead NAME takes one of these, --any_lead the first ECG channel" in error
 
 

@@ -34,6 +34,8 @@ from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
 from report.render import title_of
 from report.rhythm import Rhythm
+from report.rounding import rounded
+from report.strips import NAMES
 from report.summary import excessive_by
 from support.errors import InputError, run_command
 from utils import Checkpoint, save_checkpoint
@@ -106,18 +108,64 @@ def test_the_figures_of_the_summary_are_those_of_the_tables(annotated: Path, rec
     for name in "NSVFQ":
         assert summary["beats"][name] == (beats["class"] == name).sum()
     percent = 100 * beats["class"].isin([*"SVF"]).mean()
-    assert summary["burden_percent"]["abnormal"] == pytest.approx(percent)
-    assert summary["burden_percent"]["V"] == pytest.approx(100 * (beats["class"] == "V").mean())
+    assert summary["burden_percent"]["abnormal"] == round(percent, 2)
+    assert summary["burden_percent"]["V"] == round(100 * (beats["class"] == "V").mean(), 2)
     for kind, count in summary["episodes"].items():
         assert count == (episodes["kind"] == kind).sum(), kind
     valid = beats["rr_s"][beats["rr_valid"].astype(bool)]
-    assert summary["heart_rate"]["mean"]["bpm"] == pytest.approx(60 / valid.mean())
+    assert summary["heart_rate"]["mean"]["bpm"] == pytest.approx(60 / valid.mean(), abs=0.051)
     assert summary["pauses"]["gt_2_0"] == (valid > 2.0).sum()
     assert beats["clock"].iloc[0].startswith("2026-01-31 08:00:0")
     assert summary["definitions"]["pause"] == 2.0
     assert summary["model"] is None
     hours = pd.read_csv(annotated / "hours.csv")
-    assert hours["all"].sum() == len(beats)
+    assert hours["beats_all"].sum() == len(beats)
+
+
+def names_in(value: object) -> set[str]:
+    """All keys in what JSON holds, but for those of definitions."""
+    if isinstance(value, list):
+        return {name for one in value for name in names_in(one)}
+    if not isinstance(value, dict):
+        return set()
+    return {*value} | {name for key, one in value.items() if key != "definitions" for name in names_in(one)}
+
+
+def test_what_is_written_is_rounded_and_described(
+    annotated: Path, records: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", checkpoint) == 0
+    described = (ROOT / "report" / "README.md").read_text()
+    longest = 0
+    for folder in (annotated, tmp_path / "r"):
+        summary = load(folder)[0]
+        names = names_in(summary)
+        fractions = re.findall(r"\.(\d+)", json.dumps(summary | {"version": "", "start": ""}))
+        for path in folder.glob("*.csv"):
+            with path.open() as stream:
+                rows = list(csv.DictReader(stream))
+            names |= {*rows[0]} if rows else set()
+            fractions += [part for row in rows for cell in row.values() for part in re.findall(r"^-?\d+\.(\d+)$", cell)]
+        longest = max(longest, *map(len, fractions))
+        missing = {
+            name
+            for name in names
+            if f"`{re.sub('^(before|during|after)_(?!ectopic)', '<period>_', name)}`" not in described
+        }
+        assert not missing, missing
+    assert longest == 4  # probabilities
+    diary = pd.read_csv(annotated / "diary.csv", dtype=str)
+    assert diary["during_beats"][0].isdigit()
+    assert diary["clock"][0] == "2026-01-31 08:00:20.000"
+
+
+def test_a_figure_is_rounded_as_its_name_says() -> None:
+    third = 1 / 3
+    made = rounded(
+        {"time_s": third, "run_s": 3, "burden_percent": {"S": third}, "longest": {"run_s": {"rate_bpm": third}}}
+    )
+    assert made == {"time_s": 0.333, "run_s": 3, "burden_percent": {"S": 0.33}, "longest": {"run_s": {"rate_bpm": 0.3}}}
+    assert rounded({"fs": 512.5083, "p_N": third, "none_s": None}) == {"fs": 512.5083, "p_N": 0.3333, "none_s": None}
 
 
 def test_the_annotations_are_those_of_the_beats(annotated: Path) -> None:
@@ -152,6 +200,13 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
         assert definition.source in page
     assert "=dizzy &lt;b&gt;" in page  # a note is text, not markup
     assert "25 mm/s &#160; 10 mm/mV" in page
+    numbers = page.split("<h2>Ectopy and rhythm in numbers</h2>")[1].split("</section>")[0]
+    none = re.search(r"<p>None found: (.+?)\.</p>", numbers)[1].split(", ")
+    counts = {NAMES[kind]: count for kind, count in load(annotated)[0]["episodes"].items() if kind != "unreadable"}
+    assert none == [name for name, count in counts.items() if not count]
+    assert [name for name, count in counts.items() if f'<td class="l">{name}</td><td>{count:,}' in numbers] == [
+        name for name, count in counts.items() if count
+    ]
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     with (annotated / "diary.csv").open() as stream:
         assert "'=dizzy <b>" in [row["note"] for row in csv.DictReader(stream)]  # nor a spreadsheet's formula
@@ -162,26 +217,27 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
     summary, beats, _ = load(tmp_path / "r")
     columns = beats[[f"p_{name}" for name in "NSVFQ"]]
     known = columns.notna().all(axis=1)
-    assert columns[known].sum(axis=1).to_numpy() == pytest.approx(np.ones(known.sum()), abs=1e-5)
+    assert columns[known].sum(axis=1).to_numpy() == pytest.approx(np.ones(known.sum()), abs=3e-4)
     assert columns[known].idxmax(axis=1).str[2].tolist() == beats["class"][known].tolist()
     assert (beats["class"][~known] == "unclassified").all()
-    assert summary["unclassified"] == summary["beats"]["unclassified"] == (~known).sum() > 0
+    unclassified = summary["beats"]["unclassified"]
+    assert unclassified == (~known).sum() > 0
     for name in "NSVFQ":
         assert summary["beats"][name] == (beats["class"] == name).sum()
     assert sum(count for name, count in summary["beats"].items() if name != "all") == summary["beats"]["all"]
-    assert f"unclassified {summary['unclassified']})" in line_of(summary)
+    assert f"unclassified {unclassified})" in line_of(summary)
     page = (tmp_path / "r" / "report.html").read_text()
-    assert f"Q {summary['beats']['Q']:,}, unclassified {summary['unclassified']}" in page
+    assert f"Q {summary['beats']['Q']:,}, unclassified {unclassified}" in page
     hours = pd.read_csv(tmp_path / "r" / "hours.csv")
-    assert hours["unclassified"].sum() == summary["unclassified"]
+    assert hours["beats_unclassified"].sum() == unclassified
     assert summary["model"]["trained_on"] == "synthetic data of --dataset mit, beat split"
 
     signals = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
     table = report.classify_signal(signals, 360, checkpoint, beats["sample"].to_numpy())
-    assert table["p_V"][known].to_numpy() == pytest.approx(columns["p_V"][known].to_numpy(), abs=1e-5)
+    assert table["p_V"][known].to_numpy() == pytest.approx(columns["p_V"][known].to_numpy(), abs=6e-5)
     windows = np.stack([signals[at - 93 : at + 93] for at in beats["sample"][known]])
     again = report.classify_beats(windows, checkpoint)[:, 2]
-    assert again == pytest.approx(columns["p_V"][known].to_numpy(), abs=1e-5)
+    assert again == pytest.approx(columns["p_V"][known].to_numpy(), abs=6e-5)
 
 
 def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
@@ -189,7 +245,7 @@ def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
     assert report_of(records / "m001", tmp_path / "r", "--checkpoint", ptb) == 0
     summary, beats, episodes = load(tmp_path / "r")
     share = 100 * (beats["class"] == "infarction").sum() / beats["class"].isin(["normal", "infarction"]).sum()
-    assert summary["burden_percent"]["infarction"] == pytest.approx(share)
+    assert summary["burden_percent"]["infarction"] == round(share, 2)
     assert set(episodes["kind"]) <= {"unreadable"}
     assert "there are no episodes" in (tmp_path / "r" / "report.html").read_text().replace("\n", " ")
 
@@ -223,15 +279,13 @@ def test_what_limits_a_report_is_said_once(
 
 
 def test_excessive_ectopy_names_its_criterion() -> None:
-    run = SimpleNamespace(beats=23)
-    for per_day, runs, expected in (
-        (None, [run], {"run ≥ 20": "a run of 23 S, at or above 20 beats"}),
-        ({"S": 812.4}, [], {"≥ 720 a day": "812 S in 24 h, at or above 720"}),
-        ({"V": 900.0}, [], {}),
+    for reached, expected in (
+        ({"sve_run": 23}, {"run ≥ 20": "a run of 23 S, at or above 20 beats"}),
+        ({"sve_per_day": 812.4}, {"≥ 720 a day": "812 S in 24 h, at or above 720"}),
+        ({}, {}),
+        (None, {}),
     ):
-        episodes = SimpleNamespace(of=lambda kind, runs=runs: runs if kind == "run_s" else [])
-        burden = SimpleNamespace(per_day=per_day)
-        made = SimpleNamespace(definitions=Definitions(), episodes=episodes, burden=burden)
+        made = SimpleNamespace(definitions=Definitions(), burden=SimpleNamespace(excessive_s=reached))
         assert excessive_by(made) == expected
 
 
@@ -408,7 +462,7 @@ def test_entries_in_quick_succession_count_no_beat_twice(tmp_path: Path) -> None
         ("-5,symptom,", "row 3.*outside the recording"),
         ("nan,symptom,", "row 3.*cannot be read"),
         ("2026-01-31 09:00,symptom,", "row 3.*--start_time"),
-        ("60,dance,", "row 3.*kind 'dance' is unknown"),
+        ("60,dance,", "row 3.*kind 'dance': unknown; known are activity,"),
         ("60,activity,30", "row 3.*its end 30 is before"),
     ],
 )

@@ -17,7 +17,7 @@ from preprocess.readers.kardia import KardiaSource
 from preprocess.readers.recording import UNITS, Options, Recording, Source, Trace, parse_start
 from preprocess.readers.tables import TableSource
 from preprocess.readers.wfdb import WfdbSource
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
 LONGEST = 366.0  # days; a header that says more is damaged
@@ -178,10 +178,12 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
             channel = int(lead) - 1
         elif channel is None and is_lead(lead) and unnamed is not None:
             channel, stated = unnamed, lead
+    if channel is None and lead is not None:
+        raise unknown(f"{path}: --lead", lead, names, "or give its number from 1 on")
     if channel is None:
-        what = "no ECG" if any_lead and lead is None else f"no lead {lead or 'II'}"
+        what = "no ECG" if any_lead else "no lead II"
         one = names[possible[0]] if possible else names[0]
-        other = "" if any_lead or lead is not None else ", or --any_lead for the first ECG"
+        other = "" if any_lead else ", or --any_lead for the first ECG"
         raise InputError(
             f"{path} has {what}; it has {', '.join(names)}: name the one to be read, "
             f"such as --lead {shlex.quote(one)}, or its number from 1 on{other}"

@@ -12,7 +12,7 @@ from types import TracebackType
 import numpy as np
 
 from preprocess.headers import millivolts_of
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 ADU = "adu"
 """The unit of values as the analogue-to-digital converter gave them."""
@@ -45,7 +45,7 @@ class Options:
             if value is not None and not 0 < value < np.inf:
                 raise InputError(f"--{name} must be a number above 0, got {value}")
         if self.unit is not None and self.unit != ADU and millivolts_of(self.unit) is None:
-            raise InputError(f"--unit {self.unit} is not known: one of {', '.join(UNITS)} is wanted")
+            raise unknown("--unit", self.unit, UNITS)
         if self.unit == ADU and self.gain is None:
             raise InputError("--unit adu needs --gain, the ADC units per mV, such as --gain 200")
         if self.gain is not None and self.unit not in (None, ADU):

@@ -25,7 +25,7 @@ import pandas as pd
 from preprocess.headers import millivolts_of
 from preprocess.leads import is_lead
 from preprocess.readers.recording import Channel, Options, Runs, Source, Trace, same_rate
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 HEAD = 2**16  # bytes that are looked at to see how a table is made
 ALIKE = 20  # lines of data that must be made alike
@@ -136,17 +136,15 @@ class TableSource(Source):
             self.chosen = self._named(options.column)
         elif not self._signals:
             raise InputError(f"{path} has no column of a signal, only {self._list_columns()}")
-        if options.fs is None and layout.fs is None and layout.time is None:
-            raise InputError(
-                f"{path} does not say its sampling frequency, and has no time column: give it with --fs, in Hz"
-            )
         if layout.fs is not None:
             options.check_rate(path, layout.fs)
+        unsaid = {}  # what the file does not say -> how to say it
+        if options.fs is None and layout.fs is None and layout.time is None:
+            unsaid["its sampling frequency (it has no time column)"] = "--fs HZ"
         if options.millivolts is None and not any(self._unit(number) for number in self._signals):
-            raise InputError(
-                f"{path} does not say the unit of its values: give --unit mV, uV or V, or --unit adu and --gain with "
-                "the ADC units per mV"
-            )
+            unsaid["the unit of its values"] = "--unit mV, uV or V, or --unit adu --gain ADC_UNITS_PER_MV"
+        if unsaid:
+            raise InputError(f"{path} does not say {' and '.join(unsaid)}: give {', and '.join(unsaid.values())}")
         self.channels = tuple(map(self._channel, self._signals))
 
     def open(self, channel: int) -> Trace:
@@ -199,7 +197,7 @@ class TableSource(Source):
         if not alike and wanted.strip().isdecimal() and 1 <= int(wanted) <= len(columns):
             alike = [int(wanted) - 1]
         if not alike:
-            raise InputError(f"{self.path} has no column {wanted}; it has {self._list_columns()}")
+            raise unknown(f"{self.path}: --column", wanted, [self._list_columns()])
         if self._layout.columns[alike[0]].role == "text":
             raise InputError(f"{self.path}: column {wanted} holds no numbers; there are {self._list_columns()}")
         if alike[0] not in self._signals:

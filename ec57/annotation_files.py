@@ -1,4 +1,4 @@
-"""The annotation files of a WFDB record: annot(5) of the WFDB Applications Guide, the MIT format.
+"""What the annotation files of a WFDB record hold: annot(5) of the WFDB Applications Guide, the MIT format.
 
 They are read here because wfdb 4.3.1 never returns from a file that begins with two notes of its time resolution, or
 with a "##" note that it does not know.
@@ -7,37 +7,66 @@ with a "##" note that it does not know.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-
-from preprocess.headers import decode_text
 
 # The symbols of the codes 1 to 41; a space: the code is not in use.
 _SYMBOLS = 'NLRaVFJASEj/Q~ | sT*D"=pB^t+u?![]en@xf()r'
 NOTQRS, NOTE, SKIP, NUM, SUB, CHN, AUX = 0, 22, 59, 60, 61, 62, 63
+
+SYMBOLS = frozenset(_SYMBOLS.replace(" ", ""))
+"""The symbols of the annotation codes that WFDB defines, of beats and of others."""
+
+UNDEFINED = re.compile(r"\[(\d+)\]")
+"""What stands for the symbol of a code that neither WFDB nor the file defines."""
 
 _RESOLUTION = re.compile(r"## time resolution:\s*(\S+)")
 _DEFINITION = re.compile(r"(\d+)\s+(\S+)")
 
 
 @dataclass(frozen=True)
-class Annotations:
-    """The n annotations of a record, in their order in time."""
+class StoredAnnotations:
+    """The n annotations of an annotation file."""
 
-    positions: np.ndarray  # int64 (n,); from `parse_annotations` in the file's time base, see there
-    symbols: np.ndarray  # str (n,), such as "N"; "[42]" for code 42, which has no symbol
+    positions: np.ndarray  # int64 (n,); from `parse_annotations` in the file's time base and order, see there
+    symbols: np.ndarray  # str (n,), such as "N"; "[42]" (`UNDEFINED`) for code 42, which has no symbol
     subtypes: np.ndarray  # int64 (n,)
     channels: np.ndarray  # int64 (n,), the signal that an annotation is about
     notes: tuple[str, ...]  # n auxiliary texts, empty for most; rhythms are here: "(AFIB"
 
+    def ascending(self) -> StoredAnnotations:
+        """The same in order of time, those of one time in their order."""
+        order = np.argsort(self.positions, kind="stable")
+        return StoredAnnotations(
+            self.positions[order],
+            self.symbols[order],
+            self.subtypes[order],
+            self.channels[order],
+            tuple(self.notes[at] for at in order),
+        )
 
-def parse_annotations(content: bytes) -> tuple[Annotations, float | None]:
+    def rescaled(self, ratio: float) -> StoredAnnotations:
+        """The same at positions `ratio` times as large, rounded to the nearest whole number, halves up."""
+        if ratio == 1:
+            return self
+        return replace(self, positions=np.floor(self.positions * ratio + 0.5).astype(np.int64))
+
+
+def decode_text(content: bytes) -> str:
+    """Decode text of WFDB files: UTF-8, or what older programs write, where µ is one byte."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def parse_annotations(content: bytes) -> tuple[StoredAnnotations, float | None]:
     """Read the content of an annotation file.
 
     Returns:
-        The annotations, at positions in units of the file's time resolution; and that resolution in Hz, None where
-        the file does not state one: the unit is then the record's frame.
+        The annotations in the order of the file, at positions in units of its time resolution; and that resolution in
+        Hz, None where the file does not state one: the unit is then the record's frame.
 
     Raises:
         ValueError: the file was cut short or is no annotation file, or states a time resolution that is none.
@@ -71,10 +100,9 @@ def parse_annotations(content: bytes) -> tuple[Annotations, float | None]:
 
     resolution, defined = _definitions(rows)
     rows = [row for row in rows if row[1] != NOTQRS]
-    rows.sort(key=lambda row: row[0])  # stable
     times, codes, subtypes, channels, notes = zip(*rows, strict=True) if rows else ((),) * 5
     symbol_of |= defined
-    annotations = Annotations(
+    annotations = StoredAnnotations(
         positions=np.array(times, dtype=np.int64),
         symbols=np.array([symbol_of.get(code, f"[{code}]") for code in codes], dtype=str),
         subtypes=np.array(subtypes, dtype=np.int64),

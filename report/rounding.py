@@ -1,0 +1,44 @@
+"""Figures as files hold them: rounded to what they mean, by the unit that their name ends with."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+DECIMALS = {"s": 3, "ms": 1, "bpm": 1, "percent": 2, "per_hour": 1, "per_day": 1}
+"""Of each unit at the end of a name: a sample is 1 ms and more, beats are counted over hours."""
+
+PROBABILITY = 4
+"""Decimals of what is named p_<class>."""
+
+_UNIT = re.compile(rf"(?:^|_)({'|'.join(DECIMALS)})$")
+
+
+def decimals_of(name: str) -> int | None:
+    """Of a figure with this name; None: its name has no unit, and it is written as it is."""
+    if name.startswith("p_"):
+        return PROBABILITY
+    unit = _UNIT.search(name)
+    return DECIMALS[unit[1]] if unit else None
+
+
+def rounded(value: Any, name: str = "") -> Any:  # noqa: ANN401  (whatever JSON can hold)
+    """`value` with all fractions in it rounded; one whose name has no unit has that of what it is in.
+
+    Args:
+        name: of `value`.
+    """
+    if isinstance(value, dict):
+        return {key: rounded(one, name if decimals_of(key) is None else key) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(one, name) for one in value]
+    decimals = decimals_of(name)
+    return round(value, decimals) if isinstance(value, float) and decimals is not None else value
+
+
+def rounded_table(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the fractions of every column rounded as its name says."""
+    fractions = [name for name in table.select_dtypes("floating") if decimals_of(name) is not None]
+    return table.assign(**{name: table[name].astype(float).round(decimals_of(name)) for name in fractions})
