@@ -222,12 +222,14 @@ def _attempt(record: Path, folder: Path, work: Work) -> dict[str, Any] | str:
 
 def line_of(summary: dict[str, Any]) -> str:
     """What the terminal says of a report."""
+    from report.summary import lasting
+
     shown = {name: count for name, count in summary["beats"].items() if name != "all"}
     if not shown["unclassified"]:
         del shown["unclassified"]
     beats = ", ".join(f"{name} {count:,}" for name, count in shown.items())
     return (
-        f"{summary['record']}: {summary['readable_s'] / 3600:.2f} of {summary['duration_s'] / 3600:.2f} h readable, "
+        f"{summary['record']}: {lasting(summary['readable_s'])} of {lasting(summary['duration_s'])} readable, "
         f"{summary['beats']['all']:,} beats ({beats})"
     )
 

@@ -51,6 +51,9 @@ RUN = 3
 SUPRAVENTRICULAR = frozenset({"isolated_s", "couplet_s", "run_s", "svt", "bigeminy_s", "trigeminy_s"})
 """The kinds that say nothing in an irregular rhythm, in which every beat may come early."""
 
+RUNS = frozenset({"run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt"})
+"""The kinds of which the longest has the most beats, as a physician counts them; of others it lasts longest."""
+
 
 AROUND, FEWEST = 40, 3
 """Beats on either side of a run of S whose N-N intervals say how fast the sinus rhythm is, and how many it takes."""
@@ -72,6 +75,11 @@ class Episode:
     pause, for flutter and for unreadable time."""
     doubtful: str = ""
     """Of a run or a pause: why it may be none; empty: nothing speaks against it."""
+
+
+def extent(episode: Episode) -> tuple[int, int]:
+    """How long an episode is, to compare it with others of its kind: a run by its beats first, then in samples."""
+    return (episode.beats if episode.kind in RUNS else 0, episode.end - episode.start)
 
 
 @dataclass(frozen=True)
@@ -130,8 +138,8 @@ class Episodes:
         return counts | {f"ge_{_in_name(longest)}": int((lengths >= longest * self.fs).sum())}
 
     def longest(self, kind: str) -> Episode | None:
-        """The one that lasts longest, the first of those, a doubtful one only where all are; None: there is none."""
-        return max(self.of(kind), key=lambda one: (not one.doubtful, one.end - one.start), default=None)
+        """The longest (`extent`), the first of those, a doubtful one only where all are; None: there is none."""
+        return max(self.of(kind), key=lambda one: (not one.doubtful, extent(one)), default=None)
 
     def fastest(self, kind: str) -> Episode | None:
         """The one with the highest rate, the first of those, a doubtful one only where all are; None: none has one."""

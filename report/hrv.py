@@ -16,6 +16,8 @@ class Variability:
 
     nn: int
     """N-N intervals that the figures rest on."""
+    nn_s: float
+    """Their sum, s."""
     rr: int
     """Valid R-R intervals outside irregular rhythm."""
     withheld: int
@@ -66,6 +68,7 @@ def variability(rhythm: Rhythm, irregular: np.ndarray, definitions: Definitions)
     is_day = rhythm.readable_s >= 3600 * definitions.day_readable
     return Variability(
         nn=at.size,
+        nn_s=float(seconds[at].sum()),
         rr=int(outside.sum()),
         withheld=int((rhythm.valid & ~outside).sum()),
         sdnn_ms=_deviation(ms),

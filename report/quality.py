@@ -87,7 +87,7 @@ class Quality(Thresholds):
     noise_window: float = threshold(5.0, "window of the noise index and of the flutter leakage", "s", CHOSEN)
     noise_shortest: float = threshold(3.0, "shortest stretch of noise", "s", CHOSEN)
     noise_bridge: float = threshold(
-        5.0, "readable stretches shorter than this between noise are noise too", "s", CHOSEN
+        5.0, "readable stretches shorter than this between noise and other unreadable time are noise too", "s", CHOSEN
     )
     flutter_leakage: float = threshold(
         0.57, "leakage of the VF filter, below which the signal is nearly sinusoidal", "", "Kuo & Dillman 1978"
@@ -171,7 +171,7 @@ def unreadable(
     joined = {reason: _joined(found[reason]) for reason in REASONS}
     joined["missing"] = _longer(joined["missing"], quality.missing_longest * fs)
     joined["saturation"] = _longer(joined["saturation"], quality.rail_shortest * fs)
-    return _apart(joined)
+    return _without_islands(_apart(joined), quality.noise_bridge * fs)
 
 
 def leakages(
@@ -417,4 +417,21 @@ def _apart(stretches: dict[str, np.ndarray]) -> list[Unreadable]:
                 else:
                     found.append(Unreadable(start, end, reason))
                 break
+    return found
+
+
+def _without_islands(lost: list[Unreadable], longest: float) -> list[Unreadable]:
+    """Call gaps of fewer than `longest` samples beside noise that, too: what is between is hardly ever clean."""
+    found = lost[:1]
+    for part in lost[1:]:
+        before = found[-1]
+        if "noise" in (before.reason, part.reason) and 0 < part.start - before.end < longest:
+            if before.reason == "noise":
+                found[-1] = before._replace(end=part.start)
+            else:
+                part = part._replace(start=before.end)
+        if (part.start, part.reason) == (found[-1].end, found[-1].reason):
+            found[-1] = found[-1]._replace(end=part.end)
+        else:
+            found.append(part)
     return found

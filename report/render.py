@@ -11,14 +11,15 @@ from typing import Any
 from report.analysis import Analysis
 from report.diary import Period
 from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
-from report.episodes import KINDS, Episode
-from report.strips import MOST, NAMES
+from report.episodes import KINDS, Episode, extent
+from report.strips import MOST
 from report.summary import (
     diagnosis_counts,
     excessive_by,
     findings,
     irregular_percent,
     lasting,
+    names_of,
     unreadable_by_reason,
     version,
     warnings,
@@ -38,7 +39,7 @@ TWICE = {"run_v": ("nsvt", "vt_sustained", "idioventricular"), "run_s": ("svt",)
 
 def page(analysis: Analysis) -> str:
     """The report as one HTML file that asks for nothing else."""
-    chosen = analysis.strips
+    chosen, names = analysis.strips, names_of(analysis)
     listed, left_out = _listed(analysis)
     counts, withheld = analysis.episodes.counts(), analysis.episodes.withheld
     none = [kind for kind, count in counts.items() if not (count or withheld.get(kind))]
@@ -58,7 +59,8 @@ def page(analysis: Analysis) -> str:
         strips_left_out=chosen.left_out,
         most_strips=MOST,
         found={kind: count for kind, count in counts.items() if kind not in (*none, "unreadable")},
-        none_found=[NAMES[kind] for kind in none if kind != "unreadable"],
+        names=names,
+        none_found=[names[kind] for kind in none if kind != "unreadable"],
         episodes=listed,
         episodes_left_out=left_out,
         definitions=[*analysis.definitions.listed(), *analysis.quality.listed()],
@@ -111,7 +113,7 @@ def _listed(analysis: Analysis) -> tuple[list[Episode], int]:
         return found, 0
     share = max(MOST_EPISODES // len({episode.kind for episode in found}), 1)
     by_kind: dict[str, list[Episode]] = {}
-    for episode in sorted(found, key=lambda episode: episode.start - episode.end):
+    for episode in sorted(found, key=extent, reverse=True):
         by_kind.setdefault(episode.kind, []).append(episode)
     kept = [episode for some in by_kind.values() for episode in some[:share]]
     return sorted(kept, key=lambda episode: episode.start), len(found) - len(kept)
@@ -161,7 +163,6 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
     )
     environment.filters |= {"number": number, "percent": percent, "lasting": lasting}
     environment.globals |= {
-        "NAMES": NAMES,
         "COLOURS": COLOURS,
         "moment": moment,
         "minute": minute,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from report.diary import Entry
-from report.episodes import Episode, Episodes
+from report.episodes import Episode, Episodes, extent
 from report.rates import HeartRate
 from report.rhythm import Rhythm
 
@@ -140,7 +140,7 @@ def _extremes(kind: str, found: list[Episode]) -> Iterator[tuple[str, Episode]]:
     if kind.startswith("couplet"):
         yield f"fastest {name}", max(rated, key=lambda episode: episode.rate_bpm or 0.0)
         return
-    yield f"longest {name}", max(found, key=lambda episode: episode.end - episode.start)
+    yield f"longest {name}", max(found, key=extent)
     if rated and kind == "bradycardia":
         yield f"slowest {name}", min(rated, key=lambda episode: episode.rate_bpm or 0.0)
     elif rated and not kind.startswith(("bigeminy", "trigeminy", "irregular")):

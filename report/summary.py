@@ -184,10 +184,10 @@ def findings(analysis: Analysis) -> list[str]:
         return f"{'at ' if analysis.recording.start else 'from '}{moment(analysis, episode.start / fs)}"
 
     flutter = episodes.of("ventricular_flutter")
-    if flutter and analysis.annotator is None:
+    if flutter:
         total = sum(episode.end - episode.start for episode in flutter) / fs
         found.append(
-            f"{_count(len(flutter), NAMES['ventricular_flutter'])}, {lasting(total)} in all, the first "
+            f"{_count(len(flutter), names_of(analysis)['ventricular_flutter'])}, {lasting(total)} in all, the first "
             f"{at(flutter[0])}; its beats are not counted"
         )
     for kind in ("vt_sustained", "nsvt"):
@@ -201,10 +201,11 @@ def findings(analysis: Analysis) -> list[str]:
             found.append(text)
     found += _pauses(analysis)
     if len(episodes.irregular):
-        share = irregular_percent(analysis)
+        longest, share = episodes.longest("irregular_rhythm"), irregular_percent(analysis)
         found.append(
-            f"irregular rhythm, atrial fibrillation possible, in {share:.1f} % of readable time; S burden, S episodes "
-            "and heart rate variability are withheld there"
+            f"irregular rhythm, atrial fibrillation possible, in {share:.1f} % of readable time "
+            f"({_count(len(episodes.irregular), 'episode')}, the longest {at(longest)}); S burden, S episodes and "
+            "heart rate variability are withheld there"
         )
     if burden.v_mark:
         level = analysis.definitions.burden_high if burden.v_mark == "high" else analysis.definitions.burden_marked
@@ -254,10 +255,10 @@ def warnings(analysis: Analysis) -> list[str]:
         found.append("No beat was found that could be read; there is nothing to report on.")
     found += analysis.recording.notes
     if analysis.other_lead and analysis.classifier is not None:
-        known = is_lead(analysis.recording.lead)
+        verb = "is" if is_lead(analysis.recording.lead) else "may be"
         found.append(
-            f"The network has learnt from lead II alone{'' if known else ', and this may be another lead'}. In another "
-            "lead the shape of every beat differs, and how far its classes can be trusted there has not been measured."
+            f"Networks learn from lead II here (of svdb from ECG1), and this {verb} another lead: the shape of every "
+            "beat differs there, and how far the classes can be trusted has not been measured."
         )
     lost = 100 * (1 - rhythm.readable_s / duration)
     if lost >= MUCH_LOST:
@@ -280,14 +281,14 @@ def warnings(analysis: Analysis) -> list[str]:
         )
     if rhythm.left_out:
         found.append(f"{_count(rhythm.left_out, 'beat')} in unreadable time or ventricular flutter are left out.")
-    if len(rhythm.flutter) and analysis.annotator is not None:
-        seconds = float((rhythm.flutter[:, 1] - rhythm.flutter[:, 0]).sum()) / rhythm.fs
-        found.append(
-            f"The annotations mark {lasting(seconds)} of ventricular flutter or fibrillation in "
-            f"{_count(len(rhythm.flutter), 'episode')}, the first at "
-            f"{moment(analysis, rhythm.flutter[0, 0] / rhythm.fs)}."
-        )
     return found
+
+
+def names_of(analysis: Analysis) -> dict[str, str]:
+    """Every kind of episode in words; flutter that annotations mark is more than possible."""
+    if analysis.annotator is None or not len(analysis.rhythm.flutter):
+        return NAMES
+    return NAMES | {"ventricular_flutter": "annotated ventricular flutter or fibrillation"}
 
 
 COUNTABLE = ("pause", "doubtful pause", "beat", "episode")

@@ -167,6 +167,9 @@ def test_longest_and_fastest() -> None:
     assert longest is not None and (longest.beats, longest.rate_bpm) == (4, 120.0)
     assert fastest is not None and (fastest.beats, fastest.rate_bpm) == (3, 200.0)
     assert episodes.longest("run_s") is None and episodes.fastest("isolated_v") is None
+    slow_and_fast = find_episodes(made("NVVVNVVVVN", [800, 900, 900, 800, 800, 300, 300, 300, 800]), DEFAULT)
+    longest = slow_and_fast.longest("run_v")
+    assert longest is not None and longest.beats == 4  # of fewer seconds than the three
 
 
 # ------------------------------------------------------------------------------------------ bigeminy and trigeminy
@@ -430,7 +433,7 @@ def test_variability_worked_out_by_hand() -> None:
     # Intervals 800 850 801 799 ms: mean 812.5, squares of deviations 156.25 + 1406.25 + 132.25 + 182.25 = 1877;
     # differences 50, -49, -2: squares 2500 + 2401 + 4 = 4905, none above 50 ms.
     result = variability_of(made("NNNNN", [800, 850, 801, 799]))
-    assert (result.nn, result.rr, result.nn_share, result.withheld) == (4, 4, 1.0, 0)
+    assert (result.nn, result.nn_s, result.rr, result.nn_share, result.withheld) == (4, 3.25, 4, 1.0, 0)
     assert result.sdnn_ms == pytest.approx(math.sqrt(1877 / 3))
     assert result.rmssd_ms == pytest.approx(math.sqrt(4905 / 3))
     assert (result.pnn50_percent, result.sdann_ms, result.sdnn_index_ms) == (0.0, None, None)

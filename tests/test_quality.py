@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,18 @@ def test_a_lead_that_is_off() -> None:
     signal[10_000:15_000] = 0.1 + 0.002 * np.random.default_rng(1).standard_normal(5_000).clip(-2, 2)
     assert_one(judged(signal), "flat", 40, 60, within=0.02)
     assert judged(np.full(30_000, -5.0)) == [(0, 30_000, "flat")]
+
+
+def test_beats_are_not_read_between_noise_and_a_lead_that_is_off() -> None:
+    signal, rng = clean(), np.random.default_rng(2)
+    signal[10_000:14_000] = 0.1
+    for start in (9_000, 14_125):  # half a second after the lead is on again
+        signal[start : start + 1_000] += 2 * rng.standard_normal(1_000)
+    found = judged(signal)
+    assert [one.reason for one in found] == ["noise", "flat", "noise"]
+    assert found[0].end == found[1].start and found[1].end == found[2].start
+    between = judged(signal, noise_bridge=0.01)
+    assert any(one.end < other.start for one, other in pairwise(between))
 
 
 def test_a_pause_is_no_lead_that_is_off() -> None:
