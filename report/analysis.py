@@ -28,7 +28,7 @@ from report.episodes import Episodes, find_episodes, only_unreadable
 from report.hrv import Variability, variability
 from report.options import ReportOptions
 from report.pauses import deflection_test, hidden_beats
-from report.quality import Quality, Unreadable, leakages, marked_flutter, possible_flutter, unreadable
+from report.quality import Quality, Unreadable, marked_flutter, possible_flutter, unreadable, vf_filtered
 from report.rates import HeartRate, heart_rate
 from report.rhythm import CLASSES, Rhythm, inside
 from report.strips import Chosen, choose_strips
@@ -135,12 +135,12 @@ def _analysis(
     detected = detect_in_parts(recording.read, length, fs)
     peaks = detected if given is None else given.peaks
     step("quality")
-    leakage = leakages(recording.read, length, fs, quality)
-    lost = unreadable(recording.read, length, fs, detected, quality, leakage)
+    filtered = vf_filtered(recording.read, length, fs, quality)
+    lost = unreadable(recording.read, length, fs, detected, quality, filtered)
     if given is not None and classifier is None:
         lost = _without_beats(lost, given, definitions.pause * fs)
     spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
-    flutter = possible_flutter(leakage, length, fs, quality) if given is None else given.flutter
+    flutter = possible_flutter(filtered, length, fs, quality) if given is None else given.flutter
     # Beats in noise or flutter must not pass for the rhythm of those around them.
     kept = ~inside(peaks, spans) & ~inside(peaks, flutter)
     peaks = peaks[kept]

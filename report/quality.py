@@ -106,14 +106,28 @@ class Quality(Thresholds):
         "",
         CHOSEN,
     )
-    flutter_slowest: float = threshold(150.0, "and the signal has at least this many waves", "1/min", CHOSEN)
-    flutter_fastest: float = threshold(600.0, "and at most this many; the hum of the mains has more", "1/min", CHOSEN)
+    flutter_slowest: float = threshold(
+        180.0, "and the signal has at least this many waves; slower ones are those of a tachycardia", "1/min", CHOSEN
+    )
+    waves_slowest: float = threshold(
+        150.0, "the leakage is looked at where the signal has at least this many waves", "1/min", CHOSEN
+    )
+    waves_fastest: float = threshold(600.0, "and at most this many; the hum of the mains has more", "1/min", CHOSEN)
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if not 0 < value < float("inf"):
                 raise InputError(f"--{field.name} must be a number above 0, got {value:g}")
+
+
+class Waves(NamedTuple):
+    """What the VF filter says of a signal around every second."""
+
+    leakage: np.ndarray
+    """float (seconds,); 1 where samples are missing or the waves are too slow or fast for flutter and tachycardia."""
+    rate: np.ndarray
+    """float (seconds,), waves a minute; 0 where the leakage was not looked at."""
 
 
 class Unreadable(NamedTuple):
@@ -131,14 +145,14 @@ def unreadable(
     fs: float,
     beats: np.ndarray,
     quality: Quality = Quality(),
-    leakage: np.ndarray | None = None,
+    filtered: Waves | None = None,
 ) -> list[Unreadable]:
     """Find the unreadable time of a signal of `length` samples at `fs` Hz, which is read in parts.
 
     Args:
         read: returns the samples [start, stop) of the signal, in mV, NaN where they are missing.
         beats: int (n,) samples, ascending: what `preprocess.detect` finds in it.
-        leakage: its `leakages`; None: they are computed.
+        filtered: its `vf_filtered`; None: it is computed.
 
     Returns:
         Stretches that do not overlap, ascending.
@@ -147,8 +161,8 @@ def unreadable(
     found: dict[str, list[np.ndarray]] = {reason: [] for reason in REASONS}
     plateaus, rails = [], (np.inf, -np.inf)
     indices = [np.zeros(0)]
-    if leakage is None:
-        leakage = leakages(read, length, fs, quality)
+    if filtered is None:
+        filtered = vf_filtered(read, length, fs, quality)
     for first, start, stop, last in parts(length, fs):
         signal = np.asarray(read(first, last), dtype=np.float64)
         signal[~np.isfinite(signal)] = np.nan
@@ -165,8 +179,8 @@ def unreadable(
     found["saturation"].append(np.array(touching, dtype=np.int64).reshape(-1, 2))
     index = np.concatenate(indices)
     noisy = index > quality.noise_index
-    waves = noisy & (leakage < quality.flutter_leakage) & (index < quality.noise_certain)
-    flutter = possible_flutter(leakage, length, fs, quality)
+    waves = noisy & (filtered.leakage < quality.flutter_leakage) & (index < quality.noise_certain)
+    flutter = possible_flutter(filtered, length, fs, quality)
     found["noise"].append(_noise_spans(noisy, waves, flutter, second, length, fs, quality))
     joined = {reason: _joined(found[reason]) for reason in REASONS}
     joined["missing"] = _longer(joined["missing"], quality.missing_longest * fs)
@@ -174,25 +188,20 @@ def unreadable(
     return _without_islands(_apart(joined), quality.noise_bridge * fs)
 
 
-def leakages(
-    read: Callable[[int, int], np.ndarray], length: int, fs: float, quality: Quality = Quality()
-) -> np.ndarray:
-    """The leakage of the VF filter around every second of a signal of `length` samples at `fs` Hz.
+def vf_filtered(read: Callable[[int, int], np.ndarray], length: int, fs: float, quality: Quality = Quality()) -> Waves:
+    """Look through the VF filter around every second of a signal of `length` samples at `fs` Hz.
 
     Args:
         read: returns the samples [start, stop) of the signal, NaN where they are missing.
-
-    Returns:
-        float (seconds,); 1 where samples are missing or the waves are too slow or fast for flutter.
     """
     second, half = max(round(HOP * fs), 1), max(round(quality.noise_window * fs / 2), 1)
-    found = [np.zeros(0)]
+    found = [Waves(np.zeros(0), np.zeros(0))]
     for first, start, stop, last in parts(length, fs):
         signal = np.asarray(read(first, last), dtype=np.float64)
         signal[~np.isfinite(signal)] = np.nan
         grid = np.arange(-(-start // second) * second, stop, second) - first
-        found.append(_leakage(signal, fs, grid, half, quality))
-    return np.concatenate(found)
+        found.append(_waves(signal, fs, grid, half, quality))
+    return Waves(*map(np.concatenate, zip(*found, strict=True)))
 
 
 def marked_flutter(times: Sequence[int], symbols: Sequence[str], length: int) -> np.ndarray:
@@ -215,23 +224,24 @@ def marked_flutter(times: Sequence[int], symbols: Sequence[str], length: int) ->
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def possible_flutter(leakage: np.ndarray, length: int, fs: float, quality: Quality = Quality()) -> np.ndarray:
+def possible_flutter(filtered: Waves, length: int, fs: float, quality: Quality = Quality()) -> np.ndarray:
     """Find where a signal of `length` samples at `fs` Hz may be that of ventricular flutter or fibrillation.
 
     Args:
-        leakage: its `leakages`.
+        filtered: its `vf_filtered`.
 
     Returns:
         int64 (k, 2), [start, end) in samples, ascending.
     """
     second = max(round(HOP * fs), 1)
-    low, shortest = leakage < quality.flutter_certain, quality.flutter_shortest * fs / second
+    low = (filtered.leakage < quality.flutter_certain) & (filtered.rate >= quality.flutter_slowest)
+    shortest = quality.flutter_shortest * fs / second
     certain = [
         (start, end)
-        for start, end in spans(leakage < quality.flutter_leakage)
+        for start, end in spans(filtered.leakage < quality.flutter_leakage)
         if (np.diff(spans(low[start:end])) >= shortest).any()
     ]
-    return _around(np.array(certain, dtype=np.int64).reshape(-1, 2), len(leakage), second, length)
+    return _around(np.array(certain, dtype=np.int64).reshape(-1, 2), len(low), second, length)
 
 
 def spans(member: np.ndarray) -> np.ndarray:
@@ -295,19 +305,20 @@ def _noise_index(signal: np.ndarray, fs: float, beats: np.ndarray, grid: np.ndar
     return np.where(mean < quality.noise_likeness, busy / np.maximum(mean, 0.1), 0.0)
 
 
-def _leakage(signal: np.ndarray, fs: float, grid: np.ndarray, half: int, quality: Quality) -> np.ndarray:
-    """The leakage of the VF filter in windows around `grid`; 1 where samples are missing or waves too slow or fast."""
-    leakage, missing = np.ones(len(grid)), np.append(0, np.cumsum(np.isnan(signal)))
+def _waves(signal: np.ndarray, fs: float, grid: np.ndarray, half: int, quality: Quality) -> Waves:
+    """What the VF filter says of windows around `grid`."""
+    found = Waves(np.ones(len(grid)), np.zeros(len(grid)))
+    missing = np.append(0, np.cumsum(np.isnan(signal)))
     if len(signal) <= 2 * half or missing[-1] == len(signal):
-        return leakage
+        return found
     waves = band_pass(bridge(signal), fs, FLUTTER_BAND)
     for at, middle in enumerate(grid.tolist()):
         start, end = max(middle - half, 0), min(middle + half, len(signal))
         window = vf_filter(waves[start:end])
         rate = 30 * fs / window.half_period if window.half_period else 0.0
-        if missing[end] == missing[start] and quality.flutter_slowest <= rate <= quality.flutter_fastest:
-            leakage[at] = window.leakage
-    return leakage
+        if missing[end] == missing[start] and quality.waves_slowest <= rate <= quality.waves_fastest:
+            found.leakage[at], found.rate[at] = window.leakage, rate
+    return found
 
 
 def unit_shapes(signal: np.ndarray, fs: float, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
