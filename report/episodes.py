@@ -224,8 +224,9 @@ def prematurity(rhythm: Rhythm, run: Episode) -> float:
     """The mean R-R interval of a run over the median N-N interval of the `AROUND` beats on either side of it.
 
     A run of S begins early; the sinus rhythm of exertion gathers pace. By the annotations of DS1 (mitdb) and of 41
-    records of svdb 2 of 97 runs of S faster than 100/min are above 0.85; on a synthetic day 43 of 73 that the network
-    made of exertion and fibrillation are, and none of the 13 true ones.
+    records of svdb 2 of 97 runs of S faster than 100/min are above 0.85. On a synthetic day whose sinus node varied as
+    much in exertion as at rest, 43 of 73 that the network made of exertion and fibrillation are, and none of the 13
+    true ones.
 
     Returns:
         NaN where fewer than three N-N intervals are near.

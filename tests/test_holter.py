@@ -12,6 +12,7 @@ import pytest
 import wfdb
 
 from preprocess.__main__ import main
+from preprocess.detect import detect_beats
 from preprocess.synthetic import write_synthetic_holter, write_synthetic_mit
 from preprocess.synthetic.day import DAY, HOUR, draw_ambulatory_patient, plan_recording, sinus_node
 from preprocess.synthetic.holter import envelope, faded_parts
@@ -255,6 +256,20 @@ def test_the_heart_is_slow_at_night() -> None:
     assert any(stretch.what == "asleep" and stretch.end - stretch.start == 8 * HOUR for stretch in plan.activities)
 
 
+def test_sinus_rhythm_evens_out_in_exertion() -> None:
+    rng = np.random.default_rng(0)
+    plan = plan_recording(DAY)
+    node = sinus_node(plan, draw_ambulatory_patient(rng), rng)
+    walk = next(stretch for stretch in plan.activities if stretch.what == "walking")
+
+    def variation(start: float) -> float:
+        rr = np.array([node(start + beat) for beat in np.arange(0.0, 600.0)])
+        return float(np.sqrt((np.diff(rr) ** 2).mean()) / rr.mean())
+
+    rest, exertion = variation(walk.start - 1500), variation(walk.start + 300)
+    assert exertion < 0.75 * rest
+
+
 def test_every_day_has_its_programme() -> None:
     events = {hours: len(plan_recording(hours * HOUR).events) for hours in (24, 24.4, 25, 48)}
     assert events[24] == events[24.4]  # 24 minutes are too short for one
@@ -284,6 +299,13 @@ def test_ventricular_beats_have_a_full_compensatory_pause(recording: Recording) 
             sums.append((rr[1] + rr[2]) / rr[0])
     assert len(sums) > 20
     assert np.median(sums) == pytest.approx(2.0, abs=0.05)
+
+
+def test_the_detector_finds_the_beats_as_it_finds_those_of_patients(recording: Recording) -> None:
+    found = detect_beats(recording.signal[:, 0], FS)
+    off = np.abs(found - recording.beats[:, None]).min(axis=1)
+    for symbol in "NVA":
+        assert (off[recording.symbols == symbol] <= 0.15 * FS).mean() > 0.99, symbol
 
 
 @pytest.mark.parametrize("part", [97, 1000, 3599])

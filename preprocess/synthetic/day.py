@@ -245,7 +245,11 @@ def draw_ambulatory_patient(rng: Generator) -> Patient:
 
 
 def sinus_node(plan: Plan, patient: Patient, rng: Generator) -> Callable[[float], float]:
-    """Sinus RR as a function of time, both in s: day and night, activity, a slow drift, and the tachogram."""
+    """Sinus RR as a function of time, both in s: day and night, activity, a slow drift, and the tachogram.
+
+    The tachogram flattens as the rate rises: in exercise the vagus withdraws, which carries the variation from breath
+    to breath (Monfredi et al., Hypertension 2014;64:1334-1343: it falls steeply with the rate in every heart).
+    """
     seconds = np.arange(int(plan.seconds) + 2)
     clock = 2 * np.pi * (START.hour * HOUR + seconds - 16 * HOUR) / DAY
     wanted = 60 / patient.rr + 4 * np.cos(clock)
@@ -264,8 +268,10 @@ def sinus_node(plan: Plan, patient: Patient, rng: Generator) -> Callable[[float]
         return tachogram(HOUR, 1.0, patient.variability, patient.respiration, rng)
 
     def rr(time: float) -> float:
-        varied = variation(int(time // HOUR))(time % HOUR)
-        return float(np.clip(60 / rate[int(time)] * varied, 0.36, 1.25))
+        mean = 60 / rate[int(time)]
+        vagus = min(1.0, mean / patient.rr) ** 2
+        varied = 1 + vagus * (variation(int(time // HOUR))(time % HOUR) - 1)
+        return float(np.clip(mean * varied, 0.36, 1.25))
 
     return rr
 

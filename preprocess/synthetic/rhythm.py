@@ -10,6 +10,8 @@ from numpy.random import Generator
 
 from preprocess.synthetic.waves import Beat
 
+CALM_RR = 0.8  # s; at this RR couplings are as given
+REFRACTORY, LATEST = 0.34, 0.92  # s, and a share of RR: no premature beat is earlier, or later
 SINUS = "sinus"  # in an episode: a beat with the patient's own symbol, N, L or R
 
 
@@ -25,8 +27,13 @@ EpisodeKind = Callable[[Generator, float], Episode]  # (rng, sinus RR in s) -> o
 
 
 def early(rng: Generator, rr: float, low: float, high: float) -> float:
-    """Coupling of a premature beat in s, `low` to `high` of an RR, but never into the refractory muscle."""
-    return max(0.34, rng.uniform(low, high) * rr)
+    """Coupling of a premature beat in s: `low` to `high` of an RR of `CALM_RR`, but never into the refractory muscle.
+
+    It goes with the square root of RR, as the QT interval does: in the sinus rhythm of mitdb's DS1 and of svdb the
+    median coupling of V is 0.80 of RR at 115 a minute, 0.65 at 80, and 0.54 at 55, and that of S 0.79, 0.69 and 0.60.
+    """
+    coupling = rng.uniform(low, high) * np.sqrt(CALM_RR * rr)
+    return max(REFRACTORY, min(coupling, LATEST * rr))
 
 
 def atrial_premature(rng: Generator, rr: float) -> Episode:
