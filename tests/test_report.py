@@ -464,6 +464,11 @@ def test_entries_in_quick_succession_count_no_beat_twice(tmp_path: Path) -> None
         ("2026-01-31 09:00,symptom,", "row 3.*--start_time"),
         ("60,dance,", "row 3.*kind 'dance': unknown; known are activity,"),
         ("60,activity,30", "row 3.*its end 30 is before"),
+        (
+            "60,activity,,dizzy",
+            "row 3.*has 4 cells and the first line names 3.*put a note that holds ',' between double",
+        ),
+        ('60,"activity,', "row 3: its double quotes do not match"),
     ],
 )
 def test_a_diary_that_cannot_be_read_names_the_row(tmp_path: Path, row: str, message: str) -> None:
@@ -472,10 +477,28 @@ def test_a_diary_that_cannot_be_read_names_the_row(tmp_path: Path, row: str, mes
         read_diary(tmp_path / "d.csv", 10_800, None)
 
 
+def test_a_diary_of_any_spreadsheet(tmp_path: Path) -> None:
+    note = "müde, früh"
+    for encoding, end in (("cp1252", ""), ("utf-8-sig", "\n"), ("utf-16", "\n"), ("cp1252", ",,\n,,,,\n")):
+        (tmp_path / "d.csv").write_bytes(f'time,kind,note\n60,symptom,"{note}"{end}'.encode(encoding))
+        assert [entry.note for entry in read_diary(tmp_path / "d.csv", 100, None)] == [note]
+        (tmp_path / "d.csv").write_bytes(f"time;kind;note\n60;symptom;{note}{end.replace(',', ';')}".encode(encoding))
+        assert [entry.note for entry in read_diary(tmp_path / "d.csv", 100, None)] == [note]
+
+
+def test_a_diary_without_entries_is_refused(tmp_path: Path) -> None:
+    for content in ("time,kind,note\n", "time,kind\n,,\n\n"):
+        (tmp_path / "d.csv").write_text(content)
+        with pytest.raises(InputError, match="has no entry below its first line; write some, or leave --diary out"):
+            read_diary(tmp_path / "d.csv", 100, None)
+
+
 def test_clock_times_of_a_diary(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("kind,time\nother,2026-01-31 09:00\n")
     (entry,) = read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 1, 31, 8))
     assert entry.time_s == 3600
+    (tmp_path / "e.csv").write_text("kind,time\nother,31.01.2026 09:00\n")
+    assert read_diary(tmp_path / "e.csv", 10_800, datetime(2026, 1, 31, 8)) == [entry]
     with pytest.raises(InputError, match=r"row 2.*outside.*from 2026-01-31 10:00:00"):
         read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 1, 31, 10))
 
