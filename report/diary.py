@@ -122,10 +122,13 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)  # spreadsheets of some countries write semicolons
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines: list[tuple[int, list[str]]] = []
     try:
-        lines = [(rows.line_num, row) for row in rows]
+        for row in rows:
+            lines.append((rows.line_num, row))
     except csv.Error as error:
-        raise InputError(f"--diary {path}, row {rows.line_num}: its double quotes do not match ({error})") from error
+        number = lines[-1][0] + 1 if lines else 1
+        raise InputError(f"--diary {path}, row {number}: its double quotes do not match ({error})") from error
     columns = [name.strip().lower() for name in lines[0][1]] if lines else []
     if not {"time", "kind"} <= {*columns}:
         raise InputError(
