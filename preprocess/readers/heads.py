@@ -37,12 +37,12 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 FILTER = _words(
     r"pass|\bpas[ao]\b|filt|фильтр|フィルタ|滤波|濾波|필터|cut.?off|corner|grenz|eckfreq|coupure|corte|taglio|notch|kerb|"
-    r"band|mains|\b(power ?)?line\b|netz|secteur|\b[hl]pf?\b"
+    r"\bband|mains|\b(power ?)?line\b|netz|secteur|\b[hl]pf?\b"
 )
 SAMPLING = _words(
     r"sampl|abtast|[ée]chantillon|muestreo|campion|amostra|дискрет|サンプ|采样|採樣|샘플|\bf ?s\b|\bsfreq\b"
 )
-RATE = _words(r"rat[ea]|fr[eé][qck]|h[äa]ufig|taux|tasa|taxa|\bf ?s\b")
+RATE = _words(r"rat[ea]|fr[eé][qck]|h[äa]ufig|taux|tasa|taxa|per sec|\bf ?s\b")
 
 NO_START = _words(
     r"export|\bprint|druck|\bimpr|report|bericht|\bcr[eé]a|\bcréé|erstell|birth|\bdob\b|geb(urt|oren)|naiss|na[cs]ci|"
