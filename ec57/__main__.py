@@ -43,7 +43,12 @@ def build_parser() -> ArgumentParser:
     )
     add("--reference", required=True, metavar="SUFFIX", help="of the reference annotations' files: atr")
     add("--test", required=True, metavar="SUFFIX", help="of the files of the annotations that are judged")
-    add("--test_dir", type=Path, metavar="DIR", help="folder of those files (default: the record's)")
+    add(
+        "--test_dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of those files, as DIR/NAME.SUFFIX or DIR/NAME/NAME.SUFFIX (default: the record's)",
+    )
     add(
         "--out",
         type=Path,
@@ -63,7 +68,8 @@ def compare(
 
     Args:
         records: paths of the records' files without suffix.
-        test_dir: folder of the test annotations; None: the record's.
+        test_dir: folder of the test annotations, NAME.SUFFIX or, as `python -m report` writes those of several
+            recordings, NAME/NAME.SUFFIX; None: the record's.
 
     Raises:
         InputError: two records have one name, or files are absent or damaged.
@@ -80,10 +86,22 @@ def compare(
     for name, record in named.items():
         fs, length = read_header(record)
         ours = read_annotations(record.parent / f"{name}.{reference}", fs)
-        theirs = read_annotations((test_dir or record.parent) / f"{name}.{test}", fs)
+        judged = record.parent / f"{name}.{test}" if test_dir is None else _find(test_dir, name, test)
+        theirs = read_annotations(judged, fs)
         beats.append(compare_beats(ours, theirs, fs, length, protocol, name))
         runs.append(compare_runs(ours, theirs, fs, length, protocol, name))
     return beats, runs
+
+
+def _find(folder: Path, name: str, suffix: str) -> Path:
+    """The annotation file of a record in `folder`, or in the folder of the record's name there."""
+    paths = (folder / f"{name}.{suffix}", folder / name / f"{name}.{suffix}")
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise InputError(
+            f"{paths[0]} is not there, nor is {paths[1]}; check the suffix --test and the folder --test_dir"
+        )
+    return found
 
 
 def write(

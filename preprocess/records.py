@@ -337,7 +337,7 @@ def read_annotations(
     path = Path(folder, f"{name}.{annotator}")
     if not path.is_file():
         others = list_annotators(folder, name, header)
-        there = f"; it has those of {', '.join(others)}: give --annotator {others[0]}" if others else ""
+        there = f"; those that it has end in .{', .'.join(others)}: give one of these suffixes" if others else ""
         raise InputError(f"record {name} has no annotation file {path}{there}")
     with _naming(path, "cannot be read", "; fetch it again"):
         annotations, resolution = parse_annotations(path.read_bytes())

@@ -6,6 +6,8 @@ Days are classified a stretch at a time, in the memory of half an hour.
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_context, stretches
+from preprocess.readers.opening import LOWEST_RATE
 from preprocess.signals import FS, Read, resampled
 from report.rhythm import CLASSES, UNCLASSIFIED
 from support.errors import InputError
@@ -34,6 +37,8 @@ from utils import (
 )
 
 DEFAULT = "mit_new_patients"
+ALONE = "mit_beat"
+"""A packaged model that sees single beats."""
 UNCLASSIFIABLE = "Q"
 
 
@@ -91,6 +96,8 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
         InputError: there is no such checkpoint, it is damaged, or its beats were cut in a way that cannot be repeated
             on a recording.
     """
+    if not isinstance(checkpoint, str | Path | None):
+        raise InputError(f"the network must be a path or a name, such as {DEFAULT!r}, got {_kind(checkpoint)}")
     given = str(checkpoint or DEFAULT)
     if checkpoint is None and DEFAULT not in pretrained_names():
         raise InputError(f"the packaged model {DEFAULT} is not there; give a network with --checkpoint")
@@ -187,7 +194,8 @@ def classify_beats(
 
     Args:
         windows: (n, 186) at 360 Hz, the R-peak at sample 93, in any unit; each is standardised here.
-        classifier: a network, or what `load_classifier` takes for one.
+        classifier: a network, or what `load_classifier` takes for one, such as "mit_beat", which sees single beats;
+            None: the packaged model of new patients, which sees a context.
         context: of the n beats (`preprocess.context.record_context`), for a network that sees it.
 
     Returns:
@@ -196,17 +204,19 @@ def classify_beats(
     Raises:
         InputError: the beats have another shape or missing samples, or the network sees a context and none is given.
     """
+    length = BEFORE + AFTER
+    windows = _numbers(windows, "windows")
+    if windows.ndim != 2 or windows.shape[1] != length or not np.isfinite(windows).all():
+        raise InputError(f"windows of shape {windows.shape}: (n, {length}) finite samples at {FS:g} Hz are needed")
     if not isinstance(classifier, Classifier):
         classifier = load_classifier(classifier)
-    windows = np.asarray(windows, dtype=np.float64)
-    length = BEFORE + AFTER
-    if windows.ndim != 2 or windows.shape[1] != length or not np.isfinite(windows).all():
-        raise InputError(f"beats of shape {windows.shape}; (n, {length}) finite samples at {FS:g} Hz are needed")
     if classifier.context and context is None:
         raise InputError(
-            f"{classifier.name} sees the rhythm around each beat, so single beats are not enough: give context, or a "
-            "whole signal to classify_signal"
+            f"{classifier.name} sees the rhythm around each beat, so single beats are not enough: give a network of "
+            f"single beats, such as {ALONE!r}, or the context, or a whole signal to classify_signal"
         )
+    if classifier.context and len(context.features) != len(windows):
+        raise InputError(f"the context is that of {len(context.features)} beats, the windows are {len(windows)}")
     return _probabilities(standardise(windows)[0], context, classifier)
 
 
@@ -299,21 +309,62 @@ def classify_signal(
 
     Args:
         signal: (n,) one lead in mV, NaN where samples are missing.
-        fs: its rate in Hz.
+        fs: its rate in Hz, 100 at least.
         checkpoint: as `load_classifier` takes it.
-        peaks: (beats,) R-peaks in samples; None: they are detected.
+        peaks: (beats,) R-peaks in samples, ascending; None: they are detected.
 
     Returns:
         A row a beat: sample, time_s, class ("unclassified" where its window leaves the signal), and p_<class> for each
         class of the network.
+
+    Raises:
+        InputError: the signal is not one lead, the rate no number of 100 at least, or the peaks no ascending sample
+            numbers of the signal; or as `load_classifier` has it.
     """
     from preprocess.detect import detect_beats
 
+    signal = _numbers(signal, "signal")
+    if signal.ndim != 1 or not len(signal):
+        raise InputError(
+            f"signal of shape {signal.shape}: (n,) samples of one lead are needed, such as signal[:, 0] of (n, leads)"
+        )
+    signal = np.where(np.isfinite(signal), signal, np.nan)
+    if not isinstance(fs, numbers.Real) or not LOWEST_RATE <= fs < math.inf:
+        raise InputError(f"fs must be the sampling frequency in Hz, a number from {LOWEST_RATE:g} on, got {_kind(fs)}")
+    found = None if peaks is None else _sample_numbers(peaks, len(signal))
     classifier = load_classifier(checkpoint, device)
-    signal = np.asarray(signal, dtype=np.float64)
-    found = detect_beats(signal, fs) if peaks is None else np.asarray(peaks, dtype=np.int64)
+    found = detect_beats(signal, fs) if found is None else found
     probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), fs, found, classifier)
     called = _called(probabilities, classifier.classes, UNCLASSIFIED)
     table = {"sample": found, "time_s": found / fs, "class": called}
     table |= {f"p_{name}": probabilities[:, at] for at, name in enumerate(classifier.classes)}
     return pd.DataFrame(table)
+
+
+def _kind(value: object) -> str:
+    """A wrong argument as a message shows it."""
+    return repr(value) if isinstance(value, str | numbers.Number) else type(value).__name__
+
+
+def _numbers(values: object, name: str) -> np.ndarray:
+    """The argument `name` as float64; an `InputError` where it holds no numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be an array of numbers, got {_kind(values)}") from None
+
+
+def _sample_numbers(peaks: object, length: int) -> np.ndarray:
+    """R-peaks in samples of a signal of `length` samples -> int64 (n,); an `InputError` where they are none."""
+    given = _numbers(peaks, "peaks")
+    if given.ndim != 1 or np.asarray(peaks).dtype == bool:
+        raise InputError(f"peaks of shape {given.shape}: the sample numbers (beats,) of the R-peaks are needed")
+    if (given != np.floor(given)).any():
+        at = given[np.argmax(given != np.floor(given))]
+        raise InputError(f"peaks must be whole sample numbers, got {at:g}; of seconds np.rint(seconds * fs) makes them")
+    if ((given < 0) | (given >= length)).any():
+        at = given[np.argmax((given < 0) | (given >= length))]
+        raise InputError(f"peaks must be samples of the signal, 0 to {length - 1}, got {at:g}")
+    if (np.diff(given) <= 0).any():
+        raise InputError("peaks must ascend, each one once; np.unique(peaks) makes them")
+    return given.astype(np.int64)

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from preprocess.readers import iso_date
 from report.rates import mean_rate
 from report.rhythm import Rhythm, in_spans, overlap
 from support.errors import InputError, unknown
+from support.files import text_encoding
 
 KINDS = ("activity", "medication", "symptom", "other")
 AROUND = 3600.0  # s: the hour before and the hour after an entry
@@ -24,7 +26,7 @@ COLUMNS = ("time", "kind", "note", "end")
 
 _OFFSET = re.compile(r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)")
 _MINUTES = re.compile(r"\d{1,2}:\d\d")
-_EITHER = "write a clock time such as 2026-01-31 14:05, an offset such as 07:15:00, or seconds"
+_EITHER = "write a date and time such as 2026-01-31 14:05, an offset such as 07:15:00, or seconds"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _columns(around: Around) -> dict[str, float | None]:
 def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[Entry]:
     """Read a diary: CSV with the columns time, kind, and where there are some note and end, in any order.
 
-    A time is a clock time (`2026-01-31 14:05`), an offset from the start (`07:15:00`), or seconds (`26100`).
+    A time is a date and time (`2026-01-31 14:05`), an offset from the start (`07:15:00`), or seconds (`26100`).
 
     Args:
         start: of the recording; clock times need it.
@@ -106,30 +108,44 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
         The entries in order of their time.
 
     Raises:
-        InputError: the file is absent or has no such columns, or a row has a time or kind that cannot be read or lies
-            outside the recording; the message names the row by its line in the file.
+        InputError: the file is absent, or has no such columns or no entry, or a row has a time or kind that cannot be
+            read or lies outside the recording, or cells without a column; the message names the row by its line in the
+            file.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"--diary {path}: no such file") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"--diary {path}: cannot be read as text ({error})") from error
+    except OSError as error:
+        raise InputError(f"--diary {path}: cannot be read ({error.strerror or error})") from error
+    text = content.decode(text_encoding(content), errors="replace")
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)  # spreadsheets of some countries write semicolons
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    columns = [name.strip().lower() for name in next(rows, [])]
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    try:
+        for row in rows:
+            lines.append((rows.line_num, row))
+    except csv.Error as error:
+        number = lines[-1][0] + 1 if lines else 1
+        raise InputError(f"--diary {path}, row {number}: its double quotes do not match ({error})") from error
+    columns = [name.strip().lower() for name in lines[0][1]] if lines else []
     if not {"time", "kind"} <= {*columns}:
         raise InputError(
             f"--diary {path}: its first line must name the columns time and kind, and may name note and end; it is "
             f"{head.strip()!r}"
         )
     entries = []
-    for row in rows:
+    for number, row in lines[1:]:
         if not any(cell.strip() for cell in row):
             continue
-        where = f"--diary {path}, row {rows.line_num}"
-        cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}
+        where = f"--diary {path}, row {number}"
+        if any(cell.strip() for cell in row[len(columns) :]):
+            raise InputError(
+                f"{where}: it has {len(row)} cells and the first line names {len(columns)} columns; put a note that "
+                f"holds {delimiter!r} between double quotes"
+            )
+        cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}  # the last may be left out
         kind = cells.get("kind", "").lower()
         if kind not in KINDS:
             raise unknown(f"{where}: kind", repr(cells.get("kind", "")), KINDS)
@@ -138,6 +154,8 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
         if end_s is not None and end_s < time_s:
             raise InputError(f"{where}: its end {cells['end']} is before its time {cells['time']}")
         entries.append(Entry(time_s, end_s, kind, cells.get("note", "")))
+    if not entries:
+        raise InputError(f"--diary {path}: has no entry below its first line; write some, or leave --diary out")
     return sorted(entries, key=lambda entry: entry.time_s)
 
 
@@ -170,7 +188,7 @@ def _plain_seconds(text: str) -> float | None:
 
 def _since(text: str, column: str, where: str, start: datetime | None) -> float:
     try:
-        clock = datetime.fromisoformat(text)
+        clock = datetime.fromisoformat(iso_date(text))
     except ValueError:
         raise InputError(f"{where}: the {column} {text!r} cannot be read; {_EITHER}") from None
     if clock.tzinfo is not None:

@@ -69,7 +69,8 @@ class ReportOptions:
     diary: str | None = option(
         None,
         "diary as a CSV file: columns time, kind (activity, medication, symptom, other), and note and end where there "
-        "are some; times as 2026-01-31 14:05, as an offset 07:15:00, or in seconds",
+        "are some; a time is 2026-01-31 14:05, an offset from the start 07:15:00, or seconds; a clock time alone, as "
+        "14:05, is refused: it has no date",
         default="none",
         metavar="CSV",
     )

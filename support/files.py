@@ -26,6 +26,22 @@ FORMULA = re.compile(r"(?![+-]?\d+(\.\d+)?([eE][+-]?\d+)?$)[=+\-@\t']")
 """What a text begins with that a spreadsheet would take for a formula, or that `write_table` puts before one."""
 
 
+def text_encoding(content: bytes, cut: bool = False) -> str:
+    """Tell the encoding of a text by its bytes: UTF-8 or UTF-16, or else Windows' Western one, which fits any bytes.
+
+    Args:
+        cut: it goes on, so that a character at the end may be incomplete.
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        if not cut or error.start < len(content) - 4:
+            return "cp1252"
+    return "utf-8-sig"
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; rename it to `path` when the block ends without an error.

@@ -452,6 +452,18 @@ def test_the_command_prints_the_table_of_beats_and_writes_all(
     assert figures.loc["r", ["QRS", "V", "S", "Q Se", "V Se", "S Se", "V CSe"]].tolist() == [7, 2, 1, 100, 100, 0, 100]
 
 
+def test_the_reports_of_several_records_are_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    record = write_record(tmp_path, atr="NNNN")
+    mine = tmp_path / "mine" / "r"
+    mine.mkdir(parents=True)
+    write_record(mine, tst="NNNV")
+    code, out, _ = run([record, *ANNOTATORS, "--test_dir", mine.parent], capfd)
+    assert code == 0 and "Total QRS complexes: 4 " in out
+    write_record(mine.parent, tst="NNNV")
+    (mine / "r.tst").write_bytes(b"")  # the one in the folder itself comes first
+    assert run([record, *ANNOTATORS, "--test_dir", mine.parent], capfd)[0] == 0
+
+
 def test_the_grouping_of_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     record = write_record(tmp_path, atr="Nejn", tst="NNNN")
     assert "Total SVEBs: 3" in run([record, *ANNOTATORS], capfd)[1]
@@ -477,7 +489,11 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
         ({"atr": "N", "tst": "N"}, ["absent"], "record absent has no header: absent.hea is not there"),
         ({"tst": "N"}, [], "r.atr is not there; check the suffixes"),
         ({"atr": "N"}, [], "r.tst is not there"),
-        ({"atr": "N", "tst": "N"}, ["--test_dir", "none"], "none/r.tst is not there"),
+        (
+            {"atr": "N", "tst": "N"},
+            ["--test_dir", "none"],
+            "none/r.tst is not there, nor is none/r/r.tst; check",
+        ),
         ({"atr": "N", "tst": b"\x01"}, [], "r.tst cannot be read: it has no end mark"),
         ({"atr": "N", "tst": b""}, [], "r.tst cannot be read: it has no end mark"),
         ({"atr": "N", "tst": word(45, 20) + b"\0\0"}, [], "r.tst: the annotation at sample 20 has the code 45"),

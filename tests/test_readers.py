@@ -544,6 +544,7 @@ STEPS: dict[str, tuple[str, Callable[[int, int], str]]] = {
     "ms in whole numbers": ("t [ms]", lambda n, fs: f"{n * 1000 // fs}"),
     "unnamed": ("", lambda n, fs: f"{n / fs:.4f}"),
     "stamps": ("timestamp", lambda n, fs: after(fs, n).isoformat()),
+    "stamps with dots": ("Datum/Zeit", lambda n, fs: after(fs, n).strftime("%d.%m.%Y %H:%M:%S.%f")),
     "stamps with a zone": ("Date", lambda n, fs: f"{after(fs, n)}+01:00"),
     "epoch": ("timestamp", lambda n, fs: f"{1_769_868_307_000 + n * 1000 // fs}"),
     "a clock past midnight": ("clock", lambda n, fs: after(fs, n, EVENING).strftime("%H:%M:%S.%f")),
@@ -590,6 +591,111 @@ def test_times_that_tell_no_rate(tmp_path: Path) -> None:
             assert (recording.fs, recording.length) == (100, 300)
             said = "The rows are taken for 100 Hz without a gap, as --fs says; column time is not used."
             assert said in recording.notes
+
+
+@pytest.mark.parametrize(
+    ("head", "fs"),
+    [
+        ("# Low pass: 100 Hz|# Sampling rate: 250 Hz", 250),
+        ("High pass,0.5 Hz|Notch,50 Hz|Sample Rate,250 Hz", 250),
+        ("Tiefpass;40 Hz|Netz;50 Hz|Messrate;250 Hertz", 250),
+        ("Filtre passe-bas,100 Hz|Fréquence d'échantillonnage,250 Hz|Affichage,60 Hz", 250),
+        ("Sample Rate (Hz),250", 250),
+        ("# fs = 250", 250),
+        ("Sampling frequency [Hz]: 250", 250),
+        ("SamplingRate=250,0", 250),
+        ("Low pass (Hz),100|Samples,30000|Sampling interval (ms),4|Sampling rate (kHz),0.25", None),
+        ("# Low pass: 100 Hz|Cut-off,150 Hz", None),
+        ("Display,60 Hz|Refresh,250 Hz", "its head has several rates, 'Display,60 Hz' and 'Refresh,250 Hz', and it"),
+        ("Sampling rate of ECG,250 Hz|Sampling rate of SpO2,75 Hz", "'Sampling rate of SpO2,75 Hz'"),
+    ],
+)
+def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: float | str | None) -> None:
+    lines = [*head.split("|"), "Unit,uV", "II", *map(str, wave(400).tolist())]
+    path = put(tmp_path, "\n".join(lines), "a.csv")
+    if isinstance(fs, int):
+        with open_recording(path) as recording:
+            assert (recording.fs, recording.notes) == (fs, ())
+        return
+    said = fault(path)
+    assert "does not say its sampling frequency (" in said and (fs or "(it has no time column)") in said
+    with open_recording(path, fs=250) as recording:
+        assert recording.fs == 250
+
+
+@pytest.mark.parametrize(
+    ("head", "start", "note"),
+    [
+        ("# Exported: 2026-03-01 10:00|# Recording start: 2026-01-31 14:05:07", START, None),
+        ("Date of birth,1950-03-02 00:00|Aufzeichnungsdatum,2026-01-31 14:05:07 +0100", START, None),
+        ("RecordingEnd,2026-02-01 10:00|Fecha,2026-01-31 14:05:07", START, None),
+        ("Start: 31.01.2026 14:05:07", START, None),
+        ("Exported,2026-03-01 10:00", None, None),
+        ("One,2026-01-31 14:05|Two,2026-01-31 15:05", None, "Its head has several times, 'One,2026-01-31 14:05' and"),
+        ("Start: 01/31/2026 2:05 PM", None, "The line 'Start: 01/31/2026 2:05 PM' of its head is not understood;"),
+        ("Start: 2:05 PM|Upload,2026-03-01 10:00", None, "The line 'Start: 2:05 PM' of its head is not understood;"),
+        ("Recording length,24:00:00|Recorder software,1.12.2026", None, None),
+    ],
+)
+def test_the_start_in_a_head_is_known_by_its_key(
+    tmp_path: Path, head: str, start: dt.datetime | None, note: str | None
+) -> None:
+    lines = [*head.split("|"), "Sample Rate,250 Hz", "Unit,uV", "II", *map(str, wave(400).tolist())]
+    path = put(tmp_path, "\n".join(lines), "a.csv")
+    with open_recording(path) as recording:
+        assert recording.start == start
+        assert len(recording.notes) == (note is not None)
+        assert note is None or (recording.notes[0].startswith(note) and "--start_time says it" in recording.notes[0])
+    with open_recording(path, start_time=START) as recording:
+        assert recording.start == START and recording.notes == ()
+
+
+def test_the_other_lines_of_a_head_are_known_by_their_keys(tmp_path: Path) -> None:
+    head = ["Device,Recorder V3", "Name,Karl I", "Lead,Lead II", "Scale,mV", "Unit,uV", "Sample Rate,250 Hz"]
+    path = put(tmp_path, "\n".join([*head, *map(str, wave(400).tolist())]), "a.csv")
+    with open_recording(path) as recording:
+        assert (recording.format, recording.lead) == ("CSV", "II")  # a head of key,value alone makes no Apple Watch
+        check(recording, wave(400) * 1e-3)
+    path = put(tmp_path, path.read_text().replace("Lead,Lead II\n", "").replace("Name,Karl I\n", ""), "b.csv")
+    with open_recording(path) as recording:
+        assert recording.notes == ("The file does not say which lead it has.",)
+
+
+def test_times_that_are_not_understood_are_told(tmp_path: Path) -> None:
+    stamps = [after(250, n).strftime("%m/%d/%Y %I:%M:%S.%f %p") for n in range(400)]
+    path = put(tmp_path, "\n".join(["when,II (uV)", *(f"{stamp},{n}" for n, stamp in enumerate(stamps))]), "a.csv")
+    why = "the times in column when, such as '01/31/2026 02:05:07.000000 PM', are not understood, "
+    assert f"sampling frequency ({why}2026-01-31 14:05:07.004 would be): give --fs HZ" in fault(path)
+    with open_recording(path, fs=250) as recording:
+        assert recording.length == 400
+        assert recording.notes == (
+            f"The rows are taken for 250 Hz without a gap, as --fs says; {why}2026-01-31 14:05:07.004 would be.",
+            "Its times are not understood; it is not known when the recording began, --start_time says it.",
+        )
+    assert "column when holds no numbers" in fault(path, fs=250, column="when")
+    path = put(tmp_path, "\n".join(["time,II (uV)", *(f"n{n},{n}" for n in range(400))]), "a.csv")
+    assert "the times in column time, such as 'n0', are not understood" in fault(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("a clock past midnight", "The times in column clock have no date"),
+        ("epoch", "The times in column timestamp count from 1970, in no time zone that is stated"),
+        ("seconds", None),
+        ("PhysioNet", None),  # from 0 on
+    ],
+)
+def test_times_without_a_date_say_no_start(tmp_path: Path, kind: str, why: str | None) -> None:
+    title, stamp = STEPS[kind]
+    rows = [f"{stamp(n, 250)},{value}" for n, value in enumerate(wave(400))]
+    path = put(tmp_path, "\n".join([f"{title},MLII (uV)", *rows]), "a.csv")
+    with open_recording(path) as recording:
+        assert recording.start is None
+        said = [note for note in recording.notes if "--start_time" in note]
+        assert said == ([f"{why}; it is not known when the recording began, --start_time says it."] if why else [])
+    with open_recording(path, start_time=START) as recording:
+        assert not any("--start_time" in note for note in recording.notes)
 
 
 def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:

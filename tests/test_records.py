@@ -875,7 +875,10 @@ def test_annotators_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "read         40 beats" in capsys.readouterr().out
     assert run(*command, "--annotator", "ecg") == 2
     error = capsys.readouterr().err
-    assert "record a has no annotation file" in error and "it has those of atr, qrs: give --annotator atr" in error
+    assert (
+        "record a has no annotation file" in error
+        and "those that it has end in .atr, .qrs: give one of these suffixes" in error
+    )
 
 
 def test_the_other_dataset_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

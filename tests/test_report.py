@@ -240,6 +240,46 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
     assert again == pytest.approx(columns["p_V"][known].to_numpy(), abs=6e-5)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"signal": np.zeros((9, 1))}, r"signal of shape \(9, 1\): \(n,\) samples of one lead .* signal\[:, 0\]"),
+        ({"signal": 360, "fs": np.zeros(9)}, r"signal of shape \(\): "),
+        ({"signal": "100.dat"}, "signal must be an array of numbers, got '100.dat'"),
+        ({"fs": "360"}, "fs must be the sampling frequency in Hz, a number from 100 on, got '360'"),
+        ({"fs": 50}, "a number from 100 on, got 50"),
+        ({"fs": np.zeros(9)}, "a number from 100 on, got ndarray"),
+        ({"peaks": [0.3, 1.1]}, r"peaks must be whole sample numbers, got 0\.3; of seconds np\.rint\(seconds \* fs\)"),
+        ({"peaks": [300, 100]}, "peaks must ascend"),
+        ({"peaks": [100, 100]}, "peaks must ascend"),
+        ({"peaks": [100, 3600]}, "peaks must be samples of the signal, 0 to 3599, got 3600"),
+        ({"peaks": [-1]}, "0 to 3599, got -1"),
+        ({"peaks": np.zeros(3600, dtype=bool)}, r"peaks of shape \(3600,\): the sample numbers"),
+        ({"peaks": np.zeros((2, 2))}, r"peaks of shape \(2, 2\): the sample numbers"),
+        ({"checkpoint": np.zeros(9)}, "the network must be a path or a name, such as 'mit_new_patients', got ndarray"),
+    ],
+)
+def test_wrong_arguments_of_classify_signal(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        report.classify_signal(**{"signal": np.zeros(3600), "fs": 360} | arguments)
+
+
+def test_the_arguments_of_classify_beats() -> None:
+    windows = np.random.default_rng(0).normal(size=(3, 186))
+    probabilities = report.classify_beats(windows, "mit_beat")
+    assert probabilities.shape == (3, 5) and probabilities.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    context = record_context(np.zeros(3600), np.array([900, 1800]))
+    for arguments, message in (
+        ((windows,), "single beats are not enough: give a network of single beats, such as 'mit_beat', or"),
+        ((windows, None, context), "the context is that of 2 beats, the windows are 3"),
+        ((windows[:, :, None], "mit_beat"), r"windows of shape \(3, 186, 1\): \(n, 186\) finite samples at 360 Hz"),
+        (("mit_beat", windows), "windows must be an array of numbers, got 'mit_beat'"),
+        ((windows, windows), "the network must be a path or a name, .* got ndarray"),
+    ):
+        with pytest.raises(InputError, match=message):
+            report.classify_beats(*arguments)
+
+
 def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
     ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
     assert report_of(records / "m001", tmp_path / "r", "--checkpoint", ptb) == 0
@@ -464,6 +504,11 @@ def test_entries_in_quick_succession_count_no_beat_twice(tmp_path: Path) -> None
         ("2026-01-31 09:00,symptom,", "row 3.*--start_time"),
         ("60,dance,", "row 3.*kind 'dance': unknown; known are activity,"),
         ("60,activity,30", "row 3.*its end 30 is before"),
+        (
+            "60,activity,,dizzy",
+            "row 3.*has 4 cells and the first line names 3.*put a note that holds ',' between",
+        ),
+        ('60,activity,\n"60,symptom,\n70,symptom,', "row 4: its double quotes do not match"),
     ],
 )
 def test_a_diary_that_cannot_be_read_names_the_row(tmp_path: Path, row: str, message: str) -> None:
@@ -472,10 +517,28 @@ def test_a_diary_that_cannot_be_read_names_the_row(tmp_path: Path, row: str, mes
         read_diary(tmp_path / "d.csv", 10_800, None)
 
 
+def test_a_diary_of_any_spreadsheet(tmp_path: Path) -> None:
+    note = "müde, früh"
+    for encoding, end in (("cp1252", ""), ("utf-8-sig", "\n"), ("utf-16", "\n"), ("cp1252", ",,\n,,,,\n")):
+        (tmp_path / "d.csv").write_bytes(f'time,kind,note\n60,symptom,"{note}"{end}'.encode(encoding))
+        assert [entry.note for entry in read_diary(tmp_path / "d.csv", 100, None)] == [note]
+        (tmp_path / "d.csv").write_bytes(f"time;kind;note\n60;symptom;{note}{end.replace(',', ';')}".encode(encoding))
+        assert [entry.note for entry in read_diary(tmp_path / "d.csv", 100, None)] == [note]
+
+
+def test_a_diary_without_entries_is_refused(tmp_path: Path) -> None:
+    for content in ("time,kind,note\n", "time,kind\n,,\n\n"):
+        (tmp_path / "d.csv").write_text(content)
+        with pytest.raises(InputError, match="has no entry below its first line; write some, or leave --diary out"):
+            read_diary(tmp_path / "d.csv", 100, None)
+
+
 def test_clock_times_of_a_diary(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("kind,time\nother,2026-01-31 09:00\n")
     (entry,) = read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 1, 31, 8))
     assert entry.time_s == 3600
+    (tmp_path / "e.csv").write_text("kind,time\nother,31.01.2026 09:00\n")
+    assert read_diary(tmp_path / "e.csv", 10_800, datetime(2026, 1, 31, 8)) == [entry]
     with pytest.raises(InputError, match=r"row 2.*outside.*from 2026-01-31 10:00:00"):
         read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 1, 31, 10))
 

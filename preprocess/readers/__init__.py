@@ -1,9 +1,10 @@
 """Recordings of any format, one lead of them, in mV and in parts: `open_recording`.
 
-`recording` is what all readers give; `wfdb`, `edf`, `tables`, `ishne` and `kardia` read one format each.
+`recording` is what all readers give; `wfdb`, `edf`, `tables`, `ishne` and `kardia` read one format each,
+`heads` what the lines above a table say.
 """
 
 from preprocess.readers.opening import open_recording
-from preprocess.readers.recording import Recording, parse_start
+from preprocess.readers.recording import Recording, iso_date, parse_start
 
-__all__ = ["Recording", "open_recording", "parse_start"]
+__all__ = ["Recording", "iso_date", "open_recording", "parse_start"]

@@ -116,11 +116,13 @@ def open_recording(
 
 
 def _overruled(source: Source, channel: int, options: Options, start: datetime | None) -> list[str]:
-    """Say where the user's word stands in place of the file's."""
+    """Say where the user's word stands in place of the file's, or has to."""
     unit = options.overruled(source.channels[channel].units)
     notes = [] if unit is None else [unit]
     if start is not None and source.start is not None and start != source.start:
         notes.append(f"it begins at {start}, as --start_time says; the file says {source.start}")
+    if start is None and source.start is None and source.undated:
+        notes.append(f"{source.undated}; it is not known when the recording began, --start_time says it")
     return notes
 
 

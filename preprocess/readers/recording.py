@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -95,6 +96,11 @@ def same_rate(one: float, other: float) -> bool:
     return bool(np.isclose(one, other, rtol=1e-3))
 
 
+def iso_date(text: str) -> str:
+    """Turn a date that a time begins with from 31.01.2026 into 2026-01-31; leave any other."""
+    return re.sub(r"^(\d\d)\.(\d\d)\.(\d{4})(?=[T ])", r"\3-\2-\1", text)
+
+
 def parse_start(given: str | datetime) -> datetime:
     """When a recording began, as --start_time gives it: ISO 8601, by the clock of the recording.
 
@@ -102,7 +108,7 @@ def parse_start(given: str | datetime) -> datetime:
         InputError: it cannot be read, or has a time zone, which the times in a recording do not have.
     """
     try:
-        start = given if isinstance(given, datetime) else datetime.fromisoformat(given)
+        start = given if isinstance(given, datetime) else datetime.fromisoformat(iso_date(given))
     except ValueError as error:
         raise InputError(f"--start_time {given}: cannot be read; write it as 2026-01-31T08:00:00") from error
     if start.tzinfo is not None:
@@ -139,6 +145,7 @@ class Source(ABC):
     format: str
     channels: tuple[Channel, ...]
     start: datetime | None = None
+    undated: str = ""  # why the start is not known although the file has times; "": it is, or the file has none
     chosen: int | None = None  # the channel that an option of the format names, such as --column
     takes_unit: bool = False  # --unit may say what the file does not
 

@@ -3,8 +3,8 @@
 A table has no place from which sample n could be read, so it is converted once, when a column is opened, to a temporary
 file of float64, which has no name and goes with its last reader.
 
-What a table says of itself is taken from the lines above its data: a head of `key,value` lines, whatever language their
-keys are in, then names of columns, then units. What it does not say, the user has to: nothing is guessed.
+What a table says of itself is taken from the lines above its data: a head of `key,value` lines (`heads`), then names of
+columns, then units. What it does not say, the user has to: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ import pandas as pd
 
 from preprocess.headers import millivolts_of
 from preprocess.leads import is_lead
-from preprocess.readers.recording import Channel, Options, Runs, Source, Trace, same_rate
+from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, stamp_of
+from preprocess.readers.recording import Channel, Options, Runs, Source, Trace, iso_date, same_rate
 from support.errors import InputError, unknown
+from support.files import text_encoding
 
 HEAD = 2**16  # bytes that are looked at to see how a table is made
 ALIKE = 20  # lines of data that must be made alike
@@ -38,22 +40,18 @@ DELIMITERS = ("\t", ";", "|", ",", " ")
 NOWHERE = "\x1f"
 """A delimiter that no table has: there is one column, and a comma in it is a decimal one."""
 
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 MISSING = frozenset(
     {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a"}
 )  # pandas takes these for missing, too
-STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?")
 CLOCK = re.compile(r"(\d+:)?\d+:\d\d([.,]\d+)?")
-
-HERTZ = re.compile(r"(\d+(?:[.,]\d+)?)\s*(hz|hertz|hercios?|герц|ヘルツ|赫兹|赫茲|헤르츠)\.?", re.IGNORECASE)
 WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*?)[\s_](?P<unit_>[^\s_]+)")
-LEAD = re.compile(r".*?\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
 
 TIMES = re.compile(
     r"(elapsed|relative|absolute)?\s*(time|t|timestamp|ts|sec|seconds?|ms|msec|milliseconds?|date|datetime|clock|"
     r"zeit|uhrzeit|temps|tiempo|tempo)(\s*(stamp|elapsed))?",
     re.IGNORECASE,
 )
+ELAPSED = re.compile(r"elapsed|relative", re.IGNORECASE)
 COUNTS = re.compile(r"(index|idx|samples?|sample\s?(no|number|#)\.?|n|no|row|frame|#|unnamed.*)?", re.IGNORECASE)
 SECONDS = {
     name: seconds
@@ -78,7 +76,7 @@ class Column:
 
     name: str | None  # without its unit; None: not given
     unit: str  # "": not given
-    role: str  # "signal", "time", "count" (of samples) or "text"
+    role: str  # "signal", "time", "count" (of samples), "strange" (times in a form that is not read) or "text"
     title: str  # as the file has it, such as "ecg_mV"; "": not given
 
     @property
@@ -97,16 +95,24 @@ class Layout:
     quoted: bool
     columns: tuple[Column, ...]
     first: tuple[str, ...]  # row
-    fs: float | None  # Hz; None: not stated
-    unit: str  # of all columns that state none; "": not stated
-    lead: str | None  # of a table with one column; None: not stated
-    start: datetime | None
-    is_watch: bool  # an export of an Apple Watch
+    head: Head
 
     @property
     def time(self) -> int | None:
         """The column that says when each sample is; None: there is none."""
-        return next((number for number, column in enumerate(self.columns) if column.role == "time"), None)
+        return self._first("time")
+
+    @property
+    def strange(self) -> str | None:
+        """The column of times in a form that is not read, in words; None: there is none, or another that is read."""
+        number = self._first("strange")
+        if self.time is not None or number is None:
+            return None
+        title, cell = self.columns[number].title or f"{number + 1}", self.first[number][:40]
+        return f"the times in column {title}, such as {cell!r}, are not understood, 2026-01-31 14:05:07.004 would be"
+
+    def _first(self, role: str) -> int | None:
+        return next((number for number, column in enumerate(self.columns) if column.role == role), None)
 
 
 class TableSource(Source):
@@ -129,18 +135,20 @@ class TableSource(Source):
                 "EDF, BDF, ISHNE or Kardia"
             )
         self._layout = layout
-        self.format = "Apple Watch" if layout.is_watch else "CSV"
-        self.start = layout.start or self._first_stamp()
+        self.format = "Apple Watch" if layout.head.is_watch else "CSV"
+        self.start, self.undated = self._begin()
         self._signals = [n for n, column in enumerate(layout.columns) if column.role == "signal"]
         if options.column is not None:
             self.chosen = self._named(options.column)
         elif not self._signals:
             raise InputError(f"{path} has no column of a signal, only {self._list_columns()}")
-        if layout.fs is not None:
-            options.check_rate(path, layout.fs)
+        if layout.head.fs is not None:
+            options.check_rate(path, layout.head.fs)
         unsaid = {}  # what the file does not say -> how to say it
-        if options.fs is None and layout.fs is None and layout.time is None:
-            unsaid["its sampling frequency (it has no time column)"] = "--fs HZ"
+        if options.fs is None and layout.head.fs is None and layout.time is None:
+            several = f"its head has several rates, {' and '.join(map(repr, layout.head.rates))}, and "
+            why = f"{several if layout.head.rates else ''}{layout.strange or 'it has no time column'}"
+            unsaid[f"its sampling frequency ({why})"] = "--fs HZ"
         if options.millivolts is None and not any(self._unit(number) for number in self._signals):
             unsaid["the unit of its values"] = "--unit mV, uV or V, or --unit adu --gain ADC_UNITS_PER_MV"
         if unsaid:
@@ -168,10 +176,12 @@ class TableSource(Source):
 
         if clock is None:
             fs, notes = self._stated_rate or 0.0, []
+            why = layout.strange
             if layout.time is not None:
+                why = f"column {layout.columns[layout.time].title or 'of times'} is not used"
+            if why is not None:
                 says = "--fs says" if self._options.fs else "its head says"
-                title = layout.columns[layout.time].title or "of times"
-                notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; column {title} is not used")
+                notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; {why}")
             return Trace(float(fs), total, read_stored, notes=tuple(notes), close=close)
         runs = clock.runs(total)
         return Trace(
@@ -186,7 +196,7 @@ class TableSource(Source):
     @property
     def _stated_rate(self) -> float | None:
         """Hz, as the user or the head says; None: only the time column can tell."""
-        return self._options.fs or self._layout.fs
+        return self._options.fs or self._layout.head.fs
 
     # ---------------------------------------------------------------------------------------------- columns
 
@@ -198,7 +208,7 @@ class TableSource(Source):
             alike = [int(wanted) - 1]
         if not alike:
             raise unknown(f"{self.path}: --column", wanted, [self._list_columns()])
-        if self._layout.columns[alike[0]].role == "text":
+        if self._layout.columns[alike[0]].role in ("text", "strange"):
             raise InputError(f"{self.path}: column {wanted} holds no numbers; there are {self._list_columns()}")
         if alike[0] not in self._signals:
             self._signals = sorted([*self._signals, alike[0]])
@@ -210,17 +220,31 @@ class TableSource(Source):
         )
 
     def _unit(self, number: int) -> str:
-        return self._layout.columns[number].unit or self._layout.unit
+        return self._layout.columns[number].unit or self._layout.head.unit
 
     def _channel(self, number: int) -> Channel:
         column, units = self._layout.columns[number], self._unit(number)
-        name = self._layout.lead or column.name or (f"column {number + 1}" if len(self._signals) > 1 else None)
+        lead = self._layout.head.lead if len(self._layout.columns) == 1 else None
+        name = lead or column.name or (f"column {number + 1}" if len(self._signals) > 1 else None)
         return Channel(name, self._options.millivolts or (millivolts_of(units) if units else None), units)
 
-    def _first_stamp(self) -> datetime | None:
-        if self._layout.time is None:
-            return None
-        return _stamp(self._layout.first[self._layout.time])
+    def _begin(self) -> tuple[datetime | None, str]:
+        """When the first row is, and why that is not known although the file has times; "": it has none."""
+        layout = self._layout
+        if layout.time is None:
+            return layout.head.start, layout.head.undated or ("its times are not understood" if layout.strange else "")
+        column, cell = layout.columns[layout.time], layout.first[layout.time]
+        start = stamp_of(cell) or layout.head.start
+        if start is not None or layout.head.undated:
+            return start, layout.head.undated
+        title = column.title or "of times"
+        if CLOCK.fullmatch(cell.strip("[]")):
+            since_start = ELAPSED.search(title) or not re.search("[1-9]", cell)
+            return None, "" if since_start else f"the times in column {title} have no date"
+        seconds = float(cell.replace(",", ".")) if NUMBER.fullmatch(cell) else 0.0
+        if seconds * SECONDS.get(column.unit.casefold(), 1.0) < EPOCHS[-1][0]:
+            return None, ""
+        return None, f"the times in column {title} count from 1970, in no time zone that is stated"
 
     # ------------------------------------------------------------------------------------------------- rows
 
@@ -255,7 +279,7 @@ class TableSource(Source):
 
     def _check_clock(self, clock: Clock) -> None:
         """Raise an `InputError` where the time column tells another rate than the user or the head."""
-        title, head = self._layout.columns[self._layout.time or 0].title or "of times", self._layout.fs
+        title, head = self._layout.columns[self._layout.time or 0].title or "of times", self._layout.head.fs
         self._options.check_rate(self.path, clock.fs, f" by its column {title}")
         if head is not None and not same_rate(clock.fs, head):
             raise InputError(
@@ -398,6 +422,8 @@ class Clock:
             numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
             return numbers * self._scale
         texts = cells.astype("string").str.strip().str.strip("'\"[]").str.replace(",", ".")
+        if iso_date(first := str(texts.iloc[0])) != first:
+            texts = texts.map(iso_date, na_action="ignore")
         if texts.str.contains("-", regex=False).any():
             stamps = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
             instants = stamps.to_numpy("datetime64[ns]")
@@ -424,15 +450,7 @@ def _first_lines(path: Path) -> tuple[str, list[str]]:
     """Return the encoding of a text file, and its first lines; none where it is no text."""
     with path.open("rb") as file:
         content = file.read(HEAD + 1)
-    encoding = "utf-8-sig"
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    else:
-        try:
-            content[:HEAD].decode()
-        except UnicodeDecodeError as error:
-            if error.start < len(content) - 4:  # more than a character that is cut off
-                encoding = "cp1252"
+    encoding = text_encoding(content[:HEAD], cut=len(content) > HEAD)
     text = content[:HEAD].decode(encoding, errors="replace")
     lines = re.split(r"\r\n|\n|\r", text)
     if "\0" in text:
@@ -457,20 +475,9 @@ def _delimiters(above: list[str], data: list[str]) -> list[str]:
     """The delimiters that may be, by precedence. A comma in lines of one number each is a decimal one."""
     if all(NUMBER.fullmatch(line.strip()) for line in data):
         with_comma = sum("," in line for line in data)
-        if with_comma < len(data) or _is_key_value(above) or (above and "," not in above[-1]):
+        if with_comma < len(data) or is_key_value(above) or (above and "," not in above[-1]):
             return [NOWHERE]
     return [delimiter for delimiter in DELIMITERS if all(delimiter in line.strip(" ") for line in data)] or [NOWHERE]
-
-
-def _is_key_value(above: list[str]) -> bool:
-    """Whether the lines above the data are the head of an Apple Watch: several, one of which gives a unit."""
-    return len(above) > 2 and any(millivolts_of(value) is not None for value in map(_value, above))
-
-
-def _value(line: str) -> str:
-    """The value in a line such as `Unit,mV` or `# unit: mV`, whose key may be in any language; "": there is none."""
-    match = re.fullmatch(r"[^,;:=\t]*[,;:=\t]\s*(.*)", line.strip())
-    return match[1].strip("\"', ;") if match else ""
 
 
 def _cells(line: str, delimiter: str) -> tuple[str, ...]:
@@ -490,8 +497,6 @@ def _describe(begin: int, above: list[str], data: list[str], delimiter: str) -> 
     columns = tuple(
         _column(number, names[number], units[number], [row[number] for row in rows], decimal) for number in range(width)
     )
-    values = [value for value in map(_value, above) if value]
-    rates = [float(match[1].replace(",", ".")) for match in map(HERTZ.fullmatch, values) if match]
     return Layout(
         skip=begin,
         delimiter=delimiter,
@@ -499,11 +504,7 @@ def _describe(begin: int, above: list[str], data: list[str], delimiter: str) -> 
         quoted='"' in "".join(data),
         columns=columns,
         first=rows[0],
-        fs=next((rate for rate in rates if rate > 0), None),
-        unit=next((value for value in values if millivolts_of(value) is not None), ""),
-        lead=next((match[1] for match in map(LEAD.fullmatch, values) if match), None) if width == 1 else None,
-        start=next((stamp for stamp in map(_stamp, values) if stamp), None),
-        is_watch=width == 1 and _is_key_value(above),
+        head=Head.of(above),
     )
 
 
@@ -512,7 +513,7 @@ def _titles(above: list[str], delimiter: str, width: int) -> tuple[tuple[str, ..
     titles: list[tuple[str, ...]] = []
     while above and len(titles) < 2:
         cells = _cells(above[-1].lstrip("#% "), delimiter)
-        if len(cells) != width or (width == 1 and _value(above[-1])):
+        if len(cells) != width or (width == 1 and Line.of(above[-1]).value):
             break
         titles.append(cells)
         above = above[:-1]
@@ -538,7 +539,8 @@ def _column(number: int, title: str, unit: str, cells: list[str], decimal: str) 
     else:
         times = [cell.strip("[]") for cell in cells]
         is_time = all(map(STAMP.fullmatch, times)) or all(map(CLOCK.fullmatch, times))
-        role = "time" if is_time else "text"
+        is_strange = TIMES.fullmatch(name) or all(map(TIMELIKE.search, times))
+        role = "time" if is_time else "strange" if is_strange else "text"
     return Column(name or None, unit, role, title)
 
 
@@ -570,17 +572,6 @@ def _scale_of(path: Path, column: Column, times: np.ndarray) -> float:
         f"{path}: column {column.title or 'of times'} counts {usual:g} a row, which may be samples or milliseconds: "
         "give --fs, in Hz"
     )
-
-
-def _stamp(text: str) -> datetime | None:
-    """The local time in a stamp such as 2026-01-31 14:05:00 +0100; None: it is none."""
-    text = text.strip("[]'\" ")
-    if not STAMP.fullmatch(text):
-        return None
-    try:
-        return datetime.fromisoformat(re.sub(r"\s(?=Z|[+-])", "", text).replace(",", ".")).replace(tzinfo=None)
-    except ValueError:
-        return None
 
 
 def _without_last_blanks(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -1,0 +1,179 @@
+"""What the lines above the data of a table say of the recording, such as `Sample Rate,250 hertz` or `# Unit: mV`.
+
+A line is known by its value, for its key may be in any language. Where lines state different values, their keys decide;
+where these do not, the head does not say it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from preprocess.headers import millivolts_of
+from preprocess.readers.recording import iso_date
+
+Value = TypeVar("Value")
+
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+STAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d[T ]|\d\d\.\d\d\.\d{4}[T ])\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?",
+)
+TIMELIKE = re.compile(r"(?<!\d)(\d{4}([./-])\d\d?\2\d\d?|\d\d?([./-])\d\d?\3\d{4}|\d\d?:\d\d)(?!\d)")
+"""A date or a clock time in any form; which day it means may be open, as in 03/04/2026."""
+
+HERTZ = r"hz|hertz|hercios?|герц|ヘルツ|赫兹|赫茲|헤르츠"
+IN_HERTZ = re.compile(rf"(\d+(?:[.,]\d+)?)\s*({HERTZ})\.?", re.IGNORECASE)
+KEY_UNIT = re.compile(r"[(\[]\s*([^)\]]*?)\s*[)\]]")
+LEAD = re.compile(r".*?\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
+WATCH = re.compile(r"\bwatch\s?\d|apple\s?watch", re.IGNORECASE)  # the device of all its exports, such as "Watch6,1"
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+FILTER = _words(
+    r"pass|\bpas[ao]\b|filt|фильтр|フィルタ|滤波|濾波|필터|cut.?off|corner|grenz|eckfreq|coupure|corte|taglio|notch|kerb|"
+    r"\bband|mains|\b(power ?)?line\b|netz|secteur|\b[hl]pf?\b"
+)
+SAMPLING = _words(
+    r"sampl|abtast|[ée]chantillon|muestreo|campion|amostra|дискрет|サンプ|采样|採樣|샘플|\bf ?s\b|\bsfreq\b"
+)
+RATE = _words(r"rat[ea]|fr[eé][qck]|h[äa]ufig|taux|tasa|taxa|per sec|\bf ?s\b")
+
+NO_START = _words(
+    r"export|\bprint|druck|\bimpr|report|bericht|\bcr[eé]a|\bcréé|erstell|birth|\bdob\b|geb(urt|oren)|naiss|na[cs]ci|"
+    r"modif|chang|änder|\bsave|speicher|load|analy|review|\bend|ende\b|\bstop|\bfin\b|\bdur|dauer|length|läng|interv|"
+    r"vers|ware\b"
+)
+START = _words(
+    r"start|begin|began|record|aufnahme|aufzeich|acqui|d[ée]but|inici|inizi|grab|regist|начал|開始|开始|記録|记录"
+)
+
+NO_LEAD = _words(r"devic|gerät|recorder|model|vers|ware\b|patient|physic")
+IS_LEAD = _words(r"lead|ableit|channel|kanal|d[ée]riva|誘導|导联|導聯")
+IS_UNIT = _words(r"\bunit|einheit|unidad|\bunité|unità|единиц|単位|单位|單位|단위")
+NOTHING = _words(r"(?!)")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a head."""
+
+    text: str
+    key: str  # in words: SampleRate and sample_rate are "Sample Rate", "sample rate"; "": there is none
+    value: str  # "": there is none
+
+    @classmethod
+    def of(cls, text: str) -> Line:
+        """Take a line apart at its first comma, semicolon, colon, equals sign or tab."""
+        match = re.fullmatch(r"([^,;:=\t]*)[,;:=\t]\s*(.*)", text.strip())
+        if not match:
+            return cls(text.strip(), "", "")
+        key = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", match[1].strip("#%\"' "))
+        return cls(text.strip(), key, match[2].strip("\"', ;"))
+
+    @property
+    def rate(self) -> float | None:
+        """The Hz that it states, of whatever; None: it states none."""
+        if match := IN_HERTZ.fullmatch(self.value):
+            number = match[1]
+        elif NUMBER.fullmatch(self.value) and self._counts_hertz:
+            number = self.value
+        else:
+            return None
+        rate = float(number.replace(",", "."))
+        return rate if rate > 0 else None
+
+    @property
+    def _counts_hertz(self) -> bool:
+        """Whether a number without a unit is in Hz: the key says so, or is that of a sampling rate."""
+        if unit := KEY_UNIT.search(self.key):
+            return re.fullmatch(HERTZ, unit[1], re.IGNORECASE) is not None
+        return SAMPLING.search(self.key) is not None and RATE.search(self.key) is not None
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a head says; None or "" is what it does not state, or states in several ways."""
+
+    fs: float | None  # Hz
+    rates: tuple[str, ...]  # the lines that state different rates, any of which may be that of sampling
+    unit: str  # of all columns that state none
+    lead: str | None
+    start: datetime | None
+    undated: str  # why there is no start although lines speak of one
+    is_watch: bool  # it is that of an Apple Watch
+
+    @classmethod
+    def of(cls, above: Sequence[str]) -> Head:
+        """Read the lines above the data and above the titles of its columns."""
+        lines = [Line.of(text) for text in above]
+        rates = _stated(((line, line.rate) for line in lines), FILTER, SAMPLING)
+        units = ((line, line.value if millivolts_of(line.value) is not None else None) for line in lines)
+        leads = ((line, match[1] if (match := LEAD.fullmatch(line.value)) else None) for line in lines)
+        start, undated = _start(lines)
+        fs = _only(rates)
+        return cls(
+            fs=fs,
+            rates=() if fs else tuple(line.text for line, _ in rates),
+            unit=_only(_stated(units, NOTHING, IS_UNIT)) or "",
+            lead=_only(_stated(leads, NO_LEAD, IS_LEAD)),
+            start=start,
+            undated=undated,
+            is_watch=is_key_value(above) and any(WATCH.search(line.value) for line in lines),
+        )
+
+
+def is_key_value(above: Sequence[str]) -> bool:
+    """Whether lines above data are several `key,value`, one of which gives a unit, as those of an Apple Watch are."""
+    values = [Line.of(text).value for text in above]
+    return len(values) > 2 and any(millivolts_of(value) is not None for value in values)
+
+
+def stamp_of(text: str) -> datetime | None:
+    """The local time in a stamp such as 2026-01-31 14:05:00 +0100 or 31.01.2026 14:05; None: it is none."""
+    text = text.strip("[]'\" ")
+    if not STAMP.fullmatch(text):
+        return None
+    try:
+        stamp = datetime.fromisoformat(re.sub(r"\s(?=Z|[+-])", "", iso_date(text)).replace(",", "."))
+    except ValueError:
+        return None
+    return stamp.replace(tzinfo=None)
+
+
+def _start(lines: list[Line]) -> tuple[datetime | None, str]:
+    """When the recording began, and why the head does not say so although lines speak of it; "": none does."""
+    stamps = _stated(((line, stamp_of(line.value)) for line in lines), NO_START, START)
+    start = _only(stamps)
+    if start is None and stamps:
+        return None, f"its head has several times, {_quoted(line.text for line, _ in stamps)}, of which none is taken"
+    if start is None or not any(START.search(line.key) for line, _ in stamps):
+        for line in lines:
+            if START.search(line.key) and not NO_START.search(line.key) and TIMELIKE.search(line.value):
+                return None, f"the line {line.text[:60]!r} of its head is not understood"
+    return start, ""
+
+
+def _stated(
+    said: Iterable[tuple[Line, Value | None]], never: re.Pattern[str], wins: re.Pattern[str]
+) -> list[tuple[Line, Value]]:
+    """The lines that state a value and, by their key, nothing else; where they differ, those whose key says it is."""
+    left = [(line, value) for line, value in said if value is not None and not never.search(line.key)]
+    if len({value for _, value in left}) > 1:
+        return [(line, value) for line, value in left if wins.search(line.key)] or left
+    return left
+
+
+def _only(stated: list[tuple[Line, Value]]) -> Value | None:
+    """The one value of all lines; None: there are several, or none."""
+    values = {value for _, value in stated}
+    return values.pop() if len(values) == 1 else None
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return " and ".join(repr(text[:60]) for text in texts)
