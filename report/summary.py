@@ -202,9 +202,10 @@ def findings(analysis: Analysis) -> list[str]:
     found += _pauses(analysis)
     if len(episodes.irregular):
         longest, share = episodes.longest("irregular_rhythm"), irregular_percent(analysis)
+        which = "" if len(episodes.irregular) == 1 else "the longest "
         found.append(
             f"irregular rhythm, atrial fibrillation possible, in {share:.1f} % of readable time "
-            f"({_count(len(episodes.irregular), 'episode')}, the longest {at(longest)}); S burden, S episodes and "
+            f"({_count(len(episodes.irregular), 'episode')}, {which}{at(longest)}); S burden, S episodes and "
             "heart rate variability are withheld there"
         )
     if burden.v_mark:
