@@ -10,8 +10,7 @@ and itself half a mean period later all but cancel (the leakage of the VF filter
 records of mitdb, of which 207 alone has flutter (six episodes, 143 s): 131 s of it found, 6 s at its ends too many, and
 no false alarm, nor in 20.5 h of svdb (41 records) and 6 h of nstdb, records with electrode motion. The flutter is that
 of one patient, and the threshold was chosen on it: how much of another's is found has not been measured. A tachycardia
-without a level stretch between its beats looks the same, as two of the 22 non-sustained VT of a synthetic day do, and
-so may a tremor of the hand.
+of 180/min and more without a level stretch between its beats looks the same, and so may a tremor of the hand.
 """
 
 from __future__ import annotations
