@@ -236,9 +236,9 @@ class RunConfig:
     )
     context: str | None = option(
         None,
-        f"what the network sees, {', '.join(CONTEXTS)}: the beat alone, as in the paper; the beat, and the rhythm "
-        "around it to tell S from N; how it differs from the usual beat of its record; or both of these, for new "
-        "patients (split files from --window centred)",
+        f"what the network sees, {', '.join(CONTEXTS)}. none: the beat alone, as in the paper; rhythm_only: the beat, "
+        "and a head that tells S from N by the rhythm around it; dominant: how the beat differs from the usual one of "
+        "its record; rhythm: that and the rhythm head, the best for new patients (split files from --window centred)",
         default="none; rhythm with --recipe new_patients",
     )
     num_epochs: int | None = option(None, "passes over the training beats", default="the recipe's: 60, 6 or 3")

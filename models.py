@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from data_configs import DatasetConfig
 from hparams import ContextConfig, TrainingConfig
 from kernels.encoder import TransformerEncoderLayer
+from support.errors import InputError
 
 
 class MSC(nn.Module):
@@ -282,7 +283,13 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         return x.mean(dim=2)  # (B, 128)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities (B, C)."""
+        """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities (B, C).
+
+        Raises:
+            InputError: the network sees the context of a beat, and none is given.
+        """
+        if context is None and (self.has_morphology_head or self.has_rhythm_head):
+            raise InputError("this network sees the context of a beat: model(x, context), as Split.inputs() gives both")
         # On the CPU only the encoder layers use bf16, and they see to it themselves.
         bf16 = self.precision == "bf16" and x.device.type == "cuda"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):

@@ -136,6 +136,12 @@ def run(arguments: Sequence[str] | None = None) -> None:
     records = [Path(record.removesuffix(".hea")) for record in args.records]
     beats, runs = compare(records, args.reference, args.test, args.test_dir, protocol)
     sys.stdout.write(tables.beats_summary(beats))
+    if unscored := [comparison.record for comparison in beats if not comparison.matrix.to_numpy().any()]:
+        print(
+            f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s on; --start 0 takes all "
+            "of a record",
+            file=sys.stderr,
+        )
     if args.out is not None:
         write(args.out, beats, runs, args.reference, args.test)
         count = f"{len(beats)} record{'' if len(beats) == 1 else 's'}"

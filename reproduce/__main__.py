@@ -1,4 +1,5 @@
-"""Every table and figure of the paper, ours beside theirs.
+"""Every table and figure of the paper, ours beside theirs; and what is not in it: inter_patient (new patients), context
+(what the rhythm around a beat adds), recipes (two ways of training).
 
 Runs what is missing (finished runs are found and reused, a stopped one resumes) and writes RESULTS/<name>.md, .csv and
 pictures. Split files are made from the recordings where they are missing.

@@ -478,8 +478,9 @@ def test_the_part_that_the_command_compares(tmp_path: Path, capfd: pytest.Captur
 
 def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     record = write_record(tmp_path, atr="NNN", tst=b"\0\0")
-    code, out, _ = run([record, *ANNOTATORS, "--start", "400", "--out", tmp_path / "out"], capfd)
+    code, out, error = run([record, *ANNOTATORS, "--start", "400", "--out", tmp_path / "out"], capfd)
     assert code == 0
+    assert f"no beat was compared of {record.name}: none lies from 400 s on" in error
     assert out.splitlines()[1].endswith("      -" * 6 + "     -")
 
 

@@ -155,6 +155,8 @@ def test_the_ablation_has_one_part_of_the_context(recipe: TrainingConfig, data: 
         fit_context(model, split, configs, recipe, 0)
         out = model.eval()(*split.inputs(slice(20)))
         assert out.shape == (20, 5)
+        with pytest.raises(InputError, match="sees the context of a beat"):
+            model(split.samples[:20])
         if context == "rhythm_only":
             by_shape = model.clf(model.features(split.samples[:20])).softmax(dim=1)  # NS, V, F, Q
             of_pair = model.rhythm(split.context[:20]).exp()  # N, S
