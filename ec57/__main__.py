@@ -138,8 +138,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     sys.stdout.write(tables.beats_summary(beats))
     if unscored := [comparison.record for comparison in beats if not comparison.matrix.to_numpy().any()]:
         print(
-            f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s on; --start 0 takes all "
-            "of a record",
+            f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s on; --start 0 takes "
+            "all of a record",
             file=sys.stderr,
         )
     if args.out is not None:
