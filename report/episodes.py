@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +82,17 @@ def extent(episode: Episode) -> tuple[int, int]:
     return (episode.beats if episode.kind in RUNS else 0, episode.end - episode.start)
 
 
+def longest_of(found: Sequence[Episode]) -> Episode | None:
+    """The longest (`extent`), the first of those, a doubtful one only where all are; None: there is none."""
+    return max(found, key=lambda one: (not one.doubtful, extent(one)), default=None)
+
+
+def fastest_of(found: Sequence[Episode]) -> Episode | None:
+    """The one with the highest rate, the first of those, a doubtful one only where all are; None: none has one."""
+    rated = [episode for episode in found if episode.rate_bpm is not None]
+    return max(rated, key=lambda one: (not one.doubtful, one.rate_bpm or 0.0), default=None)
+
+
 @dataclass(frozen=True)
 class Pause:
     """An R-R interval from `start` to `end`, in samples."""
@@ -138,13 +149,12 @@ class Episodes:
         return counts | {f"ge_{_in_name(longest)}": int((lengths >= longest * self.fs).sum())}
 
     def longest(self, kind: str) -> Episode | None:
-        """The longest (`extent`), the first of those, a doubtful one only where all are; None: there is none."""
-        return max(self.of(kind), key=lambda one: (not one.doubtful, extent(one)), default=None)
+        """The longest of one kind (`longest_of`)."""
+        return longest_of(self.of(kind))
 
     def fastest(self, kind: str) -> Episode | None:
-        """The one with the highest rate, the first of those, a doubtful one only where all are; None: none has one."""
-        rated = [episode for episode in self.of(kind) if episode.rate_bpm is not None]
-        return max(rated, key=lambda one: (not one.doubtful, one.rate_bpm or 0.0), default=None)
+        """The fastest of one kind (`fastest_of`)."""
+        return fastest_of(self.of(kind))
 
     def table(self) -> pd.DataFrame:
         """A row an episode: kind, start_s, end_s, duration_s, beats, rate_bpm, doubtful (why)."""

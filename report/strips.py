@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from report.diary import Entry
-from report.episodes import Episode, Episodes, extent
+from report.episodes import Episode, Episodes, fastest_of, longest_of
 from report.rates import HeartRate
 from report.rhythm import Rhythm
 
@@ -135,16 +135,14 @@ def _extremes(kind: str, found: list[Episode]) -> Iterator[tuple[str, Episode]]:
     if len(found) == 1 or kind.startswith("isolated"):
         yield (f"only {name}" if len(found) == 1 else f"first {name}"), found[0]
         return
-    found = [episode for episode in found if not episode.doubtful] or found
-    rated = [episode for episode in found if episode.rate_bpm is not None]
-    if kind.startswith("couplet"):
-        yield f"fastest {name}", max(rated, key=lambda episode: episode.rate_bpm or 0.0)
-        return
-    yield f"longest {name}", max(found, key=extent)
-    if rated and kind == "bradycardia":
+    if not kind.startswith("couplet"):
+        yield f"longest {name}", longest_of(found)
+    fastest = fastest_of(found)
+    if fastest and kind == "bradycardia":
+        rated = [episode for episode in found if episode.rate_bpm is not None]
         yield f"slowest {name}", min(rated, key=lambda episode: episode.rate_bpm or 0.0)
-    elif rated and not kind.startswith(("bigeminy", "trigeminy", "irregular")):
-        yield f"fastest {name}", max(rated, key=lambda episode: episode.rate_bpm or 0.0)
+    elif fastest and not kind.startswith(("bigeminy", "trigeminy", "irregular")):
+        yield f"fastest {name}", fastest
 
 
 def _around(episode: Episode, title: str, fs: float) -> Strip:
