@@ -192,32 +192,33 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
 
     from report.render import IndexRow, index_page
 
-    rows: list[IndexRow] = []
-    calls = (delayed(_attempt)(record, out / name_of(record), work) for record in records)
-    done = Parallel(n_jobs=work.options.jobs, return_as="generator")(calls)
-    for record, result in zip(records, tqdm(done, "recordings", len(records), unit="", disable=None), strict=True):
+    rows: dict[Path, IndexRow] = {}
+    jobs = work.options.jobs
+    calls = (delayed(_attempt)(record, out / name_of(record), work, progress=jobs == 1) for record in records)
+    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)  # told as they are made, a long one later
+    for record, result in tqdm(done, "recordings", len(records), unit="", disable=None):
         name = name_of(record)
         if isinstance(result, str):
-            rows.append(IndexRow(name, name, None, result))
+            rows[record] = IndexRow(name, name, None, result)
             tqdm.write(f"{record}: {result}", file=sys.stderr)
         else:
-            rows.append(IndexRow(name, name, result))
+            rows[record] = IndexRow(name, name, result)
             tqdm.write(line_of(result))
-    write_text(out / "index.html", index_page(rows))
+    write_text(out / "index.html", index_page([rows[record] for record in records]))
     print(f"The index is {out / 'index.html'}")
-    failed = sum(row.summary is None for row in rows)
+    failed = sum(row.summary is None for row in rows.values())
     if failed:
         raise PartlyFailedError(f"{failed} of {len(rows)} recordings failed; {out / 'index.html'} names them")
 
 
-def _attempt(record: Path, folder: Path, work: Work) -> dict[str, Any] | str:
-    """The summary of a recording's report, or why there is none; runs in a process of its own."""
+def _attempt(record: Path, folder: Path, work: Work, progress: bool) -> tuple[Path, dict[str, Any] | str]:
+    """`record` with the summary of its report, or why there is none; with several jobs in a process of its own."""
     try:
-        return report_one(record, folder, work, _classifier(work.options), progress=False)
+        return record, report_one(record, folder, work, _classifier(work.options), progress)
     except InputError as error:
-        return str(error)
+        return record, str(error)
     except OSError as error:
-        return reason_of(error)
+        return record, reason_of(error)
 
 
 def line_of(summary: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_class
 from report.definitions import Definitions
 from report.diary import Diary, diary_figures, read_diary
 from report.doubt import shape_test
-from report.episodes import Episodes, find_episodes, only_unreadable
+from report.episodes import Episodes, find_classless, find_episodes
 from report.hrv import Variability, variability
 from report.options import ReportOptions
 from report.pauses import deflection_test, hidden_beats
@@ -168,7 +168,7 @@ def _analysis(
         likeness = shape_test(recording.read, length, fs, rhythm.samples) if classifier is not None else None
         episodes = find_episodes(rhythm, definitions, likeness)
     else:
-        episodes = only_unreadable(rhythm)
+        episodes = find_classless(rhythm)
     rates = heart_rate(rhythm, definitions)
     return Analysis(
         recording=recording,

@@ -116,8 +116,8 @@ class Hour:
     mean: float | None
     """Heart rate, 1/min."""
     max: Rate | None
-    episodes: dict[str, int]
-    """Of every kind those that begin in this hour."""
+    episodes: dict[str, int | None]
+    """Of every kind those that begin in this hour; None: it was not looked for."""
 
 
 def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hour_s: float = 0.0) -> list[Hour]:
@@ -160,7 +160,7 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
                 min=low,
                 mean=mean_rate(rhythm.rr[in_hour][rhythm.valid[in_hour]], rhythm.fs),
                 max=high,
-                episodes={kind: kinds[hour][kind] for kind in KINDS},
+                episodes={kind: kinds[hour][kind] if kind in episodes.sought else None for kind in KINDS},
             )
         )
     return found

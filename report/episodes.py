@@ -45,6 +45,9 @@ KINDS = (
 """Every kind of episode. A run of 3 beats and more is `run_v` or `run_s`; of those, the runs that `nsvt`,
 `vt_sustained`, `idioventricular` or `svt` names are there a second time, under that name."""
 
+CLASSLESS = ("ventricular_flutter", "unreadable")
+"""The kinds that are found where no beat has a class of EC57; of the others nothing is known there."""
+
 RUN = 3
 """Beats of the shortest run; two are a couplet, one is isolated."""
 
@@ -118,15 +121,17 @@ class Episodes:
     """int64 (k, 2) in samples: the first and last beat of each episode of irregular rhythm."""
     withheld: dict[str, int]
     """Of each kind of S the episodes that lie in irregular rhythm, wholly or in part; they are not in `found`."""
+    sought: tuple[str, ...] = KINDS
+    """The kinds that were looked for."""
 
     def of(self, kind: str) -> list[Episode]:
         """Those of one kind."""
         return [episode for episode in self.found if episode.kind == kind]
 
-    def counts(self) -> dict[str, int]:
-        """Of every kind how many there are."""
+    def counts(self) -> dict[str, int | None]:
+        """Of every kind how many there are; None: it was not looked for."""
         counts = Counter(episode.kind for episode in self.found)
-        return {kind: counts[kind] for kind in KINDS}
+        return {kind: counts[kind] if kind in self.sought else None for kind in KINDS}
 
     def doubtful_counts(self) -> dict[str, int]:
         """Of every kind that has doubtful ones how many of `counts` they are."""
@@ -201,17 +206,25 @@ def find_episodes(
     ]
     for kind, (first, last) in slow_and_fast(rhythm, definitions):
         found.append(_between(rhythm, kind, first, last))
-    found += [Episode("ventricular_flutter", int(start), int(end), 0, None) for start, end in rhythm.flutter]
-    found += _unreadable(rhythm)
-    order = {kind: place for place, kind in enumerate(KINDS)}
-    found.sort(key=lambda episode: (episode.start, order[episode.kind]))
+    found += _without_beats(rhythm)
     return Episodes(
         fs=rhythm.fs,
-        found=tuple(found),
+        found=_in_order(found),
         pauses=pauses,
         irregular=irregular,
-        withheld=_withheld(withheld),
+        withheld={kind: withheld[kind] for kind in KINDS if kind in SUPRAVENTRICULAR},
     )
+
+
+def find_classless(rhythm: Rhythm) -> Episodes:
+    """Find the episodes of the kinds in `CLASSLESS` alone: the beats have no class that ectopy could be told by."""
+    none = np.zeros((0, 2), dtype=np.int64)
+    return Episodes(rhythm.fs, _in_order(_without_beats(rhythm)), (), none, {}, CLASSLESS)
+
+
+def _in_order(found: list[Episode]) -> tuple[Episode, ...]:
+    order = {kind: place for place, kind in enumerate(KINDS)}
+    return tuple(sorted(found, key=lambda episode: (episode.start, order[episode.kind])))
 
 
 def _judged(
@@ -250,18 +263,13 @@ def prematurity(rhythm: Rhythm, run: Episode) -> float:
     return float((run.end - run.start) / (last - first) / np.median(intervals))
 
 
-def only_unreadable(rhythm: Rhythm) -> Episodes:
-    """The episodes of a recording whose beats have no class that ectopy could be told by: unreadable time alone."""
-    none = np.zeros((0, 2), dtype=np.int64)
-    return Episodes(rhythm.fs, tuple(_unreadable(rhythm)), (), none, _withheld(Counter()))
-
-
-def _withheld(counts: Counter[str]) -> dict[str, int]:
-    return {kind: counts[kind] for kind in KINDS if kind in SUPRAVENTRICULAR}
-
-
-def _unreadable(rhythm: Rhythm) -> list[Episode]:
-    return [Episode("unreadable", int(start), int(end), 0, None) for start, end in rhythm.unreadable]
+def _without_beats(rhythm: Rhythm) -> list[Episode]:
+    """Flutter and unreadable time, in which no beat is counted."""
+    return [
+        Episode(kind, int(start), int(end), 0, None)
+        for kind, spans in (("ventricular_flutter", rhythm.flutter), ("unreadable", rhythm.unreadable))
+        for start, end in spans
+    ]
 
 
 def _in_name(seconds: float) -> str:

@@ -29,6 +29,9 @@ RHYTHMS = (
 )
 """Kinds that WFDB has a rhythm for; where they overlap the later one of the list is named."""
 
+OF_CLASSES = re.compile(r"(^|_)(beats_[NSVFQ]|beats_unclassified|[vs]_percent|[vs]_per_hour)$|^irregular_s$")
+"""Columns that count beats by their class of EC57, or need it."""
+
 NOISY, CLEAN = 48, 0  # subtypes of ~: the first signal is unreadable (bits 4 and 5), is readable again
 
 
@@ -71,14 +74,21 @@ def episodes_table(analysis: Analysis) -> pd.DataFrame:
 def _hours_table(analysis: Analysis) -> pd.DataFrame:
     table = hours_table(list(analysis.hours))
     table.insert(2, "clock", _clocks(analysis, table["start_s"]))
-    return table
+    return _without_unknown(analysis, table)
 
 
 def _diary_table(analysis: Analysis, diary: Diary) -> pd.DataFrame:
     table = diary.table()
     if len(table):
         table.insert(2, "clock", _clocks(analysis, table["time_s"]))
-    return table
+    return _without_unknown(analysis, table)
+
+
+def _without_unknown(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with empty cells for what a network that tells infarction from normal does not: classes of EC57."""
+    if analysis.diagnosis is None:
+        return table
+    return table.assign(**{name: None for name in table if OF_CLASSES.search(name)})
 
 
 def _clocks(analysis: Analysis, seconds: pd.Series) -> pd.Series:

@@ -42,7 +42,7 @@ def page(analysis: Analysis) -> str:
     chosen, names = analysis.strips, names_of(analysis)
     listed, left_out = _listed(analysis)
     counts, withheld = analysis.episodes.counts(), analysis.episodes.withheld
-    none = [kind for kind, count in counts.items() if not (count or withheld.get(kind))]
+    none = [kind for kind in analysis.episodes.sought if not (counts[kind] or withheld.get(kind))]
     return _render(
         "report.html.j2",
         a=analysis,
@@ -58,7 +58,7 @@ def page(analysis: Analysis) -> str:
         strips=[(strip, draw_strip(analysis, strip)) for strip in chosen.strips],
         strips_left_out=chosen.left_out,
         most_strips=MOST,
-        found={kind: count for kind, count in counts.items() if kind not in (*none, "unreadable")},
+        found={kind: counts[kind] for kind in analysis.episodes.sought if kind not in (*none, "unreadable")},
         names=names,
         none_found=[names[kind] for kind in none if kind != "unreadable"],
         episodes=listed,
@@ -82,8 +82,10 @@ def title_of(duration_s: float, is_day: bool) -> str:
 
 def index_page(rows: Sequence[IndexRow]) -> str:
     """The table of several reports, a row a recording."""
-    used = next((row.summary["definitions"] for row in rows if row.summary is not None), None)
-    return _render("index.html.j2", rows=rows, definitions=used)
+    first = next((row.summary for row in rows if row.summary is not None), None)
+    # One network made all reports of a command; that of infarction has shares of its classes alone.
+    others = first["burden_percent"] if first is not None and first["pauses"] is None else {}
+    return _render("index.html.j2", rows=rows, definitions=first and first["definitions"], others=list(others))
 
 
 @dataclass(frozen=True)

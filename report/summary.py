@@ -52,13 +52,12 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         },
         "episodes": episodes.counts(),
         "doubtful_episodes": episodes.doubtful_counts(),
-        "withheld_episodes": episodes.withheld,
-        "withheld_beats": {"S": analysis.burden.s_withheld},
+        "withheld_episodes": episodes.withheld if analysis.diagnosis is None else None,
+        "withheld_beats": {"S": analysis.burden.s_withheld} if analysis.diagnosis is None else None,
         "irregular_percent": irregular_percent(analysis),
         "longest": {kind: _episode(analysis, episodes.longest(kind)) for kind in LASTING if episodes.of(kind)},
         "fastest": {kind: _episode(analysis, episodes.fastest(kind)) for kind in RATED if episodes.fastest(kind)},
-        "pauses": episodes.pause_counts(analysis.definitions)
-        | {"after_ectopic": episodes.pause_counts(analysis.definitions, after_ectopic=True)},
+        "pauses": _pause_counts(analysis) if analysis.diagnosis is None else None,
         "hrv": asdict(analysis.variability) if analysis.diagnosis is None else None,
         "diary": None if analysis.diary is None else [asdict(entry) for entry in analysis.diary.entries],
         "model": _model(analysis),
@@ -99,7 +98,9 @@ def unreadable_by_reason(analysis: Analysis) -> dict[str, float]:
 
 
 def irregular_percent(analysis: Analysis) -> float | None:
-    """Share of readable time in irregular rhythm; None without readable time."""
+    """Share of readable time in irregular rhythm; None without readable time, or where it was not looked for."""
+    if "irregular_rhythm" not in analysis.episodes.sought:
+        return None
     irregular = float((analysis.episodes.irregular[:, 1] - analysis.episodes.irregular[:, 0]).sum())
     readable = analysis.rhythm.readable_s
     return 100 * irregular / analysis.rhythm.fs / readable if readable > 0 else None
@@ -120,7 +121,16 @@ def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:
     return {
         "beats": {**counts, UNCLASSIFIED: analysis.unclassified, "all": total + analysis.unclassified},
         "burden_percent": {name: 100 * count / total if total else None for name, count in counts.items()},
+        "burden_per_hour": None,
+        "burden_per_day": None,
+        "burden_mark": None,
     }
+
+
+def _pause_counts(analysis: Analysis) -> dict[str, Any]:
+    episodes, definitions = analysis.episodes, analysis.definitions
+    after = episodes.pause_counts(definitions, after_ectopic=True)
+    return {**episodes.pause_counts(definitions), "after_ectopic": after}
 
 
 def _by_class(analysis: Analysis) -> dict[str, Any]:

@@ -288,6 +288,20 @@ def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
     assert summary["burden_percent"]["infarction"] == round(share, 2)
     assert set(episodes["kind"]) <= {"unreadable"}
     assert "there are no episodes" in (tmp_path / "r" / "report.html").read_text().replace("\n", " ")
+    # What the network does not tell is unknown, not zero.
+    assert summary["episodes"]["pause"] is summary["episodes"]["svt"] is summary["pauses"] is None
+    assert summary["irregular_percent"] is summary["withheld_beats"] is summary["burden_per_hour"] is None
+    assert summary["episodes"]["ventricular_flutter"] == 0
+    hours = pd.read_csv(tmp_path / "r" / "hours.csv")
+    known = set(hours.columns[hours.notna().any()])
+    assert "beats_all" in known and not known & {"beats_Q", "v_percent", "irregular_s", "run_v"}
+
+
+def test_the_index_of_infarction_has_its_classes(records: Path, tmp_path: Path) -> None:
+    ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
+    run([str(records / "m001"), str(records / "m002"), "--out", str(tmp_path / "r"), "--checkpoint", str(ptb)])
+    index = (tmp_path / "r" / "index.html").read_text()
+    assert "<th>infarction</th>" in index and "<th>pauses</th>" not in index
 
 
 def test_a_recording_of_noise_is_a_report_that_says_so(checkpoint: Path, tmp_path: Path) -> None:
