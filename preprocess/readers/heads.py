@@ -19,13 +19,13 @@ Value = TypeVar("Value")
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 STAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d[T ]|\d\d\.\d\d\.\d{4}[T ])\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?",
+    r"(\d{4}-\d\d-\d\d[T ]|\d\d?\.\d\d?\.\d{4}[T ])\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?",
 )
 TIMELIKE = re.compile(r"(?<!\d)(\d{4}([./-])\d\d?\2\d\d?|\d\d?([./-])\d\d?\3\d{4}|\d\d?:\d\d)(?!\d)")
 """A date or a clock time in any form; which day it means may be open, as in 03/04/2026."""
 
 HERTZ = r"hz|hertz|hercios?|герц|ヘルツ|赫兹|赫茲|헤르츠"
-IN_HERTZ = re.compile(rf"(\d+(?:[.,]\d+)?)\s*({HERTZ})\.?", re.IGNORECASE)
+IN_HERTZ = re.compile(rf"(\d+(?:[.,]\d+)?)\s*(k?)({HERTZ})\.?", re.IGNORECASE)
 KEY_UNIT = re.compile(r"[(\[]\s*([^)\]]*?)\s*[)\]]")
 LEAD = re.compile(r".*?\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
 WATCH = re.compile(r"\bwatch\s?\d|apple\s?watch", re.IGNORECASE)  # the device of all its exports, such as "Watch6,1"
@@ -53,7 +53,7 @@ START = _words(
     r"start|begin|began|record|aufnahme|aufzeich|acqui|d[ée]but|inici|inizi|grab|regist|начал|開始|开始|記録|记录"
 )
 
-NO_LEAD = _words(r"devic|gerät|recorder|model|vers|ware\b|patient|physic")
+NO_LEAD = _words(r"\bname|subject|devic|gerät|recorder|model|vers|ware\b|patient|physic")
 IS_LEAD = _words(r"lead|ableit|channel|kanal|d[ée]riva|誘導|导联|導聯")
 IS_UNIT = _words(r"\bunit|einheit|unidad|\bunité|unità|единиц|単位|单位|單位|단위")
 NOTHING = _words(r"(?!)")
@@ -69,8 +69,10 @@ class Line:
 
     @classmethod
     def of(cls, text: str) -> Line:
-        """Take a line apart at its first comma, semicolon, colon, equals sign or tab."""
+        """Take a line apart at its first comma, semicolon, colon, equals sign or tab, or before so many Hz."""
         match = re.fullmatch(r"([^,;:=\t]*)[,;:=\t]\s*(.*)", text.strip())
+        if not match:
+            match = re.fullmatch(rf"(\D+)\s({IN_HERTZ.pattern})", text.strip(), re.IGNORECASE)
         if not match:
             return cls(text.strip(), "", "")
         key = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", match[1].strip("#%\"' "))
@@ -79,13 +81,14 @@ class Line:
     @property
     def rate(self) -> float | None:
         """The Hz that it states, of whatever; None: it states none."""
+        thousands = 1
         if match := IN_HERTZ.fullmatch(self.value):
-            number = match[1]
+            number, thousands = match[1], 1000 if match[2] else 1
         elif NUMBER.fullmatch(self.value) and self._counts_hertz:
             number = self.value
         else:
             return None
-        rate = float(number.replace(",", "."))
+        rate = float(number.replace(",", ".")) * thousands
         return rate if rate > 0 else None
 
     @property

@@ -97,8 +97,9 @@ def same_rate(one: float, other: float) -> bool:
 
 
 def iso_date(text: str) -> str:
-    """Turn a date that a time begins with from 31.01.2026 into 2026-01-31; leave any other."""
-    return re.sub(r"^(\d\d)\.(\d\d)\.(\d{4})(?=[T ])", r"\3-\2-\1", text)
+    """Turn a date that a time begins with from 31.01.2026 or 31.1.2026 into 2026-01-31; leave any other."""
+    date = re.match(r"(\d\d?)\.(\d\d?)\.(\d{4})(?=[T ])", text)
+    return f"{date[3]}-{date[2]:>02}-{date[1]:>02}{text[date.end() :]}" if date else text
 
 
 def parse_start(given: str | datetime) -> datetime:
