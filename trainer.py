@@ -103,10 +103,8 @@ class Trainer:
                     results[kept].append(metrics)
             if distributed.is_first():
                 reports.summarise(self.run_folder, self.hparams.num_epochs)
-                if self.run.num_runs > 1:
-                    print(
-                        f"\ntest, best checkpoints, mean and standard deviation of {self.run.num_runs} runs, percent:"
-                    )
+                if (runs := self.run.num_runs) > 1:
+                    print(f"\ntest, best checkpoints, mean and standard deviation of {runs} runs, percent:")
                     table = reports.summary_of(results).loc["best"]
                     print(table.to_string(float_format="{:.2f}".format, na_rep=""))
                 print(f"\nEverything is in {self.run_folder}")
@@ -226,13 +224,15 @@ class Trainer:
             path = folder / f"checkpoint_{kept}.pt"
             checkpoint = distributed.on_first(lambda path=path: load_checkpoint(path))
             load_weights(model, checkpoint, path)
-            if checkpoint.epoch not in tested:
+            if first := checkpoint.epoch not in tested:
                 log.info(f"testing on {len(test):,} beats")
                 tested[checkpoint.epoch] = evaluate(model, test, loss_function, self.configs)
             evaluation = tested[checkpoint.epoch]
             metrics = results[kept] = test_metrics(checkpoint.epoch, test, evaluation)
-            log.info(f"test of the {kept} checkpoint (epoch {checkpoint.epoch}: {meaning}), {test.origin}:")
-            reports.log_metrics(metrics, log)
+            says = ":" if first else ": the same figures"
+            log.info(f"test of the {kept} checkpoint (epoch {checkpoint.epoch}: {meaning}), {test.origin}{says}")
+            if first:
+                reports.log_metrics(metrics, log)
             if not distributed.is_first():
                 continue
             if kept == "best":

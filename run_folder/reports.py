@@ -74,8 +74,24 @@ def ec57_line(metrics: dict[str, Any]) -> str | None:
     if metrics["data"]["protocol"] != "inter_patient" or not EXCUSED.keys() <= {*metrics["classes"]}:
         return None
     figures = ec57_figures(metrics["confusion_matrix"], metrics["classes"])
-    values = ", ".join(f"{name} Se {100 * row['se']:.2f} +P {100 * row['ppv']:.2f}" for name, row in figures.items())
+
+    def percent(figure: float) -> str:
+        return "-" if np.isnan(figure) else f"{100 * figure:.2f}"
+
+    values = ", ".join(f"{name} Se {percent(row['se'])} +P {percent(row['ppv'])}" for name, row in figures.items())
     return f"ANSI/AAMI EC57: {values}; +P charges no F or Q called V and no Q called S, precision does"
+
+
+def never_called_note(metrics: dict[str, Any]) -> str | None:
+    """Which classes of the split no beat was called by; None where each was."""
+    called = dict(zip(metrics["classes"], np.sum(metrics["confusion_matrix"], axis=0).tolist(), strict=True))
+    never = [name for name, row in metrics["per_class"].items() if row["support"] and not called[name]]
+    if not never:
+        return None
+    used = [name for name, beats in called.items() if beats]
+    if len(used) == 1:
+        return f"note: every beat was called {used[0]}: this network tells no classes apart; it needs a longer training"
+    return f"note: no beat was called {' or '.join(never)}; a precision of 0.00 stands for one that is not defined"
 
 
 def log_metrics(metrics: dict[str, Any], log: logging.Logger) -> None:
@@ -86,8 +102,8 @@ def log_metrics(metrics: dict[str, Any], log: logging.Logger) -> None:
     for line in text.rename_axis(index=None, columns="percent").to_string().splitlines():
         log.info(line)
     log.info(f"accuracy {100 * metrics['accuracy']:.2f} %, loss {metrics['loss']:.4f}")
-    if standard := ec57_line(metrics):
-        log.info(standard)
+    for line in filter(None, (ec57_line(metrics), never_called_note(metrics))):
+        log.info(line)
 
 
 def write_metrics(path: Path, metrics: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ import trainer
 from ec57.figures import ec57_figures
 from hparams import RunConfig
 from models import ecgTransForm
+from run_folder.reports import ec57_line
 from run_folder.resume import locked
 from support.errors import InputError, TrainingError, run_command
 from utils import Checkpoint, load_checkpoint, save_checkpoint
@@ -139,7 +140,9 @@ def test_test_only_gives_the_figures_of_the_run(run_folder: Path, toy_data: Path
 def test_a_test_on_new_patients_gives_the_figures_of_ec57(toy_data: Path, tmp_path: Path) -> None:
     configs, recipe = dataclasses.replace(data_configs.mit(), feedforward_dim=32), hparams.supervised()
     best = str(tmp_path / "c.pt")
-    save_checkpoint(Path(best), Checkpoint("mit", configs, recipe, ecgTransForm(configs, recipe).state_dict()))
+    weights = ecgTransForm(configs, recipe).state_dict()
+    weights["clf.bias"] = torch.tensor([9.0, 0, 0, 0, 0])  # every beat is called N
+    save_checkpoint(Path(best), Checkpoint("mit", configs, recipe, weights))
     (tmp_path / "data" / "mit").mkdir(parents=True)
     split = torch.load(toy_data / "mit" / "test.pt", weights_only=True)
     torch.save(split | {"protocol": "inter_patient"}, tmp_path / "data" / "mit" / "test.pt")
@@ -149,10 +152,12 @@ def test_a_test_on_new_patients_gives_the_figures_of_ec57(toy_data: Path, tmp_pa
         said[name] = (tmp_path / "mit" / name / "test.log").read_text()
     assert "EC57" not in said["beat"]
     metrics = json.loads((tmp_path / "mit" / "new" / "test.json").read_text())
-    figures = ec57_figures(metrics["confusion_matrix"], metrics["classes"])
-    assert (
-        f"ANSI/AAMI EC57: S Se {100 * figures['S']['se']:.2f} +P {100 * figures['S']['ppv']:.2f}, V Se" in said["new"]
-    )
+    assert "ANSI/AAMI EC57: S Se 0.00 +P -, V Se 0.00 +P -;" in said["new"]
+    metrics["confusion_matrix"] = torch.diag(torch.tensor([5, 3, 5, 5, 5])).tolist()
+    metrics["confusion_matrix"][0][1] = metrics["confusion_matrix"][1][2] = 1  # an N called S, an S called V
+    se, ppv = (ec57_figures(metrics["confusion_matrix"], metrics["classes"])["S"][name] for name in ("se", "ppv"))
+    assert (se, ppv) == (0.75, 0.75)
+    assert "S Se 75.00 +P 75.00, V Se" in (ec57_line(metrics) or "")
 
 
 def test_a_killed_process_resumes(toy_data: Path, tmp_path: Path) -> None:

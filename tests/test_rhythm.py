@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -329,6 +330,7 @@ def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monke
     log = (folder / "train.log").read_text()
     assert "trained on too" in log
     assert "test of the best checkpoint (epoch 2: after the last epoch, the one to quote)" in log
+    assert re.search(r"test of the last checkpoint \(epoch 2: .*\), synthetic data, .*: the same figures\n", log)
     main.run([*common, "--test", str(folder / "checkpoint_best.pt"), "--run_description", "t"])
     tested, trained = (
         read_json(path) for path in (tmp_path / "logs" / "mit" / "t" / "test.json", folder / "test_best.json")

@@ -15,7 +15,7 @@ from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from models import ecgTransForm
 from run_folder.layout import new_run_folder
-from run_folder.reports import metrics_table, summary_table
+from run_folder.reports import metrics_table, never_called_note, summary_table
 from support.errors import InputError
 from utils import Checkpoint, classification_metrics, get_device, load_checkpoint, save_checkpoint
 
@@ -163,3 +163,12 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     utils.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
     for name in ("curves", "confusion_matrix", "umap"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_classes_that_are_never_called_are_told() -> None:
+    labels = np.array([0, 0, 1, 2])
+    assert never_called_note(classification_metrics(labels, labels, "NSVF")) is None  # no beat is F
+    note = never_called_note(classification_metrics(labels, np.array([0, 1, 1, 0]), "NSVF"))
+    assert note == "note: no beat was called V; a precision of 0.00 stands for one that is not defined"
+    note = never_called_note(classification_metrics(labels, np.zeros(4, int), "NSVF"))
+    assert note is not None and note.startswith("note: every beat was called N: this network tells no classes apart")
