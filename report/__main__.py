@@ -6,28 +6,37 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tqdm import tqdm
+
+from preprocess.physionet import first_minute
+from preprocess.readers import Recording
+from report.analysis import analyse
+from report.browser import print_pdf, require_browser
+from report.classify import Classifier, load_classifier
+from report.definitions import Definitions
 from report.options import FOLDER, ReportOptions
+from report.outputs import write_report
+from report.quality import Quality
+from report.render import INDEX_TITLE, IndexRow, index_page, page
 from report.rounding import rounded
+from report.summary import lasting
 from support.cli import ArgumentParser, add_options
 from support.errors import InputError, PartlyFailedError, reason_of, run_command
 from support.files import folder_written_whole, read_json, require_writable, write_text
 
-if TYPE_CHECKING:
-    from preprocess.readers import Recording
-
 MARKER = "summary.json"
 """Every report folder holds it, so a folder without it is not overwritten."""
+
+FILES = frozenset({MARKER, "report.html", "report.pdf", "beats.csv", "episodes.csv", "hours.csv", "diary.csv"})
+"""What a report folder holds, beside the annotations (.ect)."""
 
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
 
 
 def build_parser() -> ArgumentParser:
     """The command line: recordings, options, and every threshold."""
-    from report.definitions import Definitions
-    from report.quality import Quality
-
     parser = ArgumentParser(
         prog="python -m report",
         description="Read ECG recordings and write a report of each: beats, episodes, burdens, trends, strips. "
@@ -50,52 +59,50 @@ class Work:
     """What is done with every recording of a command."""
 
     options: ReportOptions
-    definitions: Any
-    quality: Any
+    definitions: Definitions
+    quality: Quality
 
 
 def _require_report(folder: Path) -> None:
-    """Raise an `InputError` unless `folder` is a report, or empty: what else is in it would be lost."""
+    """Raise an `InputError` unless `folder` is a report and nothing else, or empty: the rest would be lost."""
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file()):
         raise InputError(f"{folder} is there and holds no {MARKER}: it would be lost; name another folder")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in FILES and path.suffix != ".ect")
+    if others:
+        raise InputError(
+            f"{folder} holds a report, and beside it {others[0]}, which would be lost: move it away, or name another "
+            "folder with --out"
+        )
 
 
-def _require_same_recording(folder: Path, recording: Recording, start_is_given: bool) -> None:
-    """Raise an `InputError` where `folder` has the report of another recording, which would be lost.
-
-    Args:
-        start_is_given: by --start_time, so the start does not tell recordings apart.
-    """
+def _require_same_recording(folder: Path, recording: Recording, options: ReportOptions) -> None:
+    """Raise an `InputError` where `folder` has the report of another recording, which would be lost."""
     if not (folder / MARKER).is_file():
         return
     there = read_json(folder / MARKER)
     start = recording.start and recording.start.isoformat()
     now = {"record": recording.name, "fs": recording.fs, "duration_s": recording.length / recording.fs, "start": start}
+    now["first_minute"] = first_minute(recording.read, recording.fs)
+    another_signal = there.get("lead") != recording.lead or options.unit or options.gain
     now, there = rounded(now), rounded({key: there.get(key) for key in now})
     differ = [key for key, value in now.items() if there[key] != value]
-    if start_is_given or None in (start, there["start"]):
+    if options.start is not None or None in (start, there["start"]):
         differ = [key for key in differ if key != "start"]
+    if another_signal or there["first_minute"] is None:
+        differ = [key for key in differ if key != "first_minute"]
     if differ:
         says = {"record": "record {}", "fs": "{:g} Hz", "duration_s": "{:g} s long", "start": "begun {}"}
-        old, new = (
-            ", ".join(says[key].format(about[key]) for key in dict.fromkeys(["record", *differ]) if about.get(key))
-            for about in (there, now)
-        )
+        shown = [key for key in dict.fromkeys(["record", *differ]) if key in says]
+        old, new = (", ".join(says[key].format(about[key]) for key in shown if about[key]) for about in (there, now))
+        old += ", with another first minute" if differ == ["first_minute"] else ""
         raise InputError(
             f"{folder} holds the report of another recording ({old}) than this one ({new}); name another folder with "
             "--out, or remove that one first"
         )
 
 
-def report_one(path: Path, folder: Path, work: Work, classifier: Any, progress: bool) -> dict[str, Any]:  # noqa: ANN401
+def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | None, progress: bool) -> dict[str, Any]:
     """Write the report of one recording into `folder`; return its summary."""
-    from tqdm import tqdm
-
-    from report.analysis import analyse
-    from report.browser import print_pdf
-    from report.outputs import write_report
-    from report.render import page
-
     steps = len(STEPS) - (not work.options.pdf)
     with tqdm(total=steps, desc=path.name, unit="step", leave=False, disable=None if progress else True) as bar:
 
@@ -104,7 +111,7 @@ def report_one(path: Path, folder: Path, work: Work, classifier: Any, progress: 
             bar.update(STEPS.index(title) - bar.n)
 
         def accept(recording: Recording) -> None:
-            _require_same_recording(folder, recording, start_is_given=work.options.start is not None)
+            _require_same_recording(folder, recording, work.options)
 
         with (
             folder_written_whole(folder, _require_report) as part,
@@ -125,11 +132,6 @@ def run(arguments: Sequence[str] | None = None) -> None:
         InputError: something in them, or in a file that they name, is wrong; nothing was written.
         PartlyFailedError: some of several recordings failed.
     """
-    from report.browser import require_browser
-    from report.classify import load_classifier
-    from report.definitions import Definitions
-    from report.quality import Quality
-
     given = vars(build_parser().parse_args(arguments))
     records: list[Path] = given.pop("records")
     made = {
@@ -149,14 +151,22 @@ def run(arguments: Sequence[str] | None = None) -> None:
         print(f"{line_of(summary)}\nThe report is {out / 'report.html'}")
         return
     _check_names(records)
+    _require_index(out)
     if options.classifies:
-        load_classifier(options.checkpoint, options.device)  # now, not once a recording
+        load_classifier(options.checkpoint, options.device)  # one that cannot be had fails before any work
     report_many(records, out, work)
 
 
-def _classifier(options: ReportOptions) -> Any:  # noqa: ANN401  (a `Classifier`, which is heavy to import)
-    from report.classify import load_classifier
+def _require_index(out: Path) -> None:
+    """Raise an `InputError` where several reports or their index would be written into another page or report."""
+    if (out / MARKER).is_file():
+        raise InputError(f"{out} holds the report of one recording; name another folder for several with --out")
+    index = out / "index.html"
+    if index.is_file() and INDEX_TITLE not in index.read_text(encoding="utf-8", errors="replace"):
+        raise InputError(f"{index} is a page of something else and would be lost; name another folder with --out")
 
+
+def _classifier(options: ReportOptions) -> Classifier | None:
     return load_classifier(options.checkpoint, options.device) if options.classifies else None
 
 
@@ -188,9 +198,6 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
         PartlyFailedError: some failed.
     """
     from joblib import Parallel, delayed
-    from tqdm import tqdm
-
-    from report.render import IndexRow, index_page
 
     rows: dict[Path, IndexRow] = {}
     jobs = work.options.jobs
@@ -223,8 +230,6 @@ def _attempt(record: Path, folder: Path, work: Work, progress: bool) -> tuple[Pa
 
 def line_of(summary: dict[str, Any]) -> str:
     """What the terminal says of a report."""
-    from report.summary import lasting
-
     shown = {name: count for name, count in summary["beats"].items() if name != "all"}
     if not shown["unclassified"]:
         del shown["unclassified"]

@@ -58,6 +58,8 @@ class Analysis:
     then calls no beat anything but Q."""
     training_record: str | None
     """The training record of the network that this recording is, by its first minute; None: none that is known."""
+    left_out: int
+    """R-peaks in unreadable time or flutter, which are no part of `rhythm`."""
     unclassified: int
     """Beats at an end of the recording or at a gap, which no window holds; in sequences they are taken for Q."""
     unreadable: tuple[Unreadable, ...]
@@ -140,7 +142,9 @@ def _analysis(
     if given is not None and classifier is None:
         lost = _without_beats(lost, given, definitions.pause * fs)
     spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
-    flutter = possible_flutter(filtered, length, fs, quality) if given is None else given.flutter
+    flutter = given.flutter if given is not None else possible_flutter(filtered, length, fs, quality)
+    if given is not None and classifier is not None and not len(flutter):  # the annotations may be of R-peaks alone
+        flutter = possible_flutter(filtered, length, fs, quality)
     # Beats in noise or flutter must not pass for the rhythm of those around them.
     kept = ~inside(peaks, spans) & ~inside(peaks, flutter)
     peaks = peaks[kept]
@@ -180,6 +184,7 @@ def _analysis(
         rhythm=rhythm,
         diagnosis=diagnosis,
         training_record=_training_record(recording, classifier),
+        left_out=int((~kept).sum()),
         unclassified=int((rhythm.unclassified if diagnosis is None else np.isnan(diagnosis).any(axis=1)).sum()),
         unreadable=tuple(lost),
         episodes=episodes,
@@ -208,13 +213,14 @@ def _is_synthetic(recording: Recording) -> bool:
 
 
 def _without_beats(lost: list[Unreadable], given: _GivenBeats, longest: float) -> list[Unreadable]:
-    """Unreadable time where beats and flutter were given: whoever named them in noise could read them.
+    """Unreadable time where beats and flutter were given: whoever named them in it could read it.
 
-    Of noise there is left what is longer than `longest` samples without a beat or flutter.
+    Of what is there, noise or a signal at its limit, there is left what is longer than `longest` samples without a beat
+    or flutter; missing samples nobody could read.
     """
     found, peaks = [], np.sort(np.concatenate([given.peaks, *(np.arange(*span) for span in given.flutter)]))
     for part in lost:
-        if part.reason != "noise":
+        if part.reason == "missing":
             found.append(part)
             continue
         first, past = np.searchsorted(peaks, [part.start, part.end])

@@ -54,5 +54,6 @@ def print_pdf(page: Path, pdf: Path) -> None:
             reason = [str(error)]
         if not pdf.is_file() or not pdf.read_bytes().startswith(b"%PDF"):
             raise InputError(
-                f"--pdf: {browser} wrote none ({reason[0]}); leave --pdf out, or print report.html yourself"
+                f"--pdf: {browser} wrote none ({reason[0]}), and no report was written; leave --pdf out, and print "
+                "report.html from a browser"
             )

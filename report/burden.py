@@ -84,7 +84,7 @@ def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burd
         for name, share in (("V", v), ("S", s))
         if share.hours >= definitions.per_day_readable and share.per_hour is not None
     }
-    s_figures = {"sve_run": max((run.beats for run in episodes.of("run_s")), default=0)}
+    s_figures = {"sve_run": max((run.beats for run in episodes.of("run_s") if not run.doubtful), default=0)}
     if "S" in per_day:
         s_figures["sve_per_day"] = per_day["S"]
     excessive = {name: figure for name, figure in s_figures.items() if figure >= getattr(definitions, name)}

@@ -98,7 +98,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
     """
     if not isinstance(checkpoint, str | Path | None):
         raise InputError(f"the network must be a path or a name, such as {DEFAULT!r}, got {_kind(checkpoint)}")
-    given = str(checkpoint or DEFAULT)
+    given = DEFAULT if checkpoint is None else str(checkpoint)
     if checkpoint is None and DEFAULT not in pretrained_names():
         raise InputError(f"the packaged model {DEFAULT} is not there; give a network with --checkpoint")
     path = find_checkpoint(given)
@@ -130,7 +130,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
 
 
 def _require_known_window(path: Path, kept: Checkpoint, data: dict[str, Any]) -> None:
-    """Raise an `InputError` unless the training beats were cut as `classify_record` cuts."""
+    """Raise an `InputError` unless the training beats were cut as `classify_peaks` cuts."""
     window, length = data.get("window"), kept.configs.sequence_len
     sentence = WINDOWS["centred"].sentence
     known = {sentence.format(length=BEFORE + AFTER, peak=peak) for peak in PEAKS.values()}
@@ -288,10 +288,10 @@ def in_classes(probabilities: np.ndarray, classes: tuple[str, ...]) -> tuple[np.
     five = np.zeros((len(probabilities), len(CLASSES)), dtype=np.float32)
     five[:, [CLASSES.index(name) for name in classes]] = probabilities
     five[np.isnan(probabilities).any(axis=1)] = np.nan
-    return five, _called(five, CLASSES, UNCLASSIFIABLE)
+    return five, called(five, CLASSES, UNCLASSIFIABLE)
 
 
-def _called(probabilities: np.ndarray, classes: tuple[str, ...], unclassified: str) -> np.ndarray:
+def called(probabilities: np.ndarray, classes: tuple[str, ...], unclassified: str) -> np.ndarray:
     """The likeliest of the classes for each beat, str (n,); `unclassified` where a probability is NaN."""
     lost = np.isnan(probabilities).any(axis=1)
     names = np.array(classes)[np.where(lost[:, None], 0.0, probabilities).argmax(axis=1)]
@@ -301,7 +301,7 @@ def _called(probabilities: np.ndarray, classes: tuple[str, ...], unclassified: s
 def classify_signal(
     signal: np.ndarray,
     fs: float,
-    checkpoint: str | Path | None = None,
+    classifier: Classifier | str | Path | None = None,
     peaks: np.ndarray | None = None,
     device: str = "cpu",
 ) -> pd.DataFrame:
@@ -310,8 +310,9 @@ def classify_signal(
     Args:
         signal: (n,) one lead in mV, NaN where samples are missing.
         fs: its rate in Hz, 100 at least.
-        checkpoint: as `load_classifier` takes it.
+        classifier: a network, or what `load_classifier` takes for one; None: the packaged model of new patients.
         peaks: (beats,) R-peaks in samples, ascending; None: they are detected.
+        device: that a network is loaded to which is named.
 
     Returns:
         A row a beat: sample, time_s, class ("unclassified" where its window leaves the signal), and p_<class> for each
@@ -332,11 +333,12 @@ def classify_signal(
     if not isinstance(fs, numbers.Real) or not LOWEST_RATE <= fs < math.inf:
         raise InputError(f"fs must be the sampling frequency in Hz, a number from {LOWEST_RATE:g} on, got {_kind(fs)}")
     found = None if peaks is None else _sample_numbers(peaks, len(signal))
-    classifier = load_classifier(checkpoint, device)
+    if not isinstance(classifier, Classifier):
+        classifier = load_classifier(classifier, device)
     found = detect_beats(signal, fs) if found is None else found
     probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), fs, found, classifier)
-    called = _called(probabilities, classifier.classes, UNCLASSIFIED)
-    table = {"sample": found, "time_s": found / fs, "class": called}
+    classes = called(probabilities, classifier.classes, UNCLASSIFIED)
+    table = {"sample": found, "time_s": found / fs, "class": classes}
     table |= {f"p_{name}": probabilities[:, at] for at, name in enumerate(classifier.classes)}
     return pd.DataFrame(table)
 

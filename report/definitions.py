@@ -221,7 +221,8 @@ class Definitions(Thresholds):
             ("burden_marked", "burden_high"),
             ("nn_shortest", "nn_longest"),
         ):
-            if getattr(self, lower) > getattr(self, upper):
+            if getattr(self, lower) >= getattr(self, upper):
                 raise InputError(
-                    f"--{lower} {getattr(self, lower):g} must not be above --{upper} {getattr(self, upper):g}"
+                    f"--{lower} {getattr(self, lower):g} must be below --{upper}, {getattr(self, upper):g}: give "
+                    f"--{upper} too"
                 )

@@ -37,6 +37,8 @@ class Entry:
     end_s: float | None
     kind: str
     note: str
+    is_offset: bool = False
+    """Its time was given as hours, minutes and seconds from the start, which looks like a clock time."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
         end_s = _seconds(cells["end"], "end", where, duration_s, start) if cells.get("end") else None
         if end_s is not None and end_s < time_s:
             raise InputError(f"{where}: its end {cells['end']} is before its time {cells['time']}")
-        entries.append(Entry(time_s, end_s, kind, cells.get("note", "")))
+        is_offset = _OFFSET.fullmatch(cells.get("time", "")) is not None
+        entries.append(Entry(time_s, end_s, kind, cells.get("note", ""), is_offset))
     if not entries:
         raise InputError(f"--diary {path}: has no entry below its first line; write some, or leave --diary out")
     return sorted(entries, key=lambda entry: entry.time_s)
@@ -174,6 +177,8 @@ def _seconds(text: str, column: str, where: str, duration_s: float, start: datet
         raise InputError(
             f"{where}: the {column} {text!r} is outside the recording, which lasts {_hms(duration_s)}"
             + (f" from {start:%Y-%m-%d %H:%M:%S} on" if start else "")
+            + "; correct it or leave the row out"
+            + ("; --start_time corrects a recorder whose clock was wrong" if start else "")
         )
     return at
 

@@ -35,12 +35,14 @@ class Lane:
 
 
 LANES = (
+    Lane("VF, flutter", ("ventricular_flutter",), COLOURS["V"]),
     Lane("VT", ("nsvt", "vt_sustained"), COLOURS["V"]),
     Lane("V runs", ("run_v",), COLOURS["V"]),
     Lane("V couplets", ("couplet_v",), COLOURS["V"]),
     Lane("V bi-/trigem.", ("bigeminy_v", "trigeminy_v"), COLOURS["V"]),
     Lane("SVT", ("svt",), COLOURS["S"]),
     Lane("S runs", ("run_s",), COLOURS["S"]),
+    Lane("S couplets", ("couplet_s",), COLOURS["S"]),
     Lane("S bi-/trigem.", ("bigeminy_s", "trigeminy_s"), COLOURS["S"]),
     Lane("irregular", ("irregular_rhythm",), COLOURS["F"]),
     Lane("pauses", ("pause",), INK),

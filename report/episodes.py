@@ -58,6 +58,9 @@ RUNS = frozenset({"run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "
 """The kinds of which the longest has the most beats, as a physician counts them; of others it lasts longest."""
 
 
+TWICE = {"run_v": ("nsvt", "vt_sustained", "idioventricular"), "run_s": ("svt",)}
+"""Runs that may have a more telling name as well."""
+
 AROUND, FEWEST = 40, 3
 """Beats on either side of a run of S whose N-N intervals say how fast the sinus rhythm is, and how many it takes."""
 
@@ -127,6 +130,16 @@ class Episodes:
     def of(self, kind: str) -> list[Episode]:
         """Those of one kind."""
         return [episode for episode in self.found if episode.kind == kind]
+
+    def named_once(self) -> list[Episode]:
+        """All in order, a run that has a more telling name as well under that one alone."""
+        telling = {
+            (kind, episode.start, episode.end)
+            for kind, others in TWICE.items()
+            for other in others
+            for episode in self.of(other)
+        }
+        return [episode for episode in self.found if (episode.kind, episode.start, episode.end) not in telling]
 
     def counts(self) -> dict[str, int | None]:
         """Of every kind how many there are; None: it was not looked for."""

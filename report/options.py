@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from preprocess.leads import LEAD_II
-from preprocess.readers import parse_start
+from preprocess.readers import Options, parse_start
 from report.classify import DEFAULT
 from support.cli import option
 from support.errors import InputError
@@ -88,10 +87,7 @@ class ReportOptions:
     def __post_init__(self) -> None:
         if self.jobs < 1:
             raise InputError(f"--jobs must be at least 1, got {self.jobs}")
-        for name in ("fs", "gain"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"--{name} must be a number above 0, got {value:g}")
+        Options(self.fs, self.unit, self.gain, self.column)  # checks them, before any file is opened
         if self.start_time is not None:
             self.start  # noqa: B018  (raises where it cannot be read)
 

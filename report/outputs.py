@@ -12,6 +12,7 @@ import pandas as pd
 
 from report.analysis import Analysis
 from report.burden import hours_table
+from report.classify import called
 from report.diary import Diary
 from report.rhythm import UNCLASSIFIED
 from report.rounding import rounded, rounded_table
@@ -54,11 +55,8 @@ def beats_table(analysis: Analysis) -> pd.DataFrame:
     """A row a beat, with its time of day where that is known."""
     table = analysis.rhythm.table()
     if analysis.diagnosis is not None and analysis.classifier is not None:
-        names = np.array(analysis.classifier.classes)
-        lost = np.isnan(analysis.diagnosis).any(axis=1)
-        called = names[np.where(lost[:, None], 0.0, analysis.diagnosis).argmax(axis=1)]
-        table["class"] = np.where(lost, UNCLASSIFIED, called)
-        for at, name in enumerate(names):
+        table["class"] = called(analysis.diagnosis, analysis.classifier.classes, UNCLASSIFIED)
+        for at, name in enumerate(analysis.classifier.classes):
             table.insert(3 + at, f"p_{name}", analysis.diagnosis[:, at])
     table.insert(2, "clock", _clocks(analysis, table["time_s"]))
     return table

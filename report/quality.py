@@ -30,6 +30,7 @@ REASONS = ("missing", "flat", "saturation", "noise")
 """Why time is unreadable. Where several hold, the first one is given."""
 
 HOP = 1.0  # s, noise is judged at multiples of this
+RAIL_APART = 0.2  # of the signal's range: nearer to its median than this a plateau is a level baseline, not the limit
 PLATEAU_HIGH = 0.5  # s on either side, in which a plateau is the highest or lowest value
 
 QUIET = 40.0  # %, the percentile of steepness that says how quiet it is between the beats
@@ -58,8 +59,8 @@ class Quality(Thresholds):
     )
     rail_shortest: float = threshold(
         0.2,
-        "saturation: the signal stays at its highest or lowest value for at least this long, longer than a clipped QRS "
-        "complex",
+        "saturation: the signal stays at its highest or lowest value, unless that is its baseline, for at least this "
+        "long, longer than a clipped QRS complex",
         "s",
         CHOSEN,
     )
@@ -158,7 +159,7 @@ def unreadable(
     """
     second = max(round(HOP * fs), 1)
     found: dict[str, list[np.ndarray]] = {reason: [] for reason in REASONS}
-    plateaus, rails = [], (np.inf, -np.inf)
+    plateaus, rails, middles = [], (np.inf, -np.inf), []
     indices = [np.zeros(0)]
     if filtered is None:
         filtered = vf_filtered(read, length, fs, quality)
@@ -170,11 +171,13 @@ def unreadable(
         found["flat"].append(start + spans(_flat(signal, fs, quality)[inside]))
         if not np.isnan(signal[inside]).all():
             rails = (min(rails[0], np.nanmin(signal[inside])), max(rails[1], np.nanmax(signal[inside])))
+            middles.append(np.nanmedian(signal[inside]))
         plateaus += [(start + a, start + b, signal[inside][a]) for a, b in _plateaus(signal, fs, quality, inside)]
         grid = np.arange(-(-start // second) * second, stop, second) - first
         near = beats[(beats >= first) & (beats < last)] - first
         indices.append(_noise_index(signal, fs, near, grid, quality))
-    touching = [(a, b) for a, b, value in plateaus if value in rails]
+    apart = RAIL_APART * (rails[1] - rails[0])
+    touching = [(a, b) for a, b, value in plateaus if value in rails and abs(value - np.median(middles)) >= apart]
     found["saturation"].append(np.array(touching, dtype=np.int64).reshape(-1, 2))
     index = np.concatenate(indices)
     noisy = index > quality.noise_index

@@ -26,6 +26,8 @@ from report.summary import (
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
+NEAR_DAYS = 3  # h: a recording of 21 to 27 h is called one of 24 h
+INDEX_TITLE = "<title>ECG reports</title>"
 WIDE, NARROW = 900, 372  # px: trends on a screen or paper, and on a phone
 MOST_EPISODES = 150
 """Rows of the list of episodes; all are in episodes.csv."""
@@ -34,7 +36,6 @@ COUNTED = frozenset({"isolated_v", "isolated_s", "couplet_v", "couplet_s"})
 """Kinds that are too many to list; they are counted, hour by hour too."""
 
 LISTED = tuple(kind for kind in KINDS if kind not in COUNTED)
-TWICE = {"run_v": ("nsvt", "vt_sustained", "idioventricular"), "run_s": ("svt",)}
 
 
 def page(analysis: Analysis) -> str:
@@ -69,14 +70,18 @@ def page(analysis: Analysis) -> str:
 
 
 def title_of(duration_s: float, is_day: bool) -> str:
-    """What the field calls a recording so long: a 24-hour, 48-hour or 7-day one; nothing where it stands for no day.
+    """What the field calls a recording so long: a 24-hour, 30-hour or 7-day one; nothing where it stands for no day.
 
     Args:
         duration_s: of the recording, s.
         is_day: enough of it can be read.
     """
-    days = max(1, round(duration_s / 86400))
-    length = f"{24 * days}-hour " if days <= 2 else f"{days}-day "
+    hours = duration_s / 3600
+    days = round(hours / 24)
+    if abs(hours - 24 * days) > NEAR_DAYS:
+        length = f"{hours:.0f}-hour "
+    else:
+        length = f"{24 * days}-hour " if days <= 2 else f"{days}-day "
     return f"{length if is_day else ''}ECG report"
 
 
@@ -102,15 +107,7 @@ class IndexRow:
 
 def _listed(analysis: Analysis) -> tuple[list[Episode], int]:
     """The episodes of the list in order of time, and how many there is no room for: the longest of each kind stay."""
-    named = {
-        kind: {(e.start, e.end) for other in others for e in analysis.episodes.of(other)}
-        for kind, others in TWICE.items()
-    }
-    found = [
-        episode
-        for episode in analysis.episodes.found
-        if episode.kind in LISTED and (episode.start, episode.end) not in named.get(episode.kind, ())
-    ]
+    found = [episode for episode in analysis.episodes.named_once() if episode.kind in LISTED]
     if len(found) <= MOST_EPISODES:
         return found, 0
     share = max(MOST_EPISODES // len({episode.kind for episode in found}), 1)

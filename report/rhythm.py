@@ -49,8 +49,6 @@ class Rhythm:
     it is not known."""
     probabilities: np.ndarray | None = None
     """float (n, 5): of each beat and class, in the order of `CLASSES`."""
-    left_out: int = field(init=False)
-    """Beats that were given but lie in unreadable time or flutter."""
 
     def __post_init__(self) -> None:
         samples, classes = np.asarray(self.samples, dtype=np.int64), np.asarray(self.classes, dtype=str)
@@ -71,7 +69,7 @@ class Rhythm:
         flutter = _intervals(self.flutter, "flutter", self.length)
         kept = ~(inside(samples, unreadable) | inside(samples, flutter))
         values = {"samples": samples[kept], "classes": classes[kept], "unreadable": unreadable, "flutter": flutter}
-        values |= {"borders": np.unique(np.asarray(self.borders, dtype=np.int64)), "left_out": int((~kept).sum())}
+        values |= {"borders": np.unique(np.asarray(self.borders, dtype=np.int64))}
         if self.probabilities is not None:
             probabilities = np.asarray(self.probabilities)
             if probabilities.shape != (samples.size, len(CLASSES)):

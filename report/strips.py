@@ -49,9 +49,6 @@ BY_WEIGHT = (
 )
 """The kinds that get strips, the gravest first."""
 
-TWICE = {"run_v": ("nsvt", "vt_sustained", "idioventricular"), "run_s": ("svt",)}
-"""Runs that have a more telling name as well."""
-
 
 @dataclass(frozen=True)
 class Strip:
@@ -101,11 +98,8 @@ def _candidates(rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entri
     usual = _usual(rhythm)
     if usual is not None:
         yield Strip(usual, 1, ("usual rhythm",))
-    fs, named = episodes.fs, {kind: _named_elsewhere(kind, episodes) for kind in TWICE}
-    chosen = {
-        kind: [episode for episode in episodes.of(kind) if (episode.start, episode.end) not in named.get(kind, ())]
-        for kind in BY_WEIGHT
-    }
+    fs, once = episodes.fs, episodes.named_once()
+    chosen = {kind: [episode for episode in once if episode.kind == kind] for kind in BY_WEIGHT}
     for kind in BY_WEIGHT:
         for title, episode in _extremes(kind, chosen[kind]):
             yield _around(episode, title, fs)
@@ -121,10 +115,6 @@ def _candidates(rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entri
     for entry in entries:
         if entry.kind != "symptom":
             yield _of_entry(entry)
-
-
-def _named_elsewhere(kind: str, episodes: Episodes) -> set[tuple[int, int]]:
-    return {(episode.start, episode.end) for other in TWICE[kind] for episode in episodes.of(other)}
 
 
 def _extremes(kind: str, found: list[Episode]) -> Iterator[tuple[str, Episode]]:
@@ -153,7 +143,8 @@ def _around(episode: Episode, title: str, fs: float) -> Strip:
     length = f", {seconds:.1f} s" if episode.kind != "pause" and seconds else f", {seconds:.2f} s" if seconds else ""
     rows = min(MOST_ROWS, int(np.ceil((seconds + LEAD_IN + 0.6) / SECONDS)))
     spare = max(rows * SECONDS - seconds, 2 * LEAD_IN)
-    return Strip(start - spare / 2, rows, (f"{title}{beats}{length}{rate}",), (start, end))
+    doubtful = ", doubtful" if episode.doubtful else ""
+    return Strip(start - spare / 2, rows, (f"{title}{beats}{length}{rate}{doubtful}",), (start, end))
 
 
 def _of_entry(entry: Entry) -> Strip:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.leads import is_lead
+from preprocess.physionet import first_minute
 from report.analysis import Analysis
-from report.drawings import moment
+from report.classify import called
+from report.diary import Diary
+from report.drawings import elapsed, moment
 from report.episodes import KINDS, Episode
 from report.rates import Rate
 from report.rhythm import UNCLASSIFIED
@@ -38,13 +41,14 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "lead": recording.lead,
         "start": start and start.isoformat(),
         "synthetic": analysis.synthetic,
+        "first_minute": first_minute(recording.read, recording.fs),
         "duration_s": analysis.duration_s,
         "readable_s": rhythm.readable_s,
         "unreadable_s": unreadable_by_reason(analysis),
         "notes": list(recording.notes),
         "beats_from": beats_from(analysis),
         **(_by_diagnosis(analysis) if analysis.diagnosis is not None else _by_class(analysis)),
-        "beats_left_out": rhythm.left_out,
+        "beats_left_out": analysis.left_out,
         "heart_rate": {
             "min": _rate(analysis.heart_rate.min),
             "mean": analysis.heart_rate.mean and {"bpm": analysis.heart_rate.mean, "time_s": None},
@@ -59,7 +63,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "fastest": {kind: _episode(analysis, episodes.fastest(kind)) for kind in RATED if episodes.fastest(kind)},
         "pauses": _pause_counts(analysis) if analysis.diagnosis is None else None,
         "hrv": asdict(analysis.variability) if analysis.diagnosis is None else None,
-        "diary": None if analysis.diary is None else [asdict(entry) for entry in analysis.diary.entries],
+        "diary": None if analysis.diary is None else _entries(analysis.diary),
         "model": _model(analysis),
         "definitions": {
             entry.name: entry.value for entry in (*analysis.definitions.listed(), *analysis.quality.listed())
@@ -110,9 +114,8 @@ def diagnosis_counts(analysis: Analysis) -> dict[str, int]:
     """Of a network that tells infarction from normal: the beats of each class, of those that could be classified."""
     assert analysis.diagnosis is not None
     assert analysis.classifier is not None
-    there = analysis.diagnosis[~(analysis.diagnosis != analysis.diagnosis).any(axis=1)]  # NaN differs from itself
-    called = there.argmax(axis=1)
-    return {name: int((called == at).sum()) for at, name in enumerate(analysis.classifier.classes)}
+    classes = called(analysis.diagnosis, analysis.classifier.classes, UNCLASSIFIED)
+    return {name: int((classes == name).sum()) for name in analysis.classifier.classes}
 
 
 def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:
@@ -125,6 +128,10 @@ def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:
         "burden_per_day": None,
         "burden_mark": None,
     }
+
+
+def _entries(diary: Diary) -> list[dict[str, Any]]:
+    return [{name: getattr(entry, name) for name in ("time_s", "end_s", "kind", "note")} for entry in diary.entries]
 
 
 def _pause_counts(analysis: Analysis) -> dict[str, Any]:
@@ -220,7 +227,8 @@ def findings(analysis: Analysis) -> list[str]:
         )
     if burden.v_mark:
         level = analysis.definitions.burden_high if burden.v_mark == "high" else analysis.definitions.burden_marked
-        found.append(f"V burden {burden.v.percent:.1f} % of beats, at or above {level:g} %")
+        short = "" if burden.is_day else f", of {burden.v.of:,} beats in {lasting(analysis.rhythm.readable_s)}, no day"
+        found.append(f"V burden {burden.v.percent:.1f} % of beats, at or above {level:g} %{short}")
     if burden.excessive_s:
         found.append(f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}")
     svt = episodes.of("svt")
@@ -285,13 +293,23 @@ def warnings(analysis: Analysis) -> list[str]:
             "This network tells infarction from normal, beat by beat. It names no ectopic beats, so there are no "
             "episodes, no ectopy burden and no heart rate variability."
         )
+    offsets = [entry for entry in analysis.diary.entries if entry.is_offset] if analysis.diary else []
+    if offsets and analysis.recording.start is not None:
+        found.append(
+            f"The times such as {elapsed(offsets[0].time_s)} in the diary count from the start: that one is "
+            f"{moment(analysis, offsets[0].time_s)}. A time of day needs its date, as 2026-01-31 14:05."
+        )
     if analysis.unclassified:
         found.append(
             f"{_count(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
             "classified; they are counted apart, as unclassified."
         )
-    if rhythm.left_out:
-        found.append(f"{_count(rhythm.left_out, 'beat')} in unreadable time or ventricular flutter are left out.")
+    if analysis.left_out and analysis.annotator is not None:  # of detected peaks many are none, in noise
+        one = analysis.left_out == 1
+        found.append(
+            f"{_count(analysis.left_out, 'annotated beat')} in unreadable time or ventricular flutter "
+            f"{'is' if one else 'are'} left out."
+        )
     return found
 
 
@@ -302,7 +320,7 @@ def names_of(analysis: Analysis) -> dict[str, str]:
     return NAMES | {"ventricular_flutter": "annotated ventricular flutter or fibrillation"}
 
 
-COUNTABLE = ("pause", "doubtful pause", "beat", "episode")
+COUNTABLE = ("pause", "doubtful pause", "beat", "annotated beat", "episode")
 
 
 def _count(number: int, name: str) -> str:

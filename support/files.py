@@ -80,7 +80,9 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
     Raises:
         InputError: `folder` holds something else, or cannot be made or written.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()  # of a link, what it leads to
+    if not folder.name:
+        raise InputError(f"{folder} is no folder that can be replaced; name one in it")
     part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     try:
         if folder.exists():

@@ -367,7 +367,7 @@ def test_burden_is_a_share_of_all_beats_and_per_readable_hour() -> None:
     # 20 beats, one a minute; readable are 15 of the 20 minutes.
     rhythm = made("NNNNNNNNNNNNSSSVVFQQ", 60_000, length=20 * 60_000, unreadable=[(101, 300_100)])
     result = burden_of(rhythm)
-    assert rhythm.left_out == 4  # of N, in unreadable time
+    # Four N lie in unreadable time.
     assert result.beats == {"N": 8, "S": 3, "V": 2, "F": 1, "Q": 2, "unclassified": 0, "all": 16}
     assert result.v.percent == 100 * 2 / 16 and result.s.percent == 100 * 3 / 16
     assert result.abnormal_percent == 100 * 6 / 16
@@ -391,7 +391,11 @@ def test_a_burden_of_v_is_marked_from_10_and_from_20_percent_on(beats: int, mark
 
 @pytest.mark.parametrize(("beats", "excessive"), [(19, None), (20, {"sve_run": 20})])
 def test_a_run_of_20_s_is_excessive(beats: int, excessive: dict[str, float] | None) -> None:
-    assert burden_of(made("N" + "S" * beats + "N")).excessive_s == excessive
+    rhythm = made("N" + "S" * beats + "N")
+    assert burden_of(rhythm).excessive_s == excessive
+    doubtful = find_episodes(rhythm, Definitions(doubtful_rate=1))
+    assert doubtful.of("run_s")[0].doubtful
+    assert burden(rhythm, doubtful, Definitions()).excessive_s is None
 
 
 def long_recording(hours: float, s: int, v: int = 0) -> Rhythm:
@@ -768,7 +772,7 @@ def test_intervals_are_merged_and_cut_to_the_recording() -> None:
 
 def test_flutter_is_readable_but_its_beats_are_left_out() -> None:
     rhythm = made("NVVVN", flutter=[(900, 2500)])  # beats at 100, 900, 1700, 2500, 3300
-    assert (rhythm.readable_s, rhythm.left_out, "".join(rhythm.classes)) == (3.4, 2, "NVN")
+    assert (rhythm.readable_s, "".join(rhythm.classes)) == (3.4, "NVN")
     assert rhythm.valid.tolist() == [False, True]
 
 
@@ -807,8 +811,8 @@ def test_every_definition_is_an_option_that_is_read_and_listed() -> None:
     parser = argparse.ArgumentParser()
     add_options(parser, Definitions)
     assert Definitions(**vars(parser.parse_args([]))) == DEFAULT
-    given = parser.parse_args(["--fusion_in_runs", "--vt_min_beats", "5", "--pause", "2.5"])
-    assert Definitions(**vars(given)) == Definitions(fusion_in_runs=True, vt_min_beats=5, pause=2.5)
+    given = parser.parse_args(["--fusion_in_runs", "--vt_min_beats", "5", "--pause", "2.2"])
+    assert Definitions(**vars(given)) == Definitions(fusion_in_runs=True, vt_min_beats=5, pause=2.2)
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "report").glob("*.py"))
     for definition in DEFAULT.listed():
         assert definition.value == getattr(DEFAULT, definition.name)
@@ -823,8 +827,8 @@ def test_every_definition_is_an_option_that_is_read_and_listed() -> None:
         ({"pause": 0}, "--pause must be a number above 0, got 0"),
         ({"pause": math.nan}, "--pause must be a number above 0, got nan"),
         ({"irregular_entropy": math.inf}, "--irregular_entropy must be a number, such as -1, got inf"),
-        ({"pause": 2.6}, "--pause 2.6 must not be above --pause_long 2.5"),
-        ({"bradycardia": 120}, "--bradycardia 120 must not be above --tachycardia 100"),
+        ({"pause": 2.5}, "--pause 2.5 must be below --pause_long, 2.5: give --pause_long too"),
+        ({"bradycardia": 120}, "--bradycardia 120 must be below --tachycardia, 100: give --tachycardia too"),
         ({"burden_high": 101}, "--burden_high must be at most 100 %, got 101"),
     ],
 )

@@ -112,6 +112,13 @@ def test_saturation() -> None:
     assert [(one.start, one.end) for one in found if one.reason == "saturation"] == [(10_000, 10_300), (12_000, 12_400)]
 
 
+def test_a_level_baseline_that_is_the_lowest_value_is_not_saturation() -> None:
+    signal = np.zeros(60 * 250)
+    signal[100:-100:200] = 1.0  # upright waves on nothing, as a simulator or an export without noise has them
+    signal[130:-100:200] = 0.2
+    assert not judged(signal + 0.5)
+
+
 def test_clipped_beats_are_readable() -> None:
     assert judged(clean().clip(-0.2, 0.5)) == []
 

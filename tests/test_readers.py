@@ -351,6 +351,7 @@ def test_the_unit_of_edf(tmp_path: Path) -> None:
     path = put(tmp_path, edf({"II": wave(2560)}, dimension="uV"), "a.edf")
     with open_recording(path, unit="mV") as recording:
         assert "Values are taken as mV, as --unit says; the file says uV." in recording.notes
+    assert "--unit adu does not go with" in (said := fault(path, unit="adu")) and said.endswith("give mV, uV or V")
     content = edf({"II": wave(2560)}).replace(b"-32768  32767   ", b"7       7       ")
     assert "signal 1 has no scale" in fault(put(tmp_path, content, "a.edf"))
 
@@ -411,6 +412,27 @@ def test_kardia(tmp_path: Path, checksum: Callable[[bytes, bytes], int]) -> None
         assert (recording.format, recording.fs, recording.start) == ("Kardia", 300, START)
         assert (recording.lead, recording.leads, recording.notes) == ("II", ("I", "II", "aVR"), ())
         check(recording, wave(900, 1) * 0.0005)
+
+
+UTC = "It states its times in UTC, and so are those given here; --start_time gives the local time."
+
+
+def test_times_in_utc_are_told(tmp_path: Path) -> None:
+    stamps = [after(250, n).isoformat(timespec="milliseconds") + "Z" for n in range(500)]
+    rows = [f"{stamp},{value}" for stamp, value in zip(stamps, wave(500), strict=True)]
+    files = {
+        "a.csv": "\n".join(["time,MLII (uV)", *rows]),
+        "b.csv": "\n".join(["Start,2026-01-31T14:05:07+00:00", "Rate,250 Hz", "Unit,uV", "II", *map(str, wave(500))]),
+        "c.atc": kardia({"ecg2": wave(900)}, date="2026-01-31T14:05:07.000Z"),
+    }
+    for name, content in files.items():
+        path = put(tmp_path, content, name)
+        with open_recording(path) as recording:
+            assert (recording.start, recording.notes[-1]) == (START, UTC), name
+        with open_recording(path, start_time=START + dt.timedelta(hours=1)) as recording:
+            assert UTC not in recording.notes
+    with open_recording(put(tmp_path, files["a.csv"].replace("Z", "+01:00"), "d.csv")) as recording:
+        assert (recording.start, recording.notes) == (START, ())
 
 
 def test_kardia_of_one_lead_is_lead_i(tmp_path: Path) -> None:
@@ -699,6 +721,21 @@ def test_times_without_a_date_say_no_start(tmp_path: Path, kind: str, why: str |
         assert said == ([f"{why}; it is not known when the recording began, --start_time says it."] if why else [])
     with open_recording(path, start_time=START) as recording:
         assert not any("--start_time" in note for note in recording.notes)
+
+
+def test_missing_values_at_the_end_are_samples_and_blank_lines_are_not(tmp_path: Path) -> None:
+    rows = [*map(str, wave(400)), *["nan"] * 50]
+    with open_recording(put(tmp_path, "\n".join(["II_uV", *rows, "", ""]), "a.csv"), fs=250) as recording:
+        check(recording, np.append(wave(400) * 1e-3, np.full(50, np.nan)))
+
+
+def test_a_delimiter_at_the_end_of_every_row_makes_no_signal(tmp_path: Path) -> None:
+    for head, rows in (
+        ("t_s,val (uV),", [f"{n / 250},{value}," for n, value in enumerate(wave(400))]),
+        ("val (uV),", [f"{value}," for value in wave(400)]),
+    ):
+        with open_recording(put(tmp_path, "\n".join([head, *rows]), "a.csv"), fs=250, any_lead=True) as recording:
+            check(recording, wave(400) * 1e-3)
 
 
 def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:

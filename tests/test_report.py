@@ -183,7 +183,14 @@ def test_the_annotations_are_those_of_the_beats(annotated: Path) -> None:
 
 @pytest.mark.parametrize(
     ("hours", "title"),
-    [(17.9, "ECG report"), (18, "24-hour ECG report"), (49, "48-hour ECG report"), (168, "7-day ECG report")],
+    [
+        (17.9, "ECG report"),
+        (18, "18-hour ECG report"),
+        (24, "24-hour ECG report"),
+        (36, "36-hour ECG report"),
+        (49, "48-hour ECG report"),
+        (168, "7-day ECG report"),
+    ],
 )
 def test_a_report_is_called_by_its_length(hours: float, title: str) -> None:
     assert title_of(3600 * hours, hours >= Definitions().day_readable) == title
@@ -256,7 +263,7 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
         ({"peaks": [-1]}, "0 to 3599, got -1"),
         ({"peaks": np.zeros(3600, dtype=bool)}, r"peaks of shape \(3600,\): the sample numbers"),
         ({"peaks": np.zeros((2, 2))}, r"peaks of shape \(2, 2\): the sample numbers"),
-        ({"checkpoint": np.zeros(9)}, "the network must be a path or a name, such as 'mit_new_patients', got ndarray"),
+        ({"classifier": np.zeros(9)}, "the network must be a path or a name, such as 'mit_new_patients', got ndarray"),
     ],
 )
 def test_wrong_arguments_of_classify_signal(arguments: dict[str, object], message: str) -> None:
@@ -441,6 +448,65 @@ def test_the_report_of_another_recording_is_not_replaced(
     assert before == {path.name: path.read_bytes() for path in out.iterdir()}
     assert report_of(records / "m001", out, *given[:2], "--start_time", "2026-01-31T08:00", "--pause", "1.9") == 0
     assert report_of(records / "m001", out, *given[:2]) == 0
+    values = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
+    wfdb.wrsamp(
+        "m001",
+        360,
+        ["mV"],
+        ["MLII"],
+        -values[:, None],
+        fmt=["16"],
+        adc_gain=[200],
+        baseline=[0],
+        write_dir=str(tmp_path),
+    )  # as long, at the same rate, by the same name
+    ann = (records / "m001.atr").read_bytes()
+    (tmp_path / "m001.atr").write_bytes(ann)
+    (tmp_path / "m001.csv").unlink()
+    line = complaint(capsys, tmp_path / "m001", *given)
+    assert (
+        "holds the report of another recording (record m001, with another first minute) than this one (record m001)"
+        in line
+    )
+    (out / "remarks.txt").write_text("mine")
+    assert "and beside it remarks.txt, which would be lost" in complaint(capsys, records / "m001", *given)
+    assert f"{out} holds the report of one recording" in complaint(capsys, records / "m001", records / "m002", *given)
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "index.html").write_text("mine")
+    line = complaint(capsys, records / "m001", records / "m002", *given[:2], "--out", tmp_path / "s")
+    assert "is a page of something else and would be lost" in line
+
+
+def test_a_report_is_written_through_a_link_and_not_to_the_root(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for _ in range(2):
+        assert report_of(records / "m001", tmp_path / "link", "--annotations", "atr") == 0
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "summary.json").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}
+    assert "/ is no folder that can be replaced" in complaint(
+        capsys, records / "m001", "--annotations", "atr", "--out", "/"
+    )
+
+
+def test_annotated_beats_in_missing_samples_are_told(records: Path, tmp_path: Path) -> None:
+    values = wfdb.rdrecord(str(records / "m001")).p_signal[:, :1]
+    values[360 * 30 : 360 * 36] = np.nan
+    wfdb.wrsamp(
+        "m001", 360, ["mV"], ["MLII"], values, fmt=["16"], adc_gain=[200], baseline=[0], write_dir=str(tmp_path)
+    )
+    (tmp_path / "m001.atr").write_bytes((records / "m001.atr").read_bytes())
+    assert report_of(tmp_path / "m001", tmp_path / "r", "--annotations", "atr") == 0
+    summary, beats, _ = load(tmp_path / "r")
+    marks = wfdb.rdann(str(records / "m001"), "atr")
+    there = [symbol not in "+~|" for symbol in marks.symbol]
+    lost = sum(360 * 30 <= sample < 360 * 36 for sample in marks.sample[there])
+    assert summary["beats_left_out"] == lost > 3
+    assert len(beats) == sum(there) - lost
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert f"{lost} annotated beats in unreadable time or ventricular flutter are left out" in page
 
 
 def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from preprocess.headers import millivolts_of
-from preprocess.readers.recording import Channel, Options, Runs, Source, Trace
+from preprocess.readers.recording import ADU, Channel, Options, Runs, Source, Trace
 from support.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class EdfSource(Source):
             self._header = file.read(size)
         kind = "BDF" if self._is_bdf else "EDF"
         options.refuse(path, f"an {kind} file", "gain", "column")
+        if options.unit == ADU:
+            raise InputError(
+                f"--unit adu does not go with {path}, an {kind} file, which has its scale: give mV, uV or V"
+            )
         if count < 1 or len(self._header) < size:
             raise self._damaged(f"it ends in its header of {count} signals")
         with self._parsing():

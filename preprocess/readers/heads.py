@@ -109,6 +109,7 @@ class Head:
     lead: str | None
     start: datetime | None
     undated: str  # why there is no start although lines speak of one
+    in_utc: bool  # the start is stated in UTC
     is_watch: bool  # it is that of an Apple Watch
 
     @classmethod
@@ -127,6 +128,7 @@ class Head:
             lead=_only(_stated(leads, NO_LEAD, IS_LEAD)),
             start=start,
             undated=undated,
+            in_utc=any(is_utc(line.value) for line in lines if start and stamp_of(line.value) == start),
             is_watch=is_key_value(above) and any(WATCH.search(line.value) for line in lines),
         )
 
@@ -147,6 +149,11 @@ def stamp_of(text: str) -> datetime | None:
     except ValueError:
         return None
     return stamp.replace(tzinfo=None)
+
+
+def is_utc(text: str) -> bool:
+    """Whether a stamp says that it is in UTC, which need not be the time of the place of the recording."""
+    return re.search(r"(Z|[+-]00:?00)$", text.strip("[]'\" ")) is not None
 
 
 def _start(lines: list[Line]) -> tuple[datetime | None, str]:

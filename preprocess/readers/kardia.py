@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from preprocess.readers.heads import is_utc, stamp_of
 from preprocess.readers.recording import Channel, Options, Source, Trace
 from support.errors import InputError
 
@@ -49,7 +49,8 @@ class KardiaSource(Source):
         self.channels = tuple(Channel(lead, self._millivolts, "nV") for block, lead in LEADS.items() if block in blocks)
         if not self.channels:
             raise self._damaged("it has no block with an ECG")
-        self.start = _start(self._data(blocks, "info")[:32])
+        stamp = self._data(blocks, "info")[:32].split(b"\0")[0].decode("latin-1").strip()
+        self.start, self.in_utc = stamp_of(stamp), is_utc(stamp)
         options.check_rate(path, self._fs)
 
     def open(self, channel: int) -> Trace:
@@ -97,10 +98,3 @@ def _checksums(head: bytes, data: bytes) -> set[int]:
     """What may stand as the checksum: the sum of all bytes, which AliveCor's own reader expects, or a CRC-32."""
     everything = np.frombuffer(head + data, np.uint8).sum(dtype=np.uint64)
     return {int(everything) % 2**32, zlib.crc32(data), zlib.crc32(head + data)}
-
-
-def _start(text: bytes) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text.split(b"\0")[0].decode("ascii").strip()).replace(tzinfo=None)
-    except ValueError:
-        return None

@@ -123,6 +123,8 @@ def _overruled(source: Source, channel: int, options: Options, start: datetime |
         notes.append(f"it begins at {start}, as --start_time says; the file says {source.start}")
     if start is None and source.start is None and source.undated:
         notes.append(f"{source.undated}; it is not known when the recording began, --start_time says it")
+    if start is None and source.start is not None and source.in_utc:
+        notes.append("it states its times in UTC, and so are those given here; --start_time gives the local time")
     return notes
 
 

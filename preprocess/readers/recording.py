@@ -47,8 +47,6 @@ class Options:
                 raise InputError(f"--{name} must be a number above 0, got {value}")
         if self.unit is not None and self.unit != ADU and millivolts_of(self.unit) is None:
             raise unknown("--unit", self.unit, UNITS)
-        if self.unit == ADU and self.gain is None:
-            raise InputError("--unit adu needs --gain, the ADC units per mV, such as --gain 200")
         if self.gain is not None and self.unit not in (None, ADU):
             raise InputError(f"--gain goes with --unit adu, not with --unit {self.unit}")
 
@@ -147,6 +145,7 @@ class Source(ABC):
     channels: tuple[Channel, ...]
     start: datetime | None = None
     undated: str = ""  # why the start is not known although the file has times; "": it is, or the file has none
+    in_utc: bool = False  # the start is stated in UTC
     chosen: int | None = None  # the channel that an option of the format names, such as --column
     takes_unit: bool = False  # --unit may say what the file does not
 

@@ -24,8 +24,8 @@ import pandas as pd
 
 from preprocess.headers import millivolts_of
 from preprocess.leads import is_lead
-from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, stamp_of
-from preprocess.readers.recording import Channel, Options, Runs, Source, Trace, iso_date, same_rate
+from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, is_utc, stamp_of
+from preprocess.readers.recording import ADU, Channel, Options, Runs, Source, Trace, iso_date, same_rate
 from support.errors import InputError, unknown
 from support.files import text_encoding
 
@@ -76,7 +76,7 @@ class Column:
 
     name: str | None  # without its unit; None: not given
     unit: str  # "": not given
-    role: str  # "signal", "time", "count" (of samples), "strange" (times in a form that is not read) or "text"
+    role: str  # "signal", "time", "count" (of samples), "strange" (times in a form that is not read), "text" or "empty"
     title: str  # as the file has it, such as "ecg_mV"; "": not given
 
     @property
@@ -134,10 +134,16 @@ class TableSource(Source):
                 f"{path} holds no samples that can be read: it is no table of numbers, and not in the formats WFDB, "
                 "EDF, BDF, ISHNE or Kardia"
             )
+        if options.unit == ADU and options.gain is None:
+            raise InputError("--unit adu needs --gain, the ADC units per mV, such as --gain 200")
         self._layout = layout
         self.format = "Apple Watch" if layout.head.is_watch else "CSV"
         self.start, self.undated = self._begin()
-        self._signals = [n for n, column in enumerate(layout.columns) if column.role == "signal"]
+        self.in_utc = layout.head.in_utc if self.start == layout.head.start else is_utc(layout.first[layout.time or 0])
+        signals, empty = (
+            [n for n, column in enumerate(layout.columns) if column.role == r] for r in ("signal", "empty")
+        )
+        self._signals = signals or empty  # of several, one without title or numbers is what a last delimiter makes
         if options.column is not None:
             self.chosen = self._named(options.column)
         elif not self._signals:
@@ -300,7 +306,8 @@ class TableSource(Source):
                 encoding=self._encoding,
                 encoding_errors="replace",
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
-                na_values=['""'],
+                na_values=["", '""'],
+                keep_default_na=len(layout.columns) > 1,  # of one column only blank lines at the end are no rows
                 skip_blank_lines=len(layout.columns) > 1,
                 skipinitialspace=True,
                 chunksize=ROWS,
@@ -534,7 +541,9 @@ def _column(number: int, title: str, unit: str, cells: list[str], decimal: str) 
         if its_unit.casefold() in SECONDS or millivolts_of(its_unit) is not None:
             name, unit = base.strip(), its_unit
     cells = [cell for cell in cells if cell.casefold() not in MISSING]
-    if all(NUMBER.fullmatch(cell) for cell in cells):
+    if not cells and not title:
+        role = "empty"
+    elif all(NUMBER.fullmatch(cell) for cell in cells):
         role = _role(number, name, unit, np.array([float(cell.replace(decimal, ".")) for cell in cells]))
     else:
         times = [cell.strip("[]") for cell in cells]
