@@ -227,7 +227,7 @@ def findings(analysis: Analysis) -> list[str]:
         )
     if burden.v_mark:
         level = analysis.definitions.burden_high if burden.v_mark == "high" else analysis.definitions.burden_marked
-        short = "" if burden.is_day else f", of {burden.v.of:,} beats in {lasting(analysis.rhythm.readable_s)}, no day"
+        short = "" if burden.is_day else f" (of {burden.v.of:,} beats in {lasting(analysis.rhythm.readable_s)})"
         found.append(f"V burden {burden.v.percent:.1f} % of beats, at or above {level:g} %{short}")
     if burden.excessive_s:
         found.append(f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}")
