@@ -41,8 +41,8 @@ def build_parser() -> ArgumentParser:
         prog="python -m report",
         description="Read ECG recordings and write a report of each: beats, episodes, burdens, trends, strips. "
         "Research software, not for clinical use.",
-        epilog="exit code: 0; 1 where some of several recordings failed and the others have their reports; 2 for wrong "
-        "input, where nothing was written",
+        epilog="exit code: 0; 1 where some or all of several recordings failed, and the others have their reports; 2 "
+        "for wrong input, where nothing was written",
         allow_abbrev=False,
     )
     parser.add_argument(

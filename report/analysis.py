@@ -48,6 +48,8 @@ class Analysis:
     """The recording says that a program made it."""
     definitions: Definitions
     quality: Quality
+    fs_given: bool
+    """The user gave the sampling frequency."""
     classifier: Classifier | None
     """None: the classes are those of annotations."""
     annotator: str | None
@@ -179,6 +181,7 @@ def _analysis(
         synthetic=_is_synthetic(recording),
         definitions=definitions,
         quality=quality,
+        fs_given=options.fs is not None,
         classifier=classifier,
         annotator=options.annotations,
         rhythm=rhythm,

@@ -123,6 +123,9 @@ class Definitions(Thresholds):
         "",
         CHOSEN,
     )
+    doubtful_pause: float = threshold(
+        15.0, "a pause longer than this is doubtful: the lead may have been off, which noise may hide", "s", CHOSEN
+    )
     sve_per_day: float = threshold(
         720.0, "from this number of S in 24 h on the supraventricular ectopy is marked as excessive", "beats", "ESVEA"
     )
@@ -217,6 +220,7 @@ class Definitions(Thresholds):
         for lower, upper in (
             ("pause", "pause_long"),
             ("pause_long", "pause_very_long"),
+            ("pause_very_long", "doubtful_pause"),
             ("bradycardia", "tachycardia"),
             ("burden_marked", "burden_high"),
             ("nn_shortest", "nn_longest"),

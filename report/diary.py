@@ -164,7 +164,9 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
 
 def _seconds(text: str, column: str, where: str, duration_s: float, start: datetime | None) -> float:
     """A time in seconds from the start of the recording, which it must not leave."""
+    said = ""
     if match := _OFFSET.fullmatch(text):
+        said = ", counted from the start,"
         hours, minutes, seconds = match.groups()
         at = 3600.0 * int(hours) + 60 * int(minutes) + float(seconds)
     elif _MINUTES.fullmatch(text):
@@ -175,10 +177,11 @@ def _seconds(text: str, column: str, where: str, duration_s: float, start: datet
             at = _since(text, column, where, start)
     if not 0 <= at <= duration_s:
         raise InputError(
-            f"{where}: the {column} {text!r} is outside the recording, which lasts {_hms(duration_s)}"
+            f"{where}: the {column} {text!r}{said} is outside the recording, which lasts {_hms(duration_s)}"
             + (f" from {start:%Y-%m-%d %H:%M:%S} on" if start else "")
             + "; correct it or leave the row out"
-            + ("; --start_time corrects a recorder whose clock was wrong" if start else "")
+            + ("; a time of day needs its date, as 2026-01-31 14:05" if said else "")
+            + ("; --start_time corrects a recorder whose clock was wrong" if start and not said else "")
         )
     return at
 

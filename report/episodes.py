@@ -64,7 +64,7 @@ TWICE = {"run_v": ("nsvt", "vt_sustained", "idioventricular"), "run_s": ("svt",)
 AROUND, FEWEST = 40, 3
 """Beats on either side of a run of S whose N-N intervals say how fast the sinus rhythm is, and how many it takes."""
 
-MAY_HIDE = "a deflection in it may be a missed beat, or hide one"
+MAY_HIDE = "beats may have been missed in it, or the lead was off"
 """What is doubtful of a pause."""
 
 
@@ -108,7 +108,7 @@ class Pause:
     after_ectopic: bool
     """A beat of S, V or F begins it, so it may be compensatory."""
     possible_missed_beat: bool | None
-    """A deflection of the size of a QRS lies in it; None: the signal was not looked at."""
+    """A deflection of the size of a QRS lies in it, or it is very long; None: the signal was not looked at."""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _clocks(analysis: Analysis, seconds: pd.Series) -> pd.Series:
     """Times of day to the millisecond; empty where the start is not known."""
     if analysis.recording.start is None:
         return pd.Series([""] * len(seconds), index=seconds.index, dtype=object)
-    stamps = pd.Timestamp(analysis.recording.start) + pd.to_timedelta(seconds, unit="s")
+    stamps = (pd.Timestamp(analysis.recording.start) + pd.to_timedelta(seconds, unit="s")).dt.round("ms")
     return stamps.dt.strftime("%Y-%m-%d %H:%M:%S.%f").str[:-3]
 
 

@@ -57,12 +57,19 @@ def deflection_test(read: Read, length: int, fs: float, peaks: np.ndarray) -> Ca
 def hidden_beats(rhythm: Rhythm, definitions: Definitions, may_hide: Callable[[int, int], bool]) -> np.ndarray:
     """The beats, as samples (k,), that begin a pause in which a beat may have been missed, as `Rhythm.hidden` has them.
 
+    That is so, too, of a pause longer than `doubtful_pause`: where a lead falls off, its noise may be too large for a
+    flat line and too small for a beat.
+
     Args:
         may_hide: of `deflection_test`.
     """
     long = np.flatnonzero(rhythm.valid & (rhythm.rr > definitions.pause * rhythm.fs))
     return np.array(
-        [start for start, end in rhythm.samples[np.stack([long, long + 1], axis=1)] if may_hide(start, end)]
+        [
+            start
+            for start, end in rhythm.samples[np.stack([long, long + 1], axis=1)]
+            if end - start > definitions.doubtful_pause * rhythm.fs or may_hide(start, end)
+        ]
     )
 
 

@@ -22,6 +22,7 @@ from report.strips import NAMES
 ROOT = Path(__file__).resolve().parents[1]
 RATED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "couplet_v", "couplet_s", "tachycardia")
 LASTING = tuple(kind for kind in KINDS if not kind.startswith("isolated"))  # an isolated beat has no length
+USUAL_RATES = (40.0, 130.0)  # 1/min, the mean of a recording
 MUCH_LOST = 10.0  # %, unreadable
 
 
@@ -243,14 +244,16 @@ def findings(analysis: Analysis) -> list[str]:
     return found
 
 
+IN_DOUBT = "in which beats may have been missed or the lead was off"
+
+
 def _pauses(analysis: Analysis) -> list[str]:
     """The pauses in a sentence, those of the longest threshold where there are some; none where there is no pause."""
     definitions, fs, pauses = analysis.definitions, analysis.rhythm.fs, analysis.episodes.pauses
     sure = [pause for pause in pauses if not pause.possible_missed_beat]
     doubtful = len(pauses) - len(sure)
     if not sure:
-        each = "which has a deflection that may be" if doubtful == 1 else "which have deflections that may be"
-        return [f"{_count(doubtful, 'doubtful pause')}, {each}, or hide, missed beats"] if doubtful else []
+        return [f"{_count(doubtful, 'doubtful pause')}, {IN_DOUBT}"] if doubtful else []
     long_ones = [pause for pause in sure if pause.end - pause.start >= definitions.pause_very_long * fs]
     chosen = long_ones or sure
     longest = max(chosen, key=lambda pause: pause.end - pause.start)
@@ -292,6 +295,12 @@ def warnings(analysis: Analysis) -> list[str]:
         found.append(
             "This network tells infarction from normal, beat by beat. It names no ectopic beats, so there are no "
             "episodes, no ectopy burden and no heart rate variability."
+        )
+    mean = analysis.heart_rate.mean
+    if analysis.fs_given and mean is not None and not USUAL_RATES[0] <= mean <= USUAL_RATES[1]:
+        found.append(
+            f"The mean heart rate is {mean:.0f}/min, and every time rests on --fs {analysis.recording.fs:g}, which "
+            "nothing in the file confirms."
         )
     offsets = [entry for entry in analysis.diary.entries if entry.is_offset] if analysis.diary else []
     if offsets and analysis.recording.start is not None:

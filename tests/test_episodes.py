@@ -245,6 +245,16 @@ def test_no_pause_is_made_of_what_cannot_be_read(fields: dict[str, object]) -> N
     assert "pause" not in found(made("NN", [4000], **fields))
 
 
+def test_a_very_long_pause_may_be_a_lead_that_is_off() -> None:
+    for length, doubtful in ((15_000, False), (15_001, True)):
+        rhythm = made("NNN", [length, 800])
+        hidden = hidden_beats(rhythm, DEFAULT, lambda start, end: False)
+        rhythm = made("NNN", [length, 800], hidden=hidden)
+        (pause,) = find_episodes(rhythm, DEFAULT).of("pause")
+        assert bool(pause.doubtful) == doubtful
+        assert rhythm.valid.tolist() == [not doubtful, True]  # it is no heart rate of 4/min
+
+
 def test_a_deflection_in_a_pause_may_be_a_missed_beat() -> None:
     asked = []
 

@@ -568,7 +568,7 @@ STEPS: dict[str, tuple[str, Callable[[int, int], str]]] = {
     "stamps": ("timestamp", lambda n, fs: after(fs, n).isoformat()),
     "stamps with dots": ("Datum/Zeit", lambda n, fs: after(fs, n).strftime("%d.%m.%Y %H:%M:%S.%f")),
     "stamps with a zone": ("Date", lambda n, fs: f"{after(fs, n)}+01:00"),
-    "epoch": ("timestamp", lambda n, fs: f"{1_769_868_307_000 + n * 1000 // fs}"),
+    "epoch": ("epoch", lambda n, fs: f"{1_769_868_307_000 + n * 1000 // fs}"),
     "a clock past midnight": ("clock", lambda n, fs: after(fs, n, EVENING).strftime("%H:%M:%S.%f")),
     "PhysioNet": ("'Elapsed time'", lambda n, fs: f"'{n // fs // 60}:{n % (60 * fs) / fs:06.3f}'"),
 }
@@ -706,7 +706,7 @@ def test_times_that_are_not_understood_are_told(tmp_path: Path) -> None:
     ("kind", "why"),
     [
         ("a clock past midnight", "The times in column clock have no date"),
-        ("epoch", "The times in column timestamp count from 1970, in no time zone that is stated"),
+        ("epoch", "The times in column epoch count from 1970, in no time zone that is stated"),
         ("seconds", None),
         ("PhysioNet", None),  # from 0 on
     ],

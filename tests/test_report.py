@@ -337,6 +337,9 @@ def test_what_limits_a_report_is_said_once(
         assert ".." not in said
         assert said.count("lead II") == 1
         assert ("The file does not say which lead ecg is." in said) == ("and this may be another lead" in said) != known
+        assert "confirms" not in said
+    assert report_of(path, tmp_path / "fast", "--fs", "1000", *given[2:]) == 0
+    assert "rests on --fs 1000, which nothing in the file confirms" in (tmp_path / "fast" / "report.html").read_text()
 
 
 def test_excessive_ectopy_names_its_criterion() -> None:

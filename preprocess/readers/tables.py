@@ -47,7 +47,7 @@ CLOCK = re.compile(r"(\d+:)?\d+:\d\d([.,]\d+)?")
 WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*?)[\s_](?P<unit_>[^\s_]+)")
 
 TIMES = re.compile(
-    r"(elapsed|relative|absolute)?\s*(time|t|timestamp|ts|sec|seconds?|ms|msec|milliseconds?|date|datetime|clock|"
+    r"(elapsed|relative|absolute)?\s*(time|t|timestamp|ts|epoch|unix|sec|seconds?|ms|msec|milliseconds?|date|datetime|clock|"
     r"zeit|uhrzeit|temps|tiempo|tempo)(\s*(stamp|elapsed))?",
     re.IGNORECASE,
 )
