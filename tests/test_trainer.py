@@ -428,7 +428,9 @@ def test_training_and_validation_loss_are_one_function(
     torch.manual_seed(0)
     model, split = LinearNetwork(), toy_split(43)
     split.labels[:20] = 2
-    split.samples[split.labels == 2] = split.samples[0].clone()  # of the class that is thinned any quarter has the same loss
+    split.samples[split.labels == 2] = split.samples[
+        0
+    ].clone()  # of the class that is thinned any quarter has the same loss
     split = split.subset(torch.arange(1, 43))
     assert split.class_counts(5)[2] == 24
     recipe = dataclasses.replace(supervised, batch_size=16, sampler=sampler, loss="weighted_ce")
@@ -504,6 +506,16 @@ def test_train_reload_evaluate_gives_the_same_metric(finished: Path, toy_data: P
     assert validation.loss == row["val_loss"]
     stored = json.loads((finished / "test_best.json").read_text())
     assert evaluate(model, splits["test"], loss, checkpoint.configs.classes).metrics["macro_f1"] == stored["macro_f1"]
+
+
+def test_of_several_processes_the_first_alone_says_what_is_finished(
+    finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trainer.distributed, "on_first", lambda function: function())
+    for first in (True, False):
+        monkeypatch.setattr(trainer.distributed, "is_first", lambda first=first: first)
+        Trainer(run_config(toy_data, tmp_path), finished.parent).train()
+        assert ("finished before" in capsys.readouterr().out) == first
 
 
 def test_the_best_epoch_is_that_of_the_highest_validation_f1(finished: Path) -> None:
