@@ -105,7 +105,8 @@ class TrainingConfig:
     """Which beats an epoch trains on. `shuffle`: every training beat once. Beside it stand, for Fig. 6, `balanced`
     (as many beats, drawn with replacement, every class equally probable) and `smote` (Chawla et al. 2002: before
     training, every class is filled up with beats between its own, to as many as the largest has). `thinned`: every
-    beat of the smaller classes and another random quarter of the largest in each epoch, weighing four times."""
+    beat of the smaller classes and another random quarter of the largest in each epoch, which weighs four times in the
+    training loss."""
     focal_gamma: float = 2.0
     """Exponent of the focal loss (Lin et al. 2017)."""
     dropout: float = 0.2
