@@ -117,9 +117,9 @@ class DatasetConfig:
     morphology_features: tuple[str, ...] = MORPHOLOGY_FEATURES
     """Columns of the context that the morphology head sees."""
     msc_kernel_sizes: tuple[int, ...] = (5, 9, 11)
-    """Kernel sizes of the parallel MSC convolutions, samples."""
+    """Kernel sizes of the parallel MSC convolutions, samples; odd, so that all keep the length."""
     mid_channels: int = 32
-    """Feature maps after MSC; the conv blocks then double them twice."""
+    """Feature maps after MSC; conv block 2 doubles them, and block 3 makes `final_out_channels` of those."""
     final_out_channels: int = 128
     """Feature maps after block 3: the number of Transformer tokens."""
     conv_kernel_size: int = 8
@@ -190,6 +190,14 @@ class DatasetConfig:
             for size in value if isinstance(value, tuple) else (value,):
                 if not 1 <= size <= most:
                     raise InputError(f"{name} must be 1 to {most}, got {size}")
+        for size in self.msc_kernel_sizes:
+            if size % 2 == 0:
+                raise InputError(f"msc_kernel_sizes must be odd, which keeps the length of a beat, got {size}")
+        if self.se_reduction > self.final_out_channels:
+            raise InputError(
+                f"se_reduction must be at most final_out_channels, {self.final_out_channels}, got {self.se_reduction}: "
+                "no unit would be left"
+            )
 
 
 MIT_CLASSES = ("N", "S", "V", "F", "Q")

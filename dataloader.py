@@ -27,7 +27,7 @@ from support.files import read_torch
 
 SPLITS = ("train", "val", "test")
 SMOTE_NEIGHBOURS = 5  # as in Chawla et al. 2002
-THINNING = 4  # one in so many beats of the largest class, in an epoch of the sampler `thinned`
+THINNING = 4  # one in so many beats of the largest class, in an epoch that thins it
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,18 @@ def load_split(
             f"{path}: 'records' counts from {int(records.min())} to {int(records.max())}, beside "
             f"{len(record_names)} 'record_names'; it is an index into them"
         )
+    databases = _names(contents, "databases", path) or ()
+    if databases and len(databases) != len(record_names):
+        raise InputError(
+            f"{path}: {len(databases)} 'databases' beside {len(record_names)} 'record_names'; one a record is right"
+        )
     split = Split(
         samples,
         classes,
         records=records,
         positions=_per_beat(contents, "positions", len(classes), path),
         record_names=record_names,
-        databases=_names(contents, "databases", path) or (),
+        databases=databases,
         fs=_rate(contents, path),
         source=_text(contents, "source", path),
         protocol=_text(contents, "protocol", path),
@@ -310,11 +315,18 @@ def data_generator(data_path: Path, configs: DatasetConfig, limit_train: int | N
             how to make them.
     """
     splits = load_splits(data_path, configs)
-    if limit_train is not None:
-        splits["train"] = splits["train"].subset(
-            stratified_subset(splits["train"].labels, limit_train, configs.num_classes, seed)
-        )
-    return splits
+    return splits | {"train": limited(splits["train"], configs, limit_train, seed)}
+
+
+def limited(split: Split, configs: DatasetConfig, limit_train: int | None, seed: int) -> Split:
+    """A class-stratified part of `split`, of `limit_train` beats; None: all of it.
+
+    Raises:
+        InputError: as `stratified_subset`.
+    """
+    if limit_train is None:
+        return split
+    return split.subset(stratified_subset(split.labels, limit_train, configs.num_classes, seed))
 
 
 def load_splits(data_path: Path, configs: DatasetConfig, names: Sequence[str] = SPLITS) -> dict[str, Split]:
@@ -333,7 +345,10 @@ def load_splits(data_path: Path, configs: DatasetConfig, names: Sequence[str] = 
 
 
 def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
-    """Raise an `InputError` where the split files of `folder` were cut or split differently, naming both sides."""
+    """Raise an `InputError` where the split files of `folder` were cut or split differently, naming both sides.
+
+    They number the same records, too: `records` is an index into one list.
+    """
     first, *others = splits
     for other in others:
         for name, value in splits[first].provenance().items():
@@ -342,15 +357,32 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
                     f"{folder}: {first}.pt has {name} '{value}', {other}.pt has '{here}'; make all three with one "
                     "command of python -m preprocess"
                 )
+        for name in ("record_names", "databases"):
+            here, there = (getattr(splits[split], name) for split in (first, other))
+            if here and there and here != there:
+                raise InputError(
+                    f"{folder}: {first}.pt and {other}.pt have different '{name}', into which 'records' counts; make "
+                    "all three with one command of python -m preprocess"
+                )
+
+
+def train_and_validation(splits: dict[str, Split], configs: DatasetConfig, limit_train: int | None, seed: int) -> Split:
+    """What a network learns from where validation chooses nothing: both splits joined; of them `limit_train` beats.
+
+    Raises:
+        InputError: as `stratified_subset`.
+    """
+    return limited(join_splits(splits["train"], splits["val"]), configs, limit_train, seed)
 
 
 def join_splits(one: Split, other: Split) -> Split:
-    """The beats of two splits of one folder, the second after the first."""
+    """The beats of two splits of one folder (`require_same_origin`), the second after the first."""
     joined = {}
     for name in ("samples", "labels", "context", "records", "positions"):
         parts = [getattr(split, name) for split in (one, other)]
         joined[name] = None if any(part is None for part in parts) else torch.cat(parts)
-    return replace(one, **joined)
+    left_out = {name: one.left_out.get(name, 0) + other.left_out.get(name, 0) for name in one.left_out | other.left_out}
+    return replace(one, **joined, left_out=left_out)
 
 
 def missing_splits_message(folder: Path, missing: list[str], dataset: str) -> str:
@@ -366,12 +398,12 @@ def stratified_subset(labels: Tensor, size: int, num_classes: int, seed: int) ->
     """Indices, ascending, of `size` beats in which each class keeps its share, and at least one beat.
 
     Raises:
-        InputError: `size` is smaller than the number of classes present or larger than the split.
+        InputError: `size` is smaller than the number of classes present or larger than that of the beats.
     """
     counts = torch.bincount(labels, minlength=num_classes)
     present = int((counts > 0).sum())
     if not present <= size <= len(labels):
-        raise InputError(f"--limit_train {size}: {present} to {len(labels)} beats can be taken from the training split")
+        raise InputError(f"--limit_train {size}: {present} to {len(labels)} beats can be trained on")
     quota = (counts * size) // len(labels)
     quota = torch.where((counts > 0) & (quota == 0), 1, quota)
     while int(quota.sum()) > size:  # beats given to rare classes come from the largest
@@ -400,6 +432,16 @@ def get_class_weights(labels: Tensor, num_classes: int, class_names: Sequence[st
 def inverse_power_weights(counts: Tensor, power: float) -> Tensor:
     """(n / n_c)^power of the beats n_c (C,) of each class -> (C,); a class without beats counts as having one."""
     return (counts.sum() / counts.float().clamp(min=1)) ** power
+
+
+def largest_class(labels: Tensor) -> int:
+    """The class of most of the labels (n,), the first of several: the one that is thinned."""
+    return int(torch.bincount(labels.cpu()).argmax())
+
+
+def thinned_to(beats: int) -> int:
+    """How many of the `beats` of a thinned class an epoch takes: one in `THINNING`, rounded up, so that one is left."""
+    return -(-beats // THINNING)
 
 
 def shape_labels(labels: Tensor, configs: DatasetConfig) -> Tensor:
@@ -482,7 +524,8 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
 class Batches:
     """The order in which an epoch visits the training beats: each once, or for `balanced` as many, drawn at random.
 
-    `thinned` visits all beats but those of the largest class, of which it draws one in `THINNING` for each epoch.
+    `thinned` visits all beats but those of the largest class, of which it draws one in `THINNING` for each epoch; in
+    the training loss, and there alone, each of these weighs as many times as much (`training_weights`).
 
     `order(epoch)` gives index tensors. The order depends only on the seed and the epoch, so that a resumed
     run continues with the batches that it would have seen.
@@ -494,11 +537,12 @@ class Batches:
         self.beats = len(split)  # that an epoch visits
         self.units = None if hparams.sequence_beats is None else consecutive_sequences(split, hparams.sequence_beats)
         self.chances: Tensor | None = None  # (n,): a beat's chance to be drawn, up to a factor
-        self.largest: Tensor | None = None  # (n,): whether a beat is of the class that is thinned
+        self.thinned: int | None = None  # the class that is thinned
         if hparams.sampler == "thinned":
-            labels = split.labels.cpu()
-            self.largest = labels == torch.bincount(labels).argmax()
-            self.beats -= int(self.largest.sum()) - int(self.largest.sum()) // THINNING
+            self.thinned = largest_class(split.labels)
+            common = split.labels.cpu() == self.thinned
+            self.common, self.rest = common.nonzero().flatten(), (~common).nonzero().flatten()
+            self.beats = len(self.rest) + thinned_to(len(self.common))
         if hparams.sampler == "balanced":
             labels = split.labels.cpu()
             self.chances = 1 / torch.bincount(labels).double()[labels]
@@ -507,16 +551,23 @@ class Batches:
         """Steps of one epoch."""
         return -(-(self.beats if self.units is None else len(self.units)) // self.size)
 
+    def training_weights(self, weight: Tensor) -> Tensor:
+        """The class weights (C,) of a loss as training takes them: they make up for the class that is thinned."""
+        if self.thinned is None:
+            return weight
+        weight = weight.clone()
+        weight[self.thinned] *= THINNING
+        return weight
+
     def order(self, epoch: int, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
         """The beat indices (b,) int64 of each step of `epoch`, on `device`."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         if self.chances is not None:
             drawn = torch.multinomial(self.chances, self.beats, replacement=True, generator=generator)
             return drawn.to(device).split(self.size)
-        if self.largest is not None:
-            common, rest = self.largest.nonzero().flatten(), (~self.largest).nonzero().flatten()
-            drawn = common[torch.randperm(len(common), generator=generator)[: len(common) // THINNING]]
-            both = torch.cat([rest, drawn])
+        if self.thinned is not None:
+            drawn = torch.randperm(len(self.common), generator=generator)[: thinned_to(len(self.common))]
+            both = torch.cat([self.rest, self.common[drawn]])
             return both[torch.randperm(len(both), generator=generator)].to(device).split(self.size)
         if self.units is None:
             return torch.randperm(self.beats, generator=generator).to(device).split(self.size)

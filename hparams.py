@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -18,6 +19,27 @@ SAMPLERS = ("shuffle", "balanced", "smote", "thinned")
 SELECTIONS = ("best", "last")
 KERNELS = ("auto", "stock", "torch", "native")
 PRECISIONS = ("fp32", "tf32", "bf16")
+
+COUNTED = ("num_epochs", "batch_size", "sequence_beats", "rhythm_epochs", "shape_epochs")
+POSITIVE = ("learning_rate", "clip_norm", "hard_class_weight")
+NOT_NEGATIVE = ("weight_decay", "focal_gamma", "noise", "rhythm_weight_power", "shape_weight_power")
+PARTS = ("betas", "dropout", "encoder_dropout")
+RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    **dict.fromkeys(COUNTED, (lambda value: value >= 1, "at least 1")),
+    **dict.fromkeys(POSITIVE, (lambda value: 0 < value < math.inf, "above 0 and finite")),
+    **dict.fromkeys(NOT_NEGATIVE, (lambda value: 0 <= value < math.inf, "at least 0 and finite")),
+    **dict.fromkeys(PARTS, (lambda value: 0 <= value < 1, "at least 0 and below 1")),
+}
+"""Setting -> whether a value can be trained with (NaN cannot), and which can."""
+
+
+def _require_ranges(config: ContextConfig | TrainingConfig, prefix: str) -> None:
+    """Raise an `InputError` that names a setting of `config` outside its range; None leaves one out."""
+    for name, value in vars(config).items():
+        fits, says = RANGES.get(name, (lambda _: True, ""))
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None and not fits(one):
+                raise InputError(f"{prefix}{name} must be {says}, got {one}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +74,7 @@ class ContextConfig:
         for name, most in (("members", 100), ("hidden", 10_000)):  # a damaged file may ask for more than there is
             if not 1 <= getattr(self, name) <= most:
                 raise InputError(f"heads.{name} must be 1 to {most}, got {getattr(self, name)}")
+        _require_ranges(self, "heads.")
 
 
 @dataclass(frozen=True)
@@ -82,7 +105,8 @@ class TrainingConfig:
     """Which beats an epoch trains on. `shuffle`: every training beat once. Beside it stand, for Fig. 6, `balanced`
     (as many beats, drawn with replacement, every class equally probable) and `smote` (Chawla et al. 2002: before
     training, every class is filled up with beats between its own, to as many as the largest has). `thinned`: every
-    beat of the smaller classes and another random quarter of the largest in each epoch, weighing four times."""
+    beat of the smaller classes and another random quarter of the largest in each epoch, which weighs four times in the
+    training loss."""
     focal_gamma: float = 2.0
     """Exponent of the focal loss (Lin et al. 2017)."""
     dropout: float = 0.2
@@ -100,7 +124,7 @@ class TrainingConfig:
     """Arithmetic of the matrix products: `fp32`, or `bf16` (sums stay in float32), on CUDA also `tf32`."""
     clip_norm: float | None = None
     """Gradients are scaled down to this total L2 norm; None leaves them."""
-    hard_class_weight: float = 1.0
+    hard_class_weight: float = 1.5
     """Weight of the dataset's hard class in the loss `hard_class`; the other classes weigh 1."""
     sequence_beats: int | None = None
     """Batches are made of sequences of this many consecutive beats of one record; None shuffles single beats."""
@@ -123,6 +147,7 @@ class TrainingConfig:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise unknown(f"--{name}", getattr(self, name), known)
+        _require_ranges(self, "")
         if self.sampler != "shuffle" and self.sequence_beats is not None:
             raise InputError(
                 f"--sampler {self.sampler}: takes single beats, but recipe {self.recipe} trains on sequences of "
@@ -144,9 +169,10 @@ def supervised() -> TrainingConfig:
 
 
 def notes() -> TrainingConfig:
-    """The user's notes: a recipe of sleep staging, its hard stage N1 replaced by the dataset's hard class.
+    """Sequences of 15 consecutive beats; not in the paper.
 
-    The notes name no number of epochs; the paper's 60 are taken.
+    The settings are those of a recipe for sleep staging, with the dataset's hard class in the place of sleep stage N1.
+    That recipe names no number of epochs; the paper's 60 are taken.
     """
     return TrainingConfig(
         recipe="notes",
@@ -157,7 +183,6 @@ def notes() -> TrainingConfig:
         weight_decay=1e-3,
         loss="hard_class",
         clip_norm=5.0,
-        hard_class_weight=1.5,
         sequence_beats=15,
     )
 
@@ -274,7 +299,8 @@ class RunConfig:
     )
     limit_train: int | None = option(
         None,
-        "train on a class-stratified subset of N beats; validation and test keep theirs",
+        "train on a class-stratified subset of N beats, with --recipe new_patients of train and validation together; "
+        "validation and test are evaluated whole",
         metavar="N",
         default="all",
     )
@@ -313,6 +339,11 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and (value in ("", ".", "..") or {"/", "\\", "\0"} & set(value)):
                 raise InputError(f"--{name} {value}: must be the name of a folder in --save_dir, without a /")
+
+    @property
+    def experiment(self) -> str:
+        """The name of the experiment's folder."""
+        return self.experiment_description or self.dataset
 
     def effective_configs(self) -> DatasetConfig:
         """The dataset's configuration with this run's overrides."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data_configs import DatasetConfig
-from dataloader import THINNING, get_class_weights, require_every_class, shape_weights
+from dataloader import get_class_weights, require_every_class, shape_weights
 from hparams import TrainingConfig
 from support import distributed
 from support.errors import InputError
@@ -55,6 +55,8 @@ class FocalLoss(ClassWeightedLoss):
 def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: Tensor) -> Tensor:
     """The class weights (C,) of the recipe's loss; they come from the training split only.
 
+    Those of validation and test; where an epoch thins a class, training has `dataloader.Batches.training_weights`.
+
     Raises:
         InputError: the loss weighs classes by their frequency and one has no training beat, or the hard class of
             `hard_class` is not among the classes.
@@ -75,8 +77,6 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
                 "take another --loss"
             )
         weight[configs.classes.index(configs.hard_class)] = hparams.hard_class_weight
-    if hparams.sampler == "thinned":
-        weight[counts.argmax()] *= THINNING
     return weight
 
 

@@ -10,7 +10,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +21,8 @@ from support.errors import InputError, run_command
 from support.fields import from_fields
 from support.files import read_json
 from trainer import Trainer
-from utils import find_checkpoint
+from utils import SEED_FOLDER, find_checkpoint, seed_folders
 
-SEED_FOLDER = re.compile(r"seed_\d+")
 # What makes sense for the test of a checkpoint, which knows the rest itself.
 TEST_TAKES = (
     *("dataset", "device", "data_path", "save_dir", "experiment_description", "run_description", "seed_id"),
@@ -65,8 +63,7 @@ def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
     Raises:
         InputError: no run there, or `given` contradicts it.
     """
-    configs = [path for path in folder.glob("seed_*/config.json") if SEED_FOLDER.fullmatch(path.parent.name)]
-    configs.sort(key=lambda path: int(path.parent.name.removeprefix("seed_")))
+    configs = [path for seed in seed_folders(folder) if (path := seed / "config.json").is_file()]
     if not configs:
         raise InputError(
             f"--resume {folder}: no run there (no seed_*/config.json); a run folder is "

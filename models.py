@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data_configs import DatasetConfig
@@ -164,18 +165,21 @@ class Ensemble(nn.Module):
         sizes = ((inputs, hidden), (hidden, hidden), (hidden, outputs))
         self.weights = nn.ParameterList(nn.Parameter(torch.empty(config.members, *size)) for size in sizes)
         self.biases = nn.ParameterList(nn.Parameter(torch.empty(config.members, 1, size[1])) for size in sizes)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = config.dropout
         for weight, bias in zip(self.weights, self.biases, strict=True):
             bound = weight.shape[1] ** -0.5  # that of nn.Linear
             nn.init.uniform_(weight, -bound, bound)
             nn.init.uniform_(bias, -bound, bound)
         self.requires_grad_(False)
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Standardised features (M, B, k), for each of M members its own -> (M, B, outputs)."""
+    def logits(self, x: Tensor, drop: bool = False) -> Tensor:
+        """Standardised features (M, B, k), for each of M members its own -> (M, B, outputs).
+
+        Units are dropped only where `drop` says so, in their own training: that of the network sees them as they are.
+        """
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if layer:
-                x = self.dropout(torch.relu(x))
+                x = F.dropout(torch.relu(x), self.dropout, training=drop)
             x = torch.baddbmm(bias, x, weight)  # a member at a time: (B, in) @ (in, out)
         return x
 
@@ -212,19 +216,24 @@ class ShapeEnsemble(Ensemble):
 class MorphologyHead(nn.Module):
     """What a beat is by its shape: the classifier of a network that sees the context.
 
-    Two judges, whose probabilities are averaged: a linear layer on the network's features of the beat and on 32 of its
-    figures of shape, and `ShapeEnsemble`. On new patients the second errs less, and both together least often.
+    Two classifiers, whose probabilities are averaged. The first is a linear layer on the network's 128 features of the
+    beat and on a hidden layer that sees its 20 figures of shape (`DatasetConfig.morphology_features`); the second is
+    `ShapeEnsemble`, on the same 20 figures. On new patients the second errs less, and both together least often.
     In training the first answers alone: where the other is right already, it would learn nothing.
 
-    The two classes that a rhythm head tells apart (N and S) are one to it: S shape classes for C classes.
+    The two classes that a rhythm head tells apart (N and S) are one class here: S shape classes for C classes.
     """
+
+    HIDDEN = 32
+    """Units of the hidden layer on the figures of shape."""
 
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
         super().__init__()
         self.ensemble = ShapeEnsemble(configs, hparams.heads)
         self.standardise = Standardise(len(self.ensemble.columns))
-        self.fc = nn.Sequential(nn.Linear(len(self.ensemble.columns), 32), nn.ReLU(), nn.Dropout(hparams.dropout))
-        self.clf = nn.Linear(configs.final_out_channels + 32, configs.shape_classes)
+        hidden = nn.Linear(len(self.ensemble.columns), self.HIDDEN)
+        self.fc = nn.Sequential(hidden, nn.ReLU(), nn.Dropout(hparams.dropout))
+        self.clf = nn.Linear(configs.final_out_channels + self.HIDDEN, configs.shape_classes)
 
     def forward(self, features: Tensor, context: Tensor) -> Tensor:
         """Features of the beat (B, 128) and context (B, K) -> log-probabilities (B, S)."""
@@ -243,9 +252,10 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     the loss that it is trained with.
 
     With context, the beat that comes in is its difference from the record's dominant beat, and its probability
-    factorises: the morphology head says p(NS), p(V), p(F), p(Q), the rhythm head what of NS is S:
-    p(S) = p(NS) s and p(N) = p(NS) (1 - s). The rhythm head is trained beforehand and stays as it is: the loss of a
-    product is the sum of the losses of its factors, so neither has anything to learn from the other.
+    factorises. N and S have the same shape and are one class, NS, to the morphology head, which says p(NS), p(V), p(F)
+    and p(Q); the rhythm head says s, the probability that a beat of NS is S: p(S) = p(NS) s, p(N) = p(NS) (1 - s).
+    The rhythm head is trained beforehand and stays as it is: the loss of a product is the sum of the losses of its
+    factors, so neither has anything to learn from the other.
 
     Shapes: forward (B, 1, L) -> logits (B, C); features (B, 1, L) -> (B, 128). L is `configs.sequence_len`. With
     context: forward (B, 1, L), (B, K) -> log-probabilities (B, C).
@@ -296,12 +306,12 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
             features = self.features(x)
             logits = self.clf(features, context) if self.has_morphology_head else self.clf(features)
         logits = logits.float() if bf16 else logits
-        if not self.has_rhythm_head:
+        if context is None or not self.has_rhythm_head:
             return logits
         return self._with_rhythm(logits if self.has_morphology_head else logits.log_softmax(dim=1), context)
 
     def _with_rhythm(self, by_shape: Tensor, context: Tensor) -> Tensor:
-        """Log-probabilities of NS and of the other classes (B, C - 1) -> of all (B, C)."""
+        """Log-probabilities (B, C - 1) of NS and the other classes, and context (B, K) -> of all classes (B, C)."""
         out = by_shape.new_empty(len(by_shape), by_shape.shape[1] + 1)
         out[:, self.pair] = by_shape[:, :1] + self.rhythm(context)  # (B, 1) + (B, 2)
         out[:, self.others] = by_shape[:, 1:]

@@ -17,7 +17,15 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
 from data_configs import DatasetConfig
-from dataloader import THINNING, Split, inverse_power_weights, shape_labels, shape_weights
+from dataloader import (
+    THINNING,
+    Split,
+    inverse_power_weights,
+    largest_class,
+    shape_labels,
+    shape_weights,
+    thinned_to,
+)
 from hparams import SHORTEST_CYCLE, ContextConfig, TrainingConfig
 from models import Ensemble, RhythmHead, ShapeEnsemble, ecgTransForm
 from support.errors import InputError
@@ -34,17 +42,15 @@ def fit_context(
         For each database the training beats that its members learnt from; empty without context.
 
     Raises:
-        InputError: a database in the training split lacks one of the rhythm head's two classes, or there are more
-            databases than members.
+        InputError: as `require_fit`.
     """
     if configs.context == "none":
         return {}
+    require_fit(split, configs, hparams)
     if configs.has_morphology_head:
         model.clf.standardise.fit(split.context[:, model.clf.ensemble.columns])
     groups, config = beats_by_database(split), hparams.heads
-    if len(groups) > config.members:
-        raise InputError(f"the ensembles have {config.members} members, too few for {len(groups)} databases")
-    for number, (database, beats) in enumerate(groups.items()):
+    for number, beats in enumerate(groups.values()):
         own = torch.arange(number, config.members, len(groups))
         part = dataclasses.replace(config, members=len(own))
         with torch.random.fork_rng(devices=[]):
@@ -53,17 +59,18 @@ def fit_context(
                 labels = split.labels[beats]
                 weight = shape_weights(labels, configs, config.shape_weight_power)[labels]
                 shape = ShapeEnsemble(configs, part)
-                thinned = labels == torch.bincount(labels).argmax()
+                thinned = labels == largest_class(labels)
                 target = shape_labels(labels, configs)
                 fit_ensemble(shape, split.context[beats], target, weight, thinned, part, config.shape_epochs)
                 _take(model.clf.ensemble, own, shape)
             if configs.has_rhythm_head:
                 context, target = pair_beats(split, beats, configs)
                 counts = torch.bincount(target, minlength=2)
-                _require_both(counts, database, configs)
                 weight = inverse_power_weights(counts, config.rhythm_weight_power)[target]
                 rhythm = RhythmHead(configs, part)
-                fit_ensemble(rhythm, context, target, weight, target == counts.argmax(), part, config.rhythm_epochs)
+                fit_ensemble(
+                    rhythm, context, target, weight, target == largest_class(target), part, config.rhythm_epochs
+                )
                 _take(model.rhythm, own, rhythm)
     return {database: len(beats) for database, beats in groups.items()}
 
@@ -74,10 +81,18 @@ def _take(ensemble: Ensemble, members: Tensor, fitted: Ensemble) -> None:
         ours[members.to(ours.device)] = theirs.to(ours.device)
 
 
-def _require_both(counts: Tensor, database: str, configs: DatasetConfig) -> None:
-    for label, count in enumerate(counts.tolist()):
-        if not count:
-            absent, other = configs.rhythm_classes[label], configs.rhythm_classes[1 - label]
+def require_fit(split: Split, configs: DatasetConfig, hparams: TrainingConfig) -> None:
+    """Raise an `InputError` where the ensembles cannot be trained on the training beats `split`.
+
+    A database lacks one of the rhythm head's two classes, or there are more databases than members.
+    """
+    groups = {} if configs.context == "none" else beats_by_database(split)
+    if len(groups) > hparams.heads.members:
+        raise InputError(f"the ensembles have {hparams.heads.members} members, too few for {len(groups)} databases")
+    for database, beats in groups.items() if configs.has_rhythm_head else ():
+        counts = torch.bincount(pair_beats(split, beats, configs)[1], minlength=2).tolist()
+        if 0 in counts:
+            absent, other = (configs.rhythm_classes[label] for label in (counts.index(0), 1 - counts.index(0)))
             raise InputError(
                 f"the training beats of {database or 'this split'} have none of class {absent}, which the rhythm head "
                 f"tells apart from {other}: leave the class out with --classes, or use --context none"
@@ -128,9 +143,9 @@ def fit_ensemble(
     x = ensemble.standardise(context[:, ensemble.columns])  # (M, n, k)
     weight = torch.where(thinned, THINNING * weight, weight)
     kept, common = (~thinned).nonzero().flatten(), thinned.nonzero().flatten()
-    drawn = -(-len(common) // THINNING)
+    drawn = thinned_to(len(common))
     steps = num_epochs * -(-(len(kept) + drawn) // config.batch_size)
-    ensemble.requires_grad_(True).train()
+    ensemble.requires_grad_(True)
     optimizer = torch.optim.AdamW(ensemble.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = OneCycleLR(optimizer, config.learning_rate, total_steps=max(steps, SHORTEST_CYCLE))
     each = torch.arange(len(x))[:, None]  # (M, 1)
@@ -141,10 +156,10 @@ def fit_ensemble(
             orders.append(beats[torch.randperm(len(beats))])
         for batch in torch.stack(orders).split(config.batch_size, dim=1):  # (M, b)
             seen = x[each, batch]  # (M, b, k)
-            logits = ensemble.logits(seen + config.noise * torch.randn_like(seen))  # (M, b, outputs)
+            logits = ensemble.logits(seen + config.noise * torch.randn_like(seen), drop=True)  # (M, b, outputs)
             terms = weight[batch] * F.cross_entropy(logits.transpose(1, 2), labels[batch], reduction="none")
             optimizer.zero_grad(set_to_none=True)
             (terms.sum(dim=1) / weight[batch].sum(dim=1)).sum().backward()  # the members share no weights
             optimizer.step()
             schedule.step()
-    ensemble.requires_grad_(False).eval()
+    ensemble.requires_grad_(False)

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +25,15 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig
-from dataloader import Batches, Split, data_generator, join_splits, load_splits, oversample, stratified_subset
+from dataloader import Batches, Split, data_generator, load_splits, oversample, stratified_subset, train_and_validation
 from hparams import SHORTEST_CYCLE, RunConfig, TrainingConfig
 from kernels.precision import usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
 from models import ecgTransForm
-from rhythm import fit_context
+from rhythm import fit_context, require_fit
 from run_folder import board, pictures, reports
 from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder, said_of
+from run_folder.network import load_network
 from run_folder.resume import best_epoch, finished_tests, keep, locked, require_same_window, resume
 from support import distributed
 from support.errors import InputError, TrainingError
@@ -58,7 +59,7 @@ class Evaluation:
     """What a network makes of every beat of a split."""
 
     loss: float
-    """The training loss function over the whole split."""
+    """The loss function that `evaluate` was given, over the whole split."""
     metrics: dict[str, Any]
     """`utils.classification_metrics`."""
     probabilities: np.ndarray
@@ -115,7 +116,8 @@ class Trainer:
         seed_everything(seed)
 
         # Data
-        splits = data_generator(Path(self.run.data_path), self.configs, self.run.limit_train, seed)
+        last, limit = self.hparams.selection == "last", self.run.limit_train
+        splits = data_generator(Path(self.run.data_path), self.configs, None if last else limit, seed)
         weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
         settings = (self.run, seed, self.configs, self.hparams, self.device)
         run = SeedRun(*settings, splits, trained_on=splits["train"], class_weights=weight)
@@ -126,17 +128,19 @@ class Trainer:
             seed_folder = self.run_folder / f"seed_{seed}"
             tests = distributed.on_first(lambda: finished_tests(seed_folder, run))
             if tests is not None:
-                print(f"seed {seed}: finished before, tests read from {seed_folder}")
+                if distributed.is_first():
+                    print(f"seed {seed}: finished before, tests read from {seed_folder}")
                 return tests
+        if last:  # validation chooses nothing, so it is trained on too
+            run = dataclasses.replace(run, trained_on=train_and_validation(splits, self.configs, limit, seed))
         if self.hparams.sampler == "smote":
-            run = dataclasses.replace(run, trained_on=oversample(splits["train"], self.configs, seed))
+            run = dataclasses.replace(run, trained_on=oversample(run.trained_on, self.configs, seed))
             distributed.require_same(
                 run.trained_on.fingerprint(),
                 "--sampler smote: made other beats here than in the first process; use the same processor and versions "
                 "of numpy, scikit-learn and imbalanced-learn for all",
             )
-        if self.hparams.selection == "last":
-            run = dataclasses.replace(run, trained_on=join_splits(run.trained_on, splits["val"]))
+        require_fit(run.trained_on, self.configs, self.hparams)
         batches = Batches(run.trained_on, self.hparams, seed)
 
         # Model, optimiser, loss
@@ -148,17 +152,18 @@ class Trainer:
             weight_decay=self.hparams.weight_decay,
         )
         loss_function = make_loss(self.hparams, weight).to(self.device)
+        training_loss = make_loss(self.hparams, batches.training_weights(weight)).to(self.device)
 
         # Loop
         folder = self._seed_folder(seed, until_done)
         history = resume(folder, run, model, optimizer)
-        if not history:
-            fit_context(model, run.trained_on, self.configs, self.hparams, seed)
+        learnt = {} if history else fit_context(model, run.trained_on, self.configs, self.hparams, seed)
         scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
         with run_log(folder / "train.log") as log, board.curves(folder, run, history, optimizer) as write_epoch:
             reports.describe(folder, run, model, len(history), log)
             selection = reports.selection_note(splits["val"], self.configs.classes, self.hparams.selection)
-            for note in filter(None, (self.precision_note, selection)):
+            context = reports.context_note(learnt, self.configs)
+            for note in filter(None, (self.precision_note, selection, context)):
                 log.info(note)
             trained_on, val, test = (s.to(self.device) for s in (run.trained_on, splits["val"], splits["test"]))
             learner = as_fast_as_possible(model, self.hparams, self.device)
@@ -170,17 +175,17 @@ class Trainer:
                         learner,
                         trained_on,
                         batches.order(epoch, self.device),
-                        loss_function,
+                        training_loss,
                         optimizer,
-                        self.configs,
-                        epoch,
-                        self.hparams.clip_norm,
-                        scheduler,
-                        show,
+                        self.configs.classes,
+                        epoch=epoch,
+                        clip_norm=self.hparams.clip_norm,
+                        scheduler=scheduler,
+                        on_step=show,
                     )
                 train["beats_per_second"] = batches.beats / (time.perf_counter() - started)
                 distributed.copy_buffers_from_first(model)
-                validation = evaluate(model, val, loss_function, self.configs)
+                validation = evaluate(model, val, loss_function, self.configs.classes)
                 seconds = time.perf_counter() - started
                 row = (epoch, train, validation.loss, validation.metrics, self.hparams.selection, seconds)
                 history.append(reports.history_row(*row))
@@ -200,22 +205,15 @@ class Trainer:
         """The folder of a seed; at the first seed of a new run that of the run is made, and held."""
         if self.run_folder is None or not self.run_folder.is_dir():
             if self.run_folder is None:
-                experiment = self.run.experiment_description or self.run.dataset
                 self.run_folder = distributed.on_first(
-                    lambda: new_run_folder(Path(self.run.save_dir), experiment, self.run.run_description)
+                    lambda: new_run_folder(Path(self.run.save_dir), self.run.experiment, self.run.run_description)
                 )
             self._hold(until_done)
         folder = self.run_folder / f"seed_{seed}"
         return make_seed_folder(folder) if distributed.is_first() else folder
 
     def _test_kept(
-        self,
-        folder: Path,
-        run: SeedRun,
-        model: ecgTransForm,
-        test: Split,
-        loss_function: ClassWeightedLoss,
-        log: logging.Logger,
+        self, folder: Path, run: SeedRun, model: ecgTransForm, test: Split, loss: ClassWeightedLoss, log: logging.Logger
     ) -> dict[str, dict[str, Any]]:
         """Test the best and the last checkpoint; the best is the one to quote, and the one in the pictures."""
         results = {}
@@ -226,7 +224,7 @@ class Trainer:
             load_weights(model, checkpoint, path)
             if first := checkpoint.epoch not in tested:
                 log.info(f"testing on {len(test):,} beats")
-                tested[checkpoint.epoch] = evaluate(model, test, loss_function, self.configs)
+                tested[checkpoint.epoch] = evaluate(model, test, loss, self.configs.classes)
             evaluation = tested[checkpoint.epoch]
             metrics = results[kept] = test_metrics(checkpoint.epoch, test, evaluation)
             says = ":" if first else ": the same figures"
@@ -255,15 +253,13 @@ class Trainer:
         """
         if distributed.world_size() > 1:
             raise InputError("--test: works with one process; start it without torchrun")
-        checkpoint = load_checkpoint(checkpoint_path, self.run.dataset)
+        arithmetic = (self.hparams.kernel, self.hparams.precision)  # this machine's, not that of the training
+        model, checkpoint = load_network(checkpoint_path, self.device, *arithmetic, self.run.dataset)
         configs, trained_on = checkpoint.configs, checkpoint.metrics.get("data") or {}
-        arithmetic = {"kernel": self.hparams.kernel, "precision": self.hparams.precision}  # this machine's, not its own
-        model = ecgTransForm(configs, dataclasses.replace(checkpoint.hparams, **arithmetic)).to(self.device)
-        load_weights(model, checkpoint, checkpoint_path)
         test = load_splits(Path(self.run.data_path), configs, ["test"])["test"].to(self.device)
         require_same_window(checkpoint_path, trained_on, test)
         weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
-        evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs)
+        evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs.classes)
         metrics = {
             "checkpoint": str(checkpoint_path),
             "dataset": configs.name,
@@ -272,8 +268,7 @@ class Trainer:
         }
 
         run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
-        experiment = self.run.experiment_description or self.run.dataset
-        folder = self.run_folder = new_run_folder(Path(self.run.save_dir), experiment, run)
+        folder = self.run_folder = new_run_folder(Path(self.run.save_dir), self.run.experiment, run)
         with run_log(folder / "test.log") as log:
             if self.precision_note:
                 log.info(self.precision_note)
@@ -329,8 +324,9 @@ def train_one_epoch(
     batches: Iterable[Tensor],
     loss_function: ClassWeightedLoss,
     optimizer: torch.optim.Optimizer,
-    configs: DatasetConfig,
-    epoch: int,
+    classes: Sequence[str],
+    *,
+    epoch: int | None = None,
     clip_norm: float | None = None,
     scheduler: LRScheduler | None = None,
     on_step: Callable[[Tensor], None] | None = None,
@@ -340,6 +336,7 @@ def train_one_epoch(
     Nothing in the loop makes the host wait for a device other than the CPU.
 
     Args:
+        epoch: its number, for the message of a loss that is not finite.
         scheduler: moves the learning rate after every step.
         on_step: called after each step with the loss of its batch, a scalar tensor.
 
@@ -349,6 +346,7 @@ def train_one_epoch(
 
     Raises:
         TrainingError: the loss of a batch is not finite; on the CPU before the weights took that step.
+        ValueError: there is no batch.
     """
     model.train()
     losses, weights, predictions, labels = [], [], [], []
@@ -373,11 +371,13 @@ def train_one_epoch(
         labels.append(y)
         if on_step is not None:
             on_step(losses[-1])
+    if not losses:
+        raise ValueError("train_one_epoch: batches is empty; it takes one index tensor (b,) for each step")
     own_losses = torch.stack(losses).cpu().double()  # in this order: MPS has no float64
     _require_finite(own_losses, epoch, first_step=1)
     every_loss = distributed.gather(own_losses.unsqueeze(0).numpy()).mean(axis=0)  # (processes, steps) -> (steps,)
     true, predicted = (distributed.gather(torch.cat(parts).cpu().numpy()) for parts in (labels, predictions))
-    metrics = classification_metrics(true, predicted, configs.classes)
+    metrics = classification_metrics(true, predicted, classes)
     return {
         "loss": float(np.average(every_loss, weights=torch.stack(weights).cpu().double().numpy())),
         "accuracy": metrics["accuracy"],
@@ -385,11 +385,12 @@ def train_one_epoch(
     }
 
 
-def _require_finite(losses: Tensor, epoch: int, first_step: int) -> None:
+def _require_finite(losses: Tensor, epoch: int | None, first_step: int) -> None:
     bad = (~torch.isfinite(losses)).nonzero().flatten()
     if len(bad):
+        where = "" if epoch is None else f"epoch {epoch}, "
         raise TrainingError(
-            f"the loss is {float(losses[bad[0]])} in epoch {epoch}, batch {first_step + int(bad[0])}; the run stops, "
+            f"the loss is {float(losses[bad[0]])} in {where}batch {first_step + int(bad[0])}; the run stops, "
             "the checkpoints of earlier epochs stay. A smaller learning rate or a look at the data may help"
         )
 
@@ -403,8 +404,8 @@ def stream_logits(model: nn.Module, parts: Iterable[tuple[Tensor, ...]]) -> Iter
         yield torch.cat([model(*x) for x in batches])
 
 
-def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, configs: DatasetConfig) -> Evaluation:
-    """Classify every beat of `split` once; all arguments are on one device.
+def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, classes: Sequence[str]) -> Evaluation:
+    """Classify every beat of `split` once; all arguments are on one device. It leaves `model` in evaluation mode.
 
     Of several processes each classifies its share, and all return the same figures over the whole split.
 
@@ -413,7 +414,7 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
     """
     own = distributed.share(torch.arange(len(split)))
     parts = [split.inputs(slice(int(own[0]), int(own[-1]) + 1))] if len(own) else []
-    logits = [*stream_logits(model, parts), split.samples.new_empty(0, configs.num_classes)]
+    logits = [*stream_logits(model, parts), split.samples.new_empty(0, len(classes))]
     every_logit = torch.from_numpy(distributed.gather(torch.cat(logits).cpu().numpy()))  # (n, C)
     labels = split.labels.cpu()
     loss = float(copy.deepcopy(loss_function).cpu()(every_logit, labels))
@@ -424,7 +425,7 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
             "checkpoints written before stay. A smaller learning rate may help"
         )
     probabilities = every_logit.softmax(dim=1).numpy()
-    metrics = classification_metrics(labels.numpy(), probabilities.argmax(axis=1), configs.classes)
+    metrics = classification_metrics(labels.numpy(), probabilities.argmax(axis=1), classes)
     return Evaluation(loss, metrics, probabilities)
 
 

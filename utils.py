@@ -1,6 +1,6 @@
 """What every run needs: seeds and devices, the run log, a copy of the code, checkpoints, metrics and the UMAP picture.
 
-The five jobs of the user's notes in one file. What a run writes beside these, and how it is resumed, is `run_folder`'s.
+What a run writes beside these, and how it is resumed, is `run_folder`'s.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import random
+import re
 import reprlib
 import shutil
 import sys
@@ -192,6 +193,15 @@ def pretrained_names() -> list[str]:
     return sorted(path.stem for path in PRETRAINED.glob("*.pt"))
 
 
+SEED_FOLDER = re.compile(r"seed_(\d+)")
+
+
+def seed_folders(run_folder: Path) -> list[Path]:
+    """The folders of a run's seeds, seed_<k>, by their number k; not what lies beside them, such as seed_0.bak."""
+    found = [(SEED_FOLDER.fullmatch(path.name), path) for path in run_folder.glob("seed_*") if path.is_dir()]
+    return [path for _, path in sorted((int(name[1]), path) for name, path in found if name)]
+
+
 def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
     """The file of a checkpoint: `given` itself, the best one of a run folder, or the packaged one of that name.
 
@@ -203,7 +213,8 @@ def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
     """
     path = Path(given)
     if path.is_dir():
-        found = sorted(path.glob("checkpoint_best.pt")) or sorted(path.glob("seed_*/checkpoint_best.pt"))
+        own, *of_seeds = (folder / "checkpoint_best.pt" for folder in (path, *seed_folders(path)))
+        found = [own] if own.is_file() else [file for file in of_seeds if file.is_file()]
         if len(found) == 1:
             return found[0]
         remedy = f"give one of them, such as {found[0]}" if found else "give a file such as seed_0/checkpoint_best.pt"
@@ -221,7 +232,7 @@ def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
     return path
 
 
-def load_checkpoint(path: Path, dataset: str | None = None) -> Checkpoint:
+def load_checkpoint(path: str | Path, dataset: str | None = None) -> Checkpoint:
     """Read a checkpoint of ours or of the released code; with `dataset`, insist that it is of that dataset.
 
     The weights of a released checkpoint come back under our names, without its unused encoder layer. A released

@@ -54,9 +54,9 @@ def epoch_seconds(
     loss_function = make_loss(recipe, loss_weights(configs, recipe, split.labels))
     started = time.perf_counter()
     order = Batches(split, recipe, seed=0).order(1)
-    train_one_epoch(model, split, order, loss_function, optimizer, configs, epoch=1)
+    train_one_epoch(model, split, order, loss_function, optimizer, configs.classes)
     trained = time.perf_counter()
-    evaluate(model, split, loss_function, configs)
+    evaluate(model, split, loss_function, configs.classes)
     return trained - started, time.perf_counter() - trained
 
 

@@ -1,6 +1,6 @@
 """How a beat is cut: one lead, and one of three windows of 186 samples.
 
-`centred` is the window of the notes' preprocessing: 360 Hz, centred on the R-peak, each beat standardised. mitdb has
+`centred` is this package's own, not in the paper: 360 Hz, centred on the R-peak, each beat standardised. mitdb has
 annotated R-peaks; those of ptbdb are detected (`preprocess.detect`).
 `kachuee` and `kaggle` are the paper's as its text and as its rows have it: 125 Hz, from the R-peak on, see
 `preprocess.kachuee`.

@@ -5,7 +5,6 @@ Days are classified a stretch at a time, in the memory of half an hour.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import numbers
 from collections.abc import Callable
@@ -23,18 +22,11 @@ from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_co
 from preprocess.readers.opening import LOWEST_RATE
 from preprocess.signals import FS, Read, resampled
 from report.rhythm import CLASSES, UNCLASSIFIED
+from run_folder.network import load_network
 from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
-from utils import (
-    PRETRAINED,
-    Checkpoint,
-    find_checkpoint,
-    get_device,
-    load_checkpoint,
-    load_weights,
-    pretrained_names,
-)
+from utils import PRETRAINED, Checkpoint, find_checkpoint, get_device, pretrained_names
 
 DEFAULT = "mit_new_patients"
 ALONE = "mit_beat"
@@ -102,12 +94,9 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
     if checkpoint is None and DEFAULT not in pretrained_names():
         raise InputError(f"the packaged model {DEFAULT} is not there; give a network with --checkpoint")
     path = find_checkpoint(given)
-    kept = load_checkpoint(path)
+    model, kept = load_network(path, device)
     data = kept.metrics.get("data") or {}
     _require_known_window(path, kept, data)
-    where = get_device(device)
-    model = ecgTransForm(kept.configs, dataclasses.replace(kept.hparams, kernel="auto", precision="fp32"))
-    load_weights(model, kept, path)
     card = _card_of(path)
     figures = _figures_of_card(card) if card else _figures_of_run(path)
     return Classifier(
@@ -117,8 +106,8 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
         trained_on=card.get("trained_on") or _trained_on(kept, data),
         figures=figures,
         cautions=tuple(card.get("cautions", ())),
-        model=model.to(where).eval(),
-        device=where,
+        model=model,
+        device=get_device(device),
         training_records={
             lead: f"{record} of {database}"
             for database, records in card.get("training_records", {}).items()

@@ -192,9 +192,9 @@ CONTEXT = Experiment(
 
 RECIPES = Experiment(
     "recipes",
-    "Recipes: the paper's training beside the notes'",
-    "Both get the same splits, epochs and learning-rate schedule. `notes`: learning rate 1e-4, 20 sequences of "
-    "15 consecutive beats in a batch, gradients clipped at 5, the hard class weighing 1.5.",
+    "Recipes: the paper's training beside that on sequences of beats",
+    "Both get the same splits, epochs and learning-rate schedule. `notes`, not in the paper: learning rate 1e-4, "
+    "20 sequences of 15 consecutive beats in a batch, gradients clipped at 5, the hard class weighing 1.5.",
     (Row("supervised", MIT), Row("notes", MIT, {"recipe": "notes"})),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,13 @@ import numpy as np
 import utils
 from data_configs import DatasetConfig
 from dataloader import Split, load_split
-from models import ecgTransForm
 from reproduce.experiments import Experiment
 from reproduce.runs import Result
 from run_folder import pictures
+from run_folder.network import load_network
 from run_folder.reports import headline, summary_table
 from trainer import draw_umap
-from utils import get_device, load_checkpoint, load_weights
+from utils import get_device, load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,7 @@ def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Pictur
     _sample_beats(result, split, checkpoint.configs, title, to)
     if utils.has_umap():
         to = path("umap", "The test beats' features in the plane by UMAP")
-        recipe = replace(checkpoint.hparams, kernel="auto")  # not the one of the machine that trained
-        model = ecgTransForm(checkpoint.configs, recipe).to(get_device(device))
-        load_weights(model, checkpoint, kept)
+        model, _ = load_network(kept, device)
         draw_umap(to, title, model, split.to(get_device(device)), checkpoint.configs, result.seeds[0])
     return made
 

@@ -11,6 +11,7 @@ from reproduce.experiments import Experiment
 from reproduce.published import INTER_PATIENT, TABLE2, TABLE3, Published, accuracy_from_recalls
 from reproduce.runs import Result, Schedule
 from reproduce.tables import ec57_of, groups_table, is_synthetic, mean_sd, provenance, records_table
+from run_folder.layout import CHOSEN
 from run_folder.reports import FIGURES, summary_table
 
 AAMI = "mit"  # the dataset that has SVEB and VEB
@@ -191,7 +192,13 @@ def report(experiment: Experiment, results: Sequence[Result]) -> str:
 
 def heading(results: Sequence[Result]) -> list[str]:
     """What the figures are, and a warning where they are of synthetic data."""
-    lines = ["Percent; the checkpoint of the best validation macro-F1; of several seeds mean ± standard deviation."]
+    chosen: dict[str, list[str]] = {}  # which checkpoint -> rows
+    for result in results:
+        rows = chosen.setdefault(CHOSEN[result.configs[0]["hparams"].get("selection", "best")], [])
+        if result.row.label not in rows:
+            rows.append(result.row.label)
+    says = list(chosen) if len(chosen) == 1 else [f"{which} ({'; '.join(rows)})" for which, rows in chosen.items()]
+    lines = [f"Percent; the checkpoint: {', '.join(says)}; of several seeds mean ± standard deviation."]
     lines.append("Rows of different schedules are not comparable, least of all with the paper's 60 epochs.")
     if any(map(is_synthetic, results)):
         lines += ["", "**Figures of synthetic data are of no real patients: they show that it works, no more.**"]

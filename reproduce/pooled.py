@@ -19,6 +19,7 @@ from reproduce.tables import groups_table
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
 from support.files import read_json
+from utils import seed_folders
 
 
 def pooled(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
@@ -29,7 +30,7 @@ def pooled(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     """
     tables, classes = [], []
     for folder in folders:
-        seeds = sorted(folder.glob("seed_*/test_best.json"))
+        seeds = [path for seed in seed_folders(folder) if (path := seed / "test_best.json").is_file()]
         if not seeds:
             raise InputError(f"{folder}: no finished run there (no seed_*/test_best.json)")
         table = read_predictions(seeds[0].with_name("predictions_test.csv"))

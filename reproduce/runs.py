@@ -18,13 +18,14 @@ import pandas as pd
 import preprocess.__main__ as preparation
 from data_configs import get_dataset_class
 from dataloader import SPLITS, load_split
-from hparams import RunConfig
+from hparams import RunConfig, get_hparams_class
 from reproduce.experiments import Beats, Row
 from run_folder.reports import summary_table
 from run_folder.resume import changed_settings
 from support.errors import InputError
 from support.files import read_json, read_table, write_json
 from trainer import Trainer
+from utils import seed_folders
 
 EXPERIMENT = "reproduce"  # the folder of the runs in --save_dir
 TESTED = re.compile(r"^(\d{4}-\d\d-\d\d) .*test of the last checkpoint", re.MULTILINE)
@@ -76,7 +77,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Options:
-    """What `reproduce.py` is told; the fields are named like its options."""
+    """What `python -m reproduce` is told; the fields are named like its options."""
 
     device: str
     schedule: Schedule
@@ -253,7 +254,10 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
     schedule = options.schedule
     if schedule.limit_train is not None:
         configs = get_dataset_class(row.beats.dataset)()
-        if len(load_split(data_path / configs.name / "train.pt", configs)) <= schedule.limit_train:
+        recipe = get_hparams_class(row.settings.get("recipe", schedule.recipe))()
+        learnt = ("train", "val") if recipe.selection == "last" else ("train",)
+        beats = sum(len(load_split(data_path / configs.name / f"{name}.pt", configs)) for name in learnt)
+        if beats <= schedule.limit_train:
             schedule = dataclasses.replace(schedule, limit_train=None)
     return RunConfig(
         **{
@@ -292,7 +296,10 @@ def _read(row: Row, schedule: Schedule, folder: Path) -> Result | None:
         InputError: a file is damaged, or the seeds do not belong in one row.
     """
     seeds = []
-    for path in folder.glob("seed_*/test_last.json"):  # the last file that a seed writes
+    for seed_folder in seed_folders(folder):
+        path = seed_folder / "test_last.json"  # the last file that a seed writes
+        if not path.is_file():
+            continue
         last, best, config = (read_json(path.parent / f"{name}.json") for name in ("test_last", "test_best", "config"))
         try:
             hparams, limit = config["hparams"], config["run"]["limit_train"]

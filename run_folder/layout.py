@@ -24,10 +24,13 @@ KEPT = ("best", "last")
 """The two checkpoints of a seed."""
 
 
+CHOSEN = {"best": "highest validation macro-F1", "last": "after the last epoch"}
+"""Selection (`TrainingConfig.selection`) -> which checkpoint is the one to quote."""
+
+
 def said_of(selection: str) -> dict[str, str]:
     """What is said of each checkpoint in `KEPT`, by what chooses the one to quote (`TrainingConfig.selection`)."""
-    chosen = {"best": "highest validation macro-F1", "last": "after the last epoch"}[selection]
-    return {"best": f"{chosen}, the one to quote", "last": "after the last epoch"}
+    return {"best": f"{CHOSEN[selection]}, the one to quote", "last": "after the last epoch"}
 
 
 @dataclass(frozen=True)

@@ -7,24 +7,24 @@ import itertools
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
+from data_configs import DatasetConfig
 from dataloader import SPLITS, Split
 from ec57.figures import EXCUSED, ec57_figures
-from models import BiTrans
+from models import BiTrans, ecgTransForm
 from run_folder import pictures
 from run_folder.layout import SeedRun, environment
 from run_folder.resume import NO_SELECTION, best_epoch, tests_of
 from support import distributed
 from support.files import read_json, write_json, write_table
-from utils import copy_code, selection_classes, selection_f1
+from utils import copy_code, seed_folders, selection_classes, selection_f1
 
 FIGURES = ("precision", "recall", "f1")
 
@@ -140,7 +140,7 @@ def write_test(
 # -------------------------------------------------------------------------------------------- what a run begins with
 
 
-def describe(folder: Path, run: SeedRun, model: nn.Module, epochs_done: int, log: logging.Logger) -> None:
+def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, log: logging.Logger) -> None:
     """Log the effective configuration, and save it with a copy of the code that runs.
 
     A run that goes on after `epochs_done` epochs leaves config.json and code/ as they were: it adds an entry to
@@ -178,10 +178,10 @@ def describe(folder: Path, run: SeedRun, model: nn.Module, epochs_done: int, log
             log.info(f"note: {one} and {other} hold the same beats; figures on one say nothing beyond the other's")
 
 
-def configuration(run: SeedRun, model: nn.Module) -> dict[str, Any]:
+def configuration(run: SeedRun, model: ecgTransForm) -> dict[str, Any]:
     """All that a run depends on, ready for JSON."""
     classes = run.configs.classes
-    others = run.trained_on is not run.splits["train"]  # SMOTE's beats too, or those of validation
+    others = run.trained_on is not run.splits["train"]  # also SMOTE's beats, or those of validation
     counted = run.splits | ({"trained_on": run.trained_on} if others else {})
     kernel = {"encoder_kernel": model.bitrans.kernel_on(run.device)} if isinstance(model.bitrans, BiTrans) else {}
     return {
@@ -210,6 +210,17 @@ def left_out_note(split: Split) -> str:
 def _same_files(one: Path, other: Path) -> bool:
     names, others = ({path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (one, other))
     return names == others and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
+
+
+def context_note(learnt: Mapping[str, int], configs: DatasetConfig) -> str | None:
+    """What the small networks on the context were trained on; None where there are none, or they were before.
+
+    Args:
+        learnt: database -> training beats (`rhythm.fit_context`); its name is empty where the split file has none.
+    """
+    heads = ["rhythm head"] * configs.has_rhythm_head + ["shape ensemble"] * configs.has_morphology_head
+    beats = [f"{count:,} beats{f' of {database}' if database else ''}" for database, count in learnt.items()]
+    return f"{' and '.join(heads)}: trained on {', '.join(beats)}" if beats else None
 
 
 # ---------------------------------------------------------------------------------------------------- an epoch
@@ -275,7 +286,7 @@ def selection_note(validation: Split, classes: Sequence[str], selection: str) ->
 
 def summarise(run_folder: Path, num_epochs: int) -> pd.DataFrame:
     """Write summary.csv over all finished seeds of a run, and return it: percent, as the paper's Table 2."""
-    every = [tests_of(folder, num_epochs) for folder in sorted(run_folder.glob("seed_*"))]
+    every = [tests_of(folder, num_epochs) for folder in seed_folders(run_folder)]
     tests = [test for test in every if test is not None]
     table = summary_of({kept: [test[kept] for test in tests] for kept in tests[0]})
     write_table(run_folder / "summary.csv", table, decimals=2)

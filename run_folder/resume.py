@@ -100,12 +100,16 @@ def require_same_settings(folder: Path, began: dict[str, Any], run: SeedRun) -> 
 
 
 def changed_settings(began: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The names of settings that both know and that differ, but for those that may change while a run goes on."""
+    """The names of settings that both know and that differ, but for those that may change while a run goes on.
+
+    The weight of the hard class is one of the loss `hard_class` alone: earlier versions noted another for the rest.
+    """
 
     def plain(value: object) -> object:
         return list(value) if isinstance(value, tuple) else value  # JSON has lists only
 
-    return [name for name in began if name in now and name not in MAY_CHANGE and plain(began[name]) != plain(now[name])]
+    ignored = MAY_CHANGE if "hard_class" in (began.get("loss"), now.get("loss")) else (*MAY_CHANGE, "hard_class_weight")
+    return [name for name in began if name in now and name not in ignored and plain(began[name]) != plain(now[name])]
 
 
 def require_same_beats(folder: Path, began: dict[str, Any], run: SeedRun) -> None:

@@ -62,8 +62,8 @@ def test_epochs_on_cuda_are_those_of_the_cpu(mit: DatasetConfig, kernel: str) ->
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
         learner = as_fast_as_possible(model, recipe, device)
         order = Batches(split, recipe, seed=0).order(1, device)
-        epoch = [train_one_epoch(learner, split, order, loss, optimizer, mit, epoch) for epoch in (1, 2)]
-        results.append((epoch, evaluate(model, split, loss, mit)))
+        epoch = [train_one_epoch(learner, split, order, loss, optimizer, mit.classes) for _ in range(2)]
+        results.append((epoch, evaluate(model, split, loss, mit.classes)))
     (cpu_epochs, cpu_test), (cuda_epochs, cuda_test) = results
     for cpu, cuda in zip(cpu_epochs, cuda_epochs, strict=True):
         assert cuda["loss"] == pytest.approx(cpu["loss"], rel=1e-3)
@@ -89,6 +89,6 @@ def test_steps_on_cuda_never_make_the_host_wait(mit: DatasetConfig) -> None:
         torch.cuda.set_sync_debug_mode("default")
 
     try:
-        train_one_epoch(model, split, watched(), loss, optimizer, mit, epoch=1, clip_norm=5.0)
+        train_one_epoch(model, split, watched(), loss, optimizer, mit.classes, clip_norm=5.0)
     finally:
         torch.cuda.set_sync_debug_mode("default")

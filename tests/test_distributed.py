@@ -39,8 +39,8 @@ def train_linear(out: Path) -> None:
         epochs = []
         for epoch in (1, 2):
             order = Batches(split, settings, seed=0).order(epoch)
-            train = train_one_epoch(learner, split, order, loss, optimizer, configs, epoch, clip_norm=1.0)
-            validation = evaluate(model, split, loss, configs)
+            train = train_one_epoch(learner, split, order, loss, optimizer, configs.classes, clip_norm=1.0)
+            validation = evaluate(model, split, loss, configs.classes)
             epochs.append({"train": train, "loss": validation.loss, "metrics": validation.metrics})
         # Before the group ends: DistributedDataParallel that outlives it destroys it while holding the GIL, for which a
         # thread of gloo may be waiting, and both wait for ever.

@@ -37,7 +37,7 @@ FLOORS = {
 ONE_ROOM = {"hparams": "data_configs"}  # what a dataset is, and how it is trained: one row of the design
 FOLDERS = {"benchmarks", "ec57", "kernels", "preprocess", "report", "reproduce", "run_folder", "support"}
 UNDER_NO_ROOF = {"tests"}  # they import everything
-BESIDE = {"data", "docs", "experiments_logs", "results"}
+BESIDE = {"data", "docs", "experiments_logs", "pretrained", "results"}
 
 
 def files() -> list[Path]:
@@ -101,8 +101,7 @@ def test_every_room_is_where_the_design_says() -> None:
         assert room not in FOLDERS or (path / "__init__.py").is_file(), f"{room}: is no package"
     for name in BESIDE | UNDER_NO_ROOF:
         assert (ROOT / name).is_dir(), f"{name}: is not there"
-    # To come: pretrained/, and benchmarks/README.md with the figures on speed that README.md still holds.
-    for room in ("data", "experiments_logs"):
+    for room in ("benchmarks", "data", "ec57", "experiments_logs", "report"):
         assert (ROOT / room / "README.md").is_file(), f"{room}: has no README.md"
 
 

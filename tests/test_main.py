@@ -239,7 +239,7 @@ def test_resuming_adds_to_the_configuration_and_rewrites_nothing(
 def test_the_error_that_ends_a_run_is_in_its_log(
     toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def not_finite(*_: object) -> None:
+    def not_finite(*_: object, **__: object) -> None:
         raise TrainingError("the loss is nan in epoch 1, batch 2")
 
     monkeypatch.setattr(trainer, "train_one_epoch", not_finite)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import toy_beats
+from conftest import toy_beats, write_toy_splits
 from matplotlib import image
 
 import preprocess.__main__ as preparation
@@ -453,6 +453,32 @@ def test_published_figures() -> None:
         assert np.mean(classes) == pytest.approx(columns["macro"], abs=0.02), figure
     assert pages.cell(94.264, 0.281) == "94.26 ± 0.28"
     assert pages.cell(float("nan")) == ""
+
+
+def test_a_page_says_which_checkpoint_its_rows_quote() -> None:
+    def result(label: str, selection: str) -> SimpleNamespace:
+        config = {"hparams": {"selection": selection}, "data": {"source": "physionet"}}
+        return SimpleNamespace(row=SimpleNamespace(label=label), configs=[config])
+
+    best, last = result("alone", "best"), result("with context", "last")
+    end = "; of several seeds mean ± standard deviation."
+    assert pages.heading([best, best])[0] == f"Percent; the checkpoint: highest validation macro-F1{end}"
+    assert pages.heading([last])[0] == f"Percent; the checkpoint: after the last epoch{end}"
+    both = "highest validation macro-F1 (alone), after the last epoch (with context)"
+    assert pages.heading([best, last, last])[0] == f"Percent; the checkpoint: {both}{end}"
+
+
+def test_limited_beats_are_counted_where_they_are_taken(tmp_path: Path) -> None:
+    """With selection last, of train and validation: 60 and 20 beats."""
+    options = SimpleNamespace(
+        schedule=Schedule(1, "one_cycle", 70), device="cpu", save_dir=tmp_path, source="records", seed_id=0, num_runs=1
+    )
+    data = write_toy_splits(tmp_path, "mit")
+    limits = {
+        recipe: runs.run_config(Row("row", MIT, {"recipe": recipe}), options, data).limit_train
+        for recipe in ("short", "new_patients")
+    }
+    assert limits == {"short": None, "new_patients": 70}
 
 
 def test_cells_of_a_schedule() -> None:

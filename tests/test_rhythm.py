@@ -17,7 +17,7 @@ import data_configs
 import hparams
 import main
 from data_configs import MORPHOLOGY_FEATURES, RHYTHM_FEATURES, DatasetConfig
-from dataloader import THINNING, Batches, Split, join_splits, load_split
+from dataloader import THINNING, Batches, Split, join_splits, load_split, load_splits
 from hparams import RunConfig, TrainingConfig
 from losses import loss_weights
 from models import RhythmHead, Standardise, ecgTransForm
@@ -26,6 +26,7 @@ from preprocess.context import CONTEXT_NAMES
 from rhythm import beats_by_database, fit_context
 from support.errors import InputError
 from support.files import read_json
+from trainer import Trainer
 from utils import load_checkpoint
 
 COLUMN = {name: number for number, name in enumerate(CONTEXT_NAMES)}
@@ -132,6 +133,17 @@ def test_network_learns_alone_and_answers_with_the_ensemble(
     alone = head(features, context).exp()
     assert torch.allclose(both, (alone + head.ensemble(context).exp()) / 2, atol=1e-6)
     assert not torch.allclose(both, alone, atol=1e-4)
+
+
+def test_frozen_ensembles_drop_nothing_while_the_network_trains(
+    configs: DatasetConfig, recipe: TrainingConfig, train: Split
+) -> None:
+    model = ecgTransForm(configs, recipe)
+    _, context = train.inputs(slice(20))
+    for ensemble in (model.rhythm, model.clf.ensemble):
+        assert torch.equal(ensemble.train()(context), ensemble.eval()(context))
+        x = ensemble.standardise(context[:, ensemble.columns])
+        assert not torch.equal(ensemble.logits(x, drop=True), ensemble.logits(x))
 
 
 def test_every_parameter_but_the_ensembles_gets_a_gradient(
@@ -285,6 +297,16 @@ def test_join_keeps_everything(train: Split) -> None:
     assert len(both) == 400
     assert len(both.context) == 400
     assert torch.equal(both.inputs(slice(200, 400))[1], train.context)
+    one, other = (dataclasses.replace(train, left_out=left_out) for left_out in ({"F": 3}, {"F": 4, "Q": 5}))
+    assert join_splits(one, other).left_out == {"F": 7, "Q": 5}
+    assert join_splits(one, train).left_out == {"F": 3}
+
+
+@pytest.mark.parametrize("changed", [{"record_names": ["b", "a"]}, {"databases": ["two", "one"]}])
+def test_splits_that_number_other_records_are_not_joined(data: Path, configs: DatasetConfig, changed: dict) -> None:
+    torch.save(contents(seed=1) | changed, data / "mit" / "val.pt")
+    with pytest.raises(InputError, match=rf"train.pt and val.pt have different '{next(iter(changed))}'"):
+        load_splits(data, configs)
 
 
 def test_thinned_epochs_visit_all_rare_beats_and_a_quarter_of_the_commonest(recipe: TrainingConfig) -> None:
@@ -299,13 +321,24 @@ def test_thinned_epochs_visit_all_rare_beats_and_a_quarter_of_the_commonest(reci
     assert len(batches) == 2  # 36 beats in batches of 32
 
 
+def test_a_thinned_class_of_a_few_beats_does_not_vanish(recipe: TrainingConfig) -> None:
+    labels = torch.tensor([0, 0, 0, 1, 2])
+    batches = Batches(Split(torch.zeros(5, 1, 186), labels), recipe, seed=3)
+    order = torch.cat(batches.order(1))
+    assert torch.bincount(labels[order]).tolist() == [1, 1, 1]
+    assert len(order) == batches.beats
+
+
 def test_weights_are_inverse_roots(configs: DatasetConfig, recipe: TrainingConfig) -> None:
     counts = torch.tensor([800, 40, 100, 16, 1])
     labels = torch.repeat_interleave(torch.arange(5), counts)
     weight = loss_weights(configs, recipe, labels)
     n = 957
-    expected = [THINNING * (n / 840) ** 0.5, (n / 840) ** 0.5, (n / 100) ** 0.5, (n / 16) ** 0.5, (n / 40) ** 0.5]
+    expected = [(n / 840) ** 0.5, (n / 840) ** 0.5, (n / 100) ** 0.5, (n / 16) ** 0.5, (n / 40) ** 0.5]
     assert weight.tolist() == pytest.approx(expected, rel=1e-6)
+    split = Split(torch.zeros(n, 1, 186), labels)
+    in_training = Batches(split, recipe, seed=0).training_weights(weight).tolist()
+    assert in_training == pytest.approx([THINNING * expected[0], *expected[1:]], rel=1e-6)
 
 
 # ------------------------------------------------------------------------------------------------- the command line
@@ -323,12 +356,16 @@ def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monke
     common = ["--data_path", str(data), "--save_dir", str(tmp_path / "logs")]
     main.run([*common, "--recipe", "new_patients", "--num_epochs", "2", "--run_description", "r"])
     folder = tmp_path / "logs" / "mit" / "r" / "seed_0"
+    config = read_json(folder / "config.json")
+    assert config["counts"]["trained_on"]["all"] == config["counts"]["train"]["all"] + config["counts"]["val"]["all"]
     checkpoint = load_checkpoint(folder / "checkpoint_best.pt")
     assert checkpoint.epoch == 2  # the last: validation chooses none
     assert checkpoint.configs.context == "rhythm"
     assert checkpoint.hparams.heads == quick
     log = (folder / "train.log").read_text()
     assert "trained on too" in log
+    learnt = "rhythm head and shape ensemble: trained on 200 beats of one, 200 beats of two\n"
+    assert learnt in log.partition("epoch 1/2")[0]
     assert "test of the best checkpoint (epoch 2: after the last epoch, the one to quote)" in log
     assert re.search(r"test of the last checkpoint \(epoch 2: .*\), synthetic data, .*: the same figures\n", log)
     main.run([*common, "--test", str(folder / "checkpoint_best.pt"), "--run_description", "t"])
@@ -337,6 +374,30 @@ def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monke
     )
     assert tested["confusion_matrix"] == trained["confusion_matrix"]
     assert tested["loss"] == pytest.approx(trained["loss"], rel=1e-6)
+
+
+def test_limit_train_counts_the_beats_of_train_and_validation(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where validation is trained on too, N beats in all; and what cannot be trained leaves no folder."""
+    quick = hparams.ContextConfig(members=2, rhythm_epochs=1, shape_epochs=1)
+    monkeypatch.setitem(
+        hparams.RECIPES, "new_patients", lambda: dataclasses.replace(hparams.new_patients(), heads=quick)
+    )
+    common = {"data_path": str(data), "save_dir": str(tmp_path / "logs"), "recipe": "new_patients", "num_epochs": 1}
+    with pytest.raises(InputError, match="--limit_train 401: 5 to 400 beats can be trained on"):
+        Trainer(RunConfig(**common, limit_train=401)).train()
+    with pytest.raises(InputError, match=r"have none of class [NS]"):
+        Trainer(RunConfig(**common, limit_train=6)).train()  # one or two of each class for two databases
+    assert not (tmp_path / "logs").exists()
+    Trainer(RunConfig(**common, limit_train=240, run_description="r")).train()
+    config = read_json(tmp_path / "logs" / "mit" / "r" / "seed_0" / "config.json")
+    assert {name: counts["all"] for name, counts in config["counts"].items()} == {
+        "train": 200,
+        "val": 200,
+        "test": 200,
+        "trained_on": 240,
+    }
 
 
 def test_context_is_an_option_of_every_recipe() -> None:

@@ -43,9 +43,9 @@ def test_training_metrics_come_from_the_training_batches(mit: DatasetConfig, sup
     loss_function = UNWEIGHTED
     seen: list[Tensor] = []
     figures = train_one_epoch(
-        model, split, batches.order(1), loss_function, optimizer, mit, epoch=1, on_step=seen.append
+        model, split, batches.order(1), loss_function, optimizer, mit.classes, on_step=seen.append
     )
-    expected = evaluate(model, split, loss_function, mit)
+    expected = evaluate(model, split, loss_function, mit.classes)
     assert len(seen) == 3  # 16 + 16 + 8: the last, incomplete batch too
     assert figures["loss"] == pytest.approx(expected.loss, abs=1e-6)
     assert figures["accuracy"] == expected.metrics["accuracy"]
@@ -56,7 +56,7 @@ def test_evaluate_sees_every_beat_once_and_weighs_as_the_loss(mit: DatasetConfig
     torch.manual_seed(0)
     model, split = LinearNetwork(), toy_split(300)  # not a multiple of the evaluation batch
     weights = torch.tensor([1.0, 2, 3, 4, 5])
-    result = evaluate(model, split, ClassWeightedLoss(weights), mit)
+    result = evaluate(model, split, ClassWeightedLoss(weights), mit.classes)
     with torch.no_grad():
         logits = model(split.samples)
     own = nn.functional.nll_loss(logits.log_softmax(1), split.labels, reduction="none")
@@ -72,6 +72,8 @@ def test_loss_weights_of_the_recipes(mit: DatasetConfig) -> None:
     cal = loss_weights(mit, hparams.supervised(), labels)
     torch.testing.assert_close(cal, torch.log(100 / torch.tensor([100.0, 10, 5, 2, 1])).clamp(min=1))
     assert loss_weights(mit, hparams.notes(), labels).tolist() == [1, 1.5, 1, 1, 1]
+    other = dataclasses.replace(hparams.supervised(), loss="hard_class")
+    assert loss_weights(mit, other, labels).tolist() == [1, 1.5, 1, 1, 1]
     assert loss_weights(data_configs.ptb(), hparams.notes(), labels.clamp(max=1)).tolist() == [1.5, 1]
 
 
@@ -79,7 +81,7 @@ def test_gradients_are_clipped(mit: DatasetConfig, supervised: TrainingConfig) -
     model, split = LinearNetwork(), toy_split()
     before = [p.detach().clone() for p in model.parameters()]
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    train_one_epoch(model, split, [torch.arange(40)], UNWEIGHTED, optimizer, mit, 1, clip_norm=1e-3)
+    train_one_epoch(model, split, [torch.arange(40)], UNWEIGHTED, optimizer, mit.classes, clip_norm=1e-3)
     moved = torch.cat([(p - old).flatten() for p, old in zip(model.parameters(), before, strict=True)])
     assert float(moved.detach().norm()) == pytest.approx(1e-3, rel=1e-3)
 
@@ -91,7 +93,7 @@ def test_a_few_epochs_lower_the_loss(mit: DatasetConfig, supervised: TrainingCon
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     batches = Batches(split, dataclasses.replace(supervised, batch_size=12), seed=0)
     losses = [
-        train_one_epoch(model, split, batches.order(e), UNWEIGHTED, optimizer, configs, e)["loss"] for e in range(1, 6)
+        train_one_epoch(model, split, batches.order(e), UNWEIGHTED, optimizer, mit.classes)["loss"] for e in range(1, 6)
     ]
     assert losses[-1] < 0.8 * losses[0]
 
@@ -107,7 +109,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(mit: DatasetConfig) -> 
             batches,
             UNWEIGHTED,
             torch.optim.SGD(model.parameters(), lr=0.1),
-            mit,
+            mit.classes,
             epoch=7,
         )
     assert all(p.isfinite().all() for p in model.parameters())
@@ -418,15 +420,31 @@ def test_a_short_one_cycle_trains(epochs: int, steps: int) -> None:
     assert min(rates) >= 0
 
 
-def test_training_and_validation_loss_are_one_function(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+@pytest.mark.parametrize("sampler", ["shuffle", "thinned"])
+def test_training_and_validation_loss_are_one_function(
+    mit: DatasetConfig, supervised: TrainingConfig, sampler: str
+) -> None:
     """Also with class weights and a last batch of another size: else the two curves of a plot say different things."""
     torch.manual_seed(0)
     model, split = LinearNetwork(), toy_split(43)
+    split.labels[:20] = 2
+    split.samples[split.labels == 2] = split.samples[
+        0
+    ].clone()  # of the class that is thinned any quarter has the same loss
+    split = split.subset(torch.arange(1, 43))
+    assert split.class_counts(5)[2] == 24
+    recipe = dataclasses.replace(supervised, batch_size=16, sampler=sampler, loss="weighted_ce")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    batches = Batches(split, dataclasses.replace(supervised, batch_size=16), seed=0)
-    loss_function = ClassWeightedLoss(torch.tensor([1.0, 2, 5, 9, 30]))
-    train = train_one_epoch(model, split, batches.order(1), loss_function, optimizer, mit, epoch=1)
-    assert train["loss"] == pytest.approx(evaluate(model, split, loss_function, mit).loss, rel=1e-5)
+    batches, weight = Batches(split, recipe, seed=0), loss_weights(mit, recipe, split.labels)
+    training_loss = ClassWeightedLoss(batches.training_weights(weight))
+    train = train_one_epoch(model, split, batches.order(1), training_loss, optimizer, mit.classes)
+    assert train["loss"] == pytest.approx(evaluate(model, split, ClassWeightedLoss(weight), mit.classes).loss, rel=1e-5)
+
+
+def test_an_epoch_without_batches_is_told(mit: DatasetConfig) -> None:
+    model = LinearNetwork()
+    with pytest.raises(ValueError, match="batches is empty"):
+        train_one_epoch(model, toy_split(), [], UNWEIGHTED, torch.optim.SGD(model.parameters()), mit.classes)
 
 
 def test_an_output_that_is_not_finite_has_no_class(mit: DatasetConfig) -> None:
@@ -434,7 +452,7 @@ def test_an_output_that_is_not_finite_has_no_class(mit: DatasetConfig) -> None:
     with torch.no_grad():
         model.linear.bias[2] = float("nan")
     with pytest.raises(TrainingError, match="not finite for 40 of 40 beats"):
-        evaluate(model, split, UNWEIGHTED, mit)
+        evaluate(model, split, UNWEIGHTED, mit.classes)
 
 
 @pytest.mark.parametrize("changed", [{"window": "another"}, {"source": "kaggle"}, {"protocol": "x"}, {"fs": 125.0}])
@@ -483,11 +501,21 @@ def test_train_reload_evaluate_gives_the_same_metric(finished: Path, toy_data: P
     splits = data_generator(toy_data, checkpoint.configs, None, 0)
     loss = ClassWeightedLoss(torch.tensor(checkpoint.metrics["class_weights"]))
     row = checkpoint.metrics["history"][checkpoint.epoch - 1]
-    validation = evaluate(model, splits["val"], loss, checkpoint.configs)
+    validation = evaluate(model, splits["val"], loss, checkpoint.configs.classes)
     assert validation.metrics["macro_f1"] == row["val_macro_f1"]
     assert validation.loss == row["val_loss"]
     stored = json.loads((finished / "test_best.json").read_text())
-    assert evaluate(model, splits["test"], loss, checkpoint.configs).metrics["macro_f1"] == stored["macro_f1"]
+    assert evaluate(model, splits["test"], loss, checkpoint.configs.classes).metrics["macro_f1"] == stored["macro_f1"]
+
+
+def test_of_several_processes_the_first_alone_says_what_is_finished(
+    finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trainer.distributed, "on_first", lambda function: function())
+    for first in (True, False):
+        monkeypatch.setattr(trainer.distributed, "is_first", lambda first=first: first)
+        Trainer(run_config(toy_data, tmp_path), finished.parent).train()
+        assert ("finished before" in capsys.readouterr().out) == first
 
 
 def test_the_best_epoch_is_that_of_the_highest_validation_f1(finished: Path) -> None:
@@ -503,6 +531,40 @@ def test_nothing_is_left_of_a_run_that_cannot_start(toy_data: Path, tmp_path: Pa
         with pytest.raises(InputError):
             Trainer(run_config(toy_data, tmp_path / "out", **changes)).train()
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"batch_size": 0},
+        {"num_epochs": 0},
+        {"dropout": 1.0},
+        {"encoder_dropout": -0.1},
+        {"betas": (0.9, 1.0)},
+        {"weight_decay": -1e-4},
+        {"sequence_beats": 0},
+        {"focal_gamma": -1.0},
+        {"clip_norm": 0.0},
+        {"hard_class_weight": 0.0},
+    ],
+)
+def test_settings_out_of_range(setting: dict[str, float], supervised: TrainingConfig) -> None:
+    with pytest.raises(InputError, match=f"^{next(iter(setting))} must be "):
+        dataclasses.replace(supervised, **setting)
+
+
+def test_settings_of_the_heads_out_of_range() -> None:
+    with pytest.raises(InputError, match=r"^heads\.dropout must be at least 0 and below 1, got 1\.5"):
+        hparams.ContextConfig(dropout=1.5)
+
+
+def test_a_run_of_an_earlier_version_that_weighs_no_class_higher_goes_on(supervised: TrainingConfig) -> None:
+    now = dataclasses.asdict(supervised)
+    assert run_folder.resume.changed_settings(now | {"hard_class_weight": 1.0}, now) == []
+    now = dataclasses.asdict(hparams.notes())
+    assert run_folder.resume.changed_settings(now | {"hard_class_weight": 1.0}, now) == ["hard_class_weight"]
 
 
 @pytest.mark.parametrize("name", ["num_runs", "num_epochs", "batch_size", "limit_train", "sequence_len"])

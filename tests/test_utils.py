@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from models import ecgTransForm
 from run_folder.layout import new_run_folder
+from run_folder.network import load_network
 from run_folder.reports import metrics_table, never_called_note, summary_table
 from support.errors import InputError
 from utils import Checkpoint, classification_metrics, get_device, load_checkpoint, save_checkpoint
@@ -99,6 +101,36 @@ def test_checkpoint_comes_back_as_it_was(tmp_path: Path, mit: DatasetConfig) -> 
     back = utils.load_checkpoint(tmp_path / "c.pt", "mit")
     assert (back.configs, back.hparams, back.epoch, back.metrics) == (kept.configs, kept.hparams, 1, kept.metrics)
     assert all(torch.equal(back.model[name], value) for name, value in model.state_dict().items())
+
+
+def test_folders_of_seeds_come_by_number_and_without_copies(tmp_path: Path, mit: DatasetConfig) -> None:
+    model = ecgTransForm(mit, hparams.supervised())
+    for name in ("seed_10", "seed_9", "seed_0.bak", "seed_x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "seed_3").touch()
+    assert [path.name for path in utils.seed_folders(tmp_path)] == ["seed_9", "seed_10"]
+    for name in ("seed_9", "seed_0.bak"):
+        save_checkpoint(
+            tmp_path / name / "checkpoint_best.pt", Checkpoint("mit", mit, hparams.supervised(), model.state_dict())
+        )
+    assert utils.find_checkpoint(tmp_path) == tmp_path / "seed_9" / "checkpoint_best.pt"
+
+
+def test_a_network_is_loaded_ready_to_classify(tmp_path: Path, mit: DatasetConfig) -> None:
+    """By name or by path as text, with this machine's kernel."""
+    recipe = dataclasses.replace(hparams.supervised(), kernel="stock")
+    save_checkpoint(
+        tmp_path / "checkpoint_best.pt", Checkpoint("mit", mit, recipe, ecgTransForm(mit, recipe).state_dict())
+    )
+    for given in (str(tmp_path), tmp_path / "checkpoint_best.pt"):
+        model, checkpoint = load_network(given)
+        assert not model.training
+        assert model.bitrans.kernel_on(torch.device("cpu")) != "stock"
+        assert checkpoint.hparams == recipe
+        assert torch.equal(model.state_dict()["clf.weight"], checkpoint.model["clf.weight"])
+    with pytest.raises(InputError, match="is a checkpoint of dataset mit, not of ptb"):
+        load_network(tmp_path, dataset="ptb")
+    assert load_network("mit_new_patients")[0].has_rhythm_head
 
 
 def test_bad_checkpoints(tmp_path: Path, mit: DatasetConfig) -> None:

@@ -1,0 +1,42 @@
+"""A trained network, found by name, file or run folder, ready to classify."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from models import ecgTransForm
+from utils import Checkpoint, find_checkpoint, get_device, load_checkpoint, load_weights
+
+
+def load_network(
+    name_or_path: str | Path,
+    device: str | torch.device = "cpu",
+    kernel: str = "auto",
+    precision: str = "fp32",
+    dataset: str | None = None,
+) -> tuple[ecgTransForm, Checkpoint]:
+    """Load a trained network, ours or of the released code, in evaluation mode, and the checkpoint that it is from.
+
+    Args:
+        name_or_path: of a network in pretrained/; or a checkpoint, the folder of a run or of one of its seeds.
+        device: that the network is put on.
+        kernel: how the encoder layers are computed; not as where it was trained (`TrainingConfig.kernel`).
+        precision: of the matrix products, likewise (`TrainingConfig.precision`).
+        dataset: that the checkpoint must be of; None: any.
+
+    Returns:
+        The network, (B, 1, L) float32 -> logits (B, C), with context (B, 1, L), (B, K) -> log-probabilities (B, C);
+        and its checkpoint, whose `configs` have L, C and the columns of K.
+
+    Raises:
+        InputError: there is no such checkpoint or device, or it is damaged or of another dataset.
+    """
+    path = find_checkpoint(name_or_path)
+    checkpoint = load_checkpoint(path, dataset)
+    hparams = dataclasses.replace(checkpoint.hparams, kernel=kernel, precision=precision)
+    model = ecgTransForm(checkpoint.configs, hparams)
+    load_weights(model, checkpoint, path)
+    return model.to(get_device(str(device))).eval(), checkpoint
