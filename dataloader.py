@@ -87,6 +87,15 @@ class Split:
         return {"source": self.source, "protocol": self.protocol, "window": self.window, "fs": self.fs}
 
     @property
+    def its_records(self) -> list[str]:
+        """The names of the records that its beats are of, without their database; empty where they are not known."""
+        if self.records is None or not self.record_names:
+            return []
+        names = [self.record_names[index] for index in self.records.unique().tolist()]
+        databases = [self.databases[index] for index in self.records.unique().tolist()] if self.databases else []
+        return [name.removeprefix(f"{database}/") for name, database in zip(names, databases or names, strict=True)]
+
+    @property
     def origin(self) -> str:
         """Source and protocol in words, for every line and title of a result."""
         if self.source == self.protocol == "unknown":

@@ -270,10 +270,9 @@ class Trainer:
         run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
         folder = self.run_folder = new_run_folder(Path(self.run.save_dir), self.run.experiment, run)
         with run_log(folder / "test.log") as log:
-            if self.precision_note:
-                log.info(self.precision_note)
-            if test.left_out:
-                log.info(reports.left_out_note(test))
+            learnt = reports.learnt_note(checkpoint_path, checkpoint, test)
+            for note in filter(None, (self.precision_note, reports.left_out_note(test), learnt)):
+                log.info(note)
             log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {test.origin}:")
             reports.log_metrics(metrics, log)
         title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{test.origin}"

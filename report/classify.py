@@ -22,11 +22,11 @@ from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_co
 from preprocess.readers.opening import LOWEST_RATE
 from preprocess.signals import FS, Read, resampled
 from report.rhythm import CLASSES, UNCLASSIFIED
-from run_folder.network import load_network
+from run_folder.network import card_of, load_network
 from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
-from utils import PRETRAINED, Checkpoint, find_checkpoint, get_device, pretrained_names
+from utils import Checkpoint, find_checkpoint, get_device, pretrained_names
 
 DEFAULT = "mit_new_patients"
 ALONE = "mit_beat"
@@ -97,7 +97,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
     model, kept = load_network(path, device)
     data = kept.metrics.get("data") or {}
     _require_known_window(path, kept, data)
-    card = _card_of(path)
+    card = card_of(path)
     figures = _figures_of_card(card) if card else _figures_of_run(path)
     return Classifier(
         name=given,
@@ -135,12 +135,6 @@ def _require_known_window(path: Path, kept: Checkpoint, data: dict[str, Any]) ->
 
 def _trained_on(kept: Checkpoint, data: dict[str, Any]) -> str:
     return f"{data.get('source', 'unknown')} data of --dataset {kept.dataset}, {data.get('protocol', 'unknown')} split"
-
-
-def _card_of(path: Path) -> dict[str, Any]:
-    """The card beside a packaged model; empty where there is none."""
-    card = path.with_suffix(".json")
-    return read_json(card) if path.parent == PRETRAINED and card.is_file() else {}
 
 
 def _figures_of_card(card: dict[str, Any]) -> Figures:

@@ -58,7 +58,8 @@ class SeedRun:
     @property
     def data(self) -> dict[str, Any]:
         """Where the beats come from and how they were cut and split, for config.json and the checkpoint."""
-        return self.splits["train"].provenance() | {"fingerprints": self.fingerprints}
+        known = {"fingerprints": self.fingerprints, "training_records": self.trained_on.its_records}
+        return self.splits["train"].provenance() | known
 
 
 def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:

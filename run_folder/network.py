@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from models import ecgTransForm
-from utils import Checkpoint, find_checkpoint, get_device, load_checkpoint, load_weights
+from support.files import read_json
+from utils import PRETRAINED, Checkpoint, find_checkpoint, get_device, load_checkpoint, load_weights
 
 
 def load_network(
@@ -40,3 +42,20 @@ def load_network(
     model = ecgTransForm(checkpoint.configs, hparams)
     load_weights(model, checkpoint, path)
     return model.to(get_device(str(device))).eval(), checkpoint
+
+
+def card_of(path: Path) -> dict[str, Any]:
+    """The card beside a packaged network (`reproduce.pretrained`); empty where there is none."""
+    card = path.with_suffix(".json")
+    return read_json(card) if path.parent == PRETRAINED and card.is_file() else {}
+
+
+def learnt_records(path: Path, checkpoint: Checkpoint) -> set[str]:
+    """The names of the records that a network was trained on, without their database; empty where they are not known.
+
+    Args:
+        path: of the checkpoint, whose card may say it.
+    """
+    by_database = card_of(path).get("training_records", {})
+    stated = (checkpoint.metrics.get("data") or {}).get("training_records", ())
+    return {name for records in by_database.values() for name in records} | {*stated}

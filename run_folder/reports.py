@@ -21,10 +21,11 @@ from ec57.figures import EXCUSED, ec57_figures
 from models import BiTrans, ecgTransForm
 from run_folder import pictures
 from run_folder.layout import SeedRun, environment
+from run_folder.network import learnt_records
 from run_folder.resume import NO_SELECTION, best_epoch, tests_of
 from support import distributed
 from support.files import read_json, write_json, write_table
-from utils import copy_code, seed_folders, selection_classes, selection_f1
+from utils import Checkpoint, copy_code, seed_folders, selection_classes, selection_f1
 
 FIGURES = ("precision", "recall", "f1")
 
@@ -171,8 +172,8 @@ def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, 
         else:
             log.info(f"{part} = {values}")
     for name, split in run.splits.items():
-        if split.left_out:
-            log.info(f"{name}: {left_out_note(split)}")
+        if note := left_out_note(split):
+            log.info(f"{name}: {note}")
     for one, other in itertools.combinations(SPLITS, 2):
         if run.fingerprints[one] == run.fingerprints[other]:
             log.info(f"note: {one} and {other} hold the same beats; figures on one say nothing beyond the other's")
@@ -200,10 +201,29 @@ def configuration(run: SeedRun, model: ecgTransForm) -> dict[str, Any]:
     }
 
 
-def left_out_note(split: Split) -> str:
-    """Which beats of a split file take no part, because the network does not have their class."""
+def left_out_note(split: Split) -> str | None:
+    """Which beats of a split file take no part, because the network does not have their class; None: all do."""
+    if not split.left_out:
+        return None
     return "left out, beats of classes that the network was not trained on: " + ", ".join(
         f"{beats:,} of {name}" for name, beats in split.left_out.items()
+    )
+
+
+def learnt_note(path: Path, checkpoint: Checkpoint, test: Split) -> str | None:
+    """Which records of a test split the network at `path` was trained on.
+
+    None: none that is known, or it is the test split of its own training, whose protocol stands in every title.
+    """
+    trained_on = checkpoint.metrics.get("data") or {}
+    both = sorted(learnt_records(path, checkpoint) & {*test.its_records})
+    own = test.fingerprint() == trained_on.get("fingerprints", {}).get("test")
+    if not both or own or trained_on.get("source") != test.source:
+        return None
+    some = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
+    return (
+        f"note: the network was trained on {len(both)} of the {len(test.its_records)} records tested here ({some}); on "
+        "these the figures say nothing of new patients, and they may rest on the very beats of the training"
     )
 
 

@@ -140,6 +140,25 @@ def test_test_only_gives_the_figures_of_the_run(run_folder: Path, toy_data: Path
     }
 
 
+def test_a_test_on_records_of_the_training_says_so(run_folder: Path, toy_data: Path, tmp_path: Path) -> None:
+    best = run_folder / "seed_3" / "checkpoint_best.pt"
+    assert load_checkpoint(best).metrics["data"]["training_records"] == ["toy1", "toy2"]
+    split = torch.load(toy_data / "mit" / "val.pt", weights_only=True)
+    (tmp_path / "mit").mkdir()
+    said = {}
+    for name, changed in (
+        ("other beats", {}),
+        ("other records", {"record_names": ["toy1", "new"], "records": split["records"] * 0 + 1}),
+    ):
+        torch.save(split | changed, tmp_path / "mit" / "test.pt")
+        main.run(
+            ["--test", str(best), "--data_path", str(tmp_path), "--save_dir", str(tmp_path), "--run_description", name]
+        )
+        said[name] = (tmp_path / "mit" / name / "test.log").read_text()
+    assert "the network was trained on 2 of the 2 records tested here (toy1, toy2); on these" in said["other beats"]
+    assert "note: the network was trained" not in said["other records"]
+
+
 def test_a_test_on_new_patients_gives_the_figures_of_ec57(toy_data: Path, tmp_path: Path) -> None:
     configs, recipe = dataclasses.replace(data_configs.mit(), feedforward_dim=32), hparams.supervised()
     best = str(tmp_path / "c.pt")
