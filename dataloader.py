@@ -87,13 +87,13 @@ class Split:
         return {"source": self.source, "protocol": self.protocol, "window": self.window, "fs": self.fs}
 
     @property
-    def its_records(self) -> list[str]:
-        """The names of the records that its beats are of, without their database; empty where they are not known."""
+    def its_records(self) -> list[tuple[str, str]]:
+        """Database ("": not known) and name of each record that its beats are of; empty where they are not known."""
         if self.records is None or not self.record_names:
             return []
-        names = [self.record_names[index] for index in self.records.unique().tolist()]
-        databases = [self.databases[index] for index in self.records.unique().tolist()] if self.databases else []
-        return [name.removeprefix(f"{database}/") for name, database in zip(names, databases or names, strict=True)]
+        databases = self.databases or [""] * len(self.record_names)
+        numbers = self.records.unique().tolist()
+        return [(databases[at], self.record_names[at].removeprefix(f"{databases[at]}/")) for at in numbers]
 
     @property
     def origin(self) -> str:

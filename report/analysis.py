@@ -58,6 +58,8 @@ class Analysis:
     diagnosis: np.ndarray | None
     """Of a network that tells infarction from normal: float (n, 2), the probability of each of its classes; `rhythm`
     then calls no beat anything but Q."""
+    first_minute: str
+    """A hash of it (`preprocess.physionet.first_minute`)."""
     training_record: str | None
     """The training record of the network that this recording is, by its first minute; None: none that is known."""
     left_out: int
@@ -144,8 +146,8 @@ def _analysis(
     if given is not None and classifier is None:
         lost = _without_beats(lost, given, definitions.pause * fs)
     spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
-    flutter = given.flutter if given is not None else possible_flutter(filtered, length, fs, quality)
-    if given is not None and classifier is not None and not len(flutter):  # the annotations may be of R-peaks alone
+    flutter = given.flutter if given is not None else np.zeros((0, 2), dtype=np.int64)
+    if classifier is not None and not len(flutter):  # annotations, where there are any, may be of R-peaks alone
         flutter = possible_flutter(filtered, length, fs, quality)
     # Beats in noise or flutter must not pass for the rhythm of those around them.
     kept = ~inside(peaks, spans) & ~inside(peaks, flutter)
@@ -186,7 +188,8 @@ def _analysis(
         annotator=options.annotations,
         rhythm=rhythm,
         diagnosis=diagnosis,
-        training_record=_training_record(recording, classifier),
+        first_minute=(minute := first_minute(recording.read, fs)),
+        training_record=None if classifier is None else classifier.training_records.get(minute),
         left_out=int((~kept).sum()),
         unclassified=int((rhythm.unclassified if diagnosis is None else np.isnan(diagnosis).any(axis=1)).sum()),
         unreadable=tuple(lost),
@@ -199,12 +202,6 @@ def _analysis(
         diary=diary_figures(entries, rhythm, episodes.irregular) if options.diary else None,
         strips=choose_strips(rhythm, episodes, rates, entries),
     )
-
-
-def _training_record(recording: Recording, classifier: Classifier | None) -> str | None:
-    if classifier is None or not classifier.training_records:
-        return None
-    return classifier.training_records.get(first_minute(recording.read, recording.fs))
 
 
 def _is_synthetic(recording: Recording) -> bool:

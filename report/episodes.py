@@ -54,12 +54,11 @@ RUN = 3
 SUPRAVENTRICULAR = frozenset({"isolated_s", "couplet_s", "run_s", "svt", "bigeminy_s", "trigeminy_s"})
 """The kinds that say nothing in an irregular rhythm, in which every beat may come early."""
 
-RUNS = frozenset({"run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt"})
-"""The kinds of which the longest has the most beats, as a physician counts them; of others it lasts longest."""
-
-
 TWICE = {"run_v": ("nsvt", "vt_sustained", "idioventricular"), "run_s": ("svt",)}
 """Runs that may have a more telling name as well."""
+
+RUNS = frozenset(TWICE).union(*TWICE.values())
+"""The kinds of which the longest has the most beats, as a physician counts them; of others it lasts longest."""
 
 AROUND, FEWEST = 40, 3
 """Beats on either side of a run of S whose N-N intervals say how fast the sinus rhythm is, and how many it takes."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.leads import is_lead
-from preprocess.physionet import first_minute
 from report.analysis import Analysis
 from report.classify import called
 from report.diary import Diary
@@ -42,7 +41,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "lead": recording.lead,
         "start": start and start.isoformat(),
         "synthetic": analysis.synthetic,
-        "first_minute": first_minute(recording.read, recording.fs),
+        "first_minute": analysis.first_minute,
         "duration_s": analysis.duration_s,
         "readable_s": rhythm.readable_s,
         "unreadable_s": unreadable_by_reason(analysis),

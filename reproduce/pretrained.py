@@ -162,13 +162,9 @@ def training_records(config: dict[str, Any], raw_path: Path) -> dict[str, dict[s
     learnt = ("train", "val") if "trained_on" in config["counts"] else ("train",)
     found: dict[str, dict[str, list[str]]] = {}
     for split in load_splits(Path(config["run"]["data_path"]), configs, learnt).values():
-        if split.records is None or not split.databases:
-            continue
-        for index in split.records.unique().tolist():
-            database = split.databases[index]
-            name = split.record_names[index].removeprefix(f"{database}/")
+        for database, name in split.its_records:
             folder = raw_path / database
-            if (folder / f"{name}.hea").is_file():
+            if database and (folder / f"{name}.hea").is_file():
                 found.setdefault(database, {})[name] = _first_minutes(folder, name)
     return found
 

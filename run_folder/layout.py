@@ -58,7 +58,8 @@ class SeedRun:
     @property
     def data(self) -> dict[str, Any]:
         """Where the beats come from and how they were cut and split, for config.json and the checkpoint."""
-        known = {"fingerprints": self.fingerprints, "training_records": self.trained_on.its_records}
+        names = [name for _, name in self.trained_on.its_records]
+        known = {"fingerprints": self.fingerprints, "training_records": names}
         return self.splits["train"].provenance() | known
 
 

@@ -216,13 +216,14 @@ def learnt_note(path: Path, checkpoint: Checkpoint, test: Split) -> str | None:
     None: none that is known, or it is the test split of its own training, whose protocol stands in every title.
     """
     trained_on = checkpoint.metrics.get("data") or {}
-    both = sorted(learnt_records(path, checkpoint) & {*test.its_records})
+    tested = {name for _, name in test.its_records}
+    both = sorted(learnt_records(path, checkpoint) & tested)
     own = test.fingerprint() == trained_on.get("fingerprints", {}).get("test")
     if not both or own or trained_on.get("source") != test.source:
         return None
     some = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
     return (
-        f"note: the network was trained on {len(both)} of the {len(test.its_records)} records tested here ({some}); on "
+        f"note: the network was trained on {len(both)} of the {len(tested)} records tested here ({some}); on "
         "these the figures say nothing of new patients, and they may rest on the very beats of the training"
     )
 
