@@ -281,8 +281,8 @@ class RunConfig:
     loss: str | None = option(
         None,
         f"loss function: {', '.join(LOSSES)}",
-        default="the recipe's: cal, hard_class or sqrt_ce; with --sampler balanced or smote, and with every --variant "
-        "but full, cross_entropy",
+        default="the recipe's: cal, hard_class or sqrt_ce; cross_entropy with --sampler balanced or smote, and in the "
+        "place of cal with every --variant but full",
     )
     variant: str | None = option(
         None,
@@ -356,12 +356,14 @@ class RunConfig:
     def effective_hparams(self) -> TrainingConfig:
         """The recipe with this run's overrides: the fields that both know and that are given.
 
-        Where no loss is given, it is cross-entropy for every variant but `full`, since Fig. 5 adds CAL last, and for
-        the samplers `balanced` and `smote`: Fig. 6 compares the remedies one at a time, and to weight a class that is
-        drawn more often already would count it twice.
+        Where no loss is given, cross-entropy takes the place of CAL for every variant but `full`, since Fig. 5 adds CAL
+        last, and that of any loss for the samplers `balanced` and `smote`: Fig. 6 compares the remedies one at a time,
+        and to weight a class that is drawn more often already would count it twice.
         """
         names = {field.name for field in fields(TrainingConfig)} & {field.name for field in fields(RunConfig)}
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        if self.variant not in (None, "full") or self.sampler in ("balanced", "smote"):
+        recipe = get_hparams_class(self.recipe)()
+        before_cal = recipe.loss == "cal" and self.variant not in (None, "full")
+        if before_cal or self.sampler in ("balanced", "smote"):
             given.setdefault("loss", "cross_entropy")
-        return dataclasses.replace(get_hparams_class(self.recipe)(), **given)
+        return dataclasses.replace(recipe, **given)

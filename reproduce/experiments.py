@@ -167,6 +167,11 @@ INTER_PATIENT = Experiment(
         Row("PTB, by patient", Beats("ptb", protocol="inter_patient")),
         Row("PTB, by beat", PTB),
         Row("PTB, by patient, with context", Beats("ptb", protocol="inter_patient"), NEW_PATIENTS),
+        Row(
+            "MIT-BIH and svdb, by patient, with context, without BiTrans",
+            Beats("mit", protocol="inter_patient", databases=("mitdb", "svdb")),
+            {**NEW_PATIENTS, "variant": "msc_crm"},
+        ),
     ),
     form="patients",
 )
@@ -185,6 +190,7 @@ CONTEXT = Experiment(
             "beat and rhythm": {**NEW_PATIENTS, "context": "rhythm_only"},
             "beat and dominant beat": {**NEW_PATIENTS, "context": "dominant"},
             "beat, rhythm and dominant beat": NEW_PATIENTS,
+            "the same without BiTrans": {**NEW_PATIENTS, "variant": "msc_crm"},
         }.items()
     ),
     form="patients",
