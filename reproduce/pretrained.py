@@ -18,7 +18,7 @@ import pandas as pd
 
 from data_configs import get_dataset_class
 from dataloader import load_splits
-from ec57.figures import per_record
+from ec57.figures import has_figures, per_record
 from hparams import RunConfig
 from preprocess.headers import millivolts_of
 from preprocess.physionet import first_minute
@@ -110,7 +110,7 @@ def card_of(
         "macro_f1": round(100 * test["macro_f1"], 2),
         "per_class_is": "sensitivity (recall) and plain precision, percent: of all beats called so, those that are",
         "per_class": {one: per_class_of(test["confusion_matrix"], at) for at, one in enumerate(classes)},
-        **(standard_of(test) if by_patient and "S" in classes else {}),
+        **(standard_of(test) if by_patient and has_figures(classes) else {}),
         "confusion_matrix": test["confusion_matrix"],
         "per_record": {record: matrix.tolist() for record, matrix in per_record(predictions, classes).items()}
         if records

@@ -559,6 +559,10 @@ def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.Cap
     assert "record a was tested by an earlier run too" in capsys.readouterr().err
     assert pooled.main([str(tmp_path)]) == 2
     assert "no finished run there" in capsys.readouterr().err
+    for classes, message in ((MIT_CLASSES[:3], "the run before it N S V F Q"), (("N", "S", "F"), "S and V are needed")):
+        (tmp_path / "fold_2" / "seed_0" / "test_best.json").write_text(json.dumps({"classes": classes}))
+        assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_2")]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw: Path, tmp_path: Path) -> None:
