@@ -54,6 +54,15 @@ def locked(run_folder: Path) -> Iterator[None]:
         raise InputError(f"{run_folder}: in use by {who}; wait until it ends, or stop it") from error
 
 
+def as_last_resumed(config: dict[str, Any]) -> dict[str, Any]:
+    """A seed's config.json with what its latest resumption changed: more epochs, another device or --data_path.
+
+    config.json keeps what the run began with, and in `resumed` what was other than that each time that it went on.
+    """
+    latest = (config.get("resumed") or [{}])[-1]
+    return config | {part: values for part, values in latest.items() if part in config}
+
+
 # ------------------------------------------------------------------------------------------- finished or not
 
 

@@ -593,6 +593,23 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     assert "Not for new patients" in page
 
 
+def test_the_card_tells_of_the_run_as_it_last_went_on(everything: Path, raw: Path, tmp_path: Path) -> None:
+    run = everything / "logs" / "reproduce" / "mit_beat_centred__one_cycle_1_120beats"
+    shutil.copytree(run / "seed_0", tmp_path / "run" / "seed_0")
+    config = read_json(run / "seed_0" / "config.json")
+    longer = {part: config[part] | {"num_epochs": 9} for part in ("run", "hparams")}
+    longer["run"]["umap"] = True
+    (tmp_path / "run" / "seed_0" / "config.json").write_text(json.dumps(config | {"resumed": [longer]}))
+    card = read_json(keep_network(tmp_path / "run", "longer", raw, tmp_path).with_suffix(".json"))
+    assert "short, 9 epochs" in card["recipe"]
+    assert card["command"].endswith(
+        "--recipe short --num_epochs 9 --schedule one_cycle --limit_train 120 --data_path DIR"
+    )
+    shutil.copytree(run / "seed_0", tmp_path / "run" / "seed_1")
+    with pytest.raises(InputError, match=r"run: has 2 seeds; give the folder of one, such as \S+/seed_0$"):
+        keep_network(tmp_path / "run", "longer", raw, tmp_path)
+
+
 def test_a_network_of_no_finished_run_is_not_kept(everything: Path, tmp_path: Path) -> None:
     seed_folder = everything / "logs" / "reproduce" / "mit_beat_centred__one_cycle_1_120beats" / "seed_0"
     with pytest.raises(InputError, match="no such folder; give that of a finished run"):
