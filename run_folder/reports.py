@@ -20,9 +20,9 @@ from dataloader import SPLITS, Split
 from ec57.figures import ec57_figures, has_figures
 from models import BiTrans, ecgTransForm
 from run_folder import pictures
-from run_folder.layout import SeedRun, environment
+from run_folder.layout import NO_SELECTION, SeedRun, environment
 from run_folder.network import learnt_records
-from run_folder.resume import NO_SELECTION, best_epoch, tests_of
+from run_folder.resume import best_epoch, tests_of
 from support import distributed
 from support.files import read_json, write_json, write_table
 from utils import Checkpoint, copy_code, seed_folders, selection_classes, selection_f1

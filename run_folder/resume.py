@@ -19,7 +19,7 @@ from torch import nn
 
 from dataloader import Split
 from run_folder.board import has_curves
-from run_folder.layout import KEPT, SeedRun
+from run_folder.layout import KEPT, NO_SELECTION, SeedRun
 from support import distributed
 from support.errors import InputError
 from support.files import read_json, write_table
@@ -197,10 +197,6 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
     if distributed.is_first():
         _write_what_follows(folder, last)
     return history
-
-
-NO_SELECTION = -1.0
-"""In the place of a selection macro-F1 where validation chooses no epoch: the last one is then the best."""
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:
