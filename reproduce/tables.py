@@ -44,7 +44,7 @@ def rows_that_leave(old: Path, table: pd.DataFrame) -> list[tuple[str, str]]:
     """Row and schedule of what the long table in the file `old` has, and `table`, which is to replace it, has not."""
     if not old.is_file():
         return []
-    before = read_table(old, usecols=["row", "schedule"]).drop_duplicates()
+    before = read_table(old, "move it away", usecols=["row", "schedule"]).drop_duplicates()
     return [
         pair
         for pair in before.itertuples(index=False, name=None)
