@@ -22,6 +22,7 @@ from run_folder.board import has_curves
 from run_folder.layout import KEPT, NO_SELECTION, SeedRun
 from support import distributed
 from support.errors import InputError
+from support.fields import fits
 from support.files import read_json, write_table
 from utils import Checkpoint, load_checkpoint, restore_training, rng_state, save_checkpoint
 
@@ -59,7 +60,8 @@ def as_last_resumed(config: dict[str, Any]) -> dict[str, Any]:
 
     config.json keeps what the run began with, and in `resumed` what was other than that each time that it went on.
     """
-    latest = (config.get("resumed") or [{}])[-1]
+    resumptions = config.get("resumed")
+    latest = resumptions[-1] if resumptions and fits(resumptions, list[dict[str, Any]]) else {}
     return config | {part: values for part, values in latest.items() if part in config}
 
 
