@@ -35,7 +35,8 @@ def locked(run_folder: Path) -> Iterator[None]:
     """Keep a run to this command while the block runs. A killed command leaves no lock behind.
 
     Raises:
-        InputError: another command holds the run, or the folder cannot be written.
+        InputError: another command holds the run.
+        OSError: the folder cannot be written.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
     holder = run_folder / ".locked_by"  # beside the lock: opening a lock file empties it
