@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hparams import RunConfig
+from run_folder.resume import as_last_resumed
 from support.cli import ArgumentParser, add_options
 from support.errors import InputError, run_command
 from support.fields import from_fields
@@ -45,7 +46,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--resume",
         metavar="RUN_FOLDER",
-        help="continue the run in this folder with its own configuration; "
+        help="continue the run in this folder with the configuration that it last had; "
         f"{', '.join(f'--{name}' for name in RESUME_MAY_CHANGE)} may be given",
     )
     parser.add_argument(
@@ -58,7 +59,7 @@ def build_parser() -> ArgumentParser:
 
 
 def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
-    """The configuration of the run in `folder`, with what `given` may change of it.
+    """The configuration of the run in `folder` as it last went on, with what `given` may change of it.
 
     Raises:
         InputError: no run there, or `given` contradicts it.
@@ -69,7 +70,7 @@ def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
             f"--resume {folder}: no run there (no seed_*/config.json); a run folder is "
             "<save_dir>/<experiment>/<run>, its path is the last line of a run"
         )
-    run = from_fields(RunConfig, read_json(configs[0]).get("run"), f"{configs[0]}: its 'run'")
+    run = from_fields(RunConfig, as_last_resumed(read_json(configs[0])).get("run"), f"{configs[0]}: its 'run'")
     for name, value in given.items():
         if name not in RESUME_MAY_CHANGE and value != getattr(run, name):
             raise InputError(

@@ -23,7 +23,7 @@ from preprocess import records as recordings
 from preprocess.detect import detect_beats
 from preprocess.leads import find_lead
 from support.cli import ArgumentParser
-from support.errors import run_command
+from support.errors import InputError, run_command
 
 QRS_WINDOW = 0.15  # s
 DATABASES = ("mitdb", "svdb")
@@ -51,10 +51,15 @@ class Score(NamedTuple):
 
 
 def read_records(folder: Path) -> Iterator[RecordSignal]:
-    """Read the annotated records of a folder: lead II, or else the first ECG channel."""
-    for name in recordings.list_records(folder, "mit"):
-        if not (folder / f"{name}.atr").is_file():
-            continue
+    """Read the annotated records of a folder: lead II, or else the first ECG channel.
+
+    Raises:
+        InputError: there is none.
+    """
+    names = [name for name in recordings.list_records(folder, "mit") if (folder / f"{name}.atr").is_file()]
+    if not names:
+        raise InputError(f"{folder}: no record there has annotations, NAME.atr")
+    for name in names:
         header = recordings.read_header(folder, name)
         channel = find_lead(header.signals, any_lead=True)
         if channel is not None:

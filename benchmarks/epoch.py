@@ -26,8 +26,8 @@ from data_configs import DatasetConfig, mit
 from dataloader import Batches, Split
 from losses import loss_weights, make_loss
 from models import ecgTransForm
-from support.cli import ArgumentParser
-from support.errors import run_command
+from support.cli import ArgumentParser, at_least_one
+from support.errors import InputError, run_command
 from trainer import evaluate, stream_logits, train_one_epoch
 from utils import Checkpoint, save_checkpoint
 
@@ -89,14 +89,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = ArgumentParser(prog="python -m benchmarks.epoch", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--beats", type=int, nargs="+", default=[1000, 10_000, 100_000], help="sizes (default: 1000 10000 100000)")
-    add("--stream", type=int, metavar="N", help="classify N beats part by part instead")
+    add(
+        "--beats",
+        type=at_least_one,
+        nargs="+",
+        default=[1000, 10_000, 100_000],
+        help="sizes (default: 1000 10000 100000)",
+    )
+    add("--stream", type=at_least_one, metavar="N", help="classify N beats part by part instead")
     add("--kernel", default="auto", help="as for main.py (default: auto)")
     add("--precision", default="fp32", help="as for main.py (default: fp32)")
-    add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
+    add("--threads", type=at_least_one, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     configs = mit()
+    if min(args.beats) < configs.num_classes:
+        raise InputError(f"--beats must be at least {configs.num_classes}, a beat a class, got {min(args.beats)}")
     recipe = dataclasses.replace(hparams.supervised(), kernel=args.kernel, precision=args.precision)
     model = ecgTransForm(configs, recipe)
     if args.stream:

@@ -18,29 +18,35 @@ from pathlib import Path
 
 import pandas as pd
 
-from support.cli import ArgumentParser
-from support.errors import run_command
+from support.cli import ArgumentParser, at_least_one
+from support.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
 
 def history(processes: int, options: Sequence[str], save_dir: Path) -> pd.DataFrame:
-    """Train with `processes` processes and return the history of the run."""
+    """Train with `processes` processes and return the history of the run.
+
+    Raises:
+        InputError: the training failed.
+    """
     run = ["--save_dir", str(save_dir), "--experiment_description", "scaling", "--run_description", str(processes)]
-    subprocess.run(
+    done = subprocess.run(
         [*TORCHRUN, f"--nproc_per_node={processes}", str(ROOT / "main.py"), *options, *run],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise InputError(f"main.py failed with {processes} of --processes; what it says stands above")
     return pd.read_csv(save_dir / "scaling" / str(processes) / "seed_0" / "history.csv")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; options that are not its own go to main.py."""
     parser = ArgumentParser(prog="python -m benchmarks.processes", description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="to compare (default: 1 2)")
+    parser.add_argument("--processes", type=at_least_one, nargs="+", default=[1, 2], help="to compare (default: 1 2)")
     args, options = parser.parse_known_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         runs = {processes: history(processes, options, Path(folder)) for processes in args.processes}

@@ -29,7 +29,7 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import mit
 from kernels import native
 from models import ecgTransForm
-from support.cli import ArgumentParser
+from support.cli import ArgumentParser, at_least_one
 from support.errors import run_command
 
 VARIANTS = {  # name -> kernel and precision of the network; None is that of benchmarks.plain
@@ -186,10 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--batch_size", type=int, default=128, help="beats in a step (default: 128)")
-    add("--length", type=int, default=186, help="samples of a beat (default: 186)")
-    add("--repeats", type=int, default=5, help="steps of each variant (default: 5)")
-    add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
+    add("--batch_size", type=at_least_one, default=128, help="beats in a step (default: 128)")
+    add("--length", type=at_least_one, default=186, help="samples of a beat (default: 186)")
+    add("--repeats", type=at_least_one, default=5, help="steps of each variant (default: 5)")
+    add("--threads", type=at_least_one, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
     add(
         "--variants",
         nargs="+",

@@ -1,5 +1,6 @@
 """The comparison of ANSI/AAMI EC57, the one home of its figures."""
 
+from ec57 import tables
 from ec57.annotations import Annotations, Header, read_annotations, read_header
 from ec57.beats import BeatComparison, compare_beats
 from ec57.figures import Ratio, ec57_figures, per_record
@@ -21,4 +22,5 @@ __all__ = [
     "per_record",
     "read_annotations",
     "read_header",
+    "tables",
 ]

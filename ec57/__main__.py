@@ -72,10 +72,12 @@ def compare(
             recordings, NAME/NAME.SUFFIX; None: the record's.
 
     Raises:
-        InputError: two records have one name, or files are absent or damaged.
+        InputError: a record is given twice or two have one name, or files are absent or damaged.
     """
     named: dict[str, Path] = {}
     for record in records:
+        if record == named.get(record.name):
+            raise InputError(f"{record} is given twice; give each record once")
         if record.name in named:
             raise InputError(
                 f"{named[record.name]} and {record} have the same name, so their lines and files could not be told "
@@ -137,9 +139,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
     beats, runs = compare(records, args.reference, args.test, args.test_dir, protocol)
     sys.stdout.write(tables.beats_summary(beats))
     if unscored := [comparison.record for comparison in beats if not comparison.matrix.to_numpy().any()]:
+        to = "on" if protocol.end is None else f"to {protocol.end:g} s"
+        earlier = "; --start 0 takes all that is earlier" if protocol.start else ""
         print(
-            f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s on; --start 0 takes "
-            "all of a record",
+            f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s {to}{earlier}",
             file=sys.stderr,
         )
     if args.out is not None:

@@ -22,11 +22,12 @@ class Annotations:
     """The annotations of one record by one annotator, in the order of the file.
 
     Raises:
-        InputError: the lists differ in length, a time is earlier than the one before, or a symbol is not WFDB's.
+        InputError: the lists differ in length, a time is no whole number or earlier than the one before, or a symbol is
+            not WFDB's.
     """
 
     times: Sequence[int]
-    """In samples of the record."""
+    """In samples of the record, not in seconds."""
     symbols: Sequence[str]
     subtypes: Sequence[int] | None = None
     """Of `~`: which signals are noisy or unreadable. Not given: all 0."""
@@ -34,6 +35,9 @@ class Annotations:
     """Of `+`: the rhythm that begins, such as "(AFIB". Not given: all empty."""
 
     def __post_init__(self) -> None:
+        for time in self.times:
+            if time % 1:  # also NaN and infinity; a list in seconds, above all
+                raise InputError(f"the annotation time {time} is no whole number; times are samples of the record")
         times = [int(time) for time in self.times]
         fields = {
             "times": times,

@@ -7,7 +7,7 @@ called V (de Chazal et al. 2004, section II-G, and the WFDB program `bxb` do the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,12 +55,17 @@ def class_ratios(
     return {"se": Ratio(tp, beats), "ppv": Ratio(tp, tp + fp), "fpr": Ratio(fp, fp + tn)}
 
 
+def has_figures(classes: Iterable[str]) -> bool:
+    """Whether `ec57_figures` has both its classes, S and V, among `classes`."""
+    return EXCUSED.keys() <= {*classes}
+
+
 def ec57_figures(matrix: Sequence[Sequence[int]] | np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """The figures of S and V from a confusion matrix, such as that of a classifier whose beats are given.
 
     Args:
         matrix: (C, C) counts, rows true and columns predicted, in the order of `classes`. Further classes, such as
-            O for beats that one side lacks, take part like N.
+            O for beats that one side lacks, take part like N. S and V must be there (`has_figures`).
 
     Returns:
         For S and V: `se`, `ppv`, `fpr`, fractions of 1 (NaN where nothing is counted), and `beats`, the true ones.

@@ -268,7 +268,8 @@ def _attention(qkv: Tensor, heads: int, p: float) -> Tensor:
 
 def _split_heads(x: Tensor, parts: int, heads: int) -> Tensor:
     """(sequences, tokens, parts * features) -> (parts, sequences, heads, tokens, features of a head)."""
-    return x.view(*x.shape[:2], parts, heads, -1).permute(2, 0, 3, 1, 4).contiguous()
+    of_a_head = x.shape[2] // (parts * heads)  # not -1, which no size follows from where there is no sequence
+    return x.view(*x.shape[:2], parts, heads, of_a_head).permute(2, 0, 3, 1, 4).contiguous()
 
 
 def _merge_heads(parts: list[Tensor]) -> Tensor:

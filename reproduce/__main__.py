@@ -240,6 +240,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
     chosen = [EXPERIMENTS[name] for name in names]
     if options.rows and len(chosen) > 1:
         raise InputError("--row numbers the rows of one table or figure; name a single one")
+    for number in options.rows:
+        if not 1 <= number <= len(chosen[0].rows):
+            raise InputError(f"--row {number}: {names[0]} has the rows 1 to {len(chosen[0].rows)}")
     chosen = [experiment for experiment in chosen if chosen_rows(experiment, options)]
     if not chosen:
         wanted = f"row {', '.join(map(str, options.rows))} " if options.rows else "rows "

@@ -1,8 +1,8 @@
 """`python -m reproduce.pooled RUN_FOLDER ...`: the tests of several runs as one, such as those of all folds.
 
 A design is chosen by patients held out within DS1: `python -m preprocess --dataset mit --split inter_patient --folds 5`
-makes the folds, `main.py --data_path data/fold_1` and so on train on each, and this pools what they say of their test
-patients.
+makes the folds, `main.py --data_path data/fold_1` and so on train on each, and this pools what the first seed of each
+run says of its test patients.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ec57.figures import has_figures
 from reproduce.pages import groups_lines
 from reproduce.runs import read_predictions
 from reproduce.tables import groups_table
@@ -26,9 +27,11 @@ def pooled(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     """The predictions of the first seed of each run in one table, and the names of the classes.
 
     Raises:
-        InputError: a folder holds no finished run, or two were tested on beats of one record.
+        InputError: a folder holds no finished run or one without S or V, two were tested on beats of one record, or
+            their classes differ.
     """
-    tables, classes = [], []
+    tables: list[pd.DataFrame] = []
+    classes: list[str] = []
     for folder in folders:
         seeds = [path for seed in seed_folders(folder) if (path := seed / "test_best.json").is_file()]
         if not seeds:
@@ -40,7 +43,12 @@ def pooled(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
         if known:
             raise InputError(f"{folder}: record {min(known)} was tested by an earlier run too; give each fold once")
         tables.append(table)
-        classes = read_json(seeds[0])["classes"]
+        own = read_json(seeds[0])["classes"]
+        if not has_figures(own):
+            raise InputError(f"{folder}: has the classes {' '.join(own)}; S and V are needed, whose figures these are")
+        if classes and own != classes:
+            raise InputError(f"{folder}: has the classes {' '.join(own)}, the run before it {' '.join(classes)}")
+        classes = own
     return pd.concat(tables, ignore_index=True), classes
 
 

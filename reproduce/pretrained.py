@@ -18,7 +18,7 @@ import pandas as pd
 
 from data_configs import get_dataset_class
 from dataloader import load_splits
-from ec57.figures import per_record
+from ec57.figures import has_figures, per_record
 from hparams import RunConfig
 from preprocess.headers import millivolts_of
 from preprocess.physionet import first_minute
@@ -28,13 +28,17 @@ from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
 from reproduce.tables import ec57_of, groups_table
 from run_folder.reports import FIGURES, metrics_table
+from run_folder.resume import as_last_resumed
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
 from support.files import read_json, write_json, write_text
-from utils import PRETRAINED, find_checkpoint, load_checkpoint, save_checkpoint
+from utils import PRETRAINED, find_checkpoint, load_checkpoint, save_checkpoint, seed_folders
 
 FACTS = ("trained_on", "tested_on", "window", "recipe", "command", "machine", "licence")
-NOT_OF_THE_NETWORK = {"dataset", "device", "data_path", "save_dir", "experiment_description", "run_description"}
+NOT_OF_THE_NETWORK = {
+    *("dataset", "device", "data_path", "save_dir", "experiment_description", "run_description"),
+    *("umap", "tensorboard"),
+}
 FEW = 0.01
 """Share of the training beats below which a class rests on few."""
 
@@ -81,7 +85,7 @@ def card_of(
     Raises:
         InputError: its split files are not there any more.
     """
-    config = read_json(seed_folder / "config.json")
+    config = as_last_resumed(read_json(seed_folder / "config.json"))
     data, counts, classes = config["data"], config["counts"], test["classes"]
     learnt = counts.get("trained_on", counts["train"])
     by_patient = {"inter_patient": True, "beat": False}.get(data["protocol"])
@@ -110,7 +114,7 @@ def card_of(
         "macro_f1": round(100 * test["macro_f1"], 2),
         "per_class_is": "sensitivity (recall) and plain precision, percent: of all beats called so, those that are",
         "per_class": {one: per_class_of(test["confusion_matrix"], at) for at, one in enumerate(classes)},
-        **(standard_of(test) if by_patient and "S" in classes else {}),
+        **(standard_of(test) if by_patient and has_figures(classes) else {}),
         "confusion_matrix": test["confusion_matrix"],
         "per_record": {record: matrix.tolist() for record, matrix in per_record(predictions, classes).items()}
         if records
@@ -185,7 +189,7 @@ def command_of(config: dict[str, Any]) -> str:
     options = {
         name: value
         for name, value in config["run"].items()
-        if name not in NOT_OF_THE_NETWORK and value != getattr(default, name, None) and value is not False
+        if name not in NOT_OF_THE_NETWORK and value != getattr(default, name, None)
     }
     words = [f"--{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in options.items()]
     return " ".join(["python main.py --dataset", config["dataset"]["name"], *words, "--data_path DIR"])
@@ -232,14 +236,19 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
         folder: that becomes home to NAME.pt, NAME.json and NAME.md.
 
     Raises:
-        InputError: as `keep_weights` and `card_of`, `run_folder` is no folder, or its run is not finished.
+        InputError: as `keep_weights` and `card_of`, `run_folder` is no folder or has several seeds, or its run is not
+            finished.
     """
     if not run_folder.is_dir():
         raise InputError(f"{run_folder}: no such folder; give that of a finished run, whose tests the card quotes")
+    if len(seeds := seed_folders(run_folder)) > 1:
+        raise InputError(f"{run_folder}: has {len(seeds)} seeds; give the folder of one, such as {seeds[0]}")
     checkpoint_path = find_checkpoint(run_folder)
     seed_folder = checkpoint_path.parent
     if not (seed_folder / "test_last.json").is_file():  # the last file that a seed writes
-        raise InputError(f"{seed_folder}: its run is not finished; go on with `python main.py --resume`")
+        raise InputError(
+            f"{seed_folder}: its run is not finished; go on with `python main.py --resume {seed_folder.parent}`"
+        )
     test = read_json(seed_folder / "test_best.json")
     predictions = read_predictions(seed_folder / "predictions_test.csv")
     card = card_of(seed_folder, test, predictions, name, raw_path)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ec57.figures import ec57_figures, per_record
+from ec57.figures import ec57_figures, has_figures, per_record
 from reproduce.runs import Result
 from run_folder.reports import summary_table
 from support.files import read_table
@@ -32,7 +32,7 @@ def long_table(results: Sequence[Result]) -> pd.DataFrame:
                 if not np.isnan(mean):
                     lines.append({**about, "class": name, "figure": figure, "mean": mean, "sd": sd})
                     lines[-1]["paper"] = result.row.published.mean(figure, name)
-        if "S" in result.tests[0]["classes"]:
+        if has_figures(result.tests[0]["classes"]):
             for name, figures in ec57_of(result.tests).items():
                 for figure, values in figures.items():
                     mean, sd = mean_sd(values)
@@ -44,7 +44,7 @@ def rows_that_leave(old: Path, table: pd.DataFrame) -> list[tuple[str, str]]:
     """Row and schedule of what the long table in the file `old` has, and `table`, which is to replace it, has not."""
     if not old.is_file():
         return []
-    before = read_table(old, usecols=["row", "schedule"]).drop_duplicates()
+    before = read_table(old, "move it away", usecols=["row", "schedule"]).drop_duplicates()
     return [
         pair
         for pair in before.itertuples(index=False, name=None)
@@ -119,7 +119,7 @@ def groups_table(predictions: Sequence[pd.DataFrame], classes: Sequence[str]) ->
 
     The groups: all records, and each database, where record names say it ("mitdb/100"), both also without the record
     with most S beats, where that has half of them; and in place of gross figures the mean over the records with
-    `FEWEST` beats of the class (of accuracy over all).
+    `FEWEST` beats of the class (of accuracy over all). There +P of a record counts as 0 where no beat is called so.
 
     Args:
         predictions: a table a seed, with record, label and prediction.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hparams import RunConfig
-from run_folder.layout import SeedRun
+from run_folder.layout import NO_SELECTION, SeedRun
 from run_folder.pictures import confusion_figure
 from support import distributed
 from support.errors import InputError
@@ -100,8 +100,10 @@ def _errors_named(folder: Path) -> Iterator[None]:
 
 
 def _add_row(writer: SummaryWriter, row: dict[str, Any]) -> None:
-    """Add the figures of an epoch, those of history.csv."""
+    """Add the figures of an epoch, those of history.csv; none of the selection where validation chooses no epoch."""
     for column, value in row.items():
+        if column == "val_selection_f1" and value == NO_SELECTION:
+            continue
         name = CURVES.get(column) or (f"f1_val/{column.removeprefix('val_f1_')}" if "val_f1_" in column else None)
         if name is not None:
             writer.add_scalar(name, value, row["epoch"])

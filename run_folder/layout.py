@@ -28,6 +28,10 @@ CHOSEN = {"best": "highest validation macro-F1", "last": "after the last epoch"}
 """Selection (`TrainingConfig.selection`) -> which checkpoint is the one to quote."""
 
 
+NO_SELECTION = -1.0
+"""In the place of a selection macro-F1 where validation chooses no epoch: the last one is then the best."""
+
+
 def said_of(selection: str) -> dict[str, str]:
     """What is said of each checkpoint in `KEPT`, by what chooses the one to quote (`TrainingConfig.selection`)."""
     return {"best": f"{CHOSEN[selection]}, the one to quote", "last": "after the last epoch"}

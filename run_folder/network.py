@@ -47,7 +47,9 @@ def load_network(
 def card_of(path: Path) -> dict[str, Any]:
     """The card beside a packaged network (`reproduce.pretrained`); empty where there is none."""
     card = path.with_suffix(".json")
-    return read_json(card) if path.parent == PRETRAINED and card.is_file() else {}
+    if path.parent != PRETRAINED or not card.is_file():
+        return {}
+    return read_json(card, "fetch it again, it comes with the package")
 
 
 def learnt_records(path: Path, checkpoint: Checkpoint) -> set[str]:

@@ -19,9 +19,10 @@ from torch import nn
 
 from dataloader import Split
 from run_folder.board import has_curves
-from run_folder.layout import KEPT, SeedRun
+from run_folder.layout import KEPT, NO_SELECTION, SeedRun
 from support import distributed
 from support.errors import InputError
+from support.fields import fits
 from support.files import read_json, write_table
 from utils import Checkpoint, load_checkpoint, restore_training, rng_state, save_checkpoint
 
@@ -34,7 +35,8 @@ def locked(run_folder: Path) -> Iterator[None]:
     """Keep a run to this command while the block runs. A killed command leaves no lock behind.
 
     Raises:
-        InputError: another command holds the run, or the folder cannot be written.
+        InputError: another command holds the run.
+        OSError: the folder cannot be written.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
     holder = run_folder / ".locked_by"  # beside the lock: opening a lock file empties it
@@ -52,6 +54,16 @@ def locked(run_folder: Path) -> Iterator[None]:
     except Timeout as error:
         who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
         raise InputError(f"{run_folder}: in use by {who}; wait until it ends, or stop it") from error
+
+
+def as_last_resumed(config: dict[str, Any]) -> dict[str, Any]:
+    """A seed's config.json with what its latest resumption changed: more epochs, another device or --data_path.
+
+    config.json keeps what the run began with, and in `resumed` what was other than that each time that it went on.
+    """
+    resumptions = config.get("resumed")
+    latest = resumptions[-1] if resumptions and fits(resumptions, list[dict[str, Any]]) else {}
+    return config | {part: values for part, values in latest.items() if part in config}
 
 
 # ------------------------------------------------------------------------------------------- finished or not
@@ -188,10 +200,6 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
     if distributed.is_first():
         _write_what_follows(folder, last)
     return history
-
-
-NO_SELECTION = -1.0
-"""In the place of a selection macro-F1 where validation chooses no epoch: the last one is then the best."""
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:

@@ -31,6 +31,17 @@ class ArgumentParser(argparse.ArgumentParser):
         (file or sys.stdout).write(self.format_help())
 
 
+def at_least_one(text: str) -> int:
+    """The `type` of an option of argparse that takes a whole number of 1 and more.
+
+    Raises:
+        argparse.ArgumentTypeError: `text` is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number of 1 and more")
+    return int(text)
+
+
 def option(value: Any, text: str, *, default: str | None = None, metavar: str | None = None) -> Any:  # noqa: ANN401
     """A dataclass field that is an option of a command line.
 

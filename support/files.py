@@ -129,8 +129,15 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  (whatever JSON 
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+RUN_AGAIN = "move its folder away and run it again"
+"""What to do about a damaged file of a run, or of anything else that a command wrote into a folder of its own."""
+
+
+def read_json(path: Path, remedy: str = RUN_AGAIN) -> dict[str, Any]:
     """Read a JSON file that holds an object.
+
+    Args:
+        remedy: what the user can do about an absent or damaged file.
 
     Raises:
         InputError: it is absent or damaged, or holds something else.
@@ -138,9 +145,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it again") from error
+        raise InputError(f"{path}: is absent or damaged ({error}); {remedy}") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds a {type(value).__name__}, no object; move its folder away and run it again")
+        raise InputError(f"{path}: holds a {type(value).__name__}, no object; {remedy}")
     return value
 
 
@@ -219,8 +226,8 @@ def write_table(path: Path, table: pd.DataFrame, index: bool = True, decimals: i
         )
 
 
-def read_table(path: Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401  (those of pandas)
-    """Read a CSV file of `write_table` with the `options` of `pandas.read_csv`.
+def read_table(path: Path, remedy: str = RUN_AGAIN, **options: Any) -> pd.DataFrame:  # noqa: ANN401  (those of pandas)
+    """Read a CSV file of `write_table` with the `options` of `pandas.read_csv`; `remedy` as in `read_json`.
 
     Raises:
         InputError: it is absent or damaged.
@@ -228,7 +235,7 @@ def read_table(path: Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401  (th
     try:
         table = pd.read_csv(path, **options)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is absent or damaged ({error}); move its folder away and run it again") from error
+        raise InputError(f"{path}: is absent or damaged ({error}); {remedy}") from error
     return _with_texts(table, _unescaped)
 
 

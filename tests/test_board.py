@@ -7,6 +7,7 @@ import io
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 import main
 import trainer
 from hparams import RunConfig
+from run_folder import board
 from support import distributed
 from support.errors import InputError
 from trainer import Trainer
@@ -61,6 +63,14 @@ def assert_as_in_the_history(folder: Path) -> EventAccumulator:
         assert steps == tuple(history["epoch"]), curve
         assert values == pytest.approx(history[column].tolist(), abs=1e-6), curve
     return events
+
+
+def test_a_selection_that_is_none_has_no_curve() -> None:
+    """As with --recipe new_patients: -1 stands for it in history.csv."""
+    added: list[str] = []
+    writer = SimpleNamespace(add_scalar=lambda name, *_: added.append(name))
+    board._add_row(writer, {"epoch": 1, "val_loss": 0.5, "val_selection_f1": -1.0})
+    assert added == ["loss/val"]
 
 
 def set_back(folder: Path) -> None:

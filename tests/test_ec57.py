@@ -415,6 +415,11 @@ def test_annotations_made_in_python_are_checked() -> None:
         Annotations([2, 1], "NN")
     with pytest.raises(InputError, match="'Z' at sample 2 is not one of WFDB's"):
         Annotations([1, 2], "NZ")
+    with pytest.raises(InputError, match=r"annotation time 0\.8 is no whole number; times are samples"):
+        Annotations([0.8, 1.6], "NN")
+    with pytest.raises(InputError, match="annotation time nan is no whole number"):
+        Annotations([float("nan")], "N")
+    assert Annotations([300.0], "N").times == [300]
     with pytest.raises(InputError, match="at least 1 Hz, got 0"):
         compare_beats(Annotations([], ""), Annotations([], ""), 0)
 
@@ -480,8 +485,10 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
     record = write_record(tmp_path, atr="NNN", tst=b"\0\0")
     code, out, error = run([record, *ANNOTATORS, "--start", "400", "--out", tmp_path / "out"], capfd)
     assert code == 0
-    assert f"no beat was compared of {record.name}: none lies from 400 s on" in error
+    assert f"no beat was compared of {record.name}: none lies from 400 s on; --start 0 takes all that is" in error
     assert out.splitlines()[1].endswith("      -" * 6 + "     -")
+    _, _, error = run([record, *ANNOTATORS, "--start", "0", "--end", "0.01"], capfd)
+    assert error == f"no beat was compared of {record.name}: none lies from 0 s to 0.01 s\n"
 
 
 @pytest.mark.parametrize(
@@ -505,7 +512,8 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
         ),
         ({"header": "1 0 1000", "atr": "N", "tst": "N"}, [], "r.hea"),
         ({"header": "nonsense", "atr": "N", "tst": "N"}, [], "r.hea is not a WFDB header"),
-        ({"atr": "N", "tst": "N"}, ["r.hea"], "have the same name"),
+        ({"atr": "N", "tst": "N"}, ["r.hea"], "error: r is given twice; give each record once"),
+        ({"atr": "N", "tst": "N"}, ["other/r.hea"], "r and other/r have the same name"),
         ({"atr": "N", "tst": "N"}, ["--window", "0"], "--window must be a positive number of seconds"),
         ({"atr": "N", "tst": "N"}, ["--window", "nan"], "--window must be a positive number of seconds"),
         ({"atr": "N", "tst": "N"}, ["--start", "-1"], "--start must be 0 or a positive number of seconds"),

@@ -65,6 +65,15 @@ def test_the_same_gradients_as_the_stock_layer(kernel: str, sequences: int, feat
         assert (got[name].double() - gradient).norm() <= 1e-4 * gradient.norm(), name
 
 
+@pytest.mark.parametrize("kernel", FAST)
+def test_no_sequence_is_none_after_it(kernel: str) -> None:
+    """As with the stock layer: a recording without a beat has no window."""
+    layer = TransformerEncoderLayer(25, 5, 64, 0.1, kernel=kernel)
+    x = torch.empty(0, 128, 25, requires_grad=True)
+    layer(x).sum().backward()
+    assert layer.eval()(x).shape == x.grad.shape == x.shape
+
+
 @needs_native
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
 def test_a_feed_forward_narrower_than_the_attention(precision: str) -> None:

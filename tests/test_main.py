@@ -251,6 +251,9 @@ def test_resuming_adds_to_the_configuration_and_rewrites_nothing(
     assert after == before
     assert resumed["after_epoch"] == 2
     assert resumed["hparams"]["num_epochs"] == 3
+    assert main.resumed_config(folder, {}).num_epochs == 3  # a run that is stopped again needs no option
+    path.write_text(json.dumps(after | {"resumed": 3}))
+    assert main.resumed_config(folder, {}).num_epochs == 2  # damaged
     assert {path: path.read_bytes() for path in (folder / "seed_3" / "code").rglob("*.py")} == code
     assert not (folder / "seed_3" / "code_after_epoch_2").exists()  # the same code
 

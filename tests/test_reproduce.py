@@ -225,7 +225,8 @@ def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
         ("table2", "--num_epochs", "0"): "--num_epochs must be at least 1, got 0",
         ("table2", "--device", "abacus"): "--device abacus",
         ("table2", "--dataset", "ptb"): "table2: has no rows of ptb",
-        ("table2", "--row", "5"): "table2: has no row 5 of mit or ptb",
+        ("table2", "--row", "1", "--row", "5"): "--row 5: table2 has the rows 1 to 4",
+        ("inter_patient", "--row", "6", "--dataset", "mit"): "inter_patient: has no row 6 of mit",
         ("table2", "table3", "--row", "1"): "--row numbers the rows of one table",
         ("table2", "--data_path", str(raw / "mitdb" / "RECORDS")): "is a file; name another folder with --data_path",
         ("table2", "--only_finished"): "table2: nothing is finished",
@@ -559,6 +560,10 @@ def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.Cap
     assert "record a was tested by an earlier run too" in capsys.readouterr().err
     assert pooled.main([str(tmp_path)]) == 2
     assert "no finished run there" in capsys.readouterr().err
+    for classes, message in ((MIT_CLASSES[:3], "the run before it N S V F Q"), (("N", "S", "F"), "S and V are needed")):
+        (tmp_path / "fold_2" / "seed_0" / "test_best.json").write_text(json.dumps({"classes": classes}))
+        assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_2")]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw: Path, tmp_path: Path) -> None:
@@ -587,6 +592,23 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     page = (tmp_path / "ptb_small.md").read_text(encoding="utf-8")
     assert "EC57" not in page
     assert "Not for new patients" in page
+
+
+def test_the_card_tells_of_the_run_as_it_last_went_on(everything: Path, raw: Path, tmp_path: Path) -> None:
+    run = everything / "logs" / "reproduce" / "mit_beat_centred__one_cycle_1_120beats"
+    shutil.copytree(run / "seed_0", tmp_path / "run" / "seed_0")
+    config = read_json(run / "seed_0" / "config.json")
+    longer = {part: config[part] | {"num_epochs": 9} for part in ("run", "hparams")}
+    longer["run"]["umap"] = True
+    (tmp_path / "run" / "seed_0" / "config.json").write_text(json.dumps(config | {"resumed": [longer]}))
+    card = read_json(keep_network(tmp_path / "run", "longer", raw, tmp_path).with_suffix(".json"))
+    assert "short, 9 epochs" in card["recipe"]
+    assert card["command"].endswith(
+        "--recipe short --num_epochs 9 --schedule one_cycle --limit_train 120 --data_path DIR"
+    )
+    shutil.copytree(run / "seed_0", tmp_path / "run" / "seed_1")
+    with pytest.raises(InputError, match=r"run: has 2 seeds; give the folder of one, such as \S+/seed_0$"):
+        keep_network(tmp_path / "run", "longer", raw, tmp_path)
 
 
 def test_a_network_of_no_finished_run_is_not_kept(everything: Path, tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def test_a_damaged_json_file_is_an_input_error(tmp_path: Path) -> None:
         (tmp_path / "value.json").write_text(text)
         with pytest.raises(InputError, match=message):
             read_json(tmp_path / "value.json")
+        with pytest.raises(InputError, match=r"; fetch it$"):
+            read_json(tmp_path / "value.json", "fetch it")
 
 
 FORMULAS = ("=1+1", "-a", "+a", "@sum", "\tx", "'=1", "-", "-1+1", "=", "''")

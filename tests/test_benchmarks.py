@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import detector, epoch, processes, throughput
+from support.errors import run_command
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (throughput.main, ["--repeats", "0"], "argument --repeats: 0 is no whole number of 1 and more; `python -m"),
+        (throughput.main, ["--threads", "-1"], "argument --threads: -1 is no whole number of 1 and more"),
+        (epoch.main, ["--stream", "all"], "argument --stream: all is no whole number of 1 and more"),
+        (epoch.main, ["--beats", "4", "10"], "--beats must be at least 5, a beat a class, got 4"),
+        (processes.main, ["--processes", "2", "0"], "argument --processes: 0 is no whole number of 1 and more"),
+        (detector.run, ["--raw_path", "raw"], "raw/mitdb: no record there has annotations, NAME.atr"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    main: Callable[[list[str]], None],
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw" / "mitdb").mkdir(parents=True)
+    (tmp_path / "raw" / "mitdb" / "RECORDS").write_text("a\n")
+    (tmp_path / "raw" / "mitdb" / "a.hea").write_text("a 1 360 0\na.dat 16\n")
+    assert run_command(lambda: main(arguments)) == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_training_that_fails_ends_the_comparison_of_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(processes, "TORCHRUN", ["false"])
+    assert run_command(lambda: processes.main(["--data_path", str(tmp_path)])) == 2
+    assert capfd.readouterr().err == "error: main.py failed with 1 of --processes; what it says stands above\n"
