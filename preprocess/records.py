@@ -40,8 +40,9 @@ def list_records(folder: Path, dataset: str) -> list[str]:
     if not folder.is_dir():
         command = f"`python -m preprocess --dataset {dataset}"
         raise InputError(
-            f"{folder} is not a folder of records: {command} --source physionet` downloads them, {command} "
-            f"--source synthetic` makes some, {command} --raw_path DIR` reads those in DIR"
+            f"{folder} is not a folder of records: {command} --source physionet` downloads them, with --database "
+            f"{folder.name} or the like those of another database; {command} --source synthetic` makes some, {command} "
+            "--raw_path DIR` reads those in DIR"
         )
     names = list(dict.fromkeys(_listed(folder, "") if (folder / LISTING).is_file() else _headers(folder)))
     parts = _parts(folder, names)

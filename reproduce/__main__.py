@@ -170,33 +170,34 @@ def reproduce(experiment: Experiment, options: Options) -> list[str]:
         InputError: nothing of it is finished, for another reason.
         TrainingError: the loss of a run is no longer finite.
     """
-    absent: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     failed: list[str] = []
     for number, row in ({} if options.only_finished else chosen_rows(experiment, options)).items():
         print(f"\n{experiment.name}, row {number} of {len(experiment.rows)}: {row.label}; {options.schedule}")
         try:
             train(row, options)
         except MissingDataError as reason:
-            absent[row.label] = str(reason)
+            reasons[row.label] = str(reason)
             print(f"not run: --raw_path {options.raw_path}: {reason}")
         except InputError as reason:
+            reasons[row.label] = "it could not be run"
             failed.append(str(reason))
             print(f"not run: {reason}")
         else:
-            write_page(experiment, absent, options, pictures=())
+            write_page(experiment, reasons, options, pictures=())
     results = finished_rows(experiment, options)
     if not results and failed:
         raise InputError("; ".join(dict.fromkeys(failed)))
     if not results:
-        reasons = dict.fromkeys(f"--raw_path {options.raw_path}: {reason}" for reason in absent.values())
-        raise MissingDataError("; ".join([f"{experiment.name}: nothing is finished", *reasons]))
+        missing = dict.fromkeys(f"--raw_path {options.raw_path}: {reason}" for reason in reasons.values())
+        raise MissingDataError("; ".join([f"{experiment.name}: nothing is finished", *missing]))
     drawn = figures.draw(experiment, results, options.results, options.device)
     for old in options.results.glob(f"{experiment.name}_*.png"):
         if old not in [picture.path for picture in drawn]:
             old.unlink()
     for picture in drawn:
         print(f"{picture.path}: {picture.says}")
-    page = write_page(experiment, absent, options, drawn)
+    page = write_page(experiment, reasons, options, drawn)
     print(f"{page} and {page.with_suffix('.csv')}")
     return failed
 

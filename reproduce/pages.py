@@ -10,7 +10,7 @@ import pandas as pd
 from reproduce.experiments import Experiment
 from reproduce.published import INTER_PATIENT, TABLE2, TABLE3, Published, accuracy_from_recalls
 from reproduce.runs import Result, Schedule
-from reproduce.tables import ec57_of, groups_table, is_synthetic, mean_sd, provenance, records_table
+from reproduce.tables import FEWEST, ec57_of, groups_table, is_synthetic, mean_sd, provenance, records_table
 from run_folder.layout import CHOSEN
 from run_folder.reports import FIGURES, summary_table
 
@@ -134,6 +134,12 @@ def ec57_table(results: Sequence[Result]) -> list[str]:
 GROUP_FIGURES = ("S Se", "S +P", "S F1", "V Se", "V +P", "V F1", "accuracy", "macro-F1", "macro-F1 without Q")
 
 
+MEAN_NOTE = (
+    f"The mean over records is that of records with {FEWEST} beats of the class or more (of accuracy and macro-F1: of "
+    "all). Where no beat of such a record is called so, its +P counts as 0; `sumstats` leaves it out of the mean."
+)
+
+
 def groups_lines(table: pd.DataFrame) -> list[str]:
     """`tables.groups_table` in Markdown, mean ± standard deviation."""
     lines = [
@@ -233,7 +239,7 @@ def _ec57_part(results: Sequence[Result]) -> list[str]:
             continue
         classes = result.tests[0]["classes"]
         lines += [f"## Groups of test records: {ours(result)}, {result.schedule}", ""]
-        lines += [*groups_lines(groups_table(result.predictions(), classes)), ""]
+        lines += [*groups_lines(groups_table(result.predictions(), classes)), "", MEAN_NOTE, ""]
         table = table.sort_values("S beats", ascending=False)
         beats, most = int(table["S beats"].sum()), int(table["S beats"].iloc[0])
         lines += [f"## Each test record: {ours(result)}, {result.schedule}", ""]

@@ -60,14 +60,22 @@ def keep_weights(checkpoint_path: Path, name: str, folder: Path = PRETRAINED) ->
     training beats are kept.
 
     Raises:
-        InputError: no checkpoint, or `name` is none for a file.
+        InputError: no checkpoint, or `name` is none for a file, or that of another network.
     """
-    if not name.replace("_", "").isalnum():
-        raise InputError(f"{name}: a name of letters, digits and _ is right, such as mit_new_patients")
+    path = _free_path(name, folder)
     checkpoint = load_checkpoint(checkpoint_path)
     metrics = {key: checkpoint.metrics[key] for key in ("class_weights", "data") if key in checkpoint.metrics}
-    path = folder / f"{name}.pt"
     save_checkpoint(path, dataclasses.replace(checkpoint, optimizer={}, rng={}, metrics=metrics))
+    return path
+
+
+def _free_path(name: str, folder: Path) -> Path:
+    """Where the weights of a network called `name` are kept; an `InputError` where that is no name, or taken."""
+    if not name.replace("_", "").isalnum():
+        raise InputError(f"{name}: a name of letters, digits and _ is right, such as mit_new_patients")
+    path = folder / f"{name}.pt"
+    if path.exists():
+        raise InputError(f"{path} is there: take another name, or move it and its card away")
     return path
 
 
@@ -236,8 +244,8 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
         folder: that becomes home to NAME.pt, NAME.json and NAME.md.
 
     Raises:
-        InputError: as `keep_weights` and `card_of`, `run_folder` is no folder or has several seeds, or its run is not
-            finished.
+        InputError: as `keep_weights` and `card_of`, `run_folder` is no folder or has several seeds, its run is not
+            finished, or there is a network of that name.
     """
     if not run_folder.is_dir():
         raise InputError(f"{run_folder}: no such folder; give that of a finished run, whose tests the card quotes")
@@ -253,10 +261,10 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
     predictions = read_predictions(seed_folder / "predictions_test.csv")
     card = card_of(seed_folder, test, predictions, name, raw_path)
     page = card_page(card, test, predictions)
-    path = keep_weights(checkpoint_path, name, folder)
+    path = _free_path(name, folder)
     write_json(path.with_suffix(".json"), card)
     write_text(path.with_suffix(".md"), page)
-    return path
+    return keep_weights(checkpoint_path, name, folder)  # last: weights never stand beside another network's card
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

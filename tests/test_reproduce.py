@@ -588,7 +588,11 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     kept, whole = load_checkpoint(path), load_checkpoint(seed_folder / "checkpoint_best.pt")
     assert all(torch.equal(kept.model[name], value) for name, value in whole.model.items())
 
-    keep_network(next(runs.glob("ptb_beat_centred__*")) / "seed_0", "ptb_small", raw, tmp_path)
+    other = next(runs.glob("ptb_beat_centred__*")) / "seed_0"
+    with pytest.raises(InputError, match=r"small.pt is there: take another name"):
+        keep_network(other, "small", raw, tmp_path)
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == page
+    keep_network(other, "ptb_small", raw, tmp_path)
     page = (tmp_path / "ptb_small.md").read_text(encoding="utf-8")
     assert "EC57" not in page
     assert "Not for new patients" in page
