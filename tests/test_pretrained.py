@@ -68,7 +68,8 @@ def test_the_card_knows_the_training_records_of_mitdb() -> None:
 
 
 @pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")
-def test_a_record_of_ds2_comes_out_as_on_the_card() -> None:
+@pytest.mark.parametrize(("network", "record"), [("mit_new_patients", "213"), ("mit_new_patients_fast", "mitdb/213")])
+def test_a_record_of_ds2_comes_out_as_on_the_card(network: str, record: str) -> None:
     """Record 213 has N, S, V and F beats; the card was made from the run's predictions, not by this path."""
     header = records.read_header(MITDB, "213")
     channel = find_lead(header.signals, LEAD_II)
@@ -76,13 +77,13 @@ def test_a_record_of_ds2_comes_out_as_on_the_card() -> None:
     annotations: StoredAnnotations = records.read_annotations(MITDB, "213", header)
     truth, _ = select_beats("213", annotations, len(signal), 360.0, 360.0)
     kept = cut_centred(signal, 360.0, truth)  # those whose window lies in the record
-    classifier = load_classifier("mit_new_patients")
+    classifier = load_classifier(network)
     probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), 360.0, truth[0], classifier)
     called = probabilities[np.isin(truth[0], kept.positions)].argmax(axis=1)
     matrix = np.zeros((5, 5), dtype=int)
     np.add.at(matrix, (kept.labels, called), 1)
     assert classifier.classes == data_configs.MIT_CLASSES
-    assert matrix.tolist() == read_json(PRETRAINED / "mit_new_patients.json")["per_record"]["213"]
+    assert matrix.tolist() == read_json(PRETRAINED / f"{network}.json")["per_record"][record]
 
 
 def test_weights_alone_are_kept(tmp_path: Path) -> None:
