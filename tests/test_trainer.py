@@ -16,7 +16,6 @@ import data_configs
 import hparams
 import kernels.precision
 import run_folder.resume
-import support.files
 import trainer
 from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator
@@ -172,10 +171,10 @@ def test_killed_while_a_checkpoint_is_written(
         whole_save(value, stream)
 
     whole_save = torch.save
-    monkeypatch.setattr(support.files.torch, "save", dying_save)
+    monkeypatch.setattr(torch, "save", dying_save)
     with pytest.raises(Killed):
         Trainer(run_config(toy_data, tmp_path / "killed")).train()
-    monkeypatch.setattr(support.files.torch, "save", whole_save)
+    monkeypatch.setattr(torch, "save", whole_save)
     folder = tmp_path / "killed" / "mit" / "run"
     (folder / "seed_0" / ".checkpoint_last.1.part.pt").write_bytes(b"left by the killed process")
     seed_everything(99)  # a new process has another generator state
