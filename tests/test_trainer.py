@@ -598,7 +598,9 @@ def test_a_run_in_bf16_resumes_its_bits_and_its_checkpoint_is_tested_in_either_a
     settings = {"precision": "bf16", "num_epochs": 2}
     Trainer(run_config(toy_data, tmp_path / "whole", **settings)).train()
     whole = tmp_path / "whole" / "mit" / "run" / "seed_0"
-    in_bf16, in_float32 = (pd.read_csv(folder / "history.csv")["train_loss"][:2] for folder in (whole, finished))
+    in_bf16, in_float32 = (
+        pd.read_csv(folder / "history.csv")["train_loss"].to_numpy()[:2] for folder in (whole, finished)
+    )
     assert in_bf16 == pytest.approx(in_float32, rel=0.02)
     assert not np.array_equal(in_bf16, in_float32)  # it was bf16 that ran
 
