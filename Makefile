@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 		--experiment_description demo --recipe short --num_epochs 12 --batch_size 32 --umap
 
 test: $(VENV)/.installed lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check .

@@ -313,8 +313,9 @@ def _unit(waves: np.ndarray, least: float | None = None) -> tuple[np.ndarray, np
     centred = waves - waves.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centred, axis=1)
     flat = norms <= (FLAT * norms.max() if least is None else least)
-    norms = np.where(flat, 0.0, norms)
-    return np.where(flat[:, None], 0.0, centred / np.where(flat, 1.0, norms)[:, None]), norms
+    centred /= np.where(flat, 1.0, norms)[:, None]
+    centred[flat] = 0.0
+    return centred, np.where(flat, 0.0, norms)
 
 
 def _similar(complexes: np.ndarray, norms: np.ndarray, others: np.ndarray, other_norms: np.ndarray) -> np.ndarray:
@@ -345,7 +346,9 @@ def align(signal: np.ndarray, peaks: np.ndarray, dominant: np.ndarray, members: 
     """
     qrs, _ = _unit(dominant[None, _within(CYCLE, QRS)])
     shifts = sorted(range(-SHIFT, SHIFT + 1), key=abs)  # of equal correlations the smallest shift
-    windows = [cut_around(signal, peaks + shift, QRS) for shift in shifts]
+    around = (QRS[0] - SHIFT, QRS[1] + SHIFT)
+    wide = cut_around(signal, peaks, around)
+    windows = (wide[:, _within(around, (QRS[0] + shift, QRS[1] + shift))] for shift in shifts)
     correlations = np.stack([_unit(window)[0] @ qrs[0] for window in windows])  # (shifts, beats)
     centres = peaks + np.array(shifts)[correlations.argmax(axis=0)]
     cycles = cut_around(signal, centres, CYCLE)

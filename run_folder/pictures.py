@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 
 from support.figures import CLASS_COLOURS, new_figure, save_figure
 
@@ -57,10 +56,8 @@ def plot_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> Non
             values = scale * history[f"{split}_{column}"]
             axes.plot(history["epoch"], values, color=colour, marker="o", markersize=3, label=split)
         axes.axvline(best, color="grey", linestyle=":", label=f"best epoch, {best}")
-        axes.set_xlabel("epoch")
+        _count_epochs(axes, len(history))
         axes.set_ylabel(name)
-        axes.set_xlim(0.5, len(history) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.ticklabel_format(axis="y", useOffset=False)
         low, high = axes.get_ylim()
         if high - low < span:
@@ -69,6 +66,14 @@ def plot_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> Non
     panels[0].legend(fontsize=8)
     figure.suptitle(title, fontsize=9)
     save_figure(figure, path)
+
+
+def _count_epochs(axes: Axes, epochs: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0.5, epochs + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str], title: str, path: Path) -> None:
@@ -86,11 +91,9 @@ def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str],
         axes.plot(epochs, mean, style, color=colour, marker="o", markersize=3, label=f"{name}, {mean[-1]:.1f} at last")
         if len(values) > 1:
             axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
-    axes.set_xlabel("epoch")
+    _count_epochs(axes, len(epochs))
     axes.set_ylabel("F1 on validation, %")
-    axes.set_xlim(0.5, len(epochs) + 0.5)
     axes.set_ylim(top=100.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     figure.legend(fontsize=8, loc="outside right center")
     axes.set_title(title, fontsize=9)

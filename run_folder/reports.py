@@ -57,17 +57,14 @@ def summary_table(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
     Rows precision, recall, f1 and accuracy (under `macro`); for each class and `macro` a column and its `_sd`.
     The standard deviation of one run is not known and left empty.
     """
-    tables = []
-    for metrics in runs:
-        table = metrics_table(metrics).drop(index="support")
-        table.loc["accuracy", "macro"] = 100 * metrics["accuracy"]
-        tables.append(table)
-    stacked = np.stack([table.to_numpy(dtype=float) for table in tables])
-    mean = pd.DataFrame(stacked.mean(axis=0), index=tables[0].index, columns=tables[0].columns)
+    tables = [metrics_table(metrics).drop(index="support") for metrics in runs]
+    stacked = np.full((len(runs), len(FIGURES) + 1, len(tables[0].columns)), np.nan)
+    for values, table, metrics in zip(stacked, tables, runs, strict=True):
+        values[:-1], values[-1, -1] = table, 100 * metrics["accuracy"]
     spread = stacked.std(axis=0, ddof=1) if len(runs) > 1 else np.full(stacked.shape[1:], np.nan)
-    spread = pd.DataFrame(spread, index=mean.index, columns=[f"{name}_sd" for name in mean.columns])
-    both = pd.concat([mean, spread], axis=1)
-    return both[[column for name in mean.columns for column in (name, f"{name}_sd")]]
+    index = pd.Index([*FIGURES, "accuracy"], name=tables[0].index.name)
+    columns = [column for name in tables[0].columns for column in (name, f"{name}_sd")]
+    return pd.DataFrame(np.stack([stacked.mean(axis=0), spread], axis=2).reshape(len(index), -1), index, columns)
 
 
 def ec57_line(metrics: dict[str, Any]) -> str | None:

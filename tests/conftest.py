@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,15 @@ from data_configs import DatasetConfig
 from hparams import TrainingConfig
 
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores; threads would only contend
+
+LONGEST = ("reproduce", "trainer", "distributed", "main", "preprocess", "kernels", "databases", "report")
+"""Files that come first, those that take longest before the rest: the suite's processes take whole files in turn, and
+one that began last would keep a single process busy at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 class LinearNetwork(nn.Module):
@@ -86,6 +96,19 @@ def narrow_network() -> Iterator[None]:
         for name, whole in data_configs.DATASETS.items():
             narrow = functools.partial(_narrow, whole)
             patch.setitem(data_configs.DATASETS, name, narrow)
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_runs(narrow_network: None) -> Iterator[None]:
+    """Narrow networks, and no pictures of a run, which take half of what is left; test_main.py has them."""
+    import trainer
+    from run_folder import reports
+
+    no_pictures = SimpleNamespace(plot_curves=lambda *_: None, plot_confusion_matrix=lambda *_: None)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (trainer, reports):
+            patch.setattr(module, "pictures", no_pictures)
         yield
 
 

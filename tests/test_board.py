@@ -25,7 +25,7 @@ from support.errors import InputError
 from trainer import Trainer
 from utils import load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("narrow_network")
+pytestmark = pytest.mark.usefixtures("small_runs")
 CLASSES = ("N", "S", "V", "F", "Q")
 
 
@@ -81,7 +81,7 @@ def set_back(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(narrow_network: None, toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(small_runs: None, toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The seed folder of a run that was never stopped; tests only read it."""
     out = tmp_path_factory.mktemp("finished")
     Trainer(run_config(toy_data, out, schedule="one_cycle")).train()

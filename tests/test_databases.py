@@ -12,9 +12,10 @@ import pytest
 import torch
 import wfdb
 
+import preprocess.__main__ as preparation
 from preprocess import physionet, splits
 from preprocess.__main__ import main
-from preprocess.beats import BeatSet, ReadingOptions, read_beats
+from preprocess.beats import DOUBLED, OUTSIDE, BeatSet, ReadingOptions, read_beats
 from preprocess.databases import DATABASES, DEFAULT, patient_in, patients_of
 from preprocess.joined import join
 from preprocess.records import list_records
@@ -477,17 +478,31 @@ def test_another_diagnosis_is_not_physionets(tmp_path: Path) -> None:
     assert beats.source == "records" and "1 of 2 not as in ptbdb 1.0.0: patient104/s0306lre" in beats.source_from
 
 
+@pytest.fixture
+def beats_read(monkeypatch: pytest.MonkeyPatch) -> list[BeatSet]:
+    """What the commands of a test read: a database is read once for what is asked of its beats and of its splits."""
+
+    def noting(*arguments: object) -> BeatSet:
+        read.append(read_beats(*arguments))
+        return read[-1]
+
+    read: list[BeatSet] = []
+    monkeypatch.setattr(preparation, "read_beats", noting)
+    return read
+
+
 @needs("nstdb")
-def test_nstdb_has_two_patients(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    beats = read_beats("mit", RAW / "nstdb")
-    assert beats.source == "physionet" and set(beats.patients) == {"118", "119"}
+def test_nstdb_has_two_patients(beats_read: list[BeatSet], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     command = ("--dataset", "mit", "--raw_path", RAW / "nstdb", "--split", "inter_patient", "--out", tmp_path)
     assert run(*command) == 2
+    (beats,) = beats_read
+    assert beats.source == "physionet" and set(beats.patients) == {"118", "119"}
     assert "at least 3 patients in nstdb, found 2" in capsys.readouterr().err
 
 
 @needs("svdb")
-def test_svdb_by_patient(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_svdb_by_patient(beats_read: list[BeatSet], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Annotated: N 110500, B 1, S and J 8393, V 7625, F 5, Q 53; one is a sample after the end of record 860."""
     command = ("--dataset", "mit", "--database", "svdb", "--raw_path", RAW / "svdb", "--out", tmp_path)
     assert run(*command, "--split", "inter_patient") == 0
     printed = capsys.readouterr().out
@@ -498,3 +513,11 @@ def test_svdb_by_patient(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert counts.tolist() == [110501 - 32, 8393 - 2, 7625 - 1, 5, 53]  # all but 35 windows that leave the record
     patients = owners(files)
     assert sum(map(len, patients.values())) == len(set.union(*patients.values())) == 52
+    (beats,) = beats_read
+    assert {*beats.leads} == {"ECG1"} and len(beats.record_names) == 52  # the lead that the database has in place of II
+    dropped = np.array([110501, 8393, 7625, 5, 53]) - np.bincount(beats.labels)
+    assert dropped.sum() == beats.account.dropped["leave the record"] + 1 and (dropped >= 0).all()
+    assert beats.account.dropped[f"belong to beats {OUTSIDE}"] == 1
+    assert beats.account.remarks[f"beats {OUTSIDE}"] == ["860"] and f"beats {DOUBLED}" not in beats.account.remarks
+    assert beats.account.unused == {"|": 1682, "~": 771}
+    assert {len(names) for remark, names in beats.account.remarks.items() if "not calibrated" in remark} == {25}

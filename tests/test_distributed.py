@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +62,10 @@ def launch(processes: int, *command: object) -> subprocess.CompletedProcess[str]
 def test_several_processes_do_what_one_does(tmp_path: Path) -> None:
     train_linear(tmp_path / "one.json")
     one = json.loads((tmp_path / "one.json").read_text())
-    done = launch(3, Path(__file__), tmp_path / "several.json")
+    done = subprocess.run(
+        [sys.executable, __file__, tmp_path / "several.json", "3"],
+        capture_output=True, text=True, timeout=240, env=ENVIRONMENT, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     several = json.loads((tmp_path / "several.json").read_text())
     np.testing.assert_allclose(several["weights"], one["weights"], atol=1e-6)
@@ -126,5 +132,26 @@ def test_shares_cover_a_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+def fork(processes: int, function: Callable[[], None]) -> int:
+    """Call `function` in several processes that know one another, as those of torchrun do -> the highest exit code.
+
+    They are forked: torch is imported once, and so is what Adam imports, which take far longer than such a training.
+    """
+    torch.optim.Adam([torch.zeros(1)])
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    os.environ |= {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    children = []
+    for rank in range(processes):
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        children.append(multiprocessing.get_context("fork").Process(target=function))
+        children[-1].start()
+    for child in children:
+        child.join()
+    return max(abs(child.exitcode) for child in children)
+
+
 if __name__ == "__main__":
-    train_linear(Path(sys.argv[1]))
+    sys.exit(fork(int(sys.argv[2]), lambda: train_linear(Path(sys.argv[1]))))

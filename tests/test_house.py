@@ -51,6 +51,11 @@ def files() -> list[Path]:
     ]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -63,7 +68,7 @@ MODULES = {module_of(path): path for path in files()}
 def imports(module: str) -> tuple[tuple[str, int], ...]:
     """What `module` imports, wherever in it: modules of ours by their full names, others as they are; and the lines."""
     found = []
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    tree = parsed(MODULES[module])
     only_for_types = {inner for node in ast.walk(tree) if is_for_types(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
         if node in only_for_types:
@@ -147,7 +152,7 @@ def others() -> dict[str, str]:
     """The packages of others that our files import, tests too: name -> a file that imports it."""
     found: dict[str, str] = {}
     for path in [*files(), *(ROOT / "tests").glob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in map(room_of, names):
@@ -170,10 +175,10 @@ def test_every_package_that_is_imported_is_pinned() -> None:
 
 
 def test_heavy_packages_are_imported_where_they_are_used() -> None:
-    """Training needs torch, numpy, scikit-learn, pandas, matplotlib and tqdm alone; and filelock, of torch."""
-    light = {"torch", "numpy", "sklearn", "pandas", "matplotlib", "tqdm", "filelock"}
+    """Training needs torch, numpy, pandas and tqdm alone, and filelock, of torch; at its end matplotlib."""
+    light = {"torch", "numpy", "pandas", "tqdm", "filelock"}
     for module, path in MODULES.items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             for name in map(room_of, names):

@@ -23,7 +23,6 @@ from ec57.figures import ec57_figures
 from hparams import RunConfig
 from models import ecgTransForm
 from run_folder.reports import ec57_line
-from run_folder.resume import locked
 from support.errors import InputError, TrainingError, run_command
 from utils import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -182,8 +181,13 @@ def test_a_test_on_new_patients_gives_the_figures_of_ec57(toy_data: Path, tmp_pa
     assert "S Se 75.00 +P 75.00, V Se" in (ec57_line(metrics) or "")
 
 
-def test_a_killed_process_resumes(toy_data: Path, tmp_path: Path) -> None:
-    """SIGKILL a real run after its first epoch; --resume ends with the bits of a run never stopped."""
+def test_a_killed_process_holds_its_run_no_longer_and_resumes(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL a real run after its first epoch; --resume ends with the bits of a run never stopped.
+
+    While it lives, another command says who holds the run and touches nothing.
+    """
     arguments = ["--data_path", toy_data, "--num_epochs", 3, "--limit_train", 20, "--batch_size", 10]
     main.run([*map(str, arguments), "--save_dir", str(tmp_path), "--run_description", "whole"])
     process = subprocess.Popen(
@@ -192,15 +196,25 @@ def test_a_killed_process_resumes(toy_data: Path, tmp_path: Path) -> None:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     folder = tmp_path / "mit" / "killed"
-    deadline = time.monotonic() + 120
-    while not (folder / "seed_0" / "checkpoint_last.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / "seed_0" / "history.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)  # between two epochs or within one, and alive while the other command runs
+        capsys.readouterr()
+        assert run_command(lambda: main.run(["--resume", str(folder)])) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"in use by process {process.pid} on " in line
+        assert process.poll() is None
+    finally:
+        process.kill()
     assert process.wait() == -signal.SIGKILL
+    history = pd.read_csv(folder / "seed_0" / "history.csv")
+    assert list(history["epoch"]) == [*range(1, len(history) + 1)]
+    assert "resumed" not in json.loads((folder / "seed_0" / "config.json").read_text())
     assert not (folder / "summary.csv").exists()
-    resumed = run_main("--resume", folder)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "resuming after epoch" in resumed.stdout
+    main.run(["--resume", str(folder)])
+    assert "resuming after epoch" in capsys.readouterr().out
     one, other = (
         load_checkpoint(tmp_path / "mit" / name / "seed_0" / "checkpoint_last.pt") for name in ("whole", "killed")
     )
@@ -208,32 +222,6 @@ def test_a_killed_process_resumes(toy_data: Path, tmp_path: Path) -> None:
     times = ["seconds", "train_beats_per_second"]
     histories = [pd.DataFrame(checkpoint.metrics["history"]).drop(columns=times) for checkpoint in (one, other)]
     assert histories[0].equals(histories[1])
-
-
-def test_two_commands_on_one_run(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The second says who holds the run and touches nothing; a killed command holds it no longer."""
-    arguments = ["--data_path", toy_data, "--save_dir", tmp_path, "--run_description", "r", "--num_epochs", 500]
-    first = subprocess.Popen(
-        command(*arguments, "--limit_train", 20), stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    folder = tmp_path / "mit" / "r"
-    try:
-        deadline = time.monotonic() + 120
-        while not (folder / "seed_0" / "history.csv").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert run_command(lambda: main.run(["--resume", str(folder)])) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert f"in use by process {first.pid} on " in line
-        assert first.poll() is None
-    finally:
-        first.kill()
-        first.wait()
-    history = pd.read_csv(folder / "seed_0" / "history.csv")
-    assert list(history["epoch"]) == [*range(1, len(history) + 1)]
-    config = json.loads((folder / "seed_0" / "config.json").read_text())
-    assert "resumed" not in config
-    with locked(folder):
-        pass
 
 
 def test_resuming_adds_to_the_configuration_and_rewrites_nothing(

@@ -433,6 +433,7 @@ def test_the_account_names_what_was_left_out(tmp_path: Path, capsys: pytest.Capt
     assert str(tmp_path / "mit/train.pt") in printed
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From preprocess to the test of the network: a class without beats is no dead end, and is named at once."""
     raw = tmp_path / "raw"
@@ -464,6 +465,7 @@ def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pyte
     assert "--classes X: unknown; known are N, S, V, F, Q" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_five_classes_in_the_file_and_four_in_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw = tmp_path / "raw"
     write_record(raw, "a", "NAVF/" * 8)
@@ -589,17 +591,15 @@ def test_a_full_disk_leaves_the_old_files(tmp_path: Path, capsys: pytest.Capture
     assert {path: path.read_bytes() for path in (tmp_path / "mit").iterdir()} == old
 
 
-def test_the_module_is_cheap_to_import() -> None:
-    heavy = "import preprocess, sys; sys.exit(bool({'torch', 'wfdb', 'scipy', 'pandas'} & {*sys.modules}))"
-    assert subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, check=False).returncode == 0
+def test_what_needs_no_network_is_cheap_to_import() -> None:
+    script = (
+        "import preprocess, sys; assert not {'torch', 'wfdb', 'scipy', 'pandas'} & {*sys.modules}\n"
+        "import preprocess.__main__, ec57.__main__; assert not {'torch', 'wfdb', 'scipy', 'sklearn'} & {*sys.modules}"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
 # ------------------------------------------------------------------------------------------ real records
-
-
-@pytest.fixture(scope="module")
-def mitdb() -> BeatSet:
-    return read_beats("mit", MITDB)
 
 
 @pytest.fixture(scope="module")
@@ -608,6 +608,23 @@ def mitdb_prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subp
     out = tmp_path_factory.mktemp("mitdb")
     command = [sys.executable, "-m", "preprocess", "--dataset", "mit", "--raw_path", str(MITDB), "--out", str(out)]
     return out, subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def mitdb(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> BeatSet:
+    """The beats of those files in the order in which they were read."""
+    files = [*read_splits(mitdb_prepared[0] / "mit").values()]
+    beats = {
+        name: torch.cat([content[name] for content in files]).numpy()
+        for name in ("samples", "labels", "records", "positions")
+    }
+    order = np.lexsort((beats["positions"], beats["records"]))
+    of_records = ("classes", "record_fs", "record_names", "leads", "patients", "databases")
+    return BeatSet(
+        **{name: values[order] for name, values in beats.items()},
+        **{name: tuple(files[0][name]) for name in of_records},
+        **{name: files[0][name] for name in ("fs", "source", "window")},
+    )
 
 
 @needs_mitdb

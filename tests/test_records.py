@@ -19,7 +19,7 @@ from ec57.annotation_files import parse_annotations
 from preprocess import labels as meanings
 from preprocess import records
 from preprocess.__main__ import main
-from preprocess.beats import DOUBLED, OUTSIDE, ReadingOptions, read_beats
+from preprocess.beats import DOUBLED, ReadingOptions, read_beats
 from preprocess.headers import Header, Signal, parse_header
 from preprocess.leads import LEAD_II, canonical, find_lead
 from preprocess.samples import FLAC, PACKINGS
@@ -930,19 +930,6 @@ def test_real_records_are_read_as_wfdb_reads_them(database: str) -> None:
                 wfdb.rdann(str(RAW / database / name), "atr"),
             )
             assert (ours.positions == theirs.sample).all() and ours.symbols.tolist() == theirs.symbol
-
-
-@needs("svdb")
-def test_svdb_is_read_by_the_name_of_its_lead() -> None:
-    """Annotated: N 110500, B 1, S and J 8393, V 7625, F 5, Q 53; one is a sample after the end of record 860."""
-    beats = read_beats("mit", RAW / "svdb", ReadingOptions(lead=("ECG1",)))
-    assert {*beats.leads} == {"ECG1"} and len(beats.record_names) == 52
-    dropped = np.array([110501, 8393, 7625, 5, 53]) - np.bincount(beats.labels)
-    assert dropped.sum() == beats.account.dropped["leave the record"] + 1 and (dropped >= 0).all()
-    assert beats.account.dropped[f"belong to beats {OUTSIDE}"] == 1
-    assert beats.account.remarks[f"beats {OUTSIDE}"] == ["860"] and f"beats {DOUBLED}" not in beats.account.remarks
-    assert beats.account.unused == {"|": 1682, "~": 771}
-    assert {len(names) for remark, names in beats.account.remarks.items() if "not calibrated" in remark} == {25}
 
 
 @needs("nstdb")

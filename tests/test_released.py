@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -103,11 +102,9 @@ def test_beats_of_known_source_do_not_lose_it(tmp_path: Path) -> None:
         read_released("ptb", tmp_path / "one.pt")
 
 
+@pytest.mark.usefixtures("small_runs")
 @pytest.mark.parametrize("length", [186, 187])
-def test_a_released_file_is_trained_and_tested_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
-    whole = data_configs.ptb  # with a narrow network: what is tested does not depend on its width
-    narrow = {"ptb": lambda *given, **named: dataclasses.replace(whole(*given, **named), feedforward_dim=64)}
-    monkeypatch.setattr(data_configs, "DATASETS", data_configs.DATASETS | narrow)
+def test_a_released_file_is_trained_and_tested_on(tmp_path: Path, length: int) -> None:
     write_released(tmp_path / "one.pt", length=length)
     assert deal(tmp_path / "one.pt") == 0
     settings = {"dataset": "ptb", "recipe": "short", "num_epochs": 1, "limit_train": 20, "sequence_len": length}

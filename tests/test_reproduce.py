@@ -25,13 +25,13 @@ from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, 
 from reproduce.pretrained import keep_network
 from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
 from reproduce.tables import groups_table
-from run_folder import pictures, reports
+from run_folder import pictures
 from support.errors import InputError
 from support.files import read_json
 from trainer import Trainer
 from utils import classification_metrics, load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("narrow_network")
+pytestmark = pytest.mark.usefixtures("small_runs")
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +55,22 @@ def arguments(names: list[str], raw: Path, out: Path, *more: object) -> list[str
 
 
 @pytest.fixture(scope="module")
-def everything(narrow_network: None, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def everything(small_runs: None, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command `python -m reproduce all` on the small records; tests may add runs, and change none.
 
-    Without UMAP and the pictures of single runs, which take a third of the time and are tested in test_main.py.
+    Without UMAP, which test_main.py has.
     """
     out = tmp_path_factory.mktemp("reproduce")
-    no_pictures = SimpleNamespace(plot_curves=lambda *_: None, plot_confusion_matrix=lambda *_: None)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (trainer, reports):
-            patch.setattr(module, "pictures", no_pictures)
         patch.setattr(utils, "has_umap", lambda: False)
         reproduce.run(arguments(["all"], raw, out))
     return out
+
+
+@pytest.fixture
+def pages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures on the pages, for tests of something else; `everything` has them all."""
+    monkeypatch.setattr(figures, "draw", lambda *_: [])
 
 
 def test_all_writes_a_page_a_table_and_pictures_of_every_experiment(everything: Path) -> None:
@@ -184,8 +187,8 @@ def test_another_schedule_gets_a_row_of_its_own(everything: Path, raw: Path, mon
     ]
 
 
+@pytest.mark.usefixtures("pages_alone")
 def test_the_rows_of_one_dataset(everything: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(utils, "has_umap", lambda: False)
     monkeypatch.setattr(Trainer, "train", lambda self: calls.append(self.run.dataset))
     calls: list[str] = []
     results = everything / "one"
@@ -352,6 +355,7 @@ def test_a_page_that_loses_rows_says_so(
     assert "table4.md loses the row 'PTB, centred window' of 1 epoch, one cycle, 120" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("pages_alone")
 def test_what_is_not_at_hand_does_not_stop_the_rest(
     everything: Path, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -490,11 +494,11 @@ def test_cells_of_a_schedule() -> None:
     assert Schedule.of_slug("one_cycle_6.old") is None
 
 
+@pytest.mark.usefixtures("pages_alone")
 def test_pages_of_runs_that_are_elsewhere_are_kept(
     everything: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As in a fresh clone: results/ has rows whose runs are not in git, and a first run must not replace them."""
-    monkeypatch.setattr(utils, "has_umap", lambda: False)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(everything / "results", tmp_path / "results")
     page = (tmp_path / "results" / "table2.csv").read_text().replace("1 epoch", "60 epochs")

@@ -344,14 +344,11 @@ def test_weights_are_inverse_roots(configs: DatasetConfig, recipe: TrainingConfi
 # ------------------------------------------------------------------------------------------------- the command line
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = hparams.ContextConfig(members=2, rhythm_epochs=2, shape_epochs=2)
     monkeypatch.setitem(
         hparams.RECIPES, "new_patients", lambda: dataclasses.replace(hparams.new_patients(), heads=quick)
-    )
-    whole = data_configs.mit
-    monkeypatch.setitem(
-        data_configs.DATASETS, "mit", lambda *a, **k: dataclasses.replace(whole(*a, **k), feedforward_dim=64)
     )
     common = ["--data_path", str(data), "--save_dir", str(tmp_path / "logs")]
     main.run([*common, "--recipe", "new_patients", "--num_epochs", "2", "--run_description", "r"])
@@ -376,6 +373,7 @@ def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monke
     assert tested["loss"] == pytest.approx(trained["loss"], rel=1e-6)
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_limit_train_counts_the_beats_of_train_and_validation(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
