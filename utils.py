@@ -373,13 +373,13 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes:
         accuracy, macro_precision, macro_recall, macro_f1, per_class (name -> precision, recall, f1, support)
         and confusion_matrix (rows true, columns predicted, in the order of classes), ready for JSON.
     """
-    matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(matrix, (labels, predictions), 1)
-    right, called, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
-    precision, recall, f1 = (
-        np.divide(hits, beats, out=np.zeros(len(classes)), where=beats > 0)
-        for hits, beats in ((right, called), (right, support), (2 * right, called + support))
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    every_label = np.arange(len(classes))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, predictions, labels=every_label, zero_division=0
     )
+    matrix = confusion_matrix(labels, predictions, labels=every_label)
     occurs = support > 0
     return {
         "accuracy": float(np.trace(matrix) / matrix.sum()),

@@ -175,7 +175,7 @@ def test_every_package_that_is_imported_is_pinned() -> None:
 
 
 def test_heavy_packages_are_imported_where_they_are_used() -> None:
-    """Training needs torch, numpy, pandas and tqdm alone, and filelock, of torch; at its end matplotlib."""
+    """Training starts with torch, numpy, pandas, tqdm and torch's filelock; others come when they are used."""
     light = {"torch", "numpy", "pandas", "tqdm", "filelock"}
     for module, path in MODULES.items():
         for node in parsed(path).body:
