@@ -399,7 +399,7 @@ def test_limit_train_counts_the_beats_of_train_and_validation(
 
 
 def test_context_is_an_option_of_every_recipe() -> None:
-    assert RunConfig().effective_configs() == data_configs.mit()
+    assert RunConfig().effective_configs() == data_configs.get_dataset_class("mit")()  # with context none
     assert RunConfig(recipe="new_patients").effective_configs().context == "rhythm"
     assert RunConfig(recipe="new_patients", context="none").effective_configs().context == "none"
     assert RunConfig(context="rhythm").effective_configs().context == "rhythm"
