@@ -38,7 +38,7 @@
 #include <new>
 #include <type_traits>
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -75,7 +75,11 @@ INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 INLINE Vec splat(float s) { return s - Vec{}; }
 INLINE Vec keep_where(VecI mask, Vec v) { return mask ? v : Vec{}; }
 INLINE Vec drop_unless(VecI mask, Vec v) { return mask ? v : v * 0.f; }      // infinity becomes NaN, NaN stays
+#if defined(__AVX512F__)
+INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }    // the same in one instruction
+#else
 INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }                    // b where one of them is NaN
+#endif
 INLINE float sum_lanes(Vec v) { float s = 0; for (int i = 0; i < LANES; i++) s += v[i]; return s; }
 INLINE VecU lane_numbers() { VecU v; for (int i = 0; i < LANES; i++) v[i] = i; return v; }
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
@@ -340,7 +344,8 @@ template <int M, int N> struct Map<float, M, N> {
     const float* over_rows() const { return map; }
     const float* over_columns() const { return map; }
     template <Forms> Output<N> output() { return {map}; }
-    INLINE_MEMBER Vec read(int row, int column) const { return load(map + row * N + column); }
+    static constexpr int32_t minus_zero = INT32_MIN;                // its bits
+    INLINE_MEMBER VecI bits(int row, int column) const { return (VecI)load(map + row * N + column); }
 };
 
 #if HAS_BF16
@@ -367,11 +372,9 @@ template <int M, int N> struct Map<Pair, M, N> {
     const Pair* over_rows() const { return across; }
     const Pair* over_columns() const { return along; }
     template <Forms FORMS> Pairs<FORMS> output() { return {across, along}; }
-    INLINE_MEMBER Vec read(int row, int column) const {             // of the form over_columns
-        typedef uint16_t Half __attribute__((vector_size(2 * LANES)));
-        Half half;
-        std::memcpy(&half, along + (row * N + column) / 2, sizeof half);
-        return (Vec)(__builtin_convertvector(half, VecU) << 16);
+    static constexpr int32_t minus_zero = 0x8000;
+    INLINE_MEMBER VecI bits(int row, int column) const {            // of the form over_columns
+        return (VecI)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)(along + (row * N + column) / 2)));
     }
 };
 #endif
@@ -630,9 +633,9 @@ void attention_backward(const Dropout& dropout, float* qkv, const Saved& saved, 
 
 // -------------------------------------------------------------------------------------------------- feed-forward
 
-// ReLU, then dropout without its scale, on two vectors of the hidden map: one hash serves both. A unit that ReLU sets
-// to 0 becomes -0, a dropped one +0: the backward pass tells them apart.
-struct ReluDropout {
+// ReLU, then dropout without its scale, on two vectors of the hidden map: one hash serves both. For the backward pass,
+// which has the map over its columns, a unit that ReLU sets to 0 becomes -0, a dropped one +0: it tells them apart.
+template <Forms FORMS> struct ReluDropout {
     const Dropout& dropout;
     int first_unit;
 
@@ -642,8 +645,10 @@ struct ReluDropout {
         return dropout.random(lane_numbers() + (uint32_t)((first_unit + row) * T + column) / 2);
     }
     INLINE_MEMBER void operator()(Vec (&hidden)[2], VecU random, int, int) const {
-        hidden[0] = hidden[0] <= 0.f ? splat(-0.f) : hidden[0];
-        hidden[1] = hidden[1] <= 0.f ? splat(-0.f) : hidden[1];
+        for (Vec& unit : hidden) {
+            if (FORMS == Forms::over_rows) unit = larger(Vec{}, unit);
+            else unit = unit <= 0.f ? splat(-0.f) : unit;
+        }
         if (!dropout.active()) return;
         hidden[0] = drop_unless(dropout.keep_high(random), hidden[0]);
         hidden[1] = drop_unless(dropout.keep_low(random), hidden[1]);
@@ -660,8 +665,8 @@ template <class Number> struct ReluDropoutGradient {
     INLINE_MEMBER Ahead ahead(int, int) const { return {}; }
     INLINE_MEMBER void operator()(Vec (&grad)[2], Ahead, int row, int column) const {
         UNROLL for (int i = 0; i < 2; i++) {
-            const Vec unit = hidden.read(row, column + i * LANES);
-            grad[i] = keep_where((VecI)unit != INT32_MIN, drop_unless(unit != 0.f, grad[i]));    // the bits of -0
+            const VecI unit = hidden.bits(row, column + i * LANES);
+            grad[i] = keep_where(unit != hidden.minus_zero, drop_unless(unit != 0, grad[i]));
         }
     }
 };
@@ -670,7 +675,7 @@ template <class Number> struct ReluDropoutGradient {
 template <Forms FORMS, class Number>
 void hidden_chunk(const Layer<Number>& L, const Dropout& dropout, int f, const Number* x, HiddenMap<Number>& hidden) {
     gemm<CHUNK, T, D>(columns<CHUNK>(L.weight1_chunks + f / CHUNK * L.chunk_size), rows<T>(x), hidden.template output<FORMS>(),
-                      Start::bias, L.w.bias1 + f, ReluDropout{dropout, f});
+                      Start::bias, L.w.bias1 + f, ReluDropout<FORMS>{dropout, f});
 }
 
 // out[D][T] = W2 dropout(relu(W1 x + b1)) + b2; hidden is worked in

@@ -78,7 +78,17 @@ def _build(shape: Shape) -> Path:
     if compiler is None:
         raise OSError("no C++ compiler found")
     cpu = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
-    options = ["-std=c++17", "-O3", "-fno-fast-math", cpu, "-fopenmp", "-fPIC", "-shared", *shape.flags()]
+    options = [
+        "-std=c++17",
+        "-O3",
+        "-fno-fast-math",
+        "-fno-math-errno",
+        cpu,
+        "-fopenmp",
+        "-fPIC",
+        "-shared",
+        *shape.flags(),
+    ]
     command = [*compiler.split(), *options]
     # The macros that the compiler predefines tell its version and what this processor can do.
     macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True).stdout
