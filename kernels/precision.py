@@ -12,7 +12,7 @@ from kernels.encoder import Kernel, TransformerEncoderLayer
 from support.errors import InputError
 
 SEQUENCES, TOKENS = 16, 128  # of a timed step: some 10 ms, and enough for the encoder to work as on a whole batch
-REPEATS = 3
+REPEATS, SECONDS = 3, 0.5  # at least, of each arithmetic; and of both together
 
 
 def usable_precision(
@@ -27,7 +27,7 @@ def usable_precision(
 
     bf16 instructions that are several times as fast as the float32 ones need not make a CPU train faster: only the
     products use them, and where the compiled encoder has none, the float32 one saves more around the products. So an
-    encoder layer is trained both ways, 0.1 to 0.3 s in all.
+    encoder layer is trained both ways, about a second in all.
 
     Args:
         kernel: how the float32 encoder would be computed.
@@ -65,14 +65,16 @@ def usable_precision(
 def training_rates(kernel: Kernel, width: int, heads: int, hidden: int) -> tuple[float, float]:
     """Sequences a second through forward and backward of an encoder layer on the CPU: in bf16, and in float32.
 
-    The two take turns, so that whatever else the machine does meets both; the best of `REPEATS` counts. The random
-    numbers of the caller stay as they were.
+    The two take turns, so that whatever else the machine does meets both, and for long enough that each has the
+    processor to itself at times; the best counts. The random numbers of the caller stay as they were.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         steps = [_training_step(kernel, precision, width, heads, hidden) for precision in ("bf16", "fp32")]
         for step in steps:  # memory, and the compiler where need be
             step()
-        times = [[_seconds(step) for step in steps] for _ in range(REPEATS)]
+        times: list[list[float]] = []
+        while len(times) < REPEATS or sum(map(sum, times)) < SECONDS:
+            times.append([_seconds(step) for step in steps])
     bf16, fp32 = (SEQUENCES / min(of_one) for of_one in zip(*times, strict=True))
     return bf16, fp32
 

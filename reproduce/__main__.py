@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_configs import DATASETS
-from hparams import RunConfig, get_hparams_class
+from hparams import PRECISIONS, RunConfig, get_hparams_class
 from reproduce import figures, pages, tables
 from reproduce.experiments import EXPERIMENTS, RECORDINGS, Experiment, Row
 from reproduce.runs import MissingDataError, Options, Result, Schedule, finished, train
@@ -49,6 +49,12 @@ def build_parser() -> ArgumentParser:
         "--recipe",
         choices=("supervised", "short"),
         help="the paper's 60 epochs, or 6 with a one-cycle learning rate (default: short on cpu, else supervised)",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        help="arithmetic of the matrix products, also of a stopped run that goes on: fp32, bf16, on CUDA also tf32 "
+        "(default: fp32)",
     )
     add("--num_epochs", type=int, metavar="N", help="passes over the training beats (default: the recipe's, 60 or 6)")
     add("--num_runs", type=int, default=SEEDS, metavar="N", help=f"seeds of each row (default: {SEEDS}, as the paper)")
@@ -120,6 +126,7 @@ def options_of(args: argparse.Namespace) -> Options:
         require_writable(folder, f"--{option}")
     return Options(
         device=args.device,
+        precision=args.precision,
         schedule=Schedule(epochs, recipe.schedule, args.limit_train),
         seed_id=args.seed_id,
         num_runs=args.num_runs,

@@ -80,6 +80,8 @@ class Options:
     """What `python -m reproduce` is told; the fields are named like its options."""
 
     device: str
+    precision: str | None
+    """Of the matrix products, None: the recipe's; like the device it sets no runs apart."""
     schedule: Schedule
     """--recipe, --num_epochs and --limit_train."""
     seed_id: int
@@ -126,6 +128,8 @@ class Result:
         words += ["--device", run["device"]] if run["device"] != RunConfig().device else []
         words += ["--recipe", schedule.recipe, "--num_epochs", str(schedule.num_epochs)]
         words += ["--limit_train", str(schedule.limit_train)] if schedule.limit_train is not None else []
+        precision = self.configs[0]["hparams"]["precision"]
+        words += ["--precision", precision] if precision != "fp32" else []
         words += ["--source", "synthetic"] if self.configs[0]["data"]["source"] == "synthetic" else []
         blocks: list[list[int]] = []
         for seed in self.seeds:
@@ -273,6 +277,7 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
             "schedule": schedule.learning_rate,
             "num_epochs": schedule.num_epochs,
             "limit_train": schedule.limit_train,
+            "precision": options.precision,
             **row.settings,
         }
     )

@@ -63,7 +63,7 @@ def provenance(result: Result) -> dict[str, Any]:
         "source": config["data"]["source"],
         "protocol": config["data"]["protocol"],
         "window": result.row.beats.window,
-        "device": " and ".join(sorted({_device(config["environment"]) for config in result.configs})),
+        "device": " and ".join(sorted({_device(config) for config in result.configs})),
         "torch": config["environment"]["torch"],
         "date": result.finished_on,
         "train_beats": config["counts"]["train"]["all"],
@@ -73,10 +73,14 @@ def provenance(result: Result) -> dict[str, Any]:
     }
 
 
-def _device(environment: dict[str, Any]) -> str:
+def _device(config: dict[str, Any]) -> str:
+    """Of a seed by its config.json: the device, on a CPU its threads, and the arithmetic where it is not float32."""
+    environment, precision = config["environment"], config["hparams"]["precision"]
     threads = environment["threads"]
-    name = environment["device_name"]
-    return f"{name}, {threads} thread{'s' if threads > 1 else ''}" if environment["device"] == "cpu" else name
+    words = [environment["device_name"]]
+    words += [f"{threads} thread{'s' if threads > 1 else ''}"] if environment["device"] == "cpu" else []
+    words += [precision] if precision != "fp32" else []
+    return ", ".join(words)
 
 
 def ec57_of(tests: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:

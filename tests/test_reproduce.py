@@ -24,7 +24,7 @@ from reproduce import figures, pages, pooled, published, runs
 from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, Row
 from reproduce.pretrained import keep_network
 from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
-from reproduce.tables import groups_table
+from reproduce.tables import groups_table, provenance
 from run_folder import pictures
 from support.errors import InputError
 from support.files import read_json
@@ -475,15 +475,23 @@ def test_a_page_says_which_checkpoint_its_rows_quote() -> None:
 
 def test_limited_beats_are_counted_where_they_are_taken(tmp_path: Path) -> None:
     """With selection last, of train and validation: 60 and 20 beats."""
+    schedule = Schedule(1, "one_cycle", 70)
     options = SimpleNamespace(
-        schedule=Schedule(1, "one_cycle", 70), device="cpu", save_dir=tmp_path, source="records", seed_id=0, num_runs=1
+        schedule=schedule, device="cpu", precision="bf16", save_dir=tmp_path, source="records", seed_id=0, num_runs=1
     )
     data = write_toy_splits(tmp_path, "mit")
-    limits = {
-        recipe: runs.run_config(Row("row", MIT, {"recipe": recipe}), options, data).limit_train
-        for recipe in ("short", "new_patients")
-    }
-    assert limits == {"short": None, "new_patients": 70}
+    made = [runs.run_config(Row("row", MIT, {"recipe": recipe}), options, data) for recipe in ("short", "new_patients")]
+    assert [run.limit_train for run in made] == [None, 70]
+    assert [run.precision for run in made] == ["bf16", "bf16"]
+
+
+def test_the_arithmetic_is_told_where_it_is_not_float32(everything: Path) -> None:
+    result = finished(TABLE2.rows[0], SimpleNamespace(save_dir=everything / "logs", source="records"))[0]
+    (config,) = result.configs
+    in_bf16 = dataclasses.replace(result, configs=(config | {"hparams": config["hparams"] | {"precision": "bf16"}},))
+    assert provenance(in_bf16)["device"] == f"{provenance(result)['device']}, bf16"
+    assert "--precision" not in result.commands("table2", 1)[0]
+    assert "--precision bf16" in in_bf16.commands("table2", 1)[0]
 
 
 def test_cells_of_a_schedule() -> None:
