@@ -28,7 +28,7 @@ from support.files import read_json
 from trainer import stream_logits
 from utils import Checkpoint, find_checkpoint, get_device, pretrained_names
 
-DEFAULT = "mit_new_patients"
+DEFAULT = "mit_new_patients_fast"
 ALONE = "mit_beat"
 """A packaged model that sees single beats."""
 UNCLASSIFIABLE = "Q"
