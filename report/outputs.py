@@ -105,17 +105,18 @@ def annotations_of(analysis: Analysis) -> pd.DataFrame:
         for episode in analysis.episodes.of(kind):
             first, past = np.searchsorted(rhythm.samples, [episode.start, episode.end + 1])
             labels[first:past] = note
-    changes = np.flatnonzero(labels[1:] != labels[:-1]) + 1
-    rows: list[tuple[int, int, str, int, str]] = [(0, 1, "+", 0, str(labels[0]) if labels.size else "(N")]
-    rows += [(int(rhythm.samples[at]), 1, "+", 0, str(labels[at])) for at in changes]
-    for start, end in rhythm.unreadable.tolist():
-        rows.append((start, 0, "~", NOISY, ""))
-        if end < rhythm.length:
-            rows.append((end, 0, "~", CLEAN, ""))
-    for start, end in rhythm.flutter.tolist():
-        rows += [(start, 2, "[", 0, ""), (end, 2, "]", 0, "")]
-    rows += [(sample, 3, name, 0, "") for sample, name in zip(rhythm.samples.tolist(), rhythm.classes, strict=True)]
-    table = pd.DataFrame(rows, columns=["sample", "order", "symbol", "subtype", "note"])
+    first = np.append(0, np.flatnonzero(labels[1:] != labels[:-1]) + 1)[: labels.size]
+    readable_again = rhythm.unreadable[:, 1]
+    parts = [
+        (np.append(0, rhythm.samples[first[1:]]), 1, "+", 0, labels[first] if labels.size else "(N"),
+        (rhythm.unreadable[:, 0], 0, "~", NOISY, ""),
+        (readable_again[readable_again < rhythm.length], 0, "~", CLEAN, ""),
+        (rhythm.flutter[:, 0], 2, "[", 0, ""),
+        (rhythm.flutter[:, 1], 2, "]", 0, ""),
+        (rhythm.samples, 3, rhythm.classes, 0, ""),
+    ]
+    names = ["sample", "order", "symbol", "subtype", "note"]
+    table = pd.concat([pd.DataFrame(dict(zip(names, part, strict=True))) for part in parts], ignore_index=True)
     # At one sample a change of rhythm comes before the beat that it begins with.
     return table.sort_values(["sample", "order"], kind="stable", ignore_index=True).drop(columns="order")
 
