@@ -12,6 +12,7 @@ import pandas as pd
 from ec57.figures import ec57_figures, has_figures, per_record
 from reproduce.runs import Result
 from run_folder.reports import summary_table
+from run_folder.resume import environments
 from support.files import read_table
 
 
@@ -55,6 +56,7 @@ def rows_that_leave(old: Path, table: pd.DataFrame) -> list[tuple[str, str]]:
 def provenance(result: Result) -> dict[str, Any]:
     """What a row of results must say of itself."""
     config, schedule = result.configs[0], result.schedule
+    ran_on = [environment for config in result.configs for environment in environments(config)]
     return {
         "row": result.row.label,
         "schedule": str(schedule),
@@ -63,8 +65,8 @@ def provenance(result: Result) -> dict[str, Any]:
         "source": config["data"]["source"],
         "protocol": config["data"]["protocol"],
         "window": result.row.beats.window,
-        "device": " and ".join(sorted({_device(config["environment"]) for config in result.configs})),
-        "torch": config["environment"]["torch"],
+        "device": " and ".join(dict.fromkeys(map(_device, ran_on))),
+        "torch": " and ".join(dict.fromkeys(environment["torch"] for environment in ran_on)),
         "date": result.finished_on,
         "train_beats": config["counts"]["train"]["all"],
         "trained_on": config["counts"].get("trained_on", config["counts"]["train"])["all"],

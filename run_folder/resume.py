@@ -61,9 +61,20 @@ def as_last_resumed(config: dict[str, Any]) -> dict[str, Any]:
 
     config.json keeps what the run began with, and in `resumed` what was other than that each time that it went on.
     """
-    resumptions = config.get("resumed")
-    latest = resumptions[-1] if resumptions and fits(resumptions, list[dict[str, Any]]) else {}
-    return config | {part: values for part, values in latest.items() if part in config}
+    latest = _resumptions(config)[-1:]
+    return config | {part: values for entry in latest for part, values in entry.items() if part in config}
+
+
+def environments(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Devices and versions that a seed ran with, by its config.json: those it began with, and each other later on."""
+    every = [config["environment"]]
+    every += [entry["environment"] for entry in _resumptions(config) if "environment" in entry]
+    return [one for number, one in enumerate(every) if one not in every[:number]]
+
+
+def _resumptions(config: dict[str, Any]) -> list[dict[str, Any]]:
+    entries = config.get("resumed", [])
+    return entries if fits(entries, list[dict[str, Any]]) else []  # a damaged list is passed over
 
 
 # ------------------------------------------------------------------------------------------- finished or not
