@@ -50,8 +50,8 @@ class Score(NamedTuple):
     cpu: float  # s
 
 
-def read_records(folder: Path) -> Iterator[RecordSignal]:
-    """Read the annotated records of a folder: lead II, or else the first ECG channel.
+def annotated_records(folder: Path) -> list[str]:
+    """The names of the annotated records of a folder.
 
     Raises:
         InputError: there is none.
@@ -59,6 +59,11 @@ def read_records(folder: Path) -> Iterator[RecordSignal]:
     names = [name for name in recordings.list_records(folder, "mit") if (folder / f"{name}.atr").is_file()]
     if not names:
         raise InputError(f"{folder}: no record there has annotations, NAME.atr")
+    return names
+
+
+def read_records(folder: Path, names: Sequence[str]) -> Iterator[RecordSignal]:
+    """Read records of a folder: lead II, or else the first ECG channel."""
     for name in names:
         header = recordings.read_header(folder, name)
         channel = find_lead(header.signals, any_lead=True)
@@ -124,12 +129,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--raw_path", type=Path, default=Path("data/raw"), help="folder with mitdb and svdb")
     args = parser.parse_args(arguments)
+    folders = {database: args.raw_path / database for database in DATABASES}
+    names = {database: annotated_records(folder) for database, folder in folders.items()}
     print(
         "| records | number | beats | missed | false | Se, % | +P, % | offset, ms: median (5 to 95 %) "
         "| within 8.3 ms, % | CPU s for 24 h |\n" + "| --- " * 10 + "|"
     )
-    for database in DATABASES:
-        scores = [score(record) for record in read_records(args.raw_path / database)]
+    for database, folder in folders.items():
+        scores = [score(record) for record in read_records(folder, names[database])]
         print(row(database, scores))
         if database == "mitdb":
             odd = [s for s in scores if int(s.name) % 2]

@@ -17,7 +17,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +27,7 @@ import hparams
 from benchmarks.plain import PlainECGTransForm
 from data_configs import mit
 from kernels import native
+from kernels.precision import seconds
 from models import ecgTransForm
 from support.cli import ArgumentParser, at_least_one
 from support.errors import run_command
@@ -86,21 +86,10 @@ def build(variant: str, setting: Setting, train: bool) -> Callable[[], None]:
     return train_step if train else inference_step
 
 
-def seconds(step: Callable[[], object]) -> float:
-    """How long one call takes."""
-    started = time.perf_counter()
-    step()
-    return time.perf_counter() - started
-
-
 def matmul_gflops(dtype: torch.dtype, size: int = 1024, repeats: int = 5) -> float:
     """What square matrix products of type `dtype` reach on the CPU, GFLOP/s: the best of `repeats`."""
     a, b = (torch.ones(size, size, dtype=dtype) for _ in range(2))
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        torch.mm(a, b)
-        times.append(time.perf_counter() - started)
+    times = [seconds(lambda: torch.mm(a, b)) for _ in range(repeats)]
     return 2 * size**3 / min(times) / 1e9
 
 

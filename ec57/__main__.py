@@ -108,8 +108,8 @@ def _find(folder: Path, name: str, suffix: str) -> Path:
 
 def write(
     folder: Path, beats: Sequence[BeatComparison], runs: Sequence[RunComparison], reference: str, test: str
-) -> None:
-    """Write all tables of a comparison into `folder`."""
+) -> list[str]:
+    """Write all tables of a comparison into `folder`; return the names of their files."""
     texts = {
         "bxb_beats": tables.beats_table(beats),
         "bxb_shutdown": tables.shutdown_table(beats),
@@ -126,6 +126,7 @@ def write(
     for name, text in texts.items():
         write_text(folder / f"{name}.txt", text)
     write_table(folder / "ec57.csv", tables.figures_table(beats, runs), decimals=4)
+    return [*(f"{name}.txt" for name in texts), "ec57.csv"]
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -146,9 +147,15 @@ def run(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
     if args.out is not None:
-        write(args.out, beats, runs, args.reference, args.test)
+        written = write(args.out, beats, runs, args.reference, args.test)
         count = f"{len(beats)} record{'' if len(beats) == 1 else 's'}"
         print(f"written to {args.out}: tables of {count}, grouping {protocol.grouping}", file=sys.stderr)
+        if older := sorted({path.name for path in args.out.glob("bxb_*.txt")} - {*written}):
+            print(
+                f"note: {args.out} has {older[0]}{', ...' if len(older) > 1 else ''} of another comparison too; name "
+                "another folder with --out to keep them apart",
+                file=sys.stderr,
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

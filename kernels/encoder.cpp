@@ -29,6 +29,7 @@
 // build. The functions at the end are called through ctypes: no header of PyTorch or Python is needed.
 
 #include <array>
+#include <atomic>
 #include <cfloat>
 #include <cmath>
 #include <cstdint>
@@ -275,10 +276,11 @@ template <class Number> struct Buffer {              // Numbers on a cache line 
 };
 
 // What a thread works in: on the heap, since the stacks of OpenMP's workers may be small, and kept for its next call,
-// since fresh memory costs a page fault every 4 kB.
-template <class Scratch> static Scratch& of_this_thread() {     // static: each library has its own, of its own shape
-    static thread_local const std::unique_ptr<Scratch> scratch(new Scratch);
-    return *scratch;
+// since fresh memory costs a page fault every 4 kB. Null where memory does not suffice: no exception may leave a thread.
+template <class Scratch> static Scratch* of_this_thread() {     // static: each library has its own, of its own shape
+    static thread_local std::unique_ptr<Scratch> scratch;
+    if (!scratch) scratch.reset(new (std::nothrow) Scratch);
+    return scratch.get();
 }
 
 // out[c * ld_out + r] = in[r * ld_in + c]
@@ -357,7 +359,7 @@ template <int M, int N> struct Map<Pair, M, N> {
         Pair *across, *along;
         INLINE_MEMBER Pairs at(int row, int column) const { return {across + row / 2 * N + column, along + (row * N + column) / 2}; }
         INLINE_MEMBER Vec read(int, int) const { return Vec{}; }    // nothing is added to a Map
-    INLINE_MEMBER void prefetch(int, int) const {}
+        INLINE_MEMBER void prefetch(int, int) const {}
         template <int R> INLINE_MEMBER void write(const Vec (&tile)[R][2]) const {
             UNROLL for (int r = 0; r < R; r += 2)
                 UNROLL for (int i = 0; i < 2; i++) {
@@ -849,16 +851,28 @@ void write_gradients(const Slabs& slabs, int used, const Parameters<float*>& out
 
 // ---------------------------------------------------------------------------------------------------- all sequences
 
+// work(i, scratch) for every i below `count`, shared out to threads; throws std::bad_alloc where one of them has no scratch
+template <class Scratch, class Work> void in_threads(int threads, int64_t count, const Work& work) {
+    std::atomic<bool> enough{true};
+#pragma omp parallel num_threads(threads)
+    {
+        Scratch* const scratch = of_this_thread<Scratch>();
+        if (!scratch) enough = false;
+#pragma omp barrier
+        if (enough) {                                       // in all threads or in none
+#pragma omp for schedule(dynamic)
+            for (int64_t i = 0; i < count; i++) work(i, *scratch);
+        }
+    }
+    if (!enough) throw std::bad_alloc();
+}
+
 template <class Number>
 void forward(const Call& call, const Parameters<const float*>& parameters, const float* x, float* y, float* saved) {
     const Layer<Number> L(call, parameters);
-#pragma omp parallel num_threads(call.threads)
-    {
-        auto& scratch = of_this_thread<Forward<Number>>();
-#pragma omp for schedule(dynamic)
-        for (int64_t n = 0; n < call.sequences; n++)
-            forward_sequence(L, n, x + n * T * D, y + n * T * D, Saved(saved ? saved + n * Saved::size : scratch.saved), scratch);
-    }
+    in_threads<Forward<Number>>(call.threads, call.sequences, [&](int64_t n, Forward<Number>& scratch) {
+        forward_sequence(L, n, x + n * T * D, y + n * T * D, Saved(saved ? saved + n * Saved::size : scratch.saved), scratch);
+    });
 }
 
 template <class Number>
@@ -866,19 +880,17 @@ void backward(const Call& call, const Parameters<const float*>& parameters, cons
               float* grad_x, const Parameters<float*>& grad_parameters) {
     const Layer<Number> L(call, parameters);
     const int64_t sequences = call.sequences, used = sequences > SLABS ? SLABS : sequences > 0 ? sequences : 1;
-    Slabs& slabs = of_this_thread<Slabs>();
-#pragma omp parallel num_threads(call.threads)
-    {
-        auto& scratch = of_this_thread<Backward<Number>>();
-#pragma omp for schedule(dynamic)
-        for (int64_t slab = 0; slab < used; slab++) {
-            if (slabs[slab]) slabs[slab]->set_to_0();
-            else slabs[slab] = std::make_unique<Gradients>();
-            for (int64_t n = sequences * slab / used; n < sequences * (slab + 1) / used; n++)
-                backward_sequence(L, n, *slabs[slab], x + n * T * D, Saved(saved + n * Saved::size), grad_y + n * T * D,
-                                  grad_x + n * T * D, scratch);
-        }
-    }
+    Slabs* const kept = of_this_thread<Slabs>();
+    if (!kept) throw std::bad_alloc();
+    Slabs& slabs = *kept;                           // the same ones in all the threads below
+    for (int64_t slab = 0; slab < used; slab++)
+        if (!slabs[slab]) slabs[slab] = std::make_unique<Gradients>();
+    in_threads<Backward<Number>>(call.threads, used, [&](int64_t slab, Backward<Number>& scratch) {
+        slabs[slab]->set_to_0();
+        for (int64_t n = sequences * slab / used; n < sequences * (slab + 1) / used; n++)
+            backward_sequence(L, n, *slabs[slab], x + n * T * D, Saved(saved + n * Saved::size), grad_y + n * T * D,
+                              grad_x + n * T * D, scratch);
+    });
     write_gradients(slabs, used, grad_parameters, call.threads);
 }
 
@@ -890,18 +902,33 @@ extern "C" int64_t saved_size() { return Saved::size; }
 // Whether a call may ask for bf16
 extern "C" int64_t has_bf16() { return HAS_BF16; }
 
-// x, y [sequences][T][D]; saved [sequences][saved_size], or null when no gradient is wanted
-extern "C" void layer_forward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* y, float* saved) {
-#if HAS_BF16
-    if (call->bf16) return forward<Pair>(*call, *parameters, x, y, saved);
-#endif
-    forward<float>(*call, *parameters, x, y, saved);
+// Whether memory sufficed for `work`: an exception would end the process
+template <class Work> static bool enough_memory(const Work& work) {
+    try {
+        work();
+        return true;
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
 }
 
-extern "C" void layer_backward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* saved,
-                               const float* grad_y, float* grad_x, const Parameters<float*>* grad_parameters) {
+// x, y [sequences][T][D]; saved [sequences][saved_size], or null when no gradient is wanted. Both calls return whether
+// memory sufficed.
+extern "C" bool layer_forward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* y, float* saved) {
+    return enough_memory([&] {
 #if HAS_BF16
-    if (call->bf16) return backward<Pair>(*call, *parameters, x, saved, grad_y, grad_x, *grad_parameters);
+        if (call->bf16) return forward<Pair>(*call, *parameters, x, y, saved);
 #endif
-    backward<float>(*call, *parameters, x, saved, grad_y, grad_x, *grad_parameters);
+        forward<float>(*call, *parameters, x, y, saved);
+    });
+}
+
+extern "C" bool layer_backward(const Call* call, const Parameters<const float*>* parameters, const float* x, float* saved,
+                               const float* grad_y, float* grad_x, const Parameters<float*>* grad_parameters) {
+    return enough_memory([&] {
+#if HAS_BF16
+        if (call->bf16) return backward<Pair>(*call, *parameters, x, saved, grad_y, grad_x, *grad_parameters);
+#endif
+        backward<float>(*call, *parameters, x, saved, grad_y, grad_x, *grad_parameters);
+    });
 }

@@ -72,9 +72,16 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
             self.kernel_on(torch.device("cpu"))  # refused here, if at all, and not in the middle of a run
 
     def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
-        """Encode `src` (sequences, tokens, features); takes the masks of the stock layer only to refuse them."""
+        """Encode `src` (sequences, tokens, features); takes the masks of the stock layer only to refuse them.
+
+        Raises:
+            ValueError: there is a mask, or `src` has another shape than that.
+        """
         if any(mask is not None and mask is not False for mask in (*args, *kwargs.values())):
             raise ValueError("this encoder attends from all tokens to all tokens: no masks")
+        features = self.linear1.in_features  # the compiled operator would read beyond a narrower input
+        if src.dim() != 3 or src.shape[2] != features:
+            raise ValueError(f"this encoder takes (sequences, tokens, {features}), not {tuple(src.shape)}")
         kernel, library = self._choose(src.device, src.dtype, src.shape[1])
         if kernel == "stock":
             return super().forward(src)

@@ -141,7 +141,7 @@ def load(shape: Shape) -> ctypes.CDLL | str:
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         return str(error)
     lib.saved_size.restype = lib.has_bf16.restype = ctypes.c_int64
-    lib.layer_forward.restype = lib.layer_backward.restype = None
+    lib.layer_forward.restype = lib.layer_backward.restype = ctypes.c_bool
     return lib
 
 
@@ -186,17 +186,26 @@ class _Layer(torch.autograd.Function):
         x, saved, *parameters = ctx.saved_tensors
         grad_y = grad_y.contiguous()
         grad_x, grads = torch.empty_like(x), tuple(map(torch.empty_like, parameters))
-        ctx.lib.layer_backward(
-            ctypes.byref(ctx.call), _pointers(parameters), _pointer(x), _pointer(saved),
-            _pointer(grad_y), _pointer(grad_x), _pointers(grads),
+        _require_memory(
+            ctx.lib.layer_backward(
+                ctypes.byref(ctx.call), _pointers(parameters), _pointer(x), _pointer(saved),
+                _pointer(grad_y), _pointer(grad_x), _pointers(grads),
+            )
         )  # fmt: skip
         return grad_x, None, None, *grads
 
 
 def _forward(x: Tensor, lib: ctypes.CDLL, call: _Call, parameters: tuple[Tensor, ...], saved: Tensor | None) -> Tensor:
     y = torch.empty_like(x)
-    lib.layer_forward(ctypes.byref(call), _pointers(parameters), _pointer(x), _pointer(y), _pointer(saved))
+    _require_memory(
+        lib.layer_forward(ctypes.byref(call), _pointers(parameters), _pointer(x), _pointer(y), _pointer(saved))
+    )
     return y
+
+
+def _require_memory(enough: bool) -> None:
+    if not enough:
+        raise MemoryError("the compiled encoder finds no memory to work in; use fewer threads, or free some")
 
 
 def encoder_layer(
@@ -207,12 +216,19 @@ def encoder_layer(
     eps: tuple[float, float],
     bf16: bool = False,
 ) -> Tensor:
-    """One encoder layer on `x` (sequences, tokens, features), float32 on CPU; `parameters` in the stock order.
+    """One encoder layer on `x` (sequences, tokens, features) of the library's shape; `parameters` in the stock order.
 
     Args:
         bf16: round what the matrix products multiply to bfloat16, where `no_bf16` does not object; sums and all else
             are float32.
+
+    Raises:
+        ValueError: a tensor is of another type or on another device; the operator would read other memory than its own.
+        MemoryError: there is no memory to work in.
     """
+    for tensor in (x, *parameters):
+        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            raise ValueError(f"the compiled encoder takes float32 on cpu, not {tensor.dtype} on {tensor.device}")
     # One draw of PyTorch's generator seeds all masks of the call: they follow torch.manual_seed and its saved state.
     seed = int(torch.randint(2**63 - 1, ())) if dropout > 0 else 0
     call = _Call(len(x), torch.get_num_threads(), seed, dropout, *eps, bf16)

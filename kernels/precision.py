@@ -39,27 +39,37 @@ def usable_precision(
     Raises:
         InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
     """
+    _require_arithmetic(precision, device, kernel)
+    if kernel != "auto":
+        with torch.device("meta"):  # without memory or random numbers
+            TransformerEncoderLayer(width, heads, hidden, kernel=kernel).kernel_on(device)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    if precision == "bf16" and device.type == "cpu" and (reason := _against_bf16(kernel, width, heads, hidden)):
+        return "fp32", f"--precision bf16 {reason}; computing in float32"
+    return precision, None
+
+
+def _require_arithmetic(precision: str, device: torch.device, kernel: Kernel) -> None:
     if precision == "tf32" and device.type != "cuda":
         raise InputError(f"--precision tf32 needs a CUDA GPU; on {device.type} use fp32 or bf16")
     if precision == "bf16" and device.type not in ("cpu", "cuda"):
         raise InputError(f"--precision bf16: not on {device.type}; fp32 is")
     if precision == "bf16" and device.type == "cpu" and kernel == "stock":
         raise InputError("--precision bf16: not with --kernel stock; auto, native and torch have it")
-    if kernel != "auto":
-        with torch.device("meta"):  # without memory or random numbers
-            TransformerEncoderLayer(width, heads, hidden, kernel=kernel).kernel_on(device)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
-    if precision == "bf16" and device.type == "cpu":
-        if kernel == "native" and (obstacle := native.no_bf16(native.load(native.Shape(TOKENS, width, heads, hidden)))):
-            return "fp32", f"--precision bf16 cannot be had with --kernel native: {obstacle}; computing in float32"
-        bf16, fp32 = training_rates(kernel, width, heads, hidden)
-        if bf16 <= fp32:
-            return "fp32", (
-                f"--precision bf16 would not be faster: on this CPU an encoder layer trains on {bf16:.0f} sequences/s "
-                f"with it, on {fp32:.0f} with float32; computing in float32"
-            )
-    return precision, None
+
+
+def _against_bf16(kernel: Kernel, width: int, heads: int, hidden: int) -> str | None:
+    """What speaks against bf16 on the CPU, if anything does."""
+    if kernel == "native" and (obstacle := native.no_bf16(native.load(native.Shape(TOKENS, width, heads, hidden)))):
+        return f"cannot be had with --kernel native: {obstacle}"
+    bf16, fp32 = training_rates(kernel, width, heads, hidden)
+    if bf16 > fp32:
+        return None
+    return (
+        f"would not be faster: on this CPU an encoder layer trains on {bf16:.0f} sequences/s with it, on {fp32:.0f} "
+        "with float32"
+    )
 
 
 def training_rates(kernel: Kernel, width: int, heads: int, hidden: int) -> tuple[float, float]:
@@ -74,7 +84,7 @@ def training_rates(kernel: Kernel, width: int, heads: int, hidden: int) -> tuple
             step()
         times: list[list[float]] = []
         while len(times) < REPEATS or sum(map(sum, times)) < SECONDS:
-            times.append([_seconds(step) for step in steps])
+            times.append([seconds(step) for step in steps])
     bf16, fp32 = (SEQUENCES / min(of_one) for of_one in zip(*times, strict=True))
     return bf16, fp32
 
@@ -85,7 +95,8 @@ def _training_step(kernel: Kernel, precision: str, width: int, heads: int, hidde
     return lambda: layer(x).sum().backward()
 
 
-def _seconds(step: Callable[[], None]) -> float:
+def seconds(step: Callable[[], object]) -> float:
+    """How long one call takes."""
     started = time.perf_counter()
     step()
     return time.perf_counter() - started

@@ -17,7 +17,7 @@ from report.browser import print_pdf, require_browser
 from report.classify import Classifier, load_classifier
 from report.definitions import Definitions
 from report.options import FOLDER, ReportOptions
-from report.outputs import write_report
+from report.outputs import FILES, MARKER, write_report
 from report.quality import Quality
 from report.render import INDEX_TITLE, IndexRow, index_page, page
 from report.rounding import rounded
@@ -25,12 +25,6 @@ from report.summary import lasting
 from support.cli import ArgumentParser, add_options
 from support.errors import InputError, PartlyFailedError, reason_of, run_command
 from support.files import folder_written_whole, read_json, require_writable, write_text
-
-MARKER = "summary.json"
-"""Every report folder holds it, so a folder without it is not overwritten."""
-
-FILES = frozenset({MARKER, "report.html", "report.pdf", "beats.csv", "episodes.csv", "hours.csv", "diary.csv"})
-"""What a report folder holds, beside the annotations (.ect)."""
 
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
 

@@ -19,6 +19,12 @@ from report.rounding import rounded, rounded_table
 from report.summary import summary
 from support.files import write_json, write_table, write_text
 
+MARKER = "summary.json"
+"""Every report folder holds it, so a folder without it is not overwritten."""
+
+FILES = frozenset({MARKER, "report.html", "report.pdf", "beats.csv", "episodes.csv", "hours.csv", "diary.csv"})
+"""What a report folder may hold, beside the annotations (.ect): what `write_report` writes, and what --pdf adds."""
+
 RHYTHMS = (
     ("irregular_rhythm", "(AFIB"),
     ("trigeminy_v", "(T"),
@@ -41,7 +47,7 @@ def write_report(folder: Path, analysis: Analysis, page: str) -> dict[str, Any]:
     made = summary(analysis)
     definitions = {"definitions": made["definitions"]}  # as they were given
     write_text(folder / "report.html", page)
-    write_json(folder / "summary.json", json.loads(json.dumps(rounded(made) | definitions, allow_nan=False)))
+    write_json(folder / MARKER, json.loads(json.dumps(rounded(made) | definitions, allow_nan=False)))
     tables = {"beats": beats_table(analysis), "episodes": episodes_table(analysis), "hours": _hours_table(analysis)}
     if analysis.diary is not None:
         tables["diary"] = _diary_table(analysis, analysis.diary)

@@ -26,7 +26,7 @@ from reproduce.experiments import EXPERIMENTS, RECORDINGS, Experiment, Row
 from reproduce.runs import MissingDataError, Options, Result, Schedule, finished, train
 from support import distributed
 from support.cli import ArgumentParser
-from support.errors import InputError, run_command
+from support.errors import InputError, TrainingError, run_command
 from support.files import require_writable, write_table, write_text
 from utils import get_device
 
@@ -166,7 +166,13 @@ def chosen_rows(experiment: Experiment, options: Options) -> dict[int, Row]:
     }
 
 
-def reproduce(experiment: Experiment, options: Options) -> list[str]:
+def error_of(failed: Sequence[Exception], missing: Sequence[str] = ()) -> Exception:
+    """One error that tells all of `failed`, and what is `missing`: a `TrainingError` where one of them is."""
+    kind = TrainingError if any(isinstance(error, TrainingError) for error in failed) else InputError
+    return kind("; ".join(dict.fromkeys([*map(str, failed), *missing])))
+
+
+def reproduce(experiment: Experiment, options: Options) -> list[Exception]:
     """Run what is missing of `experiment`, write its page after every row, and draw its pictures.
 
     Returns:
@@ -174,11 +180,10 @@ def reproduce(experiment: Experiment, options: Options) -> list[str]:
 
     Raises:
         MissingDataError: nothing of it is finished, for want of recordings.
-        InputError: nothing of it is finished, for another reason.
-        TrainingError: the loss of a run is no longer finite.
+        InputError, TrainingError: nothing of it is finished, for another reason.
     """
     reasons: dict[str, str] = {}
-    failed: list[str] = []
+    failed: list[Exception] = []
     for number, row in ({} if options.only_finished else chosen_rows(experiment, options)).items():
         print(f"\n{experiment.name}, row {number} of {len(experiment.rows)}: {row.label}; {options.schedule}")
         try:
@@ -188,20 +193,23 @@ def reproduce(experiment: Experiment, options: Options) -> list[str]:
             print(f"not run: --raw_path {options.raw_path}: {reason}")
         except InputError as reason:
             reasons[row.label] = "it could not be run"
-            failed.append(str(reason))
+            failed.append(reason)
             print(f"not run: {reason}")
+        except TrainingError as reason:
+            reasons[row.label] = "its training failed"
+            failed.append(TrainingError(f"{experiment.name}, row {number}: {reason}"))
+            print(f"failed: {reason}")
         else:
             write_page(experiment, reasons, options, pictures=())
     results = finished_rows(experiment, options)
     if not results and failed:
-        raise InputError("; ".join(dict.fromkeys(failed)))
+        raise error_of(failed)
     if not results:
         missing = dict.fromkeys(f"--raw_path {options.raw_path}: {reason}" for reason in reasons.values())
         raise MissingDataError("; ".join([f"{experiment.name}: nothing is finished", *missing]))
     drawn = figures.draw(experiment, results, options.results, options.device)
-    for old in options.results.glob(f"{experiment.name}_*.png"):
-        if old not in [picture.path for picture in drawn]:
-            old.unlink()
+    for name in figures.names(experiment) - {picture.path.name for picture in drawn}:
+        (options.results / name).unlink(missing_ok=True)  # of an earlier page
     for picture in drawn:
         print(f"{picture.path}: {picture.says}")
     page = write_page(experiment, reasons, options, drawn)
@@ -255,7 +263,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if not chosen:
         wanted = f"row {', '.join(map(str, options.rows))} " if options.rows else "rows "
         raise InputError(f"{', '.join(names)}: has no {wanted}of {' or '.join(options.datasets)}")
-    failed: list[str] = []
+    failed: list[Exception] = []
     missing: list[str] = []
     for experiment in chosen:
         try:
@@ -263,10 +271,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
         except MissingDataError as reason:
             missing.append(str(reason))
             print(f"not written: {reason}")
-        except InputError as error:
-            failed.append(str(error))
+        except (InputError, TrainingError) as error:
+            failed.append(error)
     if failed or len(missing) == len(chosen):
-        raise InputError("; ".join(dict.fromkeys([*failed, *missing])))
+        raise error_of(failed, missing)
 
 
 if __name__ == "__main__":

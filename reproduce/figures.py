@@ -17,7 +17,15 @@ from run_folder import pictures
 from run_folder.network import load_network
 from run_folder.reports import headline, summary_table
 from trainer import draw_umap
-from utils import get_device, load_checkpoint
+from utils import get_device
+
+OF_RUN = {
+    "confusion_matrix": "Confusion matrix on the test split, counts and row percent",
+    "class_curves": "F1 of each class on the validation split over the epochs",
+    "sample_beats": "Test beats of each class, drawn at random, that were classified right and wrong",
+    "umap": "The test beats' features in the plane by UMAP",
+}
+"""Pictures of one run, and what each shows."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,12 @@ def draw(experiment: Experiment, results: Sequence[Result], folder: Path, device
     if experiment.form == "accuracy":  # shows runs of tables 2 and 3, which have their pictures
         return []
     return _of_run(experiment.name, results[0], folder, device)
+
+
+def names(experiment: Experiment) -> set[str]:
+    """The file names of all pictures that `draw` may make of `experiment`."""
+    kinds = {"bars": experiment.columns, "accuracy": ()}.get(experiment.form, OF_RUN)
+    return {f"{experiment.name}_{kind}.png" for kind in kinds}
 
 
 def of_one_schedule(results: Sequence[Result]) -> list[Result]:
@@ -67,28 +81,27 @@ def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Pictur
     title = f"{result.row.label}, seed {result.seeds[0]}, best epoch {test['checkpoint_epoch']}\n{_about(result)}"
     made = []
 
-    def path(kind: str, says: str) -> Path:
-        made.append(Picture(folder / f"{name}_{kind}.png", says))
+    def path(kind: str) -> Path:
+        made.append(Picture(folder / f"{name}_{kind}.png", OF_RUN[kind]))
         return made[-1].path
 
-    to = path("confusion_matrix", "Confusion matrix on the test split, counts and row percent")
+    to = path("confusion_matrix")
     pictures.plot_confusion_matrix(test["confusion_matrix"], classes, f"{title}\n{headline(test)}", to)
-    to = path("class_curves", "F1 of each class on the validation split over the epochs")
+    to = path("class_curves")
     pictures.plot_class_curves(result.histories(), classes, f"{result.row.label}\n{_about(result)}", to)
 
     kept = seed_folder / "checkpoint_best.pt"
     data = Path(result.configs[0]["run"]["data_path"]) / result.row.beats.dataset / "test.pt"
     if not (kept.is_file() and data.is_file()):  # the run was brought here without them
         return made
-    checkpoint = load_checkpoint(kept)
+    model, checkpoint = load_network(kept, device)
     split = load_split(data, checkpoint.configs)
     if split.fingerprint() != result.configs[0]["data"]["fingerprints"]["test"]:
         return made
-    to = path("sample_beats", "Test beats of each class, drawn at random, that were classified right and wrong")
+    to = path("sample_beats")
     _sample_beats(result, split, checkpoint.configs, title, to)
     if utils.has_umap():
-        to = path("umap", "The test beats' features in the plane by UMAP")
-        model, _ = load_network(kept, device)
+        to = path("umap")
         draw_umap(to, title, model, split.to(get_device(device)), checkpoint.configs, result.seeds[0])
     return made
 

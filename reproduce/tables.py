@@ -12,6 +12,7 @@ import pandas as pd
 from ec57.figures import ec57_figures, has_figures, per_record
 from reproduce.runs import Result
 from run_folder.reports import summary_table
+from run_folder.resume import as_it_ran
 from support.files import read_table
 
 
@@ -55,6 +56,7 @@ def rows_that_leave(old: Path, table: pd.DataFrame) -> list[tuple[str, str]]:
 def provenance(result: Result) -> dict[str, Any]:
     """What a row of results must say of itself."""
     config, schedule = result.configs[0], result.schedule
+    stages = [stage for config in result.configs for stage in as_it_ran(config)]
     return {
         "row": result.row.label,
         "schedule": str(schedule),
@@ -63,8 +65,8 @@ def provenance(result: Result) -> dict[str, Any]:
         "source": config["data"]["source"],
         "protocol": config["data"]["protocol"],
         "window": result.row.beats.window,
-        "device": " and ".join(sorted({_device(config) for config in result.configs})),
-        "torch": config["environment"]["torch"],
+        "device": " and ".join(dict.fromkeys(map(_device, stages))),
+        "torch": " and ".join(dict.fromkeys(stage["environment"]["torch"] for stage in stages)),
         "date": result.finished_on,
         "train_beats": config["counts"]["train"]["all"],
         "trained_on": config["counts"].get("trained_on", config["counts"]["train"])["all"],
@@ -74,13 +76,12 @@ def provenance(result: Result) -> dict[str, Any]:
 
 
 def _device(config: dict[str, Any]) -> str:
-    """Of a seed by its config.json: the device, on a CPU its threads, and the arithmetic where it is not float32."""
+    """Of a config.json: the device, on a CPU its threads, and the arithmetic where it is not float32."""
     environment, precision = config["environment"], config["hparams"]["precision"]
     threads = environment["threads"]
-    words = [environment["device_name"]]
-    words += [f"{threads} thread{'s' if threads > 1 else ''}"] if environment["device"] == "cpu" else []
-    words += [precision] if precision != "fp32" else []
-    return ", ".join(words)
+    name = environment["device_name"]
+    name += f", {threads} thread{'s' if threads > 1 else ''}" if environment["device"] == "cpu" else ""
+    return name + (f" ({precision})" if precision != "fp32" else "")
 
 
 def ec57_of(tests: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:

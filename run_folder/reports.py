@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import itertools
+import json
 import logging
 import shutil
 import time
@@ -155,7 +156,9 @@ def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, 
         if _same_files(since, code):
             shutil.rmtree(since)
         now = {"time": time.strftime("%Y-%m-%d %H:%M:%S"), "after_epoch": epochs_done}
-        changed = {part: config[part] for part in ("run", "hparams", "environment") if config[part] != stored.get(part)}
+        in_file = json.loads(json.dumps(config))  # a tuple is a list there
+        parts = ("run", "hparams", "environment")
+        changed = {part: in_file[part] for part in parts if in_file[part] != stored.get(part)}
         write_json(folder / "config.json", stored | {"resumed": [*stored.get("resumed", []), now | changed]})
         log.info(f"resuming after epoch {epochs_done}")
     else:

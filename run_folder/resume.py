@@ -56,14 +56,23 @@ def locked(run_folder: Path) -> Iterator[None]:
         raise InputError(f"{run_folder}: in use by {who}; wait until it ends, or stop it") from error
 
 
-def as_last_resumed(config: dict[str, Any]) -> dict[str, Any]:
-    """A seed's config.json with what its latest resumption changed: more epochs, another device or --data_path.
+def as_it_ran(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """A seed's config.json as the run began, and with what each resumption changed: more epochs, another device.
 
     config.json keeps what the run began with, and in `resumed` what was other than that each time that it went on.
     """
-    resumptions = config.get("resumed")
-    latest = resumptions[-1] if resumptions and fits(resumptions, list[dict[str, Any]]) else {}
-    return config | {part: values for part, values in latest.items() if part in config}
+    changes = [{part: values for part, values in entry.items() if part in config} for entry in _resumptions(config)]
+    return [config | change for change in [{}, *changes]]
+
+
+def as_last_resumed(config: dict[str, Any]) -> dict[str, Any]:
+    """A seed's config.json with what its latest resumption changed."""
+    return as_it_ran(config)[-1]
+
+
+def _resumptions(config: dict[str, Any]) -> list[dict[str, Any]]:
+    entries = config.get("resumed", [])
+    return entries if fits(entries, list[dict[str, Any]]) else []  # a damaged list is passed over
 
 
 # ------------------------------------------------------------------------------------------- finished or not

@@ -442,8 +442,9 @@ def test_the_command_prints_the_table_of_beats_and_writes_all(
     mine.mkdir()
     record = write_record(tmp_path, atr="NNVVeNF")
     write_record(mine, tst="NNVVNNV")
-    code, out, _ = run([record, *ANNOTATORS, "--test_dir", mine, "--out", tmp_path / "out"], capfd)
+    code, out, said = run([record, *ANNOTATORS, "--test_dir", mine, "--out", tmp_path / "out"], capfd)
     assert code == 0
+    assert "note:" not in said
     assert out.splitlines()[1] == (
         "   r     3   1   0   0   0   0   0   0   0   0   0   0    2   1   0   0   0   0   0"
         " 100.00 100.00 100.00 100.00   0.00      -   0.00"
@@ -455,6 +456,18 @@ def test_the_command_prints_the_table_of_beats_and_writes_all(
     figures = pd.read_csv(tmp_path / "out" / "ec57.csv", index_col="record")
     assert list(figures.index) == ["r", "gross", "average"]
     assert figures.loc["r", ["QRS", "V", "S", "Q Se", "V Se", "S Se", "V CSe"]].tolist() == [7, 2, 1, 100, 100, 0, 100]
+
+
+def test_files_of_another_comparison_stay_and_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    record, out = write_record(tmp_path, atr="NNVV", tst="NNVV"), tmp_path / "out"
+    out.mkdir()
+    for name in ("bxb_r.txt", "bxb_older.txt", "bxb_older.stdout.txt"):
+        (out / name).write_text("of another day")
+    code, _, said = run([record, *ANNOTATORS, "--out", out], capfd)
+    assert code == 0
+    assert f"note: {out} has bxb_older.stdout.txt, ... of another comparison too; name another folder with" in said
+    assert (out / "bxb_older.txt").read_text() == "of another day"
+    assert (out / "bxb_r.txt").read_text() != "of another day"
 
 
 def test_the_reports_of_several_records_are_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

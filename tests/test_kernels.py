@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,33 @@ def test_no_sequence_is_none_after_it(kernel: str) -> None:
     x = torch.empty(0, 128, 25, requires_grad=True)
     layer(x).sum().backward()
     assert layer.eval()(x).shape == x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("kernel", ["auto", "stock", *FAST])
+def test_an_input_of_another_shape_is_refused(kernel: str) -> None:
+    """A compiled operator that took it would read beyond its end."""
+    layer = TransformerEncoderLayer(25, 5, 64, kernel=kernel)
+    for shape in ((2, 128, 24), (2, 128, 26), (2, 32), (128, 25), (2, 128, 25, 1)):
+        with pytest.raises(ValueError, match=r"takes \(sequences, tokens, 25\), not") as refused:
+            layer(torch.zeros(shape))
+        assert str(refused.value).endswith(f", not {shape}")
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda layer: layer.self_attn.half(), "torch.float16 on cpu"),
+        (lambda layer: layer.to("meta"), "torch.float32 on meta"),
+    ],
+    ids=["half", "meta"],
+)
+def test_weights_of_another_type_or_device_are_refused(change: Callable[[nn.Module], object], what: str) -> None:
+    """Their memory is not what the compiled operator takes it for."""
+    layer = TransformerEncoderLayer(25, 5, 64, kernel="native")
+    change(layer)
+    with pytest.raises(ValueError, match=f"the compiled encoder takes float32 on cpu, not {what}"):
+        layer(torch.zeros(2, 128, 25))
 
 
 @needs_native
@@ -396,6 +423,34 @@ def test_threads_with_small_stacks() -> None:
         "print('done')"
     )
     done = run_script(script, OMP_STACKSIZE="64k", OMP_NUM_THREADS="2")
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+@needs_native
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to RLIMIT_AS")
+def test_memory_that_does_not_suffice_is_an_error_not_the_end_of_the_process() -> None:
+    """The limit is raised in small steps, so that one allocation after the other fails; then all is as it was."""
+    script = (
+        "import resource, torch; from kernels.encoder import TransformerEncoderLayer\n"
+        "torch.set_num_threads(1); layer = TransformerEncoderLayer(25, 5, 64, kernel='native')\n"
+        "x = torch.ones(40, 128, 25)\n"
+        "layer.kernel = 'torch'; layer(x[:1]).sum().backward(); layer.kernel = 'native'\n"  # what PyTorch imports late
+        "page, used = resource.getpagesize(), int(open('/proc/self/statm').read().split()[0])\n"
+        "def at_last(step):\n"
+        "    failed = 0\n"
+        "    for more in range(0, 2**26, 2**17):\n"
+        "        resource.setrlimit(resource.RLIMIT_AS, (page * used + more, -1))\n"
+        "        try:\n"
+        "            return step(), failed\n"
+        "        except (MemoryError, RuntimeError):\n"  # RuntimeError: that of PyTorch's own allocator
+        "            failed += 1\n"
+        "y, failed = at_last(lambda: layer(x).sum())\n"
+        "_, failed_again = at_last(lambda: y.backward(retain_graph=True))\n"
+        "assert failed + failed_again\n"
+        "assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())\n"
+        "print('done')"
+    )
+    done = run_script(script, OMP_NUM_THREADS="1")
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 

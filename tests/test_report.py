@@ -28,6 +28,7 @@ from preprocess.beats import WINDOWS
 from preprocess.context import record_context, record_rhythm, stretch_context, stretches
 from preprocess.signals import resample, resampled
 from preprocess.synthetic import write_synthetic_mit
+from report import outputs
 from report.__main__ import build_parser, line_of, run
 from report.classify import in_classes, load_classifier
 from report.definitions import Definitions
@@ -102,6 +103,7 @@ def test_the_figures_of_the_summary_are_those_of_the_tables(annotated: Path, rec
     summary, beats, episodes = load(annotated)
     truth = wfdb.rdann(str(records / "m001"), "atr")
     assert {path.name for path in annotated.iterdir()} == FILES | {"diary.csv", "m001.ect"}
+    assert FILES | {"diary.csv", "report.pdf"} == outputs.FILES  # a report with all of it is replaced
     assert (summary["record"], summary["lead"], summary["fs"], summary["synthetic"]) == ("m001", "MLII", 360, True)
     assert summary["duration_s"] == pytest.approx(90)
     assert summary["beats"]["all"] == len(beats) == sum(symbol in "NLRAVFQ/Sejanr" for symbol in truth.symbol)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ from reproduce.pretrained import keep_network
 from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
 from reproduce.tables import groups_table, provenance
 from run_folder import pictures
-from support.errors import InputError
+from support.errors import InputError, TrainingError, run_command
 from support.files import read_json
 from trainer import Trainer
 from utils import classification_metrics, load_checkpoint
@@ -93,6 +94,7 @@ def test_all_writes_a_page_a_table_and_pictures_of_every_experiment(everything: 
             assert image.imread(results / f"{name}_{kind}.png").std() > 0.01
             assert f"]({name}_{kind}.png)" in (results / f"{name}.md").read_text()
     assert {path.name for path in results.glob("fig*.png")} == {"fig5_macro.png", "fig6_macro.png", "fig6_S.png"}
+    assert {path.name for path in results.glob("*.png")} <= {*chain(*map(figures.names, EXPERIMENTS.values()))}
 
 
 def test_figures_are_those_of_the_run(everything: Path) -> None:
@@ -489,7 +491,7 @@ def test_the_arithmetic_is_told_where_it_is_not_float32(everything: Path) -> Non
     result = finished(TABLE2.rows[0], SimpleNamespace(save_dir=everything / "logs", source="records"))[0]
     (config,) = result.configs
     in_bf16 = dataclasses.replace(result, configs=(config | {"hparams": config["hparams"] | {"precision": "bf16"}},))
-    assert provenance(in_bf16)["device"] == f"{provenance(result)['device']}, bf16"
+    assert provenance(in_bf16)["device"] == f"{provenance(result)['device']} (bf16)"
     assert "--precision" not in result.commands("table2", 1)[0]
     assert "--precision bf16" in in_bf16.commands("table2", 1)[0]
 
@@ -636,3 +638,58 @@ def test_a_network_of_no_finished_run_is_not_kept(everything: Path, tmp_path: Pa
     with pytest.raises(InputError, match="its run is not finished"):
         keep_network(tmp_path / "seed_0", "small", tmp_path, tmp_path)
     assert not [*tmp_path.glob("small*")]
+
+
+def test_a_training_that_fails_does_not_stop_the_rest(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All other rows and tables are run, the failed row is told at the end in one line, and the exit code is 1."""
+
+    def failing(row: Row, options: Options) -> None:
+        tried.append(row.label)
+        if row is EXPERIMENTS["table4"].rows[0]:
+            raise TrainingError("seed_0: the loss is nan")
+
+    tried: list[str] = []
+    monkeypatch.setattr(reproduce, "train", failing)
+    assert run_command(lambda: reproduce.run(arguments(["table4", "recipes"], raw, tmp_path))) == 1
+    assert tried == [row.label for name in ("table4", "recipes") for row in EXPERIMENTS[name].rows]
+    out, said = capsys.readouterr()
+    assert "failed: seed_0: the loss is nan\n" in out
+    assert said.startswith("error: table4, row 1: seed_0: the loss is nan; recipes: nothing is finished")
+    assert said.count("\n") == 1
+
+
+def test_pictures_that_a_page_did_not_make_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "draw", lambda *_: [])
+    monkeypatch.setattr(reproduce, "finished_rows", lambda *_: [None])
+    monkeypatch.setattr(reproduce, "write_page", lambda *_: tmp_path / "page.md")
+    for experiment, own, made in (
+        (FIG5, "fig5_my_own.png", "fig5_macro.png"),
+        (TABLE2, "table2_V.png", "table2_umap.png"),
+    ):
+        for name in (own, made):
+            (tmp_path / name).write_bytes(b"of another day")
+        reproduce.reproduce(experiment, SimpleNamespace(only_finished=True, results=tmp_path, device="cpu"))
+        assert (tmp_path / own).is_file()
+        assert not (tmp_path / made).exists()
+
+
+def test_a_row_names_every_device_and_torch_that_it_ran_on() -> None:
+    """A run may go on elsewhere; config.json keeps what it began with."""
+    cpu = {"device": "cpu", "device_name": "EPYC", "threads": 1, "torch": "2.8"}
+    gpu = {"device": "cuda", "device_name": "H200", "threads": 8, "torch": "2.9"}
+    counts = {split: {"all": 1} for split in ("train", "val", "test")}
+    hparams = {"recipe": "short", "precision": "fp32"}
+    config = {"hparams": hparams, "data": {"source": "records", "protocol": "beat"}, "counts": counts}
+    resumed = [{"after_epoch": 1, "environment": gpu}, {"after_epoch": 2}]
+    in_bf16 = [{"after_epoch": 1, "hparams": hparams | {"precision": "bf16"}}]
+    about = {"row": TABLE2.rows[0], "schedule": Schedule(6, "one_cycle"), "seeds": (0,), "finished_on": "2026-01-01"}
+    for later, device, torch_there in (
+        ({"resumed": resumed}, "EPYC, 1 thread and H200", "2.8 and 2.9"),
+        ({"resumed": in_bf16}, "EPYC, 1 thread and EPYC, 1 thread (bf16)", "2.8"),
+        ({}, "EPYC, 1 thread", "2.8"),
+        ({"resumed": "damaged"}, "EPYC, 1 thread", "2.8"),
+    ):
+        row = provenance(SimpleNamespace(**about, configs=[config | {"environment": cpu} | later]))
+        assert (row["device"], row["torch"]) == (device, torch_there)
