@@ -29,8 +29,9 @@ from trainer import stream_logits
 from utils import Checkpoint, find_checkpoint, get_device, pretrained_names
 
 DEFAULT = "mit_new_patients_fast"
+"""The packaged model that classifies a recording: on patients it never met no other finds S and V better."""
 ALONE = "mit_beat"
-"""A packaged model that sees single beats."""
+"""The packaged model that classifies single beats."""
 UNCLASSIFIABLE = "Q"
 
 
@@ -81,8 +82,8 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
     """Load a network to classify with.
 
     Args:
-        checkpoint: a checkpoint file, a run folder or that of a seed, or the name of a packaged model; None: the
-            packaged model of new patients.
+        checkpoint: a checkpoint file, a run folder or that of a seed, or the name of a packaged model; None:
+            `DEFAULT`.
 
     Raises:
         InputError: there is no such checkpoint, it is damaged, or its beats were cut in a way that cannot be repeated
@@ -134,7 +135,10 @@ def _require_known_window(path: Path, kept: Checkpoint, data: dict[str, Any]) ->
 
 
 def _trained_on(kept: Checkpoint, data: dict[str, Any]) -> str:
-    return f"{data.get('source', 'unknown')} data of --dataset {kept.dataset}, {data.get('protocol', 'unknown')} split"
+    records = len(data.get("training_records") or ())
+    words = [f"{data.get('source', 'unknown')} data of --dataset {kept.dataset}"]
+    words += [f"{records} record{'' if records == 1 else 's'}"] if records else []
+    return ", ".join([*words, f"{data.get('protocol', 'unknown')} split"])
 
 
 def _figures_of_card(card: dict[str, Any]) -> Figures:
@@ -177,8 +181,8 @@ def classify_beats(
 
     Args:
         windows: (n, 186) at 360 Hz, the R-peak at sample 93, in any unit; each is standardised here.
-        classifier: a network, or what `load_classifier` takes for one, such as "mit_beat", which sees single beats;
-            None: the packaged model of new patients, which sees a context.
+        classifier: a network, or what `load_classifier` takes for one; None: "mit_beat", which sees single beats, or
+            where a context is given that which `load_classifier` takes.
         context: of the n beats (`preprocess.context.record_context`), for a network that sees it.
 
     Returns:
@@ -192,7 +196,7 @@ def classify_beats(
     if windows.ndim != 2 or windows.shape[1] != length or not np.isfinite(windows).all():
         raise InputError(f"windows of shape {windows.shape}: (n, {length}) finite samples at {FS:g} Hz are needed")
     if not isinstance(classifier, Classifier):
-        classifier = load_classifier(classifier)
+        classifier = load_classifier(ALONE if classifier is None and context is None else classifier)
     if classifier.context and context is None:
         raise InputError(
             f"{classifier.name} sees the rhythm around each beat, so single beats are not enough: give a network of "
@@ -293,7 +297,7 @@ def classify_signal(
     Args:
         signal: (n,) one lead in mV, NaN where samples are missing.
         fs: its rate in Hz, 100 at least.
-        classifier: a network, or what `load_classifier` takes for one; None: the packaged model of new patients.
+        classifier: a network, or what `load_classifier` takes for one; None: `DEFAULT`.
         peaks: (beats,) R-peaks in samples, ascending; None: they are detected.
         device: that a network is loaded to which is named.
 

@@ -108,6 +108,13 @@ class Definitions(Thresholds):
     svt_rate: float = threshold(
         100.0, "a run of S (3 beats and more) above this rate is a supraventricular tachycardia", "1/min", "SVT 2015"
     )
+    doubtful_probability: float = threshold(
+        60.0,
+        "a class that the network gives less than this is doubtful: `?` in the strips; so is a run of which fewer than "
+        "three beats have more",
+        "%",
+        CHOSEN,
+    )
     doubtful_likeness: float = threshold(
         0.8,
         "a run whose beats correlate less than this (the median) with one another and with the beats around it is "

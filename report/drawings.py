@@ -260,7 +260,6 @@ WIDTH = SPEED * SECONDS  # mm
 HEAD, FOOT = 9.0, 4.5  # mm above and below the paper, for labels and times
 LOWEST, HIGHEST = 25, 50  # mm that the paper may be high
 NO_CLASS = "-"  # stands above a beat that is unclassified
-DOUBT = 0.6  # a class that the network gives less than this is labelled with a question mark
 
 
 @dataclass(frozen=True)
@@ -376,7 +375,7 @@ def label_of(analysis: Analysis, beat: int) -> tuple[str, bool]:
         return str(analysis.rhythm.classes[beat]), True
     if not np.isfinite(values).all():
         return NO_CLASS, True
-    return names[int(values.argmax())], bool(values.max() >= DOUBT)
+    return names[int(values.argmax())], bool(values.max() >= analysis.definitions.doubtful_probability / 100)
 
 
 # ------------------------------------------------------------------------------------------------------------ times

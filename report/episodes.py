@@ -149,14 +149,21 @@ class Episodes:
         """Of every kind that has doubtful ones how many of `counts` they are."""
         return dict(Counter(episode.kind for episode in self.found if episode.doubtful))
 
-    def pause_counts(self, definitions: Definitions, after_ectopic: bool = False) -> dict[str, int]:
+    def pause_counts(
+        self, definitions: Definitions, after_ectopic: bool = False, doubtful: bool = True
+    ) -> dict[str, int]:
         """How many pauses exceed each threshold, in the shape of the summary: gt_2_0, gt_2_5, ge_3_0.
 
         Args:
             after_ectopic: count only those that a beat of S, V or F begins.
+            doubtful: count those in which a beat may have been missed, too.
         """
         lengths = np.array(
-            [pause.end - pause.start for pause in self.pauses if pause.after_ectopic or not after_ectopic]
+            [
+                pause.end - pause.start
+                for pause in self.pauses
+                if (pause.after_ectopic or not after_ectopic) and (doubtful or not pause.possible_missed_beat)
+            ]
         )
         counts = {
             f"gt_{_in_name(seconds)}": int((lengths > seconds * self.fs).sum())
@@ -246,6 +253,11 @@ def _judged(
     if episode.beats < RUN or episode.kind.startswith(("bigeminy", "trigeminy")):
         return episode
     why = []
+    if rhythm.probabilities is not None:
+        own = slice(*np.searchsorted(rhythm.samples, [episode.start, episode.end + 1]))
+        sure = rhythm.probabilities[own].max(axis=1) >= definitions.doubtful_probability / 100
+        if sure.sum() < RUN:
+            why.append(f"fewer than three of its beats have a class of {definitions.doubtful_probability:g} % or more")
     if likeness is not None and likeness(episode.start, episode.end) < definitions.doubtful_likeness:
         why.append("its beats look neither like one another nor like others")
     if (episode.rate_bpm or 0.0) > definitions.doubtful_rate:

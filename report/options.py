@@ -26,7 +26,7 @@ class ReportOptions:
     checkpoint: str | None = option(
         None,
         "network that classifies the beats: a checkpoint file, a run folder, or the name of a packaged model",
-        default=f"{DEFAULT}; with --annotations none, the annotated classes are taken",
+        default=f"{DEFAULT}; where --annotations is given, no network: the annotated classes",
     )
     out: str | None = option(
         None,

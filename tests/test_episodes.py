@@ -268,6 +268,8 @@ def test_a_deflection_in_a_pause_may_be_a_missed_beat() -> None:
     assert asked == [(100, 2300), (3100, 5400)]
     assert [pause.possible_missed_beat for pause in episodes.pauses] == [True, False]
     assert [bool(pause.doubtful) for pause in episodes.of("pause")] == [True, False]
+    assert episodes.pause_counts(DEFAULT)["gt_2_0"] == 2
+    assert episodes.pause_counts(DEFAULT, doubtful=False)["gt_2_0"] == 1
     assert episodes.longest("pause").start == 3100
     assert [pause.possible_missed_beat for pause in find_episodes(rhythm, DEFAULT).pauses] == [None, None]
 
@@ -1004,6 +1006,19 @@ def test_a_run_of_s_in_a_sinus_rhythm_as_fast_is_doubtful(interval: int, doubtfu
     assert bool(run.doubtful) == doubtful
     alone = only(made("SSSS", [interval] * 3), "svt")
     assert not alone.doubtful  # nothing to compare with
+
+
+@pytest.mark.parametrize(("likely", "doubtful"), [([0.6, 0.6, 0.6], False), ([0.6, 0.59, 0.6], True)])
+def test_a_run_with_fewer_than_three_sure_beats_is_doubtful(likely: list[float], doubtful: bool) -> None:
+    """The fourth beat of the run is not sure either way."""
+    probabilities = np.zeros((8, 5))
+    probabilities[:, 0] = 1.0
+    for beat, p in enumerate([*likely, 0.5], start=2):
+        probabilities[beat] = [1 - p, 0, p, 0, 0]
+    rhythm = made("NNVVVVNN", 500, probabilities=probabilities)
+    (run,) = find_episodes(rhythm, DEFAULT).of("nsvt")
+    assert run.doubtful == ("fewer than three of its beats have a class of 60 % or more" if doubtful else "")
+    assert not find_episodes(rhythm, Definitions(doubtful_probability=50)).of("nsvt")[0].doubtful
 
 
 def test_a_run_is_doubtful_by_its_shapes_or_its_rate_and_heads_no_list() -> None:

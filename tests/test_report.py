@@ -30,7 +30,7 @@ from preprocess.signals import resample, resampled
 from preprocess.synthetic import write_synthetic_mit
 from report import outputs
 from report.__main__ import build_parser, line_of, run
-from report.classify import in_classes, load_classifier
+from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
 from report.render import title_of
@@ -265,7 +265,10 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
         ({"peaks": [-1]}, "0 to 3599, got -1"),
         ({"peaks": np.zeros(3600, dtype=bool)}, r"peaks of shape \(3600,\): the sample numbers"),
         ({"peaks": np.zeros((2, 2))}, r"peaks of shape \(2, 2\): the sample numbers"),
-        ({"classifier": np.zeros(9)}, "the network must be a path or a name, such as 'mit_new_patients', got ndarray"),
+        (
+            {"classifier": np.zeros(9)},
+            "the network must be a path or a name, such as 'mit_.*', got ndarray",
+        ),
     ],
 )
 def test_wrong_arguments_of_classify_signal(arguments: dict[str, object], message: str) -> None:
@@ -277,9 +280,10 @@ def test_the_arguments_of_classify_beats() -> None:
     windows = np.random.default_rng(0).normal(size=(3, 186))
     probabilities = report.classify_beats(windows, "mit_beat")
     assert probabilities.shape == (3, 5) and probabilities.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    assert np.array_equal(report.classify_beats(windows), probabilities)
     context = record_context(np.zeros(3600), np.array([900, 1800]))
     for arguments, message in (
-        ((windows,), "single beats are not enough: give a network of single beats, such as 'mit_beat', or"),
+        ((windows, DEFAULT), "single beats are not enough: give a network of single beats, such as 'mit_beat', or"),
         ((windows, None, context), "the context is that of 2 beats, the windows are 3"),
         ((windows[:, :, None], "mit_beat"), r"windows of shape \(3, 186, 1\): \(n, 186\) finite samples at 360 Hz"),
         (("mit_beat", windows), "windows must be an array of numbers, got 'mit_beat'"),

@@ -156,7 +156,7 @@ class TableSource(Source):
             why = f"{several if layout.head.rates else ''}{layout.strange or 'it has no time column'}"
             unsaid[f"its sampling frequency ({why})"] = "--fs HZ"
         if options.millivolts is None and not any(self._unit(number) for number in self._signals):
-            unsaid["the unit of its values"] = "--unit mV, uV or V, or --unit adu --gain ADC_UNITS_PER_MV"
+            unsaid["the unit of its values"] = "--unit mV, uV or V, or --unit adu --gain ADU_PER_MV"
         if unsaid:
             raise InputError(f"{path} does not say {' and '.join(unsaid)}: give {', and '.join(unsaid.values())}")
         self.channels = tuple(map(self._channel, self._signals))
