@@ -91,7 +91,17 @@ def choose_strips(
                 break
         else:
             wanted.append(strip)
-    return Chosen(tuple(wanted[:most]), max(len(wanted) - most, 0))
+    shown = tuple(replace(strip, titles=_together(strip.titles)) for strip in wanted[:most])
+    return Chosen(shown, max(len(wanted) - most, 0))
+
+
+def _together(titles: Sequence[str]) -> tuple[str, ...]:
+    """Titles that differ in their first word alone as one: longest and fastest V run, 5 beats."""
+    words: dict[str, list[str]] = {}
+    for title in titles:
+        word, _, rest = title.partition(" ")
+        words.setdefault(rest, []).append(word)
+    return tuple(" and ".join(filter(None, (", ".join(of[:-1]), of[-1]))) + f" {rest}" for rest, of in words.items())
 
 
 def _candidates(rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entries: Sequence[Entry]) -> Iterator[Strip]:

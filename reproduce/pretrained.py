@@ -112,7 +112,7 @@ def card_of(
         "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records" if records else ""),
         "new_patients": by_patient,
         "protocol": data["protocol"],
-        "window": data["window"],
+        "window": data["window"].replace(" of the lead in `leads`", ""),  # which is in the split file, not here
         "recipe": f"{hparams['recipe']}, {hparams['num_epochs']} epochs, seed {config['seed']}; kept is epoch "
         f"{test['checkpoint_epoch']}",
         "command": command_of(config),

@@ -29,6 +29,7 @@ from report.irregular import cosen, turning_points
 from report.pauses import hidden_beats
 from report.rates import heart_rate
 from report.rhythm import CLASSES, Rhythm
+from report.strips import choose_strips
 from support.cli import add_options
 from support.errors import InputError
 
@@ -1033,3 +1034,15 @@ def test_a_run_is_doubtful_by_its_shapes_or_its_rate_and_heads_no_list() -> None
     assert episodes.table().query("kind == 'nsvt'")["doubtful"].str.len().gt(0).tolist() == [False, True]
     fast = find_episodes(made("NVVVVN", [800, 190, 190, 190, 800]), DEFAULT).of("nsvt")
     assert [run.doubtful for run in fast] == ["faster than 300/min"]
+
+
+def test_one_strip_has_one_title_for_what_it_is_the_most_of() -> None:
+    normal = [800] * 20
+    rhythm = made(
+        "N" * 20 + "VVV" + "N" * 20 + "VVVV" + "N" * 20, [*normal, 550, 550, *normal, 800, *[450] * 3, *normal]
+    )
+    strips = choose_strips(rhythm, find_episodes(rhythm, DEFAULT), heart_rate(rhythm, DEFAULT), []).strips
+    titles = [title for strip in strips for title in strip.titles]
+    assert "longest and fastest non-sustained VT, 4 beats, 1.4 s, 133/min" in titles
+    assert "first non-sustained VT, 3 beats, 1.1 s, 109/min" in titles
+    assert not any(title.startswith("longest non") for title in titles)
