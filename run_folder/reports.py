@@ -297,8 +297,8 @@ def selection_note(validation: Split, classes: Sequence[str], selection: str) ->
     if not left_out:
         return None
     return (
-        f"note: the best epoch is chosen without class {', '.join(left_out)}, whose few validation beats would move "
-        "the macro-F1 by chance; they count in every other figure"
+        f"note: the best epoch is chosen without class {', '.join(left_out)} (validation beats): so few would move the "
+        "macro-F1 by chance; they count in every other figure"
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import detector, epoch, processes, throughput
+from benchmarks import arithmetics, detector, epoch, processes, throughput
 from support.errors import run_command
 
 
@@ -16,6 +16,7 @@ from support.errors import run_command
         (throughput.main, ["--threads", "-1"], "argument --threads: -1 is no whole number of 1 and more"),
         (epoch.main, ["--stream", "all"], "argument --stream: all is no whole number of 1 and more"),
         (epoch.main, ["--beats", "4", "10"], "--beats must be at least 5, a beat a class, got 4"),
+        (arithmetics.main, ["--num_runs", "0"], "argument --num_runs: 0 is no whole number of 1 and more"),
         (processes.main, ["--processes", "2", "0"], "argument --processes: 0 is no whole number of 1 and more"),
         (detector.run, ["--raw_path", "raw"], "raw/mitdb: no record there has annotations, NAME.atr"),
     ],
