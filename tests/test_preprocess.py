@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 import main as training
 from dataloader import load_splits
-from models import ecgTransForm
 from preprocess import labels as meanings
 from preprocess import splits
 from preprocess.__main__ import main
@@ -34,10 +33,11 @@ from preprocess.beats import (
 )
 from preprocess.signals import bridge
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
+from run_folder.network import load_network
 from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
-from utils import PRETRAINED, find_checkpoint, load_checkpoint, load_weights
+from utils import PRETRAINED
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
@@ -643,11 +643,9 @@ def test_mitdb_from_the_command_line(mitdb_prepared: tuple[Path, subprocess.Comp
 @needs_mitdb
 def test_its_row_of_table_2_comes_out_again(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """The packaged network on five records, with beats of every class; the card was made of the run's predictions."""
-    card, checkpoint = read_json(PRETRAINED / "mit_beat.json"), load_checkpoint(find_checkpoint("mit_beat"))
+    card, (model, checkpoint) = read_json(PRETRAINED / "mit_beat.json"), load_network("mit_beat")
     test = load_splits(mitdb_prepared[0], checkpoint.configs, ["test"])["test"]
     assert test.fingerprint() == card["test_fingerprint"]
-    model = ecgTransForm(checkpoint.configs, checkpoint.hparams).eval()
-    load_weights(model, checkpoint, Path("mit_beat"))
     for name in ("107", "208", "209", "222", "233"):
         own = test.subset((test.records == test.record_names.index(name)).nonzero().flatten())
         (logits,) = stream_logits(model, [own.inputs()])
