@@ -28,7 +28,7 @@ from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
 from reproduce.tables import ec57_of, groups_table
 from run_folder.reports import FIGURES, metrics_table
-from run_folder.resume import as_last_resumed
+from run_folder.resume import as_it_ran
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
 from support.files import read_json, write_json, write_text
@@ -93,7 +93,9 @@ def card_of(
     Raises:
         InputError: its split files are not there any more.
     """
-    config = as_last_resumed(read_json(seed_folder / "config.json"))
+    stages = as_it_ran(read_json(seed_folder / "config.json"))
+    config = stages[-1]
+    arithmetic = " and ".join(dict.fromkeys(stage["hparams"]["precision"] for stage in stages))
     data, counts, classes = config["data"], config["counts"], test["classes"]
     learnt = counts.get("trained_on", counts["train"])
     by_patient = {"inter_patient": True, "beat": False}.get(data["protocol"])
@@ -114,7 +116,7 @@ def card_of(
         "protocol": data["protocol"],
         "window": data["window"].replace(" of the lead in `leads`", ""),  # which is in the split file, not here
         "recipe": f"{hparams['recipe']}, {hparams['num_epochs']} epochs, seed {config['seed']}; kept is epoch "
-        f"{test['checkpoint_epoch']}",
+        f"{test['checkpoint_epoch']}" + (f"; arithmetic {arithmetic}" if arithmetic != "fp32" else ""),
         "command": command_of(config),
         "machine": f"{environment['device_name']}, torch {environment['torch']}, {tested_on(seed_folder)}",
         "parameters": config["parameters"],
