@@ -62,9 +62,13 @@ def annotated_records(folder: Path) -> list[str]:
     return names
 
 
-def read_records(folder: Path, names: Sequence[str]) -> Iterator[RecordSignal]:
-    """Read records of a folder: lead II, or else the first ECG channel."""
-    for name in names:
+def read_records(folder: Path) -> Iterator[RecordSignal]:
+    """Read the annotated records of a folder: lead II, or else the first ECG channel.
+
+    Raises:
+        InputError: there is none.
+    """
+    for name in annotated_records(folder):
         header = recordings.read_header(folder, name)
         channel = find_lead(header.signals, any_lead=True)
         if channel is not None:
@@ -130,13 +134,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--raw_path", type=Path, default=Path("data/raw"), help="folder with mitdb and svdb")
     args = parser.parse_args(arguments)
     folders = {database: args.raw_path / database for database in DATABASES}
-    names = {database: annotated_records(folder) for database, folder in folders.items()}
+    for folder in folders.values():  # before the header is printed
+        annotated_records(folder)
     print(
         "| records | number | beats | missed | false | Se, % | +P, % | offset, ms: median (5 to 95 %) "
         "| within 8.3 ms, % | CPU s for 24 h |\n" + "| --- " * 10 + "|"
     )
     for database, folder in folders.items():
-        scores = [score(record) for record in read_records(folder, names[database])]
+        scores = [score(record) for record in read_records(folder)]
         print(row(database, scores))
         if database == "mitdb":
             odd = [s for s in scores if int(s.name) % 2]

@@ -497,7 +497,7 @@ def test_every_value_of_a_table_comes_back(values: list[float | None]) -> None:
 
 def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     path = put(tmp_path, "\n".join(str(value) for value in wave(900).tolist()), "a.csv")
-    unit = "give --unit mV, uV or V, or --unit adu --gain ADC_UNITS_PER_MV"
+    unit = "give --unit mV, uV or V, or --unit adu --gain ADU_PER_MV"
     assert fault(path, fs=250) == f"{path} does not say the unit of its values: {unit}"
     rate = f"{path} does not say its sampling frequency (it has no time column)"
     assert fault(path, unit="mV") == f"{rate}: give --fs HZ"

@@ -236,7 +236,7 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
     assert sum(count for name, count in summary["beats"].items() if name != "all") == summary["beats"]["all"]
     assert f"unclassified {unclassified})" in line_of(summary)
     page = (tmp_path / "r" / "report.html").read_text()
-    assert f"Q {summary['beats']['Q']:,}, unclassified {unclassified}" in page
+    assert f"Q\N{NO-BREAK SPACE}{summary['beats']['Q']:,}, unclassified {unclassified}" in page
     hours = pd.read_csv(tmp_path / "r" / "hours.csv")
     assert hours["beats_unclassified"].sum() == unclassified
     assert summary["model"]["trained_on"] == "synthetic data of --dataset mit, beat split"

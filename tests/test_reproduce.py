@@ -418,7 +418,7 @@ def options_in(folder: Path, raw: Path) -> Options:
     places = {"data_path": folder / "data", "save_dir": folder / "logs", "results": folder / "results"}
     schedule = Schedule(1, "one_cycle")
     return Options(
-        "cpu", schedule, 0, 1, ("mit", "ptb"), (), only_finished=False, source="records", raw_path=raw, **places
+        "cpu", None, schedule, 0, 1, ("mit", "ptb"), (), only_finished=False, source="records", raw_path=raw, **places
     )
 
 
