@@ -2,8 +2,8 @@
 
     python -m benchmarks.arithmetics --data_path data [--beats 20000] [--num_epochs 2] [--num_runs 3] [--threads N]
 
-For every seed the network is trained on the same beats in both arithmetics, and the training loss averaged over parts
-of the run. What bf16 changes is to be compared with what another seed changes.
+For every seed the network is trained on the same class-stratified beats in both arithmetics, and the training loss
+averaged over parts of the run. What bf16 changes is to be compared with what another seed changes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from benchmarks.throughput import has_native_bf16
-from data_configs import DATASETS, get_dataset_class
-from dataloader import Batches, data_generator
+from data_configs import DATASETS, DatasetConfig, get_dataset_class
+from dataloader import Batches, Split, data_generator
 from hparams import supervised
 from losses import loss_weights, make_loss
 from models import ecgTransForm
@@ -33,10 +33,9 @@ PARTS = 10
 """Of a run, whose mean losses are told."""
 
 
-def trained(data_path: Path, dataset: str, beats: int, num_epochs: int, precision: str, seed: int) -> np.ndarray:
-    """Train on a class-stratified subset: the training loss of every step, and last the validation's macro-F1."""
-    configs, recipe = get_dataset_class(dataset)(), dataclasses.replace(supervised(), precision=precision)
-    splits = data_generator(data_path, configs, beats, seed=0)
+def trained(splits: dict[str, Split], configs: DatasetConfig, num_epochs: int, precision: str, seed: int) -> np.ndarray:
+    """Train with the paper's settings but for weight decay: the loss of every step, last the validation's macro-F1."""
+    recipe = dataclasses.replace(supervised(), precision=precision)
     seed_everything(seed)
     model = ecgTransForm(configs, recipe)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
@@ -69,12 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(given.threads)
     if not has_native_bf16():
         raise InputError("nothing to compare: the compiled encoder has no bf16 here; it takes a CPU with AVX512-BF16")
+    configs = get_dataset_class(given.dataset)()
+    splits = data_generator(given.data_path, configs, given.beats, seed=0)
     curves: dict[str, list[np.ndarray]] = {precision: [] for precision in ARITHMETICS}
     for seed in range(given.num_runs):
         for precision in ARITHMETICS:
             started = time.perf_counter()
-            about = (given.data_path, given.dataset, given.beats, given.num_epochs, precision, seed)
-            curves[precision].append(trained(*about))
+            curves[precision].append(trained(splits, configs, given.num_epochs, precision, seed))
             print(f"seed {seed}, {precision}: {time.perf_counter() - started:.0f} s", flush=True)
     seeds = f"{given.num_runs} seeds, mean ± standard deviation"
     print(f"\n{given.beats:,} training beats, {given.num_epochs} epochs, {seeds}\n")

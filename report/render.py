@@ -14,6 +14,7 @@ from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
 from report.episodes import KINDS, Episode, extent
 from report.strips import MOST
 from report.summary import (
+    count_of,
     diagnosis_counts,
     excessive_by,
     findings,
@@ -160,7 +161,7 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "lasting": lasting}
+    environment.filters |= {"number": number, "percent": percent, "lasting": lasting, "count_of": count_of}
     environment.globals |= {
         "COLOURS": COLOURS,
         "moment": moment,

@@ -204,7 +204,7 @@ def findings(analysis: Analysis) -> list[str]:
     if flutter:
         total = sum(episode.end - episode.start for episode in flutter) / fs
         found.append(
-            f"{_count(len(flutter), names_of(analysis)['ventricular_flutter'])}, {lasting(total)} in all, the first "
+            f"{count_of(len(flutter), names_of(analysis)['ventricular_flutter'])}, {lasting(total)} in all, the first "
             f"{at(flutter[0])}; its beats are not counted"
         )
     for kind in ("vt_sustained", "nsvt"):
@@ -222,7 +222,7 @@ def findings(analysis: Analysis) -> list[str]:
         which = "" if len(episodes.irregular) == 1 else "the longest "
         found.append(
             f"irregular rhythm, atrial fibrillation possible, in {share:.1f} % of readable time "
-            f"({_count(len(episodes.irregular), 'episode')}, {which}{at(longest)}); S burden, S episodes and "
+            f"({count_of(len(episodes.irregular), 'episode')}, {which}{at(longest)}); S burden, S episodes and "
             "heart rate variability are withheld there"
         )
     if burden.v_mark:
@@ -239,7 +239,7 @@ def findings(analysis: Analysis) -> list[str]:
         some = episodes.of(kind)
         if some:
             total = sum(episode.end - episode.start for episode in some) / fs
-            found.append(f"{_count(len(some), NAMES[kind])}, {lasting(total)} in all")
+            found.append(f"{count_of(len(some), NAMES[kind])}, {lasting(total)} in all")
     return found
 
 
@@ -252,12 +252,12 @@ def _pauses(analysis: Analysis) -> list[str]:
     sure = [pause for pause in pauses if not pause.possible_missed_beat]
     doubtful = len(pauses) - len(sure)
     if not sure:
-        return [f"{_count(doubtful, 'doubtful pause')}, {IN_DOUBT}"] if doubtful else []
+        return [f"{count_of(doubtful, 'doubtful pause')}, {IN_DOUBT}"] if doubtful else []
     long_ones = [pause for pause in sure if pause.end - pause.start >= definitions.pause_very_long * fs]
     chosen = long_ones or sure
     longest = max(chosen, key=lambda pause: pause.end - pause.start)
     limit = f"of {definitions.pause_very_long:g} s and more" if long_ones else f"longer than {definitions.pause:g} s"
-    text = f"{_count(len(chosen), 'pause')} {limit}: longest {(longest.end - longest.start) / fs:.2f} s, at "
+    text = f"{count_of(len(chosen), 'pause')} {limit}: longest {(longest.end - longest.start) / fs:.2f} s, at "
     return [text + moment(analysis, longest.start / fs) + (f"; and {doubtful:,} doubtful" if doubtful else "")]
 
 
@@ -309,13 +309,13 @@ def warnings(analysis: Analysis) -> list[str]:
         )
     if analysis.unclassified:
         found.append(
-            f"{_count(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
+            f"{count_of(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
             "classified; they are counted apart, as unclassified."
         )
     if analysis.left_out and analysis.annotator is not None:  # of detected peaks many are none, in noise
         one = analysis.left_out == 1
         found.append(
-            f"{_count(analysis.left_out, 'annotated beat')} in unreadable time or ventricular flutter "
+            f"{count_of(analysis.left_out, 'annotated beat')} in unreadable time or ventricular flutter "
             f"{'is' if one else 'are'} left out."
         )
     return found
@@ -331,7 +331,7 @@ def names_of(analysis: Analysis) -> dict[str, str]:
 COUNTABLE = ("pause", "doubtful pause", "beat", "annotated beat", "episode")
 
 
-def _count(number: int, name: str) -> str:
+def count_of(number: int, name: str) -> str:
     """1 pause, 2 pauses; 3 episodes of what has no plural."""
     if name in COUNTABLE:
         return f"{number:,} {name}{'' if number == 1 else 's'}"
@@ -344,7 +344,7 @@ def _counted(episodes: list[Episode], name: str) -> str:
     sure = len(episodes) - doubtful
     if not sure:
         return f"{doubtful:,} doubtful episode{'' if doubtful == 1 else 's'} of {name}"
-    return _count(sure, name) + (f", and {doubtful:,} doubtful" if doubtful else "")
+    return count_of(sure, name) + (f", and {doubtful:,} doubtful" if doubtful else "")
 
 
 def lasting(seconds: float) -> str:
