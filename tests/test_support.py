@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import main
-from support import distributed, launch
+from support import distributed, launch, threads
 from support.errors import InputError, one_line, reason_of
 from support.fields import fits, from_fields
 from support.files import LogFile, read_json, read_table, require_writable, write_json, write_table, written_whole
@@ -190,6 +190,41 @@ def test_only_torchrun_makes_several_processes(
     assert (distributed.rank(), distributed.world_size(), launch.local_rank()) == (rank, size, min(rank, 1))
     assert launch.is_first() == (rank == 0)
     assert distributed.local_device("cuda") == ("cuda" if size == 1 else "cuda:1")
+
+
+# ------------------------------------------------------------------------------------------------------------ threads
+
+
+@pytest.mark.parametrize("given", ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY", None])
+def test_threads_wait_asleep_unless_the_user_says_how(given: str | None) -> None:
+    environment = {given: "7"} if given else {}
+    threads.wait_asleep(environment)
+    assert environment == ({given: "7"} if given else {"GOMP_SPINCOUNT": threads.TURNS})
+
+
+COMMANDS = sorted(
+    str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
+    for path in (*ROOT.glob("*.py"), *ROOT.glob("[a-z]*/*.py"))
+    if path.parent.name != "tests" and "if __name__ == " in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("command", ["report", *COMMANDS])
+def test_every_command_says_how_threads_wait_before_torch_is_imported(command: str) -> None:
+    script = (
+        "import importlib, os, sys\n"
+        "class Torch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            sys.exit(0 if 'GOMP_SPINCOUNT' in os.environ else 'torch comes first')\n"
+        "sys.meta_path.insert(0, Torch())\n"
+        f"importlib.import_module({command!r})\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60, cwd=ROOT, env=environment)
 
 
 # -------------------------------------------------------------------------------------------------------- command lines
