@@ -158,11 +158,13 @@ def record_rhythm(peaks: np.ndarray) -> dict[str, np.ndarray]:
     """The features of the rhythm: they come from the R-peaks (beats,) of the whole record, before any signal is read.
 
     Returns:
-        The columns of `local_rhythm`, and ln pre / mean of the stretch, which for half an hour is the record.
+        The columns of `local_rhythm`, and ln pre / mean of the stretch, which for half an hour is the record; each
+        float32 (beats,).
     """
     pre, post = rr_intervals(peaks)
     means = np.concatenate([np.full(beats.stop - beats.start, pre[beats].mean()) for beats in _parts(peaks)])
-    return local_rhythm(pre, post) | {"log_pre_mean_record": np.log(pre / means)}
+    columns = local_rhythm(pre, post) | {"log_pre_mean_record": np.log(pre / means)}
+    return {name: values.astype(np.float32) for name, values in columns.items()}  # as `Context` has them: days are long
 
 
 def stretch_context(signal: np.ndarray, peaks: np.ndarray, rhythm: Mapping[str, np.ndarray]) -> Context:

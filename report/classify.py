@@ -33,6 +33,9 @@ DEFAULT = "mit_new_patients_fast"
 ALONE = "mit_beat"
 """The packaged model that classifies single beats."""
 UNCLASSIFIABLE = "Q"
+ROWS = 32
+"""A network is given a multiple of so many beats: PyTorch keeps in memory what it prepares for each size of a batch,
+and of a day hardly two stretches have as many beats."""
 
 
 # ------------------------------------------------------------------------------------------------- the checkpoint
@@ -216,9 +219,11 @@ def _probabilities(samples: np.ndarray, context: Context | None, classifier: Cla
         if classifier.model.has_morphology_head:
             inputs = [_as_stored(context.difference)[:, None, :]]
         inputs.append(context.features[:, [CONTEXT_NAMES.index(name) for name in classifier.context]])  # (n, K)
-    part = tuple(torch.from_numpy(np.ascontiguousarray(values)).to(classifier.device) for values in inputs)
+    blank = -len(samples) % ROWS
+    inputs = [np.pad(values, [(0, blank), *[(0, 0)] * (values.ndim - 1)]) for values in inputs]
+    part = tuple(torch.from_numpy(values).to(classifier.device) for values in inputs)
     (logits,) = stream_logits(classifier.model, [part])
-    return logits.softmax(dim=1).cpu().numpy()
+    return logits[: len(samples)].softmax(dim=1).cpu().numpy()
 
 
 def _as_stored(difference: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ RHYTHMS = (
 OF_CLASSES = re.compile(r"(^|_)(beats_[NSVFQ]|beats_unclassified|[vs]_percent|[vs]_per_hour)$|^irregular_s$")
 """Columns that count beats by their class of EC57, or need it."""
 
+BEATS = 50_000
+"""Rows of beats.csv that are made at once."""
+
 NOISY, CLEAN = 48, 0  # subtypes of ~: the first signal is unreadable (bits 4 and 5), is readable again
 
 
@@ -48,24 +52,28 @@ def write_report(folder: Path, analysis: Analysis, page: str) -> dict[str, Any]:
     definitions = {"definitions": made["definitions"]}  # as they were given
     write_text(folder / "report.html", page)
     write_json(folder / MARKER, json.loads(json.dumps(rounded(made) | definitions, allow_nan=False)))
-    tables = {"beats": beats_table(analysis), "episodes": episodes_table(analysis), "hours": _hours_table(analysis)}
+    tables = {"episodes": episodes_table(analysis), "hours": _hours_table(analysis)}
     if analysis.diary is not None:
         tables["diary"] = _diary_table(analysis, analysis.diary)
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", rounded_table(table), index=False)
+    write_table(folder / "beats.csv", map(rounded_table, beats_tables(analysis)), index=False)
     write_annotations(folder, analysis)
     return made
 
 
-def beats_table(analysis: Analysis) -> pd.DataFrame:
-    """A row a beat, with its time of day where that is known."""
-    table = analysis.rhythm.table()
-    if analysis.diagnosis is not None and analysis.classifier is not None:
-        table["class"] = called(analysis.diagnosis, analysis.classifier.classes, UNCLASSIFIED)
-        for at, name in enumerate(analysis.classifier.classes):
-            table.insert(3 + at, f"p_{name}", analysis.diagnosis[:, at])
-    table.insert(2, "clock", _clocks(analysis, table["time_s"]))
-    return table
+def beats_tables(analysis: Analysis) -> Iterator[pd.DataFrame]:
+    """A row a beat, with its time of day where that is known, in parts: days have hundreds of thousands of beats."""
+    for first in range(0, max(1, analysis.rhythm.samples.size), BEATS):  # of no beats the names of the columns
+        chosen = slice(first, first + BEATS)
+        table = analysis.rhythm.table(chosen)
+        if analysis.diagnosis is not None and analysis.classifier is not None:
+            diagnosis = analysis.diagnosis[chosen]
+            table["class"] = called(diagnosis, analysis.classifier.classes, UNCLASSIFIED)
+            for at, name in enumerate(analysis.classifier.classes):
+                table.insert(3 + at, f"p_{name}", diagnosis[:, at])
+        table.insert(2, "clock", _clocks(analysis, table["time_s"]))
+        yield table
 
 
 def episodes_table(analysis: Analysis) -> pd.DataFrame:

@@ -122,21 +122,21 @@ class Rhythm:
         """Readable time in seconds, flutter included."""
         return (self.length - int(np.diff(self.unreadable).sum())) / self.fs
 
-    def table(self) -> pd.DataFrame:
-        """A row a beat: sample, time_s, class, p_N ... p_Q where there are probabilities, rr_s, rr_valid.
+    def table(self, chosen: slice = slice(None)) -> pd.DataFrame:
+        """A row for each of the `chosen` beats: sample, time_s, class, p_N to p_Q where they are known, rr_s, rr_valid.
 
         `rr_s` is the interval that ends at the beat; the first beat has none.
         """
         columns: dict[str, ArrayLike] = {
-            "sample": self.samples,
-            "time_s": self.samples / self.fs,
-            "class": np.where(self.unclassified, UNCLASSIFIED, self.classes),
+            "sample": self.samples[chosen],
+            "time_s": self.samples[chosen] / self.fs,
+            "class": np.where(self.unclassified[chosen], UNCLASSIFIED, self.classes[chosen]),
         }
         if self.probabilities is not None:
-            columns |= {f"p_{name}": self.probabilities[:, at] for at, name in enumerate(CLASSES)}
+            columns |= {f"p_{name}": self.probabilities[chosen, at] for at, name in enumerate(CLASSES)}
         size = self.samples.size  # there may be none
-        columns["rr_s"] = np.append(np.nan, self.rr / self.fs)[:size]
-        columns["rr_valid"] = np.append(False, self.valid)[:size]
+        columns["rr_s"] = np.append(np.nan, self.rr / self.fs)[:size][chosen]
+        columns["rr_valid"] = np.append(False, self.valid)[:size][chosen]
         return pd.DataFrame(columns)
 
 

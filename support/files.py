@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -212,22 +212,26 @@ def save_torch(value: dict[str, Any], stream: BinaryIO) -> None:
     os.fsync(stream.fileno())
 
 
-def write_table(path: Path, table: pd.DataFrame, index: bool = True, decimals: int | None = None) -> None:
-    """Write `table` as CSV, whole or not at all; `read_table` gives back its texts.
+def write_table(
+    path: Path, table: pd.DataFrame | Iterable[pd.DataFrame], index: bool = True, decimals: int | None = None
+) -> None:
+    """Write `table`, or its parts one below the other, as CSV, whole or not at all; `read_table` gives back its texts.
 
     A spreadsheet runs a cell that begins with =, +, -, @ or a tab as a formula. So a text that does, in a cell or a
     header, and that is no number, gets an apostrophe before it, and so does a text that begins with one. A carriage
     return, which many readers take for the end of a row, becomes a backslash and an r. Numbers are written as they are.
     """
-    safe = _with_texts(table, _escaped)
-    with written_whole(path) as part:
-        safe.to_csv(
-            part,
-            index=index,
-            float_format=None if decimals is None else f"%.{decimals}f",
-            encoding="utf-8",
-            errors="backslashreplace",
-        )
+    with (
+        written_whole(path) as whole,
+        whole.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        for number, part in enumerate([table] if isinstance(table, pd.DataFrame) else table):
+            _with_texts(part, _escaped).to_csv(
+                file,
+                index=index,
+                header=number == 0,
+                float_format=None if decimals is None else f"%.{decimals}f",
+            )
 
 
 def read_table(path: Path, remedy: str = RUN_AGAIN, **options: Any) -> pd.DataFrame:  # noqa: ANN401  (those of pandas)

@@ -290,6 +290,36 @@ def test_the_arguments_of_classify_beats() -> None:
             report.classify_beats(*arguments)
 
 
+def test_the_network_sees_batches_of_few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch keeps what it prepares for each size; how many beats there are changes no beat's probabilities."""
+    classifier = load_classifier("mit_beat")
+    windows = np.random.default_rng(0).normal(size=(150, 186))
+    expected = report.classify_beats(windows, classifier)
+    sizes = []
+    forward = type(classifier.model).forward
+    monkeypatch.setattr(
+        type(classifier.model),
+        "forward",
+        lambda model, *inputs: sizes.append(len(inputs[0])) or forward(model, *inputs),
+    )
+    for count in (1, 5, 32, 33, 150):
+        found = report.classify_beats(windows[:count], classifier)
+        assert found == pytest.approx(expected[:count], abs=1e-5)
+    assert sizes == [32, 32, 32, 64, 128, 32]
+    assert report.classify_beats(windows[:0], classifier).shape == (0, 5)
+
+
+def test_beats_are_written_in_parts(
+    records: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    for name, rows in (("whole", 10**6), ("parts", 7)):
+        monkeypatch.setattr(outputs, "BEATS", rows)
+        assert report_of(records / "m001", tmp_path / name, "--checkpoint", checkpoint) == 0
+        written.append((tmp_path / name / "beats.csv").read_bytes())
+    assert written[0] == written[1] and written[0].count(b"\n") > 15
+
+
 def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
     ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
     assert report_of(records / "m001", tmp_path / "r", "--checkpoint", ptb) == 0
