@@ -2,8 +2,8 @@
 
 They are trained before the network and by themselves. The loss of the product p(S) = p(NS) s is the sum of the losses
 of its factors, so the rhythm head and the network have nothing to learn from one another; and the ensemble on the shape
-is there because it errs elsewhere than the network. Each member learns from the beats of one database: a head trained
-on two at once gives way in the fibrillation that one of them lacks, heads of both averaged do not
+is there because it errs elsewhere than the network. Each member learns from the beats of one database, and of others
+only classes that its own does not name: a head trained on two at once gives way in the fibrillation that one of them lacks, heads of both averaged do not
 (results/new_patients.md).
 """
 
@@ -29,6 +29,9 @@ from dataloader import (
 from hparams import SHORTEST_CYCLE, ContextConfig, TrainingConfig
 from models import Ensemble, RhythmHead, ShapeEnsemble, ecgTransForm
 from support.errors import InputError
+
+UNNAMED = 0.1
+"""A database does not name a class that has less than this part of the share that it has of all training beats."""
 
 
 def fit_context(
@@ -56,12 +59,13 @@ def fit_context(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if configs.has_morphology_head:
-                labels = split.labels[beats]
+                seen = with_unnamed_classes(beats, split.labels, configs.num_classes)
+                labels = split.labels[seen]
                 weight = shape_weights(labels, configs, config.shape_weight_power)[labels]
                 shape = ShapeEnsemble(configs, part)
                 thinned = labels == largest_class(labels)
                 target = shape_labels(labels, configs)
-                fit_ensemble(shape, split.context[beats], target, weight, thinned, part, config.shape_epochs)
+                fit_ensemble(shape, split.context[seen], target, weight, thinned, part, config.shape_epochs)
                 _take(model.clf.ensemble, own, shape)
             if configs.has_rhythm_head:
                 context, target = pair_beats(split, beats, configs)
@@ -107,6 +111,21 @@ def beats_by_database(split: Split) -> dict[str, Tensor]:
     of_beat = torch.tensor([named.index(name) for name in split.databases])[split.records]
     groups = {name: (of_beat == number).nonzero().flatten() for number, name in enumerate(named)}
     return {name: beats for name, beats in groups.items() if len(beats)}
+
+
+def with_unnamed_classes(beats: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """The `beats` (m,) of a database, and those of others of the classes that it does not name; indices, int64.
+
+    Who annotated svdb called 3 of 102,069 beats fusion beats, who annotated DS1 414 of 51,010: svdb's are among its N
+    and V. Members that learnt from it alone would find none, and vote against those that can.
+
+    Args:
+        labels: int64 (n,), of all training beats.
+    """
+    everywhere, here = (torch.bincount(of, minlength=num_classes) / len(of) for of in (labels, labels[beats]))
+    borrowed = (here < UNNAMED * everywhere)[labels]
+    borrowed[beats] = False
+    return torch.cat([beats, borrowed.nonzero().flatten()])
 
 
 def pair_beats(split: Split, beats: Tensor, configs: DatasetConfig) -> tuple[Tensor, Tensor]:

@@ -17,13 +17,13 @@ import data_configs
 import hparams
 import main
 from data_configs import MORPHOLOGY_FEATURES, RHYTHM_FEATURES, DatasetConfig
-from dataloader import THINNING, Batches, Split, join_splits, load_split, load_splits
+from dataloader import THINNING, Batches, Split, join_splits, load_split, load_splits, shape_labels
 from hparams import RunConfig, TrainingConfig
 from losses import loss_weights
 from models import RhythmHead, Standardise, ecgTransForm
 from preprocess import splits
 from preprocess.context import CONTEXT_NAMES
-from rhythm import beats_by_database, fit_context
+from rhythm import beats_by_database, fit_context, with_unnamed_classes
 from support.errors import InputError
 from support.files import read_json
 from trainer import Trainer
@@ -250,6 +250,37 @@ def test_groups_are_databases_and_one_where_none_is_known(train: Split) -> None:
     assert groups["two"].tolist() == list(range(1, 200, 2))
     one = beats_by_database(dataclasses.replace(train, databases=()))
     assert len(one[""]) == 200
+
+
+def test_a_database_borrows_the_beats_of_classes_that_it_does_not_name() -> None:
+    """Of 100 beats class 2 is 8 of the first 40 and none of the others; class 1 is rarer there, but named."""
+    labels = torch.zeros(100, dtype=torch.int64)
+    labels[:8], labels[8:28], labels[40:55] = 2, 1, 1
+    first, second = torch.arange(40), torch.arange(40, 100)
+    assert with_unnamed_classes(first, labels, 4).equal(first)
+    assert with_unnamed_classes(second, labels, 4).equal(torch.cat([second, torch.arange(8)]))
+    everything = torch.arange(100)
+    assert with_unnamed_classes(everything, labels, 4).equal(everything)  # one database: nobody to borrow from
+
+
+def test_every_member_knows_a_class_that_one_database_names(
+    configs: DatasetConfig, recipe: TrainingConfig, data: Path
+) -> None:
+    file = contents()
+    labels, of_two = torch.as_tensor(file["labels"]), torch.as_tensor(file["records"]) == 1
+    fusion = configs.classes.index("F")
+    labels[of_two & (labels == fusion)] = 0
+    file["labels"] = labels
+    file["context"][labels == fusion] += 3
+    torch.save(file, data / "mit" / "train.pt")
+    train = load_split(data / "mit" / "train.pt", configs)
+    recipe = dataclasses.replace(recipe, heads=dataclasses.replace(recipe.heads, shape_epochs=60, batch_size=32))
+    model = ecgTransForm(configs, recipe)
+    fit_context(model, train, configs, recipe, seed=0)
+    ensemble = model.clf.ensemble
+    of_members = ensemble.logits(ensemble.standardise(train.context[train.labels == fusion][:, ensemble.columns]))
+    as_shape = shape_labels(torch.tensor([fusion]), configs)
+    assert bool((of_members.argmax(dim=2) == as_shape).float().mean(dim=1).gt(0.5).all())
 
 
 def test_what_cannot_be_fitted_is_one_line(configs: DatasetConfig, recipe: TrainingConfig, data: Path) -> None:
