@@ -3,8 +3,8 @@
 They are trained before the network and by themselves. The loss of the product p(S) = p(NS) s is the sum of the losses
 of its factors, so the rhythm head and the network have nothing to learn from one another; and the ensemble on the shape
 is there because it errs elsewhere than the network. Each member learns from the beats of one database, and of others
-only classes that its own does not name: a head trained on two at once gives way in the fibrillation that one of them lacks, heads of both averaged do not
-(results/new_patients.md).
+those of the classes that its own does not name: a head trained on two at once gives way in the fibrillation that one of
+them lacks, heads of both averaged do not (results/new_patients.md).
 """
 
 from __future__ import annotations
