@@ -28,7 +28,7 @@ from support.errors import InputError
 
 STEEP_BAND = (5.0, 20.0)  # Hz, the band whose slope is measured
 STEEP_WINDOW = 0.1  # s, over which it is averaged: about a QRS complex
-APART = 0.2  # s, no two beats are nearer than this (300 a minute)
+APART = 0.2  # s, the steepest instants of two beats are no nearer than this; their R-peaks may be by some 0.1 s
 
 BEAT_WINDOW = 1.5  # s, the highest steepness in it is taken for that of a beat
 LEVEL_REACH = 8.0  # s on either side: the level is the median of these

@@ -36,7 +36,7 @@ def build_parser() -> ArgumentParser:
         description="Read ECG recordings and write a report of each: beats, episodes, burdens, trends, strips. "
         "Research software, not for clinical use.",
         epilog="exit code: 0; 1 where some or all of several recordings failed, and the others have their reports; 2 "
-        "for wrong input, where nothing was written",
+        "for wrong input, where nothing was written; 130 when interrupted",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -142,7 +142,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
     require_writable(out, "--out")
     if alone:
         summary = report_one(records[0], out, work, _classifier(options), progress=True)
-        print(f"{line_of(summary)}\nThe report is {out / 'report.html'}")
+        print(line_of(summary))
+        for note in notes_of(summary):
+            print(f"note: {note}", file=sys.stderr)
+        print(f"The report is {out / 'report.html'}{' and report.pdf' if options.pdf else ''}")
         return
     _check_names(records)
     _require_index(out)
@@ -180,6 +183,8 @@ def _check_names(records: Sequence[Path]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         same = [str(record) for record in records if name_of(record) == twice]
+        if same[0] == same[1]:
+            raise InputError(f"{same[0]} is given twice; name it once")
         raise InputError(
             f"{same[0]} and {same[1]} would both become {twice}/; report on them one at a time, with --out"
         )
@@ -201,10 +206,13 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
         name = name_of(record)
         if isinstance(result, str):
             rows[record] = IndexRow(name, name, None, result)
-            tqdm.write(f"{record}: {result}", file=sys.stderr)
+            told = result.removeprefix(f"{record}: ")  # some messages name the file themselves
+            tqdm.write(told if told.startswith(str(record)) else f"{record}: {told}", file=sys.stderr)
         else:
             rows[record] = IndexRow(name, name, result)
             tqdm.write(line_of(result))
+            for note in notes_of(result):
+                tqdm.write(f"note: {name}: {note}", file=sys.stderr)
     write_text(out / "index.html", index_page([rows[record] for record in records]))
     print(f"The index is {out / 'index.html'}")
     failed = sum(row.summary is None for row in rows.values())
@@ -232,6 +240,12 @@ def line_of(summary: dict[str, Any]) -> str:
         f"{summary['record']}: {lasting(summary['readable_s'])} of {lasting(summary['duration_s'])} readable, "
         f"{summary['beats']['all']:,} beats ({beats})"
     )
+
+
+def notes_of(summary: dict[str, Any]) -> list[str]:
+    """What to know of a recording before its figures are believed."""
+    nothing = [] if summary["beats"]["all"] else ["no beat was found that could be read"]
+    return [*nothing, *summary["notes"]]
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def _analysis(
         episodes = find_episodes(rhythm, definitions, likeness)
     else:
         episodes = find_classless(rhythm)
-    rates = heart_rate(rhythm, definitions)
+    rates = heart_rate(rhythm, definitions, episodes.unlike)
     return Analysis(
         recording=recording,
         synthetic=_is_synthetic(recording),
@@ -198,7 +198,7 @@ def _analysis(
         heart_rate=rates,
         variability=variability(rhythm, episodes.irregular, definitions),
         hours=tuple(hours(rhythm, episodes, definitions, _into_hour(recording.start))),
-        trends=trends(rhythm, episodes.irregular, definitions),
+        trends=trends(rhythm, episodes, definitions),
         diary=diary_figures(entries, rhythm, episodes.irregular) if options.diary else None,
         strips=choose_strips(rhythm, episodes, rates, entries),
     )

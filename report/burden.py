@@ -16,6 +16,7 @@ from report.rhythm import Rhythm, in_spans, overlap
 
 HOUR = 3600  # s
 DAY = 24  # h
+LEAST = 1 / 12  # h, five minutes: of less no figure stands for an hour
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Share:
 
     @property
     def per_hour(self) -> float | None:
-        """Per readable hour; None without any beat."""
-        return self.beats / self.hours if self.of and self.hours > 0 else None
+        """Per readable hour; None without any beat, or where it would be that of less than `LEAST`."""
+        return self.beats / self.hours if self.of and self.hours >= LEAST else None
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
         into_hour_s: seconds past the full hour at which the recording begins; the hours are then those of the clock,
             the first of them cut short.
     """
-    rates = window_rates(rhythm, definitions)
+    rates = window_rates(rhythm, definitions, episodes.unlike)
     irregular = in_spans(rhythm.samples, episodes.irregular)
     duration = rhythm.length / rhythm.fs
     edges = np.concatenate([[0.0], np.arange(HOUR - into_hour_s % HOUR, duration, HOUR), [duration]])

@@ -110,7 +110,7 @@ class Definitions(Thresholds):
     )
     doubtful_probability: float = threshold(
         60.0,
-        "a class that the network gives less than this is doubtful: `?` in the strips; so is a run of which fewer than "
+        "a class that the network gives less than this is doubtful, ? in the strips; so is a run of which fewer than "
         "three beats have more",
         "%",
         CHOSEN,

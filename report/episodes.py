@@ -145,6 +145,18 @@ class Episodes:
         counts = Counter(episode.kind for episode in self.found)
         return {kind: counts[kind] if kind in self.sought else None for kind in KINDS}
 
+    @property
+    def unlike(self) -> np.ndarray:
+        """int64 (k, 2), samples, disjoint and in order: first and last beat of runs whose beats may be none."""
+        spans = sorted((one.start, one.end) for one in self.found if UNLIKE in one.doubtful)
+        joined: list[list[int]] = []
+        for start, end in spans:  # an nsvt is a run_v as well
+            if joined and start <= joined[-1][1]:
+                joined[-1][1] = max(joined[-1][1], end)
+            else:
+                joined.append([start, end])
+        return np.array(joined, dtype=np.int64).reshape(-1, 2)
+
     def doubtful_counts(self) -> dict[str, int]:
         """Of every kind that has doubtful ones how many of `counts` they are."""
         return dict(Counter(episode.kind for episode in self.found if episode.doubtful))
@@ -246,6 +258,10 @@ def _in_order(found: list[Episode]) -> tuple[Episode, ...]:
     return tuple(sorted(found, key=lambda episode: (episode.start, order[episode.kind])))
 
 
+UNLIKE = "its beats look neither like one another nor like others"
+"""Why a run is doubtful whose beats may be no beats at all."""
+
+
 def _judged(
     episode: Episode, rhythm: Rhythm, definitions: Definitions, likeness: Callable[[int, int], float] | None
 ) -> Episode:
@@ -259,7 +275,7 @@ def _judged(
         if sure.sum() < RUN:
             why.append(f"fewer than three of its beats have a class of {definitions.doubtful_probability:g} % or more")
     if likeness is not None and likeness(episode.start, episode.end) < definitions.doubtful_likeness:
-        why.append("its beats look neither like one another nor like others")
+        why.append(UNLIKE)
     if (episode.rate_bpm or 0.0) > definitions.doubtful_rate:
         why.append(f"faster than {definitions.doubtful_rate:g}/min")
     if episode.kind in SUPRAVENTRICULAR and prematurity(rhythm, episode) > definitions.doubtful_prematurity:

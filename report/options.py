@@ -30,7 +30,8 @@ class ReportOptions:
     )
     out: str | None = option(
         None,
-        "folder that becomes the report; of several recordings it gets a folder each and index.html. An earlier report "
+        "folder that becomes the report; of several recordings it gets a folder each and index.html, "
+        "which lists those of this command. An earlier report "
         "of the same recording there is replaced, that of another one is refused",
         default=f"{FOLDER}/<record>; of several {FOLDER}",
         metavar="DIR",
@@ -52,8 +53,8 @@ class ReportOptions:
     )
     unit: str | None = option(
         None,
-        "unit of the values of a CSV or EDF file: mV, uV, V, or, of CSV, adu with --gain; in place of what the file "
-        "says, and the report then tells both",
+        "unit of the values of a CSV or EDF file: mV, uV, V, nV, or, of CSV, adu with --gain; in place of what the "
+        "file says, and the report then tells both",
         default="what the file says",
     )
     gain: float | None = option(

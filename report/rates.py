@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from report.definitions import Definitions
-from report.rhythm import Rhythm, whole_windows
+from report.rhythm import Rhythm, in_spans, whole_windows
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,19 @@ class WindowRates:
         return (Rate(float(bpm[low]), float(samples[low] / fs)), Rate(float(bpm[high]), float(samples[high] / fs)))
 
 
-def window_rates(rhythm: Rhythm, definitions: Definitions) -> WindowRates:
-    """The heart rate in every window of `heart_rate_intervals` valid R-R intervals."""
+NONE = np.zeros((0, 2), dtype=np.int64)
+
+
+def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NONE) -> WindowRates:
+    """The heart rate in every window of `heart_rate_intervals` valid R-R intervals.
+
+    Args:
+        unlike: int64 (k, 2), samples, the first and last beat of runs whose beats may be none (`Episodes.unlike`), in
+            order: what they have no part in makes the heart rate.
+    """
     size = definitions.heart_rate_intervals
-    starts = whole_windows(rhythm.valid, size)
+    doubtful = in_spans(rhythm.samples, unlike)
+    starts = whole_windows(rhythm.valid & ~doubtful[:-1] & ~doubtful[1:], size)
     pairs = rhythm.samples[2:] - rhythm.samples[:-2]  # two successive intervals
     if not starts.size:
         return WindowRates(np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -62,9 +71,9 @@ def window_rates(rhythm: Rhythm, definitions: Definitions) -> WindowRates:
     return WindowRates(rhythm.samples[starts + size // 2], 120 * rhythm.fs / np.median(windows, axis=1))
 
 
-def heart_rate(rhythm: Rhythm, definitions: Definitions) -> HeartRate:
-    """The heart rate of the whole recording."""
-    low, high = window_rates(rhythm, definitions).extremes(rhythm.fs)
+def heart_rate(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NONE) -> HeartRate:
+    """The heart rate of the whole recording; `unlike` as `window_rates` has it, and of no matter to the mean."""
+    low, high = window_rates(rhythm, definitions, unlike).extremes(rhythm.fs)
     return HeartRate(low, mean_rate(rhythm.rr[rhythm.valid], rhythm.fs), high)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from preprocess.leads import is_lead
 from report.analysis import Analysis
+from report.burden import DAY, HOUR
 from report.classify import called
 from report.diary import Diary
 from report.drawings import elapsed, moment
@@ -231,16 +232,37 @@ def findings(analysis: Analysis) -> list[str]:
         found.append(f"V burden {burden.v.percent:.1f} % of beats, at or above {level:g} %{short}")
     if burden.excessive_s:
         found.append(f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}")
+    found += _frequent_s(analysis)
     svt = episodes.of("svt")
     if svt:
         long = episodes.longest("svt")
         found.append(f"{_counted(svt, 'SVT')}: longest {long.beats} beats at {long.rate_bpm:.0f}/min, {at(long)}")
-    for kind in ("idioventricular", "bigeminy_v", "trigeminy_v", "bradycardia", "tachycardia"):
+    for kind in (
+        "idioventricular",
+        "bigeminy_v",
+        "trigeminy_v",
+        "bigeminy_s",
+        "trigeminy_s",
+        "bradycardia",
+        "tachycardia",
+    ):
         some = episodes.of(kind)
         if some:
             total = sum(episode.end - episode.start for episode in some) / fs
             found.append(f"{count_of(len(some), NAMES[kind])}, {lasting(total)} in all")
     return found
+
+
+def _frequent_s(analysis: Analysis) -> list[str]:
+    """Of a recording too short to count the S of a day: whether a day at their rate would have too many."""
+    s, limit = analysis.burden.s, analysis.definitions.sve_per_day
+    if "S" in (analysis.burden.per_day or {}) or s.per_hour is None or DAY * s.per_hour < limit:
+        return []
+    hours = lasting(s.hours * HOUR)
+    return [
+        f"S {s.percent:.1f} % of beats, {s.per_hour:,.0f} per readable hour, in {hours}: excessive is from {limit:g} "
+        "in 24 h on, which so short a time cannot show"
+    ]
 
 
 IN_DOUBT = "in which beats may have been missed or the lead was off"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from report.definitions import Definitions
+from report.episodes import Episodes
 from report.rates import window_rates
 from report.rhythm import Rhythm, in_spans
 
@@ -43,12 +44,8 @@ def bin_width(duration_s: float) -> float:
     return 3600 * np.ceil(duration_s / 3600 / BINS)
 
 
-def trends(rhythm: Rhythm, irregular: np.ndarray, definitions: Definitions) -> Trends:
-    """Heart rate and the share of V and S beats in each bin.
-
-    Args:
-        irregular: (k, 2) in samples, first and last beat (`Episodes.irregular`).
-    """
+def trends(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Trends:
+    """Heart rate and the share of V and S beats in each bin."""
     duration = rhythm.length / rhythm.fs
     width = bin_width(duration)
     bins = max(1, int(np.ceil(duration / width)))
@@ -62,11 +59,11 @@ def trends(rhythm: Rhythm, irregular: np.ndarray, definitions: Definitions) -> T
     at = beats[intervals]
     counts = np.bincount(at, minlength=bins)
     total = np.bincount(at, weights=seconds, minlength=bins)
-    rates = window_rates(rhythm, definitions)
+    rates = window_rates(rhythm, definitions, episodes.unlike)
     low, high = np.full(bins, np.inf), np.full(bins, -np.inf)
     np.minimum.at(low, bin_of(rates.samples), rates.bpm)
     np.maximum.at(high, bin_of(rates.samples), rates.bpm)
-    regular = ~in_spans(rhythm.samples, irregular)
+    regular = ~in_spans(rhythm.samples, episodes.irregular)
     return Trends(
         width_s=float(width),
         start_s=width * np.arange(bins),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
 import types
 import typing
@@ -16,7 +17,11 @@ class ArgumentParser(argparse.ArgumentParser):
     """An `argparse.ArgumentParser` whose complaints are `InputError`s: one line, without the usage above it."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise `message` as an `InputError`."""
+        """Raise `message` as an `InputError`, in our words where argparse speaks of types."""
+        kinds = {"int": "a whole number", "float": "a number"}
+        of_type = re.fullmatch(r"argument (\S+): invalid (int|float) value: (.*)", message)
+        if of_type:
+            message = f"{of_type[1]} must be {kinds[of_type[2]]}, got {of_type[3]}"
         raise InputError(f"{message}; `{self.prog} --help` lists the options")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401  (as argparse has it)

@@ -30,6 +30,7 @@ from report.pauses import hidden_beats
 from report.rates import heart_rate
 from report.rhythm import CLASSES, Rhythm
 from report.strips import choose_strips
+from report.trends import trends
 from support.cli import add_options
 from support.errors import InputError
 
@@ -358,6 +359,24 @@ def test_bigeminy_makes_no_extreme() -> None:
     rate = heart_rate(made("NV" * 20, [500, 1100] * 19 + [500]), DEFAULT)  # medians of 5 would be 55 and 120/min
     assert rate.min is not None and rate.max is not None
     assert (rate.min.bpm, rate.max.bpm) == (75.0, 75.0)
+
+
+def test_beats_that_may_be_none_make_no_extreme() -> None:
+    """A run at 200/min whose beats look like nothing else; where they look like beats it is the highest rate."""
+    rhythm = made("N" * 20 + "V" * 8 + "N" * 20, [800] * 19 + [300] * 8 + [800] * 20)
+    for likeness, highest in ((0.1, 75.0), (0.9, 200.0)):
+        episodes = find_episodes(rhythm, DEFAULT, likeness=lambda first, last, alike=likeness: alike)
+        assert len(episodes.unlike) == (likeness < 0.5)  # run_v and nsvt are one run
+        rate = heart_rate(rhythm, DEFAULT, episodes.unlike)
+        assert rate.max is not None and rate.max.bpm == pytest.approx(highest)
+        assert hours(rhythm, episodes, DEFAULT)[0].max == rate.max
+        assert np.nanmax(trends(rhythm, episodes, DEFAULT).high_bpm) == pytest.approx(highest)
+
+
+def test_no_figure_stands_for_an_hour_that_has_less_than_five_minutes() -> None:
+    for beats, known in ((299, False), (301, True)):
+        result = burden(rhythm := made("N" * (beats - 1) + "V", 1000), find_episodes(rhythm, DEFAULT), DEFAULT)
+        assert (result.v.per_hour is not None) == known and result.v.percent is not None
 
 
 def test_heart_rate_needs_valid_intervals() -> None:

@@ -296,7 +296,7 @@ def test_bad_command_lines(
     assert "class N has a single training beat" in line
     assert "began with None" in fails(capsys, "--resume", run_folder, "--sampler", "smote")
     assert "it has cpu" in fails(capsys, *data, "--device", "cuda:77")
-    assert "invalid int value" in fails(capsys, *data, "--num_epochs", "many")
+    assert "--num_epochs must be a whole number, got 'many';" in fails(capsys, *data, "--num_epochs", "many")
     assert "--epochs" in fails(capsys, *data, "--epochs", 3)
     assert "--num_runs must be at least 1, got 0" in fails(capsys, *data, "--num_runs", 0)
     assert "--source synthetic" in fails(capsys, "--data_path", tmp_path, "--save_dir", tmp_path / "out")

@@ -96,7 +96,48 @@ def load(folder: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
     )
 
 
+def write_rhythm(folder: Path, name: str, symbols: str, period: float) -> Path:
+    """A record of narrow spikes at 250 Hz, annotated with the `symbols`, `period` seconds from beat to beat."""
+    peaks = (250 * (1 + period * np.arange(len(symbols)))).astype(int)
+    signal = np.zeros((peaks[-1] + 250, 1))
+    for at, height in enumerate((0.3, 1.0, 0.3), start=-1):
+        signal[peaks + at] = height
+    signal += 0.01 * np.random.default_rng(0).normal(size=signal.shape)
+    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [200], "baseline": [0]}
+    wfdb.wrsamp(name, p_signal=signal, write_dir=str(folder), **header)
+    wfdb.wrann(name, "atr", peaks, symbol=[*symbols], write_dir=str(folder), fs=250)
+    return folder / name
+
+
 # ------------------------------------------------------------------------------------------------ what is written
+
+
+def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
+    for name, symbols, expected in (
+        (
+            "often",
+            "NA" * 20 + "N" * 360,
+            ["1 episode of supraventricular bigeminy", "S 5.0 % of beats, 180 per readable"],
+        ),
+        ("seldom", "NA" + "N" * 398, []),
+    ):
+        record = write_rhythm(tmp_path, name, symbols, 1.0)
+        assert report_of(record, tmp_path / "r" / name, "--annotations", "atr") == 0
+        page = (tmp_path / "r" / name / "report.html").read_text()
+        stands_out = page.split("What stands out")[1].split("What this report rests on")[0]
+        for text in expected:
+            assert text in stands_out
+        assert ("Nothing by the definitions" in stands_out) == (not expected)
+
+
+def test_the_terminal_says_what_limits_every_figure(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "flat.csv").write_text("MLII\n" + "0\n" * 3600)
+    assert (
+        report_of(tmp_path / "flat.csv", tmp_path / "r", "--fs", "360", "--unit", "mV", "--checkpoint", checkpoint) == 0
+    )
+    assert "note: no beat was found that could be read\n" in capsys.readouterr().err
 
 
 def test_the_figures_of_the_summary_are_those_of_the_tables(annotated: Path, records: Path) -> None:
@@ -408,7 +449,9 @@ def test_several_recordings_have_an_index_and_one_that_fails_is_told(
     assert "m009" in index
     assert "Pauses: R-R intervals longer than 2 s" in index
     assert not (tmp_path / "all" / "m009").exists()
-    assert "1 of 3 recordings failed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "1 of 3 recordings failed" in told
+    assert f"\n{records / 'm009'} is not there" in f"\n{told}"  # named once, by the message itself
 
 
 # --------------------------------------------------------------------------------------------------------- bad input
@@ -430,6 +473,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert "MLII" in complaint(capsys, records / "m001", "--lead", "aVF", "--annotations", "atr", "--out", out)
     assert "no annotation file" in complaint(capsys, records / "m001", "--annotations", "xyz", "--out", out)
     assert "no such file" in complaint(capsys, records / "m001", "--checkpoint", tmp_path / "no.pt", "--out", out)
+    twice = complaint(capsys, *2 * [records / "m001"], "--annotations", "atr", "--out", out)
+    assert f"{records / 'm001'} is given twice; name it once" in twice
+    assert "--pause must be a number, got 'long'" in complaint(capsys, *atr, "--pause", "long")
     assert "--jobs must be at least 1" in complaint(capsys, *atr, "--jobs", "0")
     assert "--pause must be a number above 0" in complaint(capsys, *atr, "--pause", "0")
     assert "--start_time" in complaint(capsys, *atr, "--start_time", "yesterday")
