@@ -354,12 +354,14 @@ def _labels(analysis: Analysis, start: float) -> Iterator[str]:
         x = SPEED * (rhythm.samples[at] / rhythm.fs - start)
         name, certain = label_of(analysis, at)
         yield f'<path d="M{x:.2f} -2.4V0" stroke="{FAINT}" stroke-width=".2"/>'
+        half = 1.8 if certain else 2.5
+        inside = float(np.clip(x, half, WIDTH - half))  # at an edge the label would be cut
         if name in ("N", "Q", NO_CLASS) or analysis.diagnosis is not None:
-            yield f'<text x="{x:.2f}" y="-3.1" class="n">{name}{"" if certain else "?"}</text>'
+            yield f'<text x="{inside:.2f}" y="-3.1" class="n">{name}{"" if certain else "?"}</text>'
         else:
-            half = 1.8 if certain else 2.5
-            yield f'<rect x="{x - half:.2f}" y="-6.2" width="{2 * half}" height="3.8" rx=".6" fill="{COLOURS[name]}"/>'
-            yield f'<text x="{x:.2f}" y="-3.2" class="b">{name}{"" if certain else "?"}</text>'
+            left, width = inside - half, 2 * half
+            yield f'<rect x="{left:.2f}" y="-6.2" width="{width}" height="3.8" rx=".6" fill="{COLOURS[name]}"/>'
+            yield f'<text x="{inside:.2f}" y="-3.2" class="b">{name}{"" if certain else "?"}</text>'
         if at + 1 < past and rhythm.valid[at]:
             middle = x + SPEED * rhythm.rr[at] / rhythm.fs / 2
             yield f'<text x="{middle:.2f}" y="-6.9" class="r">{1000 * rhythm.rr[at] / rhythm.fs:.0f}</text>'
