@@ -160,7 +160,7 @@ class Definitions(Thresholds):
     heart_rate_intervals: int = threshold(
         8,
         "R-R intervals of the window of the lowest and highest heart rate, which is the median of the means of two "
-        "successive ones",
+        "successive ones; runs whose beats may be none (doubtful_likeness) have no part in it",
         "",
         CHOSEN,
     )
