@@ -3,8 +3,8 @@
 examples:
   python main.py --dataset mit --device cpu
   python main.py --dataset ptb --device cuda --num_runs 3
-  python main.py --resume experiments_logs/mit/2024-05-01_12-00-00
-  python main.py --dataset mit --test experiments_logs/mit/2024-05-01_12-00-00/seed_0/checkpoint_best.pt
+  python main.py --resume experiments_logs/mit/2026-05-01_12-00-00
+  python main.py --dataset mit --test experiments_logs/mit/2026-05-01_12-00-00/seed_0/checkpoint_best.pt
 """
 
 from __future__ import annotations

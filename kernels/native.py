@@ -7,6 +7,7 @@ says why it cannot be had, and `encoder.py` does the same in PyTorch or refuses.
 """
 
 import ctypes
+import errno
 import functools
 import hashlib
 import os
@@ -115,6 +116,9 @@ def _build(shape: Shape) -> Path:
     return library
 
 
+UNWRITABLE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR)
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
@@ -139,7 +143,8 @@ def load(shape: Shape) -> ctypes.CDLL | str:
         said = error.stderr.decode(errors="replace").splitlines()
         return next((line for line in said if "error" in line), f"{error.cmd[0]} ended with code {error.returncode}")
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
-        return str(error)
+        unwritable = isinstance(error, RuntimeError) or error.errno in UNWRITABLE
+        return f"{error}{'; TORCH_EXTENSIONS_DIR names another folder for it' if unwritable else ''}"
     lib.saved_size.restype = lib.has_bf16.restype = ctypes.c_int64
     lib.layer_forward.restype = lib.layer_backward.restype = ctypes.c_bool
     return lib

@@ -580,6 +580,10 @@ def test_a_kernel_asked_for_by_name_is_refused_not_replaced(kernel: str, layer: 
         ({"CXX": "", "PATH": ""}, "no C.. compiler found"),
         ({"CXX": "/no/such/compiler"}, "No such file or directory: '/no/such/compiler'"),
         ({"CXX": "false"}, "false ended with code 1"),
+        (
+            {"TORCH_EXTENSIONS_DIR": "/dev/null"},
+            "Not a directory: .*; TORCH_EXTENSIONS_DIR names another folder for it",
+        ),
     ],
     ids=str,
 )
