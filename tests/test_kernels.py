@@ -582,7 +582,7 @@ def test_a_kernel_asked_for_by_name_is_refused_not_replaced(kernel: str, layer: 
         ({"CXX": "false"}, "false ended with code 1"),
         (
             {"TORCH_EXTENSIONS_DIR": "/dev/null"},
-            "Not a directory: .*; TORCH_EXTENSIONS_DIR names another folder for it",
+            "Not a directory: .*; TORCH_EXTENSIONS_DIR names another folder",
         ),
     ],
     ids=str,
