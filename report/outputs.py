@@ -40,8 +40,11 @@ RHYTHMS = (
 OF_CLASSES = re.compile(r"(^|_)(beats_[NSVFQ]|beats_unclassified|[vs]_percent|[vs]_per_hour)$|^irregular_s$")
 """Columns that count beats by their class of EC57, or need it."""
 
-BEATS = 50_000
-"""Rows of beats.csv that are made at once."""
+ROWS = 50_000
+"""Of beats.csv and of the annotations that are made at once."""
+
+END = bytes(2)
+"""Of a file of annotations."""
 
 NOISY, CLEAN = 48, 0  # subtypes of ~: the first signal is unreadable (bits 4 and 5), is readable again
 
@@ -64,8 +67,8 @@ def write_report(folder: Path, analysis: Analysis, page: str) -> dict[str, Any]:
 
 def beats_tables(analysis: Analysis) -> Iterator[pd.DataFrame]:
     """A row a beat, with its time of day where that is known, in parts: days have hundreds of thousands of beats."""
-    for first in range(0, max(1, analysis.rhythm.samples.size), BEATS):  # of no beats the names of the columns
-        chosen = slice(first, first + BEATS)
+    for first in range(0, max(1, analysis.rhythm.samples.size), ROWS):  # of no beats the names of the columns
+        chosen = slice(first, first + ROWS)
         table = analysis.rhythm.table(chosen)
         if analysis.diagnosis is not None and analysis.classifier is not None:
             diagnosis = analysis.diagnosis[chosen]
@@ -136,20 +139,33 @@ def annotations_of(analysis: Analysis) -> pd.DataFrame:
 
 
 def write_annotations(folder: Path, analysis: Analysis) -> None:
-    """Write `<record>.ect`, the annotations with their time base."""
+    """Write `<record>.ect`, the annotations with their time base.
+
+    In parts, since wfdb takes a quarter of a kilobyte an annotation to write them. A file gives each as the samples
+    since the one before it; it begins with the time base, and two zero bytes end it.
+    """
     import wfdb
 
-    table = annotations_of(analysis)
-    wfdb.wrann(
-        file_name(analysis.recording.name),
-        "ect",
-        table["sample"].to_numpy(np.int64),
-        symbol=table["symbol"].tolist(),
-        subtype=table["subtype"].to_numpy(np.int64),
-        aux_note=table["note"].tolist(),
-        fs=analysis.recording.fs,
-        write_dir=str(folder),
-    )
+    table, name = annotations_of(analysis), file_name(analysis.recording.name)
+    part, before = folder / f"{name}.part", 0
+    with (folder / f"{name}.ect").open("wb") as whole:
+        for first in range(0, len(table), ROWS):
+            rows = table.iloc[first : first + ROWS]
+            samples = rows["sample"].to_numpy(np.int64)
+            wfdb.wrann(
+                name,
+                part.suffix[1:],
+                samples - before,
+                symbol=rows["symbol"].tolist(),
+                subtype=rows["subtype"].to_numpy(np.int64),
+                aux_note=rows["note"].tolist(),
+                fs=analysis.recording.fs if first == 0 else None,
+                write_dir=str(folder),
+            )
+            whole.write(part.read_bytes()[: -len(END)])
+            part.unlink()
+            before = samples[-1]
+        whole.write(END)
 
 
 def file_name(name: str) -> str:

@@ -51,6 +51,9 @@ class WindowRates:
         return (Rate(float(bpm[low]), float(samples[low] / fs)), Rate(float(bpm[high]), float(samples[high] / fs)))
 
 
+WINDOWS = 50_000
+"""That are in memory at once: days have hundreds of thousands."""
+
 NONE = np.zeros((0, 2), dtype=np.int64)
 
 
@@ -67,8 +70,10 @@ def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = 
     pairs = rhythm.samples[2:] - rhythm.samples[:-2]  # two successive intervals
     if not starts.size:
         return WindowRates(np.zeros(0, dtype=np.int64), np.zeros(0))
-    windows = np.lib.stride_tricks.sliding_window_view(pairs, size - 1)[starts]
-    return WindowRates(rhythm.samples[starts + size // 2], 120 * rhythm.fs / np.median(windows, axis=1))
+    windows = np.lib.stride_tricks.sliding_window_view(pairs, size - 1)
+    parts = np.array_split(starts, -(-starts.size // WINDOWS))
+    medians = np.concatenate([np.median(windows[part], axis=1) for part in parts])
+    return WindowRates(rhythm.samples[starts + size // 2], 120 * rhythm.fs / medians)
 
 
 def heart_rate(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NONE) -> HeartRate:

@@ -350,15 +350,16 @@ def test_the_network_sees_batches_of_few_sizes(monkeypatch: pytest.MonkeyPatch) 
     assert report.classify_beats(windows[:0], classifier).shape == (0, 5)
 
 
-def test_beats_are_written_in_parts(
+def test_beats_and_annotations_are_written_in_parts(
     records: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
     for name, rows in (("whole", 10**6), ("parts", 7)):
-        monkeypatch.setattr(outputs, "BEATS", rows)
+        monkeypatch.setattr(outputs, "ROWS", rows)
         assert report_of(records / "m001", tmp_path / name, "--checkpoint", checkpoint) == 0
-        written.append((tmp_path / name / "beats.csv").read_bytes())
-    assert written[0] == written[1] and written[0].count(b"\n") > 15
+        assert {path.name for path in (tmp_path / name).iterdir()} == FILES | {"m001.ect"}
+        written.append([(tmp_path / name / file).read_bytes() for file in ("beats.csv", "m001.ect")])
+    assert written[0] == written[1] and written[0][0].count(b"\n") > 15
 
 
 def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
