@@ -48,7 +48,7 @@ class ContextConfig:
 
     members: int = 8
     """Networks that are averaged in each ensemble, an equal share of them trained on each database of the training
-    split. Single rhythm heads scatter by 2 to 5 points of S F1 on held-out patients of DS1."""
+    split (`rhythm.fit_context`). Single rhythm heads scatter by 2 to 5 points of S F1 on held-out patients of DS1."""
     hidden: int = 64
     """Units in each of the two hidden layers."""
     dropout: float = 0.4

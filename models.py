@@ -154,7 +154,7 @@ class Ensemble(nn.Module):
     """The mean of small networks k -> 64 -> 64 -> outputs that see some columns of the context alone.
 
     They are trained before the network and without it (`rhythm.fit_context`). Each has a standardisation of its own,
-    since it learns from the beats of one database.
+    since it learns from one database and what that one does not name.
     """
 
     def __init__(self, columns: Sequence[int], outputs: int, config: ContextConfig) -> None:

@@ -42,7 +42,8 @@ def fit_context(
     A network without context is left alone. The state of torch's generators is afterwards as it was before.
 
     Returns:
-        For each database the training beats that its members learnt from; empty without context.
+        For each database its training beats, which its members learnt from, without those that `with_unnamed_classes`
+        adds; empty without context.
 
     Raises:
         InputError: as `require_fit`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -206,8 +207,8 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
         name = name_of(record)
         if isinstance(result, str):
             rows[record] = IndexRow(name, name, None, result)
-            told = result.removeprefix(f"{record}: ")  # some messages name the file themselves
-            tqdm.write(told if told.startswith(str(record)) else f"{record}: {told}", file=sys.stderr)
+            names_it = re.match(rf"{re.escape(str(record))}(?!\w)", result)  # some messages do themselves
+            tqdm.write(result if names_it else f"{record}: {result}", file=sys.stderr)
         else:
             rows[record] = IndexRow(name, name, result)
             tqdm.write(line_of(result))
@@ -243,9 +244,11 @@ def line_of(summary: dict[str, Any]) -> str:
 
 
 def notes_of(summary: dict[str, Any]) -> list[str]:
-    """What to know of a recording before its figures are believed."""
+    """What the terminal says of a recording beside its figures; page 1 of the report has more."""
+    known = summary["model"] and summary["model"]["this_record_in_training"]
+    learnt = [f"the network was trained on this recording, {known}"] if known else []
     nothing = [] if summary["beats"]["all"] else ["no beat was found that could be read"]
-    return [*nothing, *summary["notes"]]
+    return [*nothing, *learnt, *summary["notes"]]
 
 
 if __name__ == "__main__":

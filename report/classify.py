@@ -221,7 +221,7 @@ def _probabilities(samples: np.ndarray, context: Context | None, classifier: Cla
         inputs.append(context.features[:, [CONTEXT_NAMES.index(name) for name in classifier.context]])  # (n, K)
     blank = -len(samples) % ROWS
     inputs = [np.pad(values, [(0, blank), *[(0, 0)] * (values.ndim - 1)]) for values in inputs]
-    part = tuple(torch.from_numpy(values).to(classifier.device) for values in inputs)
+    part = tuple(torch.from_numpy(np.ascontiguousarray(values)).to(classifier.device) for values in inputs)
     (logits,) = stream_logits(classifier.model, [part])
     return logits[: len(samples)].softmax(dim=1).cpu().numpy()
 

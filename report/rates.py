@@ -54,10 +54,10 @@ class WindowRates:
 WINDOWS = 50_000
 """That are in memory at once: days have hundreds of thousands."""
 
-NONE = np.zeros((0, 2), dtype=np.int64)
+NO_SPANS = np.zeros((0, 2), dtype=np.int64)
 
 
-def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NONE) -> WindowRates:
+def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NO_SPANS) -> WindowRates:
     """The heart rate in every window of `heart_rate_intervals` valid R-R intervals.
 
     Args:
@@ -76,7 +76,7 @@ def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = 
     return WindowRates(rhythm.samples[starts + size // 2], 120 * rhythm.fs / medians)
 
 
-def heart_rate(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NONE) -> HeartRate:
+def heart_rate(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NO_SPANS) -> HeartRate:
     """The heart rate of the whole recording; `unlike` as `window_rates` has it, and of no matter to the mean."""
     low, high = window_rates(rhythm, definitions, unlike).extremes(rhythm.fs)
     return HeartRate(low, mean_rate(rhythm.rr[rhythm.valid], rhythm.fs), high)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from report.analysis import Analysis
+from report.burden import Share
 from report.diary import Period
 from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
 from report.episodes import KINDS, Episode, extent
@@ -143,6 +144,11 @@ def percent(value: float | None) -> str:
     return f"{value:.2f} %" if 0 < value < 1 else f"{value:.1f} %"
 
 
+def per_hour(share: Share) -> str:
+    """What follows a number of beats: how many that is an hour; nothing where it is not known."""
+    return "" if share.per_hour is None else f", {number(share.per_hour, 1)} per readable hour"
+
+
 def period_cell(period: Period | None, figure: str) -> str:
     """A figure of a diary's period, without its unit; "" where the entry has no such period."""
     if period is None:
@@ -167,6 +173,7 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
         "moment": moment,
         "minute": minute,
         "period_cell": period_cell,
+        "per_hour": per_hour,
         "version": version(),
         "today": date.today().isoformat(),
     }

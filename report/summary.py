@@ -24,6 +24,7 @@ RATED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "co
 LASTING = tuple(kind for kind in KINDS if not kind.startswith("isolated"))  # an isolated beat has no length
 USUAL_RATES = (40.0, 130.0)  # 1/min, the mean of a recording
 MUCH_LOST = 10.0  # %, unreadable
+SOME = 10  # S beats: of fewer one that the network invented may decide
 
 
 def version() -> str:
@@ -254,14 +255,15 @@ def findings(analysis: Analysis) -> list[str]:
 
 
 def _frequent_s(analysis: Analysis) -> list[str]:
-    """Of a recording too short to count the S of a day: whether a day at their rate would have too many."""
+    """Of a recording with too few hours to count the S of a day: whether a day at their rate would have too many."""
     s, limit = analysis.burden.s, analysis.definitions.sve_per_day
-    if "S" in (analysis.burden.per_day or {}) or s.per_hour is None or DAY * s.per_hour < limit:
+    known = analysis.burden.excessive_s or "S" in (analysis.burden.per_day or {})
+    if known or s.per_hour is None or s.beats < SOME or DAY * s.per_hour < limit:
         return []
     hours = lasting(s.hours * HOUR)
     return [
-        f"S {s.percent:.1f} % of beats, {s.per_hour:,.0f} per readable hour, in {hours}: excessive is from {limit:g} "
-        "in 24 h on, which so short a time cannot show"
+        f"S {s.percent:.1f} % of beats, {s.per_hour:,.0f} per hour, in {hours}; excessive is from {limit:g} in 24 h "
+        "on, which these hours cannot show"
     ]
 
 

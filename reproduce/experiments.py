@@ -152,7 +152,7 @@ INTER_PATIENT = Experiment(
     "split by patient say what to expect of one; of mitdb they are trained on DS1 and tested on DS2. Besides, a beat "
     "is seen by itself: the prematurity that marks most S beats lies outside its window, and the works below that "
     "find more of them measure it. The rows `with context` (`--recipe new_patients`) see the record around a beat; how "
-    "that was chosen, on patients of DS1 alone, and each opening of DS2 are in [new_patients.md](new_patients.md). "
+    "that was chosen and each opening of DS2 are in [new_patients.md](new_patients.md). "
     f"{WHOLE_PTB}",
     (
         Row("MIT-BIH, by patient", Beats("mit", protocol="inter_patient")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -33,6 +34,7 @@ from report.__main__ import build_parser, line_of, run
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
+from report.drawings import WIDTH
 from report.render import title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
@@ -97,8 +99,12 @@ def load(folder: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
 
 
 def write_rhythm(folder: Path, name: str, symbols: str, period: float) -> Path:
-    """A record of narrow spikes at 250 Hz, annotated with the `symbols`, `period` seconds from beat to beat."""
-    peaks = (250 * (1 + period * np.arange(len(symbols)))).astype(int)
+    """A record of narrow spikes at 250 Hz, annotated with the `symbols`, `period` seconds from beat to beat.
+
+    From the second of two A on it is half of that.
+    """
+    steps = [period / 2 if pair == "AA" else period for pair in map("".join, itertools.pairwise(symbols))]
+    peaks = (250 * (1 + np.cumsum([0, *steps]))).astype(int)
     signal = np.zeros((peaks[-1] + 250, 1))
     for at, height in enumerate((0.3, 1.0, 0.3), start=-1):
         signal[peaks + at] = height
@@ -117,9 +123,10 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
         (
             "often",
             "NA" * 20 + "N" * 360,
-            ["1 episode of supraventricular bigeminy", "S 5.0 % of beats, 180 per readable"],
+            ["1 episode of supraventricular bigeminy", "S 5.0 % of beats, 180 per hour"],
         ),
-        ("seldom", "NA" + "N" * 398, []),
+        ("seldom", "NNA" * 9 + "N" * 373, []),  # nine: 81 in an hour, but few
+        ("run", "N" * 100 + "A" * 25 + "N" * 275, ["excessive supraventricular ectopy: a run of 25 S"]),
     ):
         record = write_rhythm(tmp_path, name, symbols, 1.0)
         assert report_of(record, tmp_path / "r" / name, "--annotations", "atr") == 0
@@ -127,7 +134,8 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
         stands_out = page.split("What stands out")[1].split("What this report rests on")[0]
         for text in expected:
             assert text in stands_out
-        assert ("Nothing by the definitions" in stands_out) == (not expected)
+        assert ("Nothing by the definitions" in stands_out) == (name == "none")
+        assert ("which these hours cannot show" in stands_out) == (name == "often")
 
 
 def test_the_terminal_says_what_limits_every_figure(
@@ -360,6 +368,35 @@ def test_beats_and_annotations_are_written_in_parts(
         assert {path.name for path in (tmp_path / name).iterdir()} == FILES | {"m001.ect"}
         written.append([(tmp_path / name / file).read_bytes() for file in ("beats.csv", "m001.ect")])
     assert written[0] == written[1] and written[0][0].count(b"\n") > 15
+
+
+def test_the_index_marks_what_its_reports_mark(tmp_path: Path) -> None:
+    write_rhythm(tmp_path, "much", "N" * 100 + "A" * 25 + "NV" * 40 + "N" * 195, 1.0)
+    write_rhythm(tmp_path, "little", "N" * 60, 1.0)
+    out = tmp_path / "r"
+    arguments = [tmp_path / name for name in ("much", "little", "none")]
+    assert run_command(lambda: run([*map(str, arguments), "--annotations", "atr", "--out", str(out)])) == 1
+    head, *rows = re.findall("<tr>.*?</tr>", (out / "index.html").read_text(), re.DOTALL)
+    titles = re.findall("<th[^>]*>(.*?)</th>", head)
+    cells = [dict(zip(titles, re.findall("<td[^>]*>(.*?)</td>", row), strict=False)) for row in rows]
+    assert "SVT" in titles and f'colspan="{len(titles) - 1}"' in rows[2]
+    assert cells[0]["V"] == "10.0 % <small>marked</small>" and cells[0]["S"] == "6.2 % <small>excessive</small>"
+    assert cells[1]["V"] == cells[1]["S"] == "0.0 %"
+    assert "per readable hour" in (out / "much" / "report.html").read_text().split("What stands out")[0]
+    assert "per readable hour" not in (out / "little" / "report.html").read_text().split("What stands out")[0]
+
+
+def test_labels_at_the_edges_of_a_strip_are_whole(tmp_path: Path) -> None:
+    """A V every half second: wherever a strip begins, some lie at its edges."""
+    record = write_rhythm(tmp_path, "edges", "N" * 60 + "V" * 61, 0.5)
+    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
+    strips = re.findall('<svg class="strip".*?</svg>', (tmp_path / "r" / "report.html").read_text(), re.DOTALL)
+    boxes = [
+        (float(x), float(x) + float(width))
+        for strip in strips
+        for x, width in re.findall(r'<rect x="([-.\d]+)" y="-6.2" width="([.\d]+)"', strip)
+    ]
+    assert len(boxes) > 10 and min(first for first, _ in boxes) >= 0 and max(last for _, last in boxes) <= WIDTH + 0.01
 
 
 def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
