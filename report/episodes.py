@@ -18,7 +18,7 @@ import pandas as pd
 from report.definitions import Definitions
 from report.irregular import irregular_rhythm
 from report.rates import slow_and_fast
-from report.rhythm import Rhythm, runs_of
+from report.rhythm import Rhythm, disjoint, runs_of
 
 KINDS = (
     "isolated_v",
@@ -80,6 +80,8 @@ class Episode:
     pause, for flutter and for unreadable time."""
     doubtful: str = ""
     """Of a run or a pause: why it may be none; empty: nothing speaks against it."""
+    unlike: bool = False
+    """Of a run: it is doubtful because its beats look like none, so they may be no beats at all."""
 
 
 def extent(episode: Episode) -> tuple[int, int]:
@@ -148,14 +150,7 @@ class Episodes:
     @property
     def unlike(self) -> np.ndarray:
         """int64 (k, 2), samples, disjoint and in order: first and last beat of runs whose beats may be none."""
-        spans = sorted((one.start, one.end) for one in self.found if UNLIKE in one.doubtful)
-        joined: list[list[int]] = []
-        for start, end in spans:  # an nsvt is a run_v as well
-            if joined and start <= joined[-1][1]:
-                joined[-1][1] = max(joined[-1][1], end)
-            else:
-                joined.append([start, end])
-        return np.array(joined, dtype=np.int64).reshape(-1, 2)
+        return disjoint([(one.start, one.end) for one in self.found if one.unlike], "doubtful")
 
     def doubtful_counts(self) -> dict[str, int]:
         """Of every kind that has doubtful ones how many of `counts` they are."""
@@ -258,10 +253,6 @@ def _in_order(found: list[Episode]) -> tuple[Episode, ...]:
     return tuple(sorted(found, key=lambda episode: (episode.start, order[episode.kind])))
 
 
-UNLIKE = "its beats look neither like one another nor like others"
-"""Why a run is doubtful whose beats may be no beats at all."""
-
-
 def _judged(
     episode: Episode, rhythm: Rhythm, definitions: Definitions, likeness: Callable[[int, int], float] | None
 ) -> Episode:
@@ -274,13 +265,14 @@ def _judged(
         sure = rhythm.probabilities[own].max(axis=1) >= definitions.doubtful_probability / 100
         if sure.sum() < RUN:
             why.append(f"fewer than three of its beats have a class of {definitions.doubtful_probability:g} % or more")
-    if likeness is not None and likeness(episode.start, episode.end) < definitions.doubtful_likeness:
-        why.append(UNLIKE)
+    unlike = likeness is not None and likeness(episode.start, episode.end) < definitions.doubtful_likeness
+    if unlike:
+        why.append("its beats look neither like one another nor like others")
     if (episode.rate_bpm or 0.0) > definitions.doubtful_rate:
         why.append(f"faster than {definitions.doubtful_rate:g}/min")
     if episode.kind in SUPRAVENTRICULAR and prematurity(rhythm, episode) > definitions.doubtful_prematurity:
         why.append("the sinus rhythm around it is about as fast")
-    return dataclasses.replace(episode, doubtful="; ".join(why))
+    return dataclasses.replace(episode, doubtful="; ".join(why), unlike=unlike)
 
 
 def prematurity(rhythm: Rhythm, run: Episode) -> float:

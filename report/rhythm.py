@@ -65,8 +65,8 @@ class Rhythm:
         if samples.size and not 0 <= samples[0] <= samples[-1] <= self.length:
             outside = samples[0] if samples[0] < 0 else samples[-1]
             raise InputError(f"the beat at sample {outside} is outside the recording of {self.length} samples")
-        unreadable = _intervals(self.unreadable, "unreadable", self.length)
-        flutter = _intervals(self.flutter, "flutter", self.length)
+        unreadable = disjoint(self.unreadable, "unreadable", self.length)
+        flutter = disjoint(self.flutter, "flutter", self.length)
         kept = ~(inside(samples, unreadable) | inside(samples, flutter))
         values = {"samples": samples[kept], "classes": classes[kept], "unreadable": unreadable, "flutter": flutter}
         values |= {"borders": np.unique(np.asarray(self.borders, dtype=np.int64))}
@@ -167,8 +167,8 @@ def whole_windows(linked: np.ndarray, size: int) -> np.ndarray:
     return np.flatnonzero(broken[size:] == broken[:-size])
 
 
-def _intervals(given: ArrayLike, name: str, length: int | None = None) -> np.ndarray:
-    """`given` [start, end) as int64 (k, 2), in order, those that touch made one, cut to the recording."""
+def disjoint(given: ArrayLike, name: str, length: int | None = None) -> np.ndarray:
+    """`given` [start, end) as int64 (k, 2), in order, those that touch made one, cut to `length` samples."""
     intervals = np.asarray(given, dtype=np.int64).reshape(-1, 2)
     for start, end in intervals[intervals[:, 1] < intervals[:, 0]]:
         raise InputError(f"the {name} interval from sample {start} ends before it begins, at {end}")
