@@ -24,7 +24,7 @@ def length_after_pooling(length: int) -> int:
     return length
 
 
-CONTEXTS = ("none", "rhythm_only", "dominant", "rhythm")
+CONTEXTS = ("none", "rhythm_only", "dominant", "rhythm", "joint")
 
 RHYTHM_FEATURES = (
     "log_pre_mean10",
@@ -109,7 +109,8 @@ class DatasetConfig:
     """What the network sees: with `none` the beat, as in the paper; with `rhythm`, for new patients, its difference
     from the dominant beat of its record and what the record says of its rhythm and shape (`preprocess.context`). The
     two parts of that alone, for the ablation: `rhythm_only`, the beat and a rhythm head; `dominant`, the difference
-    and the shape, without a rhythm head."""
+    and the shape, without a rhythm head. `joint`, for splits by beat: the beat, and one classifier that sees the
+    columns of both heads beside the features of the beat."""
     rhythm_classes: tuple[str, ...] = ()
     """Two classes that differ by their rhythm, not by their shape: with `context`, a rhythm head tells them apart."""
     rhythm_features: tuple[str, ...] = RHYTHM_FEATURES
@@ -152,15 +153,25 @@ class DatasetConfig:
         return self.context in ("rhythm", "dominant")
 
     @property
+    def has_ensembles(self) -> bool:
+        """Whether the network has small networks beside it that learn from the context alone."""
+        return self.has_rhythm_head or self.has_morphology_head
+
+    @property
+    def has_joint_classifier(self) -> bool:
+        """Whether one classifier sees the features of the beat and all columns of the context."""
+        return self.context == "joint"
+
+    @property
     def shape_classes(self) -> int:
         """Classes that are told apart by the shape of a beat: the two of a rhythm head are one to it."""
         return self.num_classes - self.has_rhythm_head
 
     @property
     def context_features(self) -> tuple[str, ...]:
-        """The K columns of the context that the network sees, those of both heads, each once; none without context."""
-        rhythm = self.rhythm_features if self.has_rhythm_head else ()
-        morphology = self.morphology_features if self.has_morphology_head else ()
+        """The K columns of the context that the network sees, each once; none without context."""
+        rhythm = self.rhythm_features if self.has_rhythm_head or self.has_joint_classifier else ()
+        morphology = self.morphology_features if self.has_morphology_head or self.has_joint_classifier else ()
         return tuple(dict.fromkeys(rhythm + morphology))
 
     @property

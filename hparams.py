@@ -263,7 +263,8 @@ class RunConfig:
         None,
         f"what the network sees, {', '.join(CONTEXTS)}. none: the beat alone, as in the paper; rhythm_only: the beat, "
         "and a head that tells S from N by the rhythm around it; dominant: how the beat differs from the usual one of "
-        "its record; rhythm: that and the rhythm head, the best for new patients (split files from --window centred)",
+        "its record; rhythm: that and the rhythm head, the best for new patients; joint: the beat, and one classifier "
+        "that sees rhythm and shape beside it, for splits by beat (all but none: split files from --window centred)",
         default="none; rhythm with --recipe new_patients",
     )
     num_epochs: int | None = option(None, "passes over the training beats", default="the recipe's: 60, 6 or 3")

@@ -5,7 +5,8 @@ a class comes out. Below B is the batch, L = 186 samples and 25 the steps left o
 
 With the context of a beat (`--context rhythm`, not in the paper) its difference from the record's dominant beat comes
 in, and two heads take the place of the classifier: `MorphologyHead` and `RhythmHead`. The ablation has one of the two:
-`--context dominant` the first, `rhythm_only` the second beside the classifier of the paper's network.
+`--context dominant` the first, `rhythm_only` the second beside the classifier of the paper's network. With
+`--context joint` the beat itself comes in, and a `JointClassifier` that sees the context takes the classifier's place.
 """
 
 from __future__ import annotations
@@ -213,32 +214,53 @@ class ShapeEnsemble(Ensemble):
         super().__init__([names.index(name) for name in configs.morphology_features], configs.shape_classes, config)
 
 
-class MorphologyHead(nn.Module):
+class JointClassifier(nn.Module):
+    """A linear layer on the network's 128 features of the beat and on a hidden layer that sees columns of its context.
+
+    Alone, with `--context joint`, it sees all columns and says all classes: split by beat, where the patients of the
+    test are those of the training, what a network remembers of a patient helps.
+    """
+
+    HIDDEN = 32
+    """Units of the hidden layer on the context."""
+
+    def __init__(self, columns: Sequence[int], features: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.columns = list(columns)
+        self.standardise = Standardise(len(self.columns))
+        hidden = nn.Linear(len(self.columns), self.HIDDEN)
+        self.fc = nn.Sequential(hidden, nn.ReLU(), nn.Dropout(dropout))
+        self.clf = nn.Linear(features + self.HIDDEN, outputs)
+
+    def fit(self, context: Tensor) -> None:
+        """Standardise by the training beats' context (n, K)."""
+        self.standardise.fit(context[:, self.columns])
+
+    def forward(self, features: Tensor, context: Tensor) -> Tensor:
+        """Features of the beat (B, 128) and context (B, K) -> logits (B, outputs)."""
+        hidden = self.fc(self.standardise(context[:, self.columns]))  # (B, 32)
+        return self.clf(torch.cat([features, hidden], dim=1))
+
+
+class MorphologyHead(JointClassifier):
     """What a beat is by its shape: the classifier of a network that sees the context.
 
-    Two classifiers, whose probabilities are averaged. The first is a linear layer on the network's 128 features of the
-    beat and on a hidden layer that sees its 20 figures of shape (`DatasetConfig.morphology_features`); the second is
-    `ShapeEnsemble`, on the same 20 figures. On new patients the second errs less, and both together least often.
+    Two classifiers, whose probabilities are averaged. The first is a `JointClassifier` on the features of the beat and
+    its 20 figures of shape (`DatasetConfig.morphology_features`); the second is `ShapeEnsemble`, on the same 20
+    figures. On new patients the second errs less, and both together least often.
     In training the first answers alone: where the other is right already, it would learn nothing.
 
     The two classes that a rhythm head tells apart (N and S) are one class here: S shape classes for C classes.
     """
 
-    HIDDEN = 32
-    """Units of the hidden layer on the figures of shape."""
-
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
-        super().__init__()
-        self.ensemble = ShapeEnsemble(configs, hparams.heads)
-        self.standardise = Standardise(len(self.ensemble.columns))
-        hidden = nn.Linear(len(self.ensemble.columns), self.HIDDEN)
-        self.fc = nn.Sequential(hidden, nn.ReLU(), nn.Dropout(hparams.dropout))
-        self.clf = nn.Linear(configs.final_out_channels + self.HIDDEN, configs.shape_classes)
+        ensemble = ShapeEnsemble(configs, hparams.heads)
+        super().__init__(ensemble.columns, configs.final_out_channels, configs.shape_classes, hparams.dropout)
+        self.ensemble = ensemble
 
     def forward(self, features: Tensor, context: Tensor) -> Tensor:
         """Features of the beat (B, 128) and context (B, K) -> log-probabilities (B, S)."""
-        figures = self.fc(self.standardise(context[:, self.ensemble.columns]))  # (B, 32)
-        by_network = self.clf(torch.cat([features, figures], dim=1)).log_softmax(dim=1)
+        by_network = super().forward(features, context).log_softmax(dim=1)
         if self.training:
             return by_network
         return log_mean(torch.stack([by_network, self.ensemble(context).to(by_network.dtype)]), dim=0)
@@ -258,7 +280,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     factors, so neither has anything to learn from the other.
 
     Shapes: forward (B, 1, L) -> logits (B, C); features (B, 1, L) -> (B, 128). L is `configs.sequence_len`. With
-    context: forward (B, 1, L), (B, K) -> log-probabilities (B, C).
+    context: forward (B, 1, L), (B, K) -> log-probabilities (B, C); with `--context joint` logits.
     """
 
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
@@ -274,6 +296,9 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         self.bitrans = BiTrans(configs, hparams) if has_trans else nn.Identity()
         if configs.has_morphology_head:
             self.clf = MorphologyHead(configs, hparams)
+        elif configs.has_joint_classifier:
+            every = range(len(configs.context_features))
+            self.clf = JointClassifier(every, final, configs.num_classes, hparams.dropout)
         else:
             self.clf = nn.Linear(final, configs.shape_classes)
         if configs.has_rhythm_head:
@@ -281,6 +306,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
             self.pair = [configs.classes.index(name) for name in configs.rhythm_classes]
             self.others = [index for index in range(configs.num_classes) if index not in self.pair]
         self.has_morphology_head, self.has_rhythm_head = configs.has_morphology_head, configs.has_rhythm_head
+        self.sees_context = configs.context != "none"
         self.precision = hparams.precision
 
     def features(self, x: Tensor) -> Tensor:
@@ -298,13 +324,13 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         Raises:
             InputError: the network sees the context of a beat, and none is given.
         """
-        if context is None and (self.has_morphology_head or self.has_rhythm_head):
+        if context is None and self.sees_context:
             raise InputError("this network sees the context of a beat: model(x, context), as Split.inputs() gives both")
         # On the CPU only the encoder layers use bf16, and they see to it themselves.
         bf16 = self.precision == "bf16" and x.device.type == "cuda"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             features = self.features(x)
-            logits = self.clf(features, context) if self.has_morphology_head else self.clf(features)
+            logits = self.clf(features, context) if isinstance(self.clf, JointClassifier) else self.clf(features)
         logits = logits.float() if bf16 else logits
         if context is None or not self.has_rhythm_head:
             return logits

@@ -27,7 +27,7 @@ from dataloader import (
     thinned_to,
 )
 from hparams import SHORTEST_CYCLE, ContextConfig, TrainingConfig
-from models import Ensemble, RhythmHead, ShapeEnsemble, ecgTransForm
+from models import Ensemble, JointClassifier, RhythmHead, ShapeEnsemble, ecgTransForm
 from support.errors import InputError
 
 UNNAMED = 0.1
@@ -43,16 +43,16 @@ def fit_context(
 
     Returns:
         For each database its training beats, which its members learnt from, without those that `with_unnamed_classes`
-        adds; empty without context.
+        adds; empty without ensembles.
 
     Raises:
         InputError: as `require_fit`.
     """
-    if configs.context == "none":
-        return {}
     require_fit(split, configs, hparams)
-    if configs.has_morphology_head:
-        model.clf.standardise.fit(split.context[:, model.clf.ensemble.columns])
+    if isinstance(model.clf, JointClassifier):
+        model.clf.fit(split.context)
+    if not configs.has_ensembles:
+        return {}
     groups, config = beats_by_database(split), hparams.heads
     for number, beats in enumerate(groups.values()):
         own = torch.arange(number, config.members, len(groups))
@@ -91,7 +91,7 @@ def require_fit(split: Split, configs: DatasetConfig, hparams: TrainingConfig) -
 
     A database lacks one of the rhythm head's two classes, or there are more databases than members.
     """
-    groups = {} if configs.context == "none" else beats_by_database(split)
+    groups = beats_by_database(split) if configs.has_ensembles else {}
     if len(groups) > hparams.heads.members:
         raise InputError(f"the ensembles have {hparams.heads.members} members, too few for {len(groups)} databases")
     for database, beats in groups.items() if configs.has_rhythm_head else ():

@@ -198,7 +198,7 @@ def test_the_rows_of_one_dataset(everything: Path, raw: Path, monkeypatch: pytes
     assert calls == ["ptb", "ptb", "ptb"]
     reproduce.run(arguments(["inter_patient"], raw, everything, "--results", results, "--only_finished"))
     assert calls == ["ptb", "ptb", "ptb"]
-    assert len(set(pd.read_csv(results / "inter_patient.csv")["row"])) == 7  # what was finished before stays
+    assert len(set(pd.read_csv(results / "inter_patient.csv")["row"])) == 8  # what was finished before stays
 
 
 def test_a_stopped_run_is_taken_up_again(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

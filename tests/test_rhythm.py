@@ -439,6 +439,31 @@ def test_context_is_an_option_of_every_recipe() -> None:
         RunConfig(context="flat").effective_configs()
 
 
+def test_the_joint_classifier_sees_the_beat_and_the_whole_context(recipe: TrainingConfig, data: Path) -> None:
+    for dataset in ("mit", "ptb"):  # one has a pair of classes for a rhythm head, the other has not
+        configs = data_configs.get_dataset_class(dataset)(context="joint")
+        assert set(configs.context_features) == {*RHYTHM_FEATURES, *MORPHOLOGY_FEATURES}
+    configs = dataclasses.replace(data_configs.mit(context="joint"), feedforward_dim=64)
+    split = load_split(data / "mit" / "train.pt", configs)
+    assert torch.equal(split.samples, torch.load(data / "mit" / "train.pt", weights_only=True)["samples"])
+    model = ecgTransForm(configs, recipe)
+    assert fit_context(model, split, configs, recipe, 0) == {}
+    assert torch.allclose(model.clf.standardise.mean, split.context.mean(dim=0), atol=1e-6)
+    out = model(*split.inputs(slice(64)))
+    assert out.shape == (64, 5)
+    out.square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and bool(parameter.grad.abs().sum() > 0), name
+    model.eval()
+    whole = model(*split.inputs(slice(20)))
+    for column in range(len(configs.context_features)):
+        changed = split.context[:20].clone()
+        changed[:, column] += 1
+        assert not torch.equal(model(split.samples[:20], changed), whole), configs.context_features[column]
+    with pytest.raises(InputError, match="sees the context of a beat"):
+        model(split.samples[:20])
+
+
 # ------------------------------------------------------------------------------------------------ folds by patient
 
 
