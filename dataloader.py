@@ -465,7 +465,8 @@ def shape_labels(labels: Tensor, configs: DatasetConfig) -> Tensor:
 def shape_weights(labels: Tensor, configs: DatasetConfig, power: float) -> Tensor:
     """Weights (C,) inverse to a power of the frequencies; the two classes of a rhythm head weigh as one.
 
-    Class Q, which is what no other class is, weighs no more than the hard class (S), however rare it is.
+    Class Q, which is what no other class is, weighs no more than the hard class (S) by its own count, however rare it
+    is.
     """
     counts = torch.bincount(labels.cpu(), minlength=configs.num_classes)
     weight = inverse_power_weights(counts, power)

@@ -20,12 +20,15 @@ SELECTIONS = ("best", "last")
 KERNELS = ("auto", "stock", "torch", "native")
 PRECISIONS = ("fp32", "tf32", "bf16")
 
+MOST = 10**9
+"""Beats in a step, epochs and the like: more than anybody has, and no number is too large to compute with."""
+
 COUNTED = ("num_epochs", "batch_size", "sequence_beats", "rhythm_epochs", "shape_epochs")
 POSITIVE = ("learning_rate", "clip_norm", "hard_class_weight")
 NOT_NEGATIVE = ("weight_decay", "focal_gamma", "noise", "rhythm_weight_power", "shape_weight_power")
 PARTS = ("betas", "dropout", "encoder_dropout")
 RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
-    **dict.fromkeys(COUNTED, (lambda value: value >= 1, "at least 1")),
+    **dict.fromkeys(COUNTED, (lambda value: 1 <= value <= MOST, f"1 to {MOST:,}")),
     **dict.fromkeys(POSITIVE, (lambda value: 0 < value < math.inf, "above 0 and finite")),
     **dict.fromkeys(NOT_NEGATIVE, (lambda value: 0 <= value < math.inf, "at least 0 and finite")),
     **dict.fromkeys(PARTS, (lambda value: 0 <= value < 1, "at least 0 and below 1")),
@@ -133,6 +136,11 @@ class TrainingConfig:
     choose nothing, so they are trained on too: for schedules that end at their best, and few patients."""
     heads: ContextConfig = ContextConfig()
     """How the small networks on the context are trained (with `--context rhythm`)."""
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether the network has the encoder of BiTrans, which alone asks for `kernel` and, on a CPU, `precision`."""
+        return self.variant not in ("cnn", "msc", "msc_crm")
 
     def __post_init__(self) -> None:
         choices = {
@@ -301,7 +309,7 @@ class RunConfig:
     limit_train: int | None = option(
         None,
         "train on a class-stratified subset of N beats, with --recipe new_patients of train and validation together; "
-        "validation and test are evaluated whole",
+        "validation and test are evaluated whole (--recipe notes then sees sequences with gaps)",
         metavar="N",
         default="all",
     )

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from hparams import RunConfig
-from run_folder.resume import as_last_resumed
+from run_folder.resume import latest_config
 from support.cli import ArgumentParser, add_options
 from support.errors import InputError, run_command
 from support.fields import from_fields
-from support.files import read_json
 from trainer import Trainer
-from utils import SEED_FOLDER, find_checkpoint, seed_folders
+from utils import SEED_FOLDER, find_checkpoint
 
 # What makes sense for the test of a checkpoint, which knows the rest itself.
 TEST_TAKES = (
@@ -64,13 +63,14 @@ def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
     Raises:
         InputError: no run there, or `given` contradicts it.
     """
-    configs = [path for seed in seed_folders(folder) if (path := seed / "config.json").is_file()]
-    if not configs:
+    latest = latest_config(folder)
+    if latest is None:
         raise InputError(
             f"--resume {folder}: no run there (no seed_*/config.json); a run folder is "
             "<save_dir>/<experiment>/<run>, its path is the last line of a run"
         )
-    run = from_fields(RunConfig, as_last_resumed(read_json(configs[0])).get("run"), f"{configs[0]}: its 'run'")
+    path, config = latest
+    run = from_fields(RunConfig, config.get("run"), f"{path}: its 'run'")
     for name, value in given.items():
         if name not in RESUME_MAY_CHANGE and value != getattr(run, name):
             raise InputError(

@@ -129,6 +129,10 @@ class BiTrans(nn.Module):
         return forwards + backwards
 
 
+CONSTANT = 1e-5
+"""A feature whose standard deviation is no more than this part of its mean is constant but for rounding."""
+
+
 class Standardise(nn.Module):
     """Features to zero mean and unit variance over the training beats, clipped to +-4; its buffers are fitted."""
 
@@ -142,9 +146,10 @@ class Standardise(nn.Module):
 
     def fit(self, features: Tensor) -> None:
         """Take mean and standard deviation from features (n, k); a constant one is only centred."""
-        spread = features.std(dim=0, correction=0)
-        self.mean[:] = features.mean(dim=0)
-        self.scale[:] = torch.where(spread > 0, spread, torch.ones_like(spread))
+        spread, mean = features.std(dim=0, correction=0), features.mean(dim=0)
+        self.mean[:] = mean
+        # In float32 the mean of equal numbers is not that number, nor their deviation quite zero.
+        self.scale[:] = torch.where(spread > CONSTANT * mean.abs(), spread, torch.ones_like(spread))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., k) -> (..., k)."""
@@ -287,13 +292,12 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         super().__init__()
         mid, final = configs.mid_channels, configs.final_out_channels
         has_crm = hparams.variant not in ("cnn", "msc")
-        has_trans = hparams.variant not in ("cnn", "msc", "msc_crm")
         self.msc = plain_first_block(configs, hparams) if hparams.variant == "cnn" else MSC(configs, hparams)
         self.conv_block2 = conv_block(mid, 2 * mid, configs.conv_kernel_size)
         self.conv_block3 = conv_block(2 * mid, final, configs.conv_kernel_size)
         crm_blocks = configs.crm_blocks if has_crm else 0
         self.crm = nn.Sequential(*(CRM(final, configs.se_reduction) for _ in range(crm_blocks)))
-        self.bitrans = BiTrans(configs, hparams) if has_trans else nn.Identity()
+        self.bitrans = BiTrans(configs, hparams) if hparams.has_encoder else nn.Identity()
         if configs.has_morphology_head:
             self.clf = MorphologyHead(configs, hparams)
         elif configs.has_joint_classifier:

@@ -25,16 +25,24 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig
-from dataloader import Batches, Split, data_generator, load_splits, oversample, stratified_subset, train_and_validation
+from dataloader import Batches, Split, data_generator, load_splits, oversample, train_and_validation
 from hparams import SHORTEST_CYCLE, RunConfig, TrainingConfig
-from kernels.precision import usable_precision
+from kernels.precision import Layer, require_arithmetic, usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
 from models import ecgTransForm
 from rhythm import fit_context, require_fit
 from run_folder import board, pictures, reports
 from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder, said_of
 from run_folder.network import load_network
-from run_folder.resume import best_epoch, finished_tests, keep, locked, require_same_window, resume
+from run_folder.resume import (
+    best_epoch,
+    finished_tests,
+    keep,
+    locked,
+    require_same_window,
+    resume,
+    settled_precision,
+)
 from support import distributed
 from support.errors import InputError, TrainingError
 from support.progress import progress_bar
@@ -43,15 +51,12 @@ from utils import (
     get_device,
     load_checkpoint,
     load_weights,
-    plot_umap,
     require_umap,
     run_log,
     seed_everything,
-    umap_embedding,
 )
 
 EVALUATION_BATCH = 128  # beats; bounds the memory of a forward pass, changes no result
-UMAP_BEATS = 5000  # beats in a UMAP picture at most, class-stratified; more only hide one another
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,7 @@ class Trainer:
         self.configs = run.effective_configs()
         self.hparams = run.effective_hparams()
         self.device = get_device(distributed.local_device(run.device))
-        layer = (self.configs.trans_dim, self.configs.num_heads, self.configs.feedforward_dim)
-        precision, self.precision_note = usable_precision(
-            self.hparams.precision, self.device, self.hparams.kernel, *layer
-        )
-        self.hparams = dataclasses.replace(self.hparams, precision=precision)
+        require_arithmetic(self.hparams.precision, self.device, self.hparams.kernel)
         if run.umap:
             require_umap()  # now, not after 60 epochs
         board.require_tensorboard(run)
@@ -94,13 +95,14 @@ class Trainer:
         """
         results: dict[str, list[dict[str, Any]]] = {kept: [] for kept in KEPT}
         with distributed.process_group(self.device), ExitStack() as until_done:
-            # The choice is a matter of timing: all processes take the first one's.
-            precision = distributed.from_first(self.hparams.precision)
-            self.hparams = dataclasses.replace(self.hparams, precision=precision)
             if self.run_folder is not None and self.run_folder.is_dir():
                 self._hold(until_done)
+            settled = distributed.on_first(lambda: settled_precision(self.run_folder, self.run, self.device))
+            precision, note = self._arithmetic(self.configs, self.hparams, settled)
+            # The choice is a matter of timing: all processes take the first one's.
+            self.hparams = dataclasses.replace(self.hparams, precision=distributed.from_first(precision))
             for seed in range(self.run.seed_id, self.run.seed_id + self.run.num_runs):
-                for kept, metrics in self._train_seed(seed, until_done).items():
+                for kept, metrics in self._train_seed(seed, until_done, note).items():
                     results[kept].append(metrics)
             if distributed.is_first():
                 reports.summarise(self.run_folder, self.hparams.num_epochs)
@@ -111,7 +113,14 @@ class Trainer:
                 print(f"\nEverything is in {self.run_folder}")
         return results["best"]
 
-    def _train_seed(self, seed: int, until_done: ExitStack) -> dict[str, dict[str, Any]]:
+    def _arithmetic(
+        self, configs: DatasetConfig, hparams: TrainingConfig, settled: str | None = None
+    ) -> tuple[str, str | None]:
+        """The precision to compute a network in, and a message where it is not the one asked for."""
+        layer = Layer(configs.trans_dim, configs.num_heads, configs.feedforward_dim) if hparams.has_encoder else None
+        return usable_precision(self.hparams.precision, self.device, self.hparams.kernel, layer, settled)
+
+    def _train_seed(self, seed: int, until_done: ExitStack, note: str | None) -> dict[str, dict[str, Any]]:
         # Seed
         seed_everything(seed)
 
@@ -141,6 +150,8 @@ class Trainer:
                 "of numpy, scikit-learn and imbalanced-learn for all",
             )
         require_fit(run.trained_on, self.configs, self.hparams)
+        if self.run.umap:
+            require_umap(len(splits["test"]))
         batches = Batches(run.trained_on, self.hparams, seed)
 
         # Model, optimiser, loss
@@ -157,14 +168,14 @@ class Trainer:
         # Loop
         folder = self._seed_folder(seed, until_done)
         history = resume(folder, run, model, optimizer)
-        learnt = {} if history else fit_context(model, run.trained_on, self.configs, self.hparams, seed)
         scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
         with run_log(folder / "train.log") as log, board.curves(folder, run, history, optimizer) as write_epoch:
             reports.describe(folder, run, model, len(history), log)
+            learnt = {} if history else fit_context(model, run.trained_on, self.configs, self.hparams, seed)
             selection = reports.selection_note(splits["val"], self.configs.classes, self.hparams.selection)
             context = reports.context_note(learnt, self.configs)
-            for note in filter(None, (self.precision_note, selection, context)):
-                log.info(note)
+            for line in filter(None, (note, selection, context)):
+                log.info(line)
             trained_on, val, test = (s.to(self.device) for s in (run.trained_on, splits["val"], splits["test"]))
             learner = as_fast_as_possible(model, self.hparams, self.device)
             for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):
@@ -237,7 +248,7 @@ class Trainer:
                 title = f"{self.run.dataset} test, seed {run.seed}, best epoch {checkpoint.epoch}\n{test.origin}"
                 reports.write_test(folder, test, evaluation.probabilities, metrics, self.configs.classes, title)
                 if self.run.umap:
-                    draw_umap(folder / "umap.png", title, model, test, self.configs, run.seed)
+                    pictures.draw_umap(folder / "umap.png", title, model, test, self.configs, run.seed)
             else:
                 title = f"{self.run.dataset} training, seed {run.seed}, {test.origin}"
                 history = checkpoint.metrics["history"]
@@ -253,11 +264,15 @@ class Trainer:
         """
         if distributed.world_size() > 1:
             raise InputError("--test: works with one process; start it without torchrun")
-        arithmetic = (self.hparams.kernel, self.hparams.precision)  # this machine's, not that of the training
+        checkpoint = load_checkpoint(checkpoint_path, self.run.dataset)
+        precision, note = self._arithmetic(checkpoint.configs, checkpoint.hparams)
+        arithmetic = (self.hparams.kernel, precision)  # this machine's, not that of the training
         model, checkpoint = load_network(checkpoint_path, self.device, *arithmetic, self.run.dataset)
         configs, trained_on = checkpoint.configs, checkpoint.metrics.get("data") or {}
         test = load_splits(Path(self.run.data_path), configs, ["test"])["test"].to(self.device)
         require_same_window(checkpoint_path, trained_on, test)
+        if self.run.umap:
+            require_umap(len(test))
         weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
         evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs.classes)
         metrics = {
@@ -271,14 +286,14 @@ class Trainer:
         folder = self.run_folder = new_run_folder(Path(self.run.save_dir), self.run.experiment, run)
         with run_log(folder / "test.log") as log:
             learnt = reports.learnt_note(checkpoint_path, checkpoint, test)
-            for note in filter(None, (self.precision_note, reports.left_out_note(test), learnt)):
-                log.info(note)
+            for line in filter(None, (note, reports.left_out_note(test), learnt)):
+                log.info(line)
             log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {test.origin}:")
             reports.log_metrics(metrics, log)
         title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{test.origin}"
         reports.write_test(folder, test, evaluation.probabilities, metrics, configs.classes, title)
         if self.run.umap:
-            draw_umap(folder / "umap.png", title, model, test, configs, self.run.seed_id)
+            pictures.draw_umap(folder / "umap.png", title, model, test, configs, self.run.seed_id)
         reports.write_metrics(folder / "test.json", metrics)
         print(f"\nEverything is in {folder}")
         return metrics
@@ -431,19 +446,3 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
 def test_metrics(epoch: int, test: Split, evaluation: Evaluation) -> dict[str, Any]:
     """What is kept of a test of the checkpoint after `epoch`, ready for JSON."""
     return {"checkpoint_epoch": epoch, "data": test.provenance(), "loss": evaluation.loss, **evaluation.metrics}
-
-
-@torch.no_grad()
-def extract_features(model: ecgTransForm, samples: Tensor) -> np.ndarray:
-    """What the classifier sees of each beat: (n, 1, L) -> (n, 128)."""
-    model.eval()
-    return torch.cat([model.features(x) for x in samples.split(EVALUATION_BATCH)]).cpu().numpy()
-
-
-def draw_umap(path: Path, title: str, model: ecgTransForm, test: Split, configs: DatasetConfig, seed: int) -> None:
-    """Draw the features of the beats of `test`, or of a stratified part of many, into the file `path`."""
-    if len(test) > UMAP_BEATS:
-        title += f"; {UMAP_BEATS:,} of {len(test):,} beats"
-        test = test.subset(stratified_subset(test.labels.cpu(), UMAP_BEATS, configs.num_classes, seed))
-    points = umap_embedding(extract_features(model, test.samples), seed)
-    plot_umap(points, test.labels.cpu().numpy(), configs.classes, title, path)

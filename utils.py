@@ -192,6 +192,7 @@ def pretrained_names() -> list[str]:
     return sorted(path.stem for path in PRETRAINED.glob("*.pt"))
 
 
+UMAP_FEWEST = 5  # beats; UMAP places a beat by its neighbours
 SEED_FOLDER = re.compile(r"seed_(\d+)")
 
 
@@ -287,6 +288,9 @@ def _from_ours(contents: dict[str, Any], path: Path) -> Checkpoint:
     for key, kind in {"history": list[dict[str, float]], "class_weights": list[float], "data": dict[str, Any]}.items():
         if key in metrics and not fits(metrics[key], kind):
             raise InputError(f"{path}: is damaged: '{key}' in its 'metrics' is {reprlib.repr(metrics[key])}")
+    for key, kind in {"training_records": list[str], "fingerprints": dict[str, str]}.items():
+        if key in (data := metrics.get("data", {})) and not fits(data[key], kind):
+            raise InputError(f"{path}: is damaged: '{key}' in its 'data' is {reprlib.repr(data[key])}")
     epochs = len(metrics["history"]) if "history" in metrics else max(checkpoint.epoch, 0)
     if checkpoint.epoch != epochs:
         raise InputError(f"{path}: is damaged: it says epoch {checkpoint.epoch}, its history {epochs}")
@@ -433,10 +437,12 @@ def has_umap() -> bool:
     return importlib.util.find_spec("umap") is not None
 
 
-def require_umap() -> None:
-    """Raise an `InputError` where umap-learn is not installed."""
+def require_umap(beats: int | None = None) -> None:
+    """Raise an `InputError` where umap-learn is not installed, or `beats` are too few for its picture."""
     if not has_umap():
         raise InputError("--umap needs umap-learn: pip install -r requirements.txt")
+    if beats is not None and beats < UMAP_FEWEST:
+        raise InputError(f"--umap: {beats} test beats are too few for the picture; at least {UMAP_FEWEST} are needed")
 
 
 def umap_embedding(features: np.ndarray, seed: int) -> np.ndarray:
@@ -445,11 +451,9 @@ def umap_embedding(features: np.ndarray, seed: int) -> np.ndarray:
     Raises:
         InputError: umap-learn is not installed, or there are too few beats for it.
     """
-    require_umap()
+    require_umap(len(features))
     import umap  # heavy, and needed for this picture only
 
-    if len(features) < 5:
-        raise InputError(f"--umap: {len(features)} beats are too few for the picture; at least 5 are needed")
     return umap.UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1).fit_transform(features)
 
 

@@ -19,11 +19,11 @@ import torch
 
 from benchmarks.throughput import has_native_bf16
 from data_configs import DATASETS, DatasetConfig, get_dataset_class
-from dataloader import Batches, Split, data_generator
+from dataloader import Batches, Split, data_generator, limited
 from hparams import supervised
 from losses import loss_weights, make_loss
 from models import ecgTransForm
-from support.cli import ArgumentParser, at_least_one
+from support.cli import ArgumentParser, at_least_one, cpu_threads
 from support.errors import InputError, run_command
 from trainer import evaluate, train_one_epoch
 from utils import seed_everything
@@ -62,14 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--beats", type=at_least_one, default=20_000, help="training beats (default: 20000)")
     add("--num_epochs", type=at_least_one, default=2, help="passes over them (default: 2)")
     add("--num_runs", type=at_least_one, default=3, help="seeds (default: 3)")
-    add("--threads", type=at_least_one, help="CPU threads (default: torch's)")
+    add("--threads", type=cpu_threads, help="CPU threads (default: torch's)")
     given = parser.parse_args(arguments)
     if given.threads is not None:
         torch.set_num_threads(given.threads)
     if not has_native_bf16():
         raise InputError("nothing to compare: the compiled encoder has no bf16 here; it takes a CPU with AVX512-BF16")
     configs = get_dataset_class(given.dataset)()
-    splits = data_generator(given.data_path, configs, given.beats, seed=0)
+    splits = data_generator(given.data_path, configs, None, seed=0)
+    if not configs.num_classes <= given.beats <= len(splits["train"]):
+        raise InputError(f"--beats must be {configs.num_classes} to {len(splits['train'])}, got {given.beats}")
+    splits["train"] = limited(splits["train"], configs, given.beats, seed=0)
     curves: dict[str, list[np.ndarray]] = {precision: [] for precision in ARITHMETICS}
     for seed in range(given.num_runs):
         for precision in ARITHMETICS:

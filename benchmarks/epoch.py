@@ -24,9 +24,10 @@ import hparams
 from benchmarks.throughput import resident_mb
 from data_configs import DatasetConfig, mit
 from dataloader import Batches, Split
+from kernels.precision import require_arithmetic
 from losses import loss_weights, make_loss
 from models import ecgTransForm
-from support.cli import ArgumentParser, at_least_one
+from support.cli import ArgumentParser, at_least_one, cpu_threads
 from support.errors import InputError, run_command
 from trainer import evaluate, stream_logits, train_one_epoch
 from utils import Checkpoint, save_checkpoint
@@ -99,12 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--stream", type=at_least_one, metavar="N", help="classify N beats part by part instead")
     add("--kernel", default="auto", help="as for main.py (default: auto)")
     add("--precision", default="fp32", help="as for main.py (default: fp32)")
-    add("--threads", type=at_least_one, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
+    add("--threads", type=cpu_threads, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     configs = mit()
     if min(args.beats) < configs.num_classes:
         raise InputError(f"--beats must be at least {configs.num_classes}, a beat a class, got {min(args.beats)}")
+    require_arithmetic(args.precision, torch.device("cpu"), args.kernel)
     recipe = dataclasses.replace(hparams.supervised(), kernel=args.kernel, precision=args.precision)
     model = ecgTransForm(configs, recipe)
     if args.stream:

@@ -29,7 +29,7 @@ from data_configs import mit
 from kernels import native
 from kernels.precision import seconds
 from models import ecgTransForm
-from support.cli import ArgumentParser, at_least_one
+from support.cli import ArgumentParser, at_least_one, cpu_threads
 from support.errors import run_command
 
 VARIANTS = {  # name -> kernel and precision of the network; None is that of benchmarks.plain
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--batch_size", type=at_least_one, default=128, help="beats in a step (default: 128)")
     add("--length", type=at_least_one, default=186, help="samples of a beat (default: 186)")
     add("--repeats", type=at_least_one, default=5, help="steps of each variant (default: 5)")
-    add("--threads", type=at_least_one, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
+    add("--threads", type=cpu_threads, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
     add(
         "--variants",
         nargs="+",

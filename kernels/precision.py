@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -15,13 +16,27 @@ SEQUENCES, TOKENS = 16, 128  # of a timed step: some 10 ms, and enough for the e
 REPEATS, SECONDS = 3, 0.5  # at least, of each arithmetic; and of both together
 
 
+class Layer(NamedTuple):
+    """The encoder layer of a network."""
+
+    width: int = 25
+    """Features of a token."""
+    heads: int = 5
+    """Of attention."""
+    hidden: int = 2048
+    """Units of the feed-forward."""
+
+
+PAPERS = Layer()
+"""The paper's."""
+
+
 def usable_precision(
     precision: str,
     device: torch.device,
     kernel: Kernel = "auto",
-    width: int = 25,
-    heads: int = 5,
-    hidden: int = 2048,
+    layer: Layer | None = PAPERS,
+    settled: str | None = None,
 ) -> tuple[str, str | None]:
     """Prepare `device` for the arithmetic `precision`, or for float32 where that is faster than bf16.
 
@@ -31,7 +46,9 @@ def usable_precision(
 
     Args:
         kernel: how the float32 encoder would be computed.
-        width: features of a token; like `heads` and `hidden`, the units of the feed-forward, those of the network.
+        layer: of the network; None: it has none, and on a CPU nothing else that bf16 or a kernel could be for.
+        settled: the arithmetic that a run began with, by such a trial; it is not tried again, since another outcome
+            would change the arithmetic in the middle of the run.
 
     Returns:
         The precision to use, and a message where it is not the one asked for.
@@ -39,18 +56,24 @@ def usable_precision(
     Raises:
         InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
     """
-    _require_arithmetic(precision, device, kernel)
-    if kernel != "auto":
+    require_arithmetic(precision, device, kernel)
+    if kernel != "auto" and layer is not None:
         with torch.device("meta"):  # without memory or random numbers
-            TransformerEncoderLayer(width, heads, hidden, kernel=kernel).kernel_on(device)
+            TransformerEncoderLayer(*layer, kernel=kernel).kernel_on(device)
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
-    if precision == "bf16" and device.type == "cpu" and (reason := _against_bf16(kernel, width, heads, hidden)):
-        return "fp32", f"--precision bf16 {reason}; computing in float32"
+    if precision == "bf16" and device.type == "cpu":
+        if layer is None:
+            return "fp32", "--precision bf16: on a CPU the encoder alone has it, and this network has none: float32"
+        if settled is not None:
+            return settled, None
+        if reason := _against_bf16(kernel, layer):
+            return "fp32", f"--precision bf16 {reason}; computing in float32"
     return precision, None
 
 
-def _require_arithmetic(precision: str, device: torch.device, kernel: Kernel) -> None:
+def require_arithmetic(precision: str, device: torch.device, kernel: Kernel = "auto") -> None:
+    """Raise an `InputError` where `device`, or `kernel` on it, has no arithmetic `precision`."""
     if precision == "tf32" and device.type != "cuda":
         raise InputError(f"--precision tf32 needs a CUDA GPU; on {device.type} use fp32 or bf16")
     if precision == "bf16" and device.type not in ("cpu", "cuda"):
@@ -59,11 +82,11 @@ def _require_arithmetic(precision: str, device: torch.device, kernel: Kernel) ->
         raise InputError("--precision bf16: not with --kernel stock; auto, native and torch have it")
 
 
-def _against_bf16(kernel: Kernel, width: int, heads: int, hidden: int) -> str | None:
+def _against_bf16(kernel: Kernel, layer: Layer) -> str | None:
     """What speaks against bf16 on the CPU, if anything does."""
-    if kernel == "native" and (obstacle := native.no_bf16(native.load(native.Shape(TOKENS, width, heads, hidden)))):
+    if kernel == "native" and (obstacle := native.no_bf16(native.load(native.Shape(TOKENS, *layer)))):
         return f"cannot be had with --kernel native: {obstacle}"
-    bf16, fp32 = training_rates(kernel, width, heads, hidden)
+    bf16, fp32 = training_rates(kernel, layer)
     if bf16 > fp32:
         return None
     return (
@@ -72,14 +95,14 @@ def _against_bf16(kernel: Kernel, width: int, heads: int, hidden: int) -> str | 
     )
 
 
-def training_rates(kernel: Kernel, width: int, heads: int, hidden: int) -> tuple[float, float]:
+def training_rates(kernel: Kernel, layer: Layer) -> tuple[float, float]:
     """Sequences a second through forward and backward of an encoder layer on the CPU: in bf16, and in float32.
 
     The two take turns, so that whatever else the machine does meets both, and for long enough that each has the
     processor to itself at times; the best counts. The random numbers of the caller stay as they were.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        steps = [_training_step(kernel, precision, width, heads, hidden) for precision in ("bf16", "fp32")]
+        steps = [_training_step(kernel, precision, layer) for precision in ("bf16", "fp32")]
         for step in steps:  # memory, and the compiler where need be
             step()
         times: list[list[float]] = []
@@ -89,10 +112,10 @@ def training_rates(kernel: Kernel, width: int, heads: int, hidden: int) -> tuple
     return bf16, fp32
 
 
-def _training_step(kernel: Kernel, precision: str, width: int, heads: int, hidden: int) -> Callable[[], None]:
-    layer = TransformerEncoderLayer(width, heads, hidden, kernel=kernel, precision=precision).train()
-    x = torch.randn(SEQUENCES, TOKENS, width, requires_grad=True)
-    return lambda: layer(x).sum().backward()
+def _training_step(kernel: Kernel, precision: str, layer: Layer) -> Callable[[], None]:
+    encoder_layer = TransformerEncoderLayer(*layer, kernel=kernel, precision=precision).train()
+    x = torch.randn(SEQUENCES, TOKENS, layer.width, requires_grad=True)
+    return lambda: encoder_layer(x).sum().backward()
 
 
 def seconds(step: Callable[[], object]) -> float:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from data_configs import DATASETS
 from hparams import PRECISIONS, RunConfig, get_hparams_class
+from kernels.precision import require_arithmetic
 from reproduce import figures, pages, tables
 from reproduce.experiments import EXPERIMENTS, RECORDINGS, Experiment, Row
 from reproduce.runs import MissingDataError, Options, Result, Schedule, finished, train
@@ -115,7 +116,7 @@ def options_of(args: argparse.Namespace) -> Options:
     """
     if distributed.world_size() > 1:
         raise InputError("python -m reproduce works with one process; start it without torchrun")
-    get_device(args.device)
+    require_arithmetic(args.precision or "fp32", get_device(args.device))
     recipe = get_hparams_class(args.recipe or ("short" if args.device == "cpu" else "supervised"))()
     epochs = recipe.num_epochs if args.num_epochs is None else args.num_epochs
     # RunConfig checks the ranges, here before anything is read or written

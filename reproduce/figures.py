@@ -16,7 +16,6 @@ from reproduce.runs import Result
 from run_folder import pictures
 from run_folder.network import load_network
 from run_folder.reports import headline, summary_table
-from trainer import draw_umap
 from utils import get_device
 
 OF_RUN = {
@@ -102,7 +101,7 @@ def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Pictur
     _sample_beats(result, split, checkpoint.configs, title, to)
     if utils.has_umap():
         to = path("umap")
-        draw_umap(to, title, model, split.to(get_device(device)), checkpoint.configs, result.seeds[0])
+        pictures.draw_umap(to, title, model, split.to(get_device(device)), checkpoint.configs, result.seeds[0])
     return made
 
 

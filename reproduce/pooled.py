@@ -17,9 +17,9 @@ from ec57.figures import has_figures
 from reproduce.pages import groups_lines
 from reproduce.runs import read_predictions
 from reproduce.tables import groups_table
+from run_folder.resume import tests_of_finished
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
-from support.files import read_json
 from utils import seed_folders
 
 
@@ -33,17 +33,18 @@ def pooled(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     tables: list[pd.DataFrame] = []
     classes: list[str] = []
     for folder in folders:
-        seeds = [path for seed in seed_folders(folder) if (path := seed / "test_best.json").is_file()]
-        if not seeds:
-            raise InputError(f"{folder}: no finished run there (no seed_*/test_best.json)")
-        table = read_predictions(seeds[0].with_name("predictions_test.csv"))
+        finished = [(seed, tests) for seed in seed_folders(folder) if (tests := tests_of_finished(seed)) is not None]
+        if not finished:
+            raise InputError(f"{folder}: no finished run there (no seed_* that was tested after its last epoch)")
+        seed_folder, tests = finished[0]
+        table = read_predictions(seed_folder / "predictions_test.csv")
         if "record" not in table:
             raise InputError(f"{folder}: its predictions name no records; make the split files from recordings")
         known = {*table["record"]} & {name for other in tables for name in other["record"]}
         if known:
             raise InputError(f"{folder}: record {min(known)} was tested by an earlier run too; give each fold once")
         tables.append(table)
-        own = read_json(seeds[0])["classes"]
+        own = tests["best"]["classes"]
         if not has_figures(own):
             raise InputError(f"{folder}: has the classes {' '.join(own)}; S and V are needed, whose figures these are")
         if classes and own != classes:

@@ -28,7 +28,7 @@ from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
 from reproduce.tables import ec57_of, groups_table
 from run_folder.reports import FIGURES, metrics_table
-from run_folder.resume import as_it_ran
+from run_folder.resume import as_it_ran, tests_of_finished
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
 from support.files import read_json, write_json, write_text
@@ -108,7 +108,7 @@ def card_of(
         "name": name,
         "dataset": config["dataset"]["name"],
         "trained_on": f"{learnt['all']:,} beats of --dataset {config['dataset']['name']}, {data['source']} data, "
-        f"{data['protocol']} split",
+        f"{data['protocol']} split" + (", those that SMOTE made among them" if hparams["sampler"] == "smote" else ""),
         "training_records_are": "hashes of the first minute of each lead (preprocess.physionet.first_minute)",
         "training_records": training_records(config, raw_path),
         "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records" if records else ""),
@@ -173,7 +173,7 @@ def training_records(config: dict[str, Any], raw_path: Path) -> dict[str, dict[s
         Database -> record -> the hash of the first minute of each of its leads; without records that are not there.
     """
     configs = get_dataset_class(config["dataset"]["name"])()
-    learnt = ("train", "val") if "trained_on" in config["counts"] else ("train",)
+    learnt = ("train", "val") if config["hparams"]["selection"] == "last" else ("train",)
     found: dict[str, dict[str, list[str]]] = {}
     for split in load_splits(Path(config["run"]["data_path"]), configs, learnt).values():
         for database, name in split.its_records:
@@ -255,11 +255,12 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
         raise InputError(f"{run_folder}: has {len(seeds)} seeds; give the folder of one, such as {seeds[0]}")
     checkpoint_path = find_checkpoint(run_folder)
     seed_folder = checkpoint_path.parent
-    if not (seed_folder / "test_last.json").is_file():  # the last file that a seed writes
+    tests = tests_of_finished(seed_folder)
+    if tests is None:
         raise InputError(
             f"{seed_folder}: its run is not finished; go on with `python main.py --resume {seed_folder.parent}`"
         )
-    test = read_json(seed_folder / "test_best.json")
+    test = tests["best"]
     predictions = read_predictions(seed_folder / "predictions_test.csv")
     card = card_of(seed_folder, test, predictions, name, raw_path)
     page = card_page(card, test, predictions)

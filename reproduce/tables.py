@@ -156,7 +156,9 @@ def groups_table(predictions: Sequence[pd.DataFrame], classes: Sequence[str]) ->
         mean = {}
         for key in each[0]:
             counted = [one[key] for one in each if key[0] not in "SV" or one[f"{key[0]} beats"] >= FEWEST]
-            mean[key] = float(np.mean(np.nan_to_num(counted))) if counted else float("nan")
+            if key.endswith("+P"):  # no beat was called so
+                counted = np.nan_to_num(counted)
+            mean[key] = float(np.nanmean(counted)) if np.isfinite(counted).any() else float("nan")
         figures.append(mean)
     lines.append({"group": "mean over records", "records": len(records)} | _over_seeds(figures))
     return pd.DataFrame(lines)

@@ -62,7 +62,11 @@ class SeedRun:
     @property
     def data(self) -> dict[str, Any]:
         """Where the beats come from and how they were cut and split, for config.json and the checkpoint."""
-        names = [name for _, name in self.trained_on.its_records]
+        learnt = [self.trained_on]
+        if self.trained_on.records is None:  # SMOTE's beats are of no record; those that it makes them of are
+            of_files = ("train", "val") if self.hparams.selection == "last" else ("train",)
+            learnt = [self.splits[name] for name in of_files]
+        names = list(dict.fromkeys(name for split in learnt for _, name in split.its_records))
         known = {"fingerprints": self.fingerprints, "training_records": names}
         return self.splits["train"].provenance() | known
 

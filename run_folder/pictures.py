@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 
+from data_configs import DatasetConfig
+from dataloader import Split, stratified_subset
+from models import ecgTransForm
 from support.figures import CLASS_COLOURS, new_figure, save_figure
+from utils import plot_umap, umap_embedding
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+UMAP_BEATS = 5000  # beats in a UMAP picture at most, class-stratified; more only hide one another
+FEATURES_BATCH = 128  # beats; bounds the memory of a forward pass
 EXAMPLES = 2  # beats right, and as many wrong, of each class in the picture of samples
 
 
@@ -173,3 +180,15 @@ def plot_sample_beats(
         axes.set_xlabel(times[1], fontsize=8)
     figure.suptitle(title, fontsize=9)
     save_figure(figure, path)
+
+
+def draw_umap(path: Path, title: str, model: ecgTransForm, test: Split, configs: DatasetConfig, seed: int) -> None:
+    """Draw the features of the beats of `test`, or of a stratified part of many, into the file `path`."""
+    if len(test) > UMAP_BEATS:
+        title += f"; {UMAP_BEATS:,} of {len(test):,} beats"
+        test = test.subset(stratified_subset(test.labels.cpu(), UMAP_BEATS, configs.num_classes, seed))
+    model.eval()
+    with torch.no_grad():
+        features = torch.cat([model.features(x) for x in test.samples.split(FEATURES_BATCH)])  # (n, 1, L) -> (n, 128)
+    points = umap_embedding(features.cpu().numpy(), seed)
+    plot_umap(points, test.labels.cpu().numpy(), configs.classes, title, path)

@@ -23,7 +23,7 @@ from models import BiTrans, ecgTransForm
 from run_folder import pictures
 from run_folder.layout import NO_SELECTION, SeedRun, environment
 from run_folder.network import learnt_records
-from run_folder.resume import best_epoch, tests_of
+from run_folder.resume import best_epoch, resumptions, tests_of
 from support import distributed
 from support.files import read_json, write_json, write_table
 from utils import Checkpoint, copy_code, seed_folders, selection_classes, selection_f1
@@ -159,7 +159,7 @@ def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, 
         in_file = json.loads(json.dumps(config))  # a tuple is a list there
         parts = ("run", "hparams", "environment")
         changed = {part: in_file[part] for part in parts if in_file[part] != stored.get(part)}
-        write_json(folder / "config.json", stored | {"resumed": [*stored.get("resumed", []), now | changed]})
+        write_json(folder / "config.json", stored | {"resumed": [*resumptions(stored), now | changed]})
         log.info(f"resuming after epoch {epochs_done}")
     else:
         write_json(folder / "config.json", config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import reprlib
 import sys
 import time
 from collections.abc import Iterator
@@ -18,16 +19,26 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from dataloader import Split
+from hparams import PRECISIONS, RunConfig
 from run_folder.board import has_curves
 from run_folder.layout import KEPT, NO_SELECTION, SeedRun
 from support import distributed
 from support.errors import InputError
 from support.fields import fits
-from support.files import read_json, write_table
-from utils import Checkpoint, load_checkpoint, restore_training, rng_state, save_checkpoint
+from support.files import RUN_AGAIN, read_json, write_table
+from utils import Checkpoint, load_checkpoint, restore_training, rng_state, save_checkpoint, seed_folders
 
 MAY_CHANGE = ("num_epochs", "kernel", "precision")
 """Settings that a resumed run may change: how long it trains, and how the same mathematics is computed."""
+
+TEST_HOLDS = {
+    "checkpoint_epoch": int,
+    "classes": list[str],
+    "per_class": dict[str, dict[str, float]],
+    **dict.fromkeys(("accuracy", "macro_precision", "macro_recall", "macro_f1"), float),
+}
+CLASS_HOLDS = {"precision", "recall", "f1", "support"}
+"""What tables and summaries read of a test, and of a class in it."""
 
 
 @contextmanager
@@ -61,7 +72,7 @@ def as_it_ran(config: dict[str, Any]) -> list[dict[str, Any]]:
 
     config.json keeps what the run began with, and in `resumed` what was other than that each time that it went on.
     """
-    changes = [{part: values for part, values in entry.items() if part in config} for entry in _resumptions(config)]
+    changes = [{part: values for part, values in entry.items() if part in config} for entry in resumptions(config)]
     return [config | change for change in [{}, *changes]]
 
 
@@ -70,9 +81,48 @@ def as_last_resumed(config: dict[str, Any]) -> dict[str, Any]:
     return as_it_ran(config)[-1]
 
 
-def _resumptions(config: dict[str, Any]) -> list[dict[str, Any]]:
+def resumptions(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each time that a seed went on, and what was other than at its beginning; a damaged list is passed over."""
     entries = config.get("resumed", [])
-    return entries if fits(entries, list[dict[str, Any]]) else []  # a damaged list is passed over
+    return entries if fits(entries, list[dict[str, Any]]) else []
+
+
+def latest_config(run_folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """config.json of the seed that began or went on last, with its path, as that went on; None where no seed has one.
+
+    The others know nothing of what the latest command changed for the whole run, such as where its beats are.
+    """
+    paths = [path for seed in seed_folders(run_folder) if (path := seed / "config.json").is_file()]
+    if not paths:
+        return None
+    configs = [read_json(path) for path in paths]
+
+    def went_on(number: int) -> tuple[str, int]:
+        return max((str(entry.get("time", "")) for entry in resumptions(configs[number])), default=""), number
+
+    latest = max(range(len(paths)), key=went_on)
+    return paths[latest], as_last_resumed(configs[latest])
+
+
+def settled_precision(run_folder: Path | None, run: RunConfig, device: torch.device) -> str | None:
+    """The arithmetic of a run that goes on; None where that is still to be decided.
+
+    It is where the run is new, or what is asked for now, or the kind of device, is not as before.
+    """
+    latest = latest_config(run_folder) if run_folder is not None else None
+    if latest is None:
+        return None
+    asked, used, on = (_part(latest[1], name, latest[0]) for name in ("run", "hparams", "environment"))
+    as_before = asked.get("precision") == run.precision and str(on.get("device")).partition(":")[0] == device.type
+    return used.get("precision") if as_before and used.get("precision") in PRECISIONS else None
+
+
+def _part(config: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """The part `name` of a config.json at `path`."""
+    values = config.get(name, {})
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: is damaged: its '{name}' is {reprlib.repr(values)}, no object; start a new run")
+    return values
 
 
 # ------------------------------------------------------------------------------------------- finished or not
@@ -82,12 +132,36 @@ def tests_of(folder: Path, num_epochs: int) -> dict[str, dict[str, Any]] | None:
     """The tests of the best and the last checkpoint in a seed's folder; None unless it came to `num_epochs`.
 
     test_last.json is the last file that a seed writes.
+
+    Raises:
+        InputError: one of them is damaged.
     """
     paths = {kept: folder / f"test_{kept}.json" for kept in KEPT}
     if not all(path.is_file() for path in paths.values()):
         return None
-    tests = {kept: read_json(path) for kept, path in paths.items()}
+    tests = {kept: _read_test(path) for kept, path in paths.items()}
     return tests if tests["last"].get("checkpoint_epoch") == num_epochs else None
+
+
+def _read_test(path: Path) -> dict[str, Any]:
+    test = read_json(path)
+    for name, kind in TEST_HOLDS.items():
+        if not fits(test.get(name), kind):
+            raise InputError(f"{path}: is damaged: its '{name}' is {reprlib.repr(test.get(name))}; {RUN_AGAIN}")
+    if any(not row.keys() >= CLASS_HOLDS for row in test["per_class"].values()):
+        raise InputError(f"{path}: is damaged: a class in its 'per_class' lacks a figure; {RUN_AGAIN}")
+    return test
+
+
+def tests_of_finished(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """The tests of a seed that came to the end of what its run was last told to do; None unless it did.
+
+    A finished seed that was told to train longer and stopped on the way has newer checkpoints than tests.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    return tests_of(folder, _part(as_last_resumed(read_json(path)), "hparams", path).get("num_epochs", 0))
 
 
 def finished_tests(folder: Path, run: SeedRun) -> dict[str, dict[str, Any]] | None:
@@ -101,9 +175,10 @@ def finished_tests(folder: Path, run: SeedRun) -> dict[str, dict[str, Any]] | No
     drawn &= not run.run.tensorboard or has_curves(folder)
     if tests is None or not drawn or not (folder / "config.json").is_file():
         return None
-    config = read_json(folder / "config.json")
-    require_same_beats(folder, config.get("data", {}), run)
-    require_same_settings(folder, config.get("dataset", {}) | config.get("hparams", {}), run)
+    path = folder / "config.json"
+    data, *settings = (_part(read_json(path), name, path) for name in ("data", "dataset", "hparams"))
+    require_same_beats(folder, data, run)
+    require_same_settings(folder, settings[0] | settings[1], run)
     return tests
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import re
 import sys
 import types
@@ -45,6 +46,18 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is no whole number of 1 and more")
     return int(text)
+
+
+def cpu_threads(text: str) -> int:
+    """The `type` of an option of argparse that takes a number of threads on this machine.
+
+    Raises:
+        argparse.ArgumentTypeError: `text` is none.
+    """
+    threads, most = at_least_one(text), os.cpu_count() or 1
+    if threads > most:
+        raise argparse.ArgumentTypeError(f"{text}: this machine has {most}")
+    return threads
 
 
 def option(value: Any, text: str, *, default: str | None = None, metavar: str | None = None) -> Any:  # noqa: ANN401

@@ -58,9 +58,9 @@ def run_command(command: Callable[[], None]) -> int:
     """Run a command line's body and return its exit code.
 
     0 when it returns; with one line on stderr 2 for an `InputError` or an `OSError` (a full disk, a folder that cannot
-    be written, a file that cannot be read), 1 for a `TrainingError` or a `PartlyFailedError` and 130 when the user
-    interrupts it; 141 without a word when the reader of the output went away. Every other exception is a defect of ours
-    and keeps its traceback.
+    be written, a file that cannot be read), 1 for a `TrainingError`, a `PartlyFailedError` or where memory runs out,
+    and 130 when the user interrupts it; 141 without a word when the reader of the output went away. Every other
+    exception is a defect of ours and keeps its traceback.
 
     Output that the terminal's encoding lacks is written as backslash escapes; output to a closed stream is dropped.
     """
@@ -77,11 +77,21 @@ def run_command(command: Callable[[], None]) -> int:
         code = BROKEN_PIPE
     except OSError as error:
         code = _fail(f"error: {reason_of(error)}", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        code = _fail("error: not enough memory; take less at a time, as by a smaller --batch_size or fewer --jobs", 1)
     else:
         code = 0
     for stream in (sys.stdout, sys.stderr):
         _settle(stream)
     return code
+
+
+def _out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether memory ran out: PyTorch has an exception of its own for that on a GPU, and none on the CPU."""
+    named = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or named
 
 
 def reason_of(error: OSError) -> str:

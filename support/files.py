@@ -92,7 +92,9 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
         folder.parent.mkdir(parents=True, exist_ok=True)
         for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*.*"):
             process = leftover.name.split(".")[-2]
-            if leftover.suffix in (".part", ".old") and process.isdigit() and not _runs(int(process)):
+            # One with our own number is of another process: in containers the numbers come again.
+            gone = process.isdigit() and (int(process) == os.getpid() or not _runs(int(process)))
+            if leftover.suffix in (".part", ".old") and gone:
                 shutil.rmtree(leftover, ignore_errors=True)
         part.mkdir()
         yield part

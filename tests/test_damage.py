@@ -372,6 +372,11 @@ CHECKPOINTS: dict[str, tuple[dict[str, Any], str]] = {
     "dataset": ({"dataset": 5}, "its 'dataset' is a int"),
     "model": ({"model": {"clf.weight": [1.0]}}, "'model' is no state dict"),
     "optimizer empty": ({"optimizer": {}}, "optimiser state is damaged"),
+    "training records a number": (
+        {"metrics": {"data": {"training_records": 5}}},
+        "'training_records' in its 'data' is 5",
+    ),
+    "fingerprints a number": ({"metrics": {"data": {"fingerprints": 3}}}, "'fingerprints' in its 'data' is 3"),
     "optimizer a list": ({"optimizer": []}, r"optimizer is \[\]"),
     "optimizer groups": ({"optimizer": {"state": {}, "param_groups": [{"lr": 1.0}]}}, "optimiser state is damaged"),
     "rng missing": ({"rng": {}}, "random generators is damaged"),

@@ -639,6 +639,21 @@ def test_bf16_is_used_where_it_pays(monkeypatch: pytest.MonkeyPatch, rates: tupl
     assert precision.usable_precision("fp32", torch.device("cpu")) == ("fp32", None)
 
 
+def test_a_run_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "training_rates", lambda *layer: (1.0, 2.0))  # now bf16 would not pay
+    for settled in ("bf16", "fp32"):
+        chosen = precision.usable_precision("bf16", torch.device("cpu"), settled=settled)
+        assert chosen == (settled, None)
+
+
+def test_a_network_without_an_encoder_has_no_bf16_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "training_rates", lambda *layer: pytest.fail("there is nothing to time"))
+    monkeypatch.setenv("ECGTRANSFORM_NATIVE", "0")  # a kernel that cannot be had, and is not needed
+    chosen, message = precision.usable_precision("bf16", torch.device("cpu"), "native", layer=None)
+    assert chosen == "fp32"
+    assert "this network has none: float32" in message
+
+
 def test_the_stock_kernel_has_no_bf16() -> None:
     with pytest.raises(InputError, match="not with --kernel stock; auto, native and torch have it"):
         precision.usable_precision("bf16", torch.device("cpu"), "stock")
@@ -667,7 +682,7 @@ def test_both_arithmetics_are_timed_on_the_layer_in_use(monkeypatch: pytest.Monk
     monkeypatch.setattr(TransformerEncoderLayer, "forward", noting)
     state = torch.get_rng_state()
     with torch.no_grad():
-        rates = precision.training_rates("torch", 26, 2, 64)
+        rates = precision.training_rates("torch", precision.Layer(26, 2, 64))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(rate > 0 for rate in rates)
     assert {products for _, products, *_ in seen} == {torch.bfloat16, torch.float32}

@@ -556,18 +556,26 @@ def test_groups_are_gross_figures_and_means_over_records() -> None:
     assert groups.loc["without record mitdb/1", "S Se"] == pytest.approx(50)
     assert groups.loc["svdb", "V Se"] == pytest.approx(90)
     assert groups.loc["all", "accuracy"] == pytest.approx(100 * 84 / 105)
+    # A record of Q alone has no macro-F1 without Q, so it has no part in that mean.
+    paced = groups_table([pd.concat([table, predictions(("svdb/4", "Q", "Q", 9))])], MIT_CLASSES).set_index("group")
+    name = "macro-F1 without Q"
+    assert paced.loc["mean over records", name] == pytest.approx(groups.loc["mean over records", name])
     # Records 1 and 2 have 5 S beats and more; record 2 has half its S beats found, and half of what it calls S is S.
     assert groups.loc["mean over records", "S F1"] == pytest.approx((2 * 75 / 1.75 + 50) / 2)
     assert groups.loc["mean over records", "records"] == 3
 
 
 def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = dict.fromkeys(("accuracy", "macro_precision", "macro_recall", "macro_f1"), 0.5)
+    test = {"checkpoint_epoch": 1, "classes": [*MIT_CLASSES], "per_class": {}, **figures}
     for fold, record in enumerate(("a", "b"), start=1):
         folder = tmp_path / f"fold_{fold}" / "seed_0"
         folder.mkdir(parents=True)
         table = predictions((record, "S", "S", 3 + fold), (record, "N", "N", 10), (record, "S", "N", fold))
         table.to_csv(folder / "predictions_test.csv", index=False)
-        (folder / "test_best.json").write_text(json.dumps({"classes": [*MIT_CLASSES]}))
+        (folder / "config.json").write_text(json.dumps({"hparams": {"num_epochs": 1}}))
+        for kept in ("best", "last"):
+            (folder / f"test_{kept}.json").write_text(json.dumps(test))
     assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_2")]) == 0
     assert "| all | 2 | 75.00 | 100.00 | 85.71 |" in capsys.readouterr().out
     assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_1")]) == 2
@@ -575,9 +583,13 @@ def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.Cap
     assert pooled.main([str(tmp_path)]) == 2
     assert "no finished run there" in capsys.readouterr().err
     for classes, message in ((MIT_CLASSES[:3], "the run before it N S V F Q"), (("N", "S", "F"), "S and V are needed")):
-        (tmp_path / "fold_2" / "seed_0" / "test_best.json").write_text(json.dumps({"classes": classes}))
+        (tmp_path / "fold_2" / "seed_0" / "test_best.json").write_text(json.dumps(test | {"classes": classes}))
         assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_2")]) == 2
         assert message in capsys.readouterr().err
+    # Told to train longer, and not there yet: the test is of an earlier checkpoint.
+    (tmp_path / "fold_1" / "seed_0" / "config.json").write_text(json.dumps({"hparams": {"num_epochs": 2}}))
+    assert pooled.main([str(tmp_path / "fold_1")]) == 2
+    assert "no finished run there" in capsys.readouterr().err
 
 
 def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw: Path, tmp_path: Path) -> None:
@@ -619,6 +631,11 @@ def test_the_card_tells_of_the_run_as_it_last_went_on(everything: Path, raw: Pat
     longer = {part: config[part] | {"num_epochs": 9} for part in ("run", "hparams")}
     longer["run"]["umap"] = True
     (tmp_path / "run" / "seed_0" / "config.json").write_text(json.dumps(config | {"resumed": [longer]}))
+    with pytest.raises(InputError, match="its run is not finished"):  # its checkpoints may be newer than its tests
+        keep_network(tmp_path / "run", "longer", raw, tmp_path)
+    for kept in ("best", "last"):
+        path = tmp_path / "run" / "seed_0" / f"test_{kept}.json"
+        path.write_text(json.dumps(read_json(path) | {"checkpoint_epoch": 9}))
     card = read_json(keep_network(tmp_path / "run", "longer", raw, tmp_path).with_suffix(".json"))
     assert "short, 9 epochs" in card["recipe"]
     assert card["command"].endswith(
@@ -638,6 +655,12 @@ def test_a_network_of_no_finished_run_is_not_kept(everything: Path, tmp_path: Pa
     with pytest.raises(InputError, match="its run is not finished"):
         keep_network(tmp_path / "seed_0", "small", tmp_path, tmp_path)
     assert not [*tmp_path.glob("small*")]
+
+
+def test_an_arithmetic_that_there_is_not_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--precision tf32 needs a CUDA GPU"):
+        reproduce.run(arguments(["table2"], tmp_path / "raw", tmp_path / "out", "--precision", "tf32"))
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_training_that_fails_does_not_stop_the_rest(

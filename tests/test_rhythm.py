@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import data_configs
 import hparams
 import main
+import trainer
 from data_configs import MORPHOLOGY_FEATURES, RHYTHM_FEATURES, DatasetConfig
 from dataloader import THINNING, Batches, Split, join_splits, load_split, load_splits, shape_labels
 from hparams import RunConfig, TrainingConfig
@@ -462,6 +463,35 @@ def test_the_joint_classifier_sees_the_beat_and_the_whole_context(recipe: Traini
         assert not torch.equal(model(split.samples[:20], changed), whole), configs.context_features[column]
     with pytest.raises(InputError, match="sees the context of a beat"):
         model(split.samples[:20])
+
+
+def test_a_constant_feature_is_only_centred() -> None:
+    standardise = Standardise(2)
+    features = torch.stack([torch.full((50_000,), 0.1), torch.linspace(-1, 1, 50_000)], dim=1)
+    standardise.fit(features)
+    assert standardise.scale[0] == 1
+    assert standardise(features)[:, 0].abs().max() < 1e-6
+    assert standardise(features)[:, 1].std() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_run_that_is_interrupted_before_its_first_epoch_can_go_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole = trainer.fit_context
+    monkeypatch.setattr(trainer, "fit_context", interrupted)
+    settings = {"recipe": "new_patients", "variant": "cnn", "num_epochs": 1}
+    run = RunConfig(data_path=str(data), save_dir=str(tmp_path), run_description="r", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(run).train()
+    monkeypatch.setattr(trainer, "fit_context", whole)
+    folder = tmp_path / "mit" / "r"
+    again = main.resumed_config(folder, {})
+    assert again == run
+    Trainer(again, folder).train()
+    assert (folder / "seed_0" / "test_last.json").is_file()
 
 
 # ------------------------------------------------------------------------------------------------ folds by patient

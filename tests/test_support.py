@@ -22,7 +22,16 @@ import main
 from support import distributed, launch, threads
 from support.errors import InputError, one_line, reason_of
 from support.fields import fits, from_fields
-from support.files import LogFile, read_json, read_table, require_writable, write_json, write_table, written_whole
+from support.files import (
+    LogFile,
+    folder_written_whole,
+    read_json,
+    read_table,
+    require_writable,
+    write_json,
+    write_table,
+    written_whole,
+)
 
 ROOT = Path(main.__file__).parent
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID")
@@ -250,6 +259,17 @@ def shell(body: str, redirected: str = "", **variables: str) -> subprocess.Compl
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "raised",
+    ["MemoryError", 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory: you tried to allocate 9 bytes")'],
+)
+def test_memory_that_runs_out_is_told_in_one_line(raised: str) -> None:
+    done = shell(f"raise {raised}")
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("error: not enough memory; take less at a time")
+    assert b"Traceback" in shell("raise RuntimeError('another')").stderr
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_any_output_encoding(encoding: str) -> None:
     done = shell(
@@ -365,3 +385,13 @@ def test_a_full_disk_while_a_run_begins(tmp_path: Path) -> None:
     assert copies
     for path in copies:
         assert path.read_bytes() == (ROOT / path.relative_to(next(out.rglob("code")))).read_bytes()
+
+
+def test_a_part_of_a_process_with_our_number_is_a_leftover(tmp_path: Path) -> None:
+    """In containers process numbers come again: what a killed command left may bear our own."""
+    leftover = tmp_path / f".out.{os.getpid()}.part"
+    leftover.mkdir()
+    (leftover / "half").write_text("")
+    with folder_written_whole(tmp_path / "out", lambda folder: None) as part:
+        (part / "whole").write_text("")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/whole"]

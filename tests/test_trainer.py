@@ -244,6 +244,7 @@ def test_a_sampler_resumes_where_it_was(
     assert config["counts"]["train"] == {"N": 12, "S": 9, "V": 6, "F": 3, "Q": 2, "all": 32}
     counts = dict.fromkeys("NSVFQ", 12) | {"all": 60}
     assert config["counts"].get("trained_on") == (counts if sampler == "smote" else None)
+    assert config["data"]["training_records"] == ["toy1", "toy2"]
     log = (whole / "train.log").read_text()
     assert ("trained_on = " in log) == (sampler == "smote")
     splits = data_generator(uneven_data, data_configs.mit(), None, 0)
@@ -481,6 +482,56 @@ def test_a_checkpoint_is_not_tested_on_beats_cut_otherwise(finished: Path, toy_d
     Trainer(run_config(data, tmp_path / "out")).test(checkpoint)  # trained on one, tested on another
 
 
+def test_a_run_goes_on_as_its_latest_seed_did(tmp_path: Path) -> None:
+    def write(seed: int, path: str, *resumed: tuple[str, str]) -> None:
+        folder = tmp_path / f"seed_{seed}"
+        folder.mkdir(exist_ok=True)
+        entries = [{"time": time, "run": {"data_path": other}} for time, other in resumed]
+        (folder / "config.json").write_text(json.dumps({"run": {"data_path": path}, "resumed": entries}))
+
+    def data_path() -> str:
+        _, config = run_folder.resume.latest_config(tmp_path)
+        return config["run"]["data_path"]
+
+    assert run_folder.resume.latest_config(tmp_path) is None
+    write(9, "old")
+    write(10, "new")
+    assert data_path() == "new"
+    write(9, "old", ("2026-01-01 10:00:00", "moved"))  # the first seed was told to train longer
+    assert data_path() == "moved"
+    write(10, "new", ("2026-01-01 11:00:00", "moved again"))
+    assert data_path() == "moved again"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("config", {"data": []}, "its 'data' is \\[\\]"),
+        ("config", {"hparams": None}, "its 'hparams' is None"),
+        ("config", {"dataset": 3}, "its 'dataset' is 3"),
+        ("test_best", {"accuracy": "x"}, "its 'accuracy' is 'x'"),
+        ("test_best", {"per_class": None}, "its 'per_class' is None"),
+        ("test_last", {"per_class": {"N": {"f1": 0.5}}}, "a class in its 'per_class' lacks a figure"),
+    ],
+)
+def test_a_damaged_file_of_a_finished_run_is_told(
+    finished: Path, toy_data: Path, tmp_path: Path, name: str, change: dict[str, object], message: str
+) -> None:
+    shutil.copytree(finished, tmp_path / "run" / "seed_0")
+    path = tmp_path / "run" / "seed_0" / f"{name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=message):
+        Trainer(run_config(toy_data, tmp_path), tmp_path / "run").train()
+
+
+def test_a_picture_that_needs_more_beats_is_refused_before_the_training(tmp_path: Path) -> None:
+    data = write_toy_splits(tmp_path / "data", "mit", (60, 20, 4))
+    pytest.importorskip("umap")
+    with pytest.raises(InputError, match="--umap: 4 test beats are too few for the picture; at least 5"):
+        Trainer(run_config(data, tmp_path / "out", umap=True)).train()
+    assert not (tmp_path / "out").exists()
+
+
 def test_three_seeds_and_their_summary(toy_data: Path, tmp_path: Path) -> None:
     run = run_config(toy_data, tmp_path, num_runs=3, num_epochs=1, seed_id=4)
     results = Trainer(run).train()
@@ -586,7 +637,7 @@ def test_bf16_that_does_not_pay_trains_in_float32_and_says_so(
     timed: list[object] = []
     monkeypatch.setattr(kernels.precision, "training_rates", lambda *layer: timed.append(layer) or (1, 2))
     Trainer(run_config(toy_data, tmp_path, precision="bf16")).train()
-    assert timed == [("auto", 25, 5, 64)]
+    assert timed == [("auto", kernels.precision.Layer(25, 5, 64))]
     assert "--precision bf16 would not be faster" in capsys.readouterr().out
     assert_same_bits(finished, tmp_path / "mit" / "run" / "seed_0")
 
@@ -615,8 +666,10 @@ def test_a_run_in_bf16_resumes_its_bits_and_its_checkpoint_is_tested_in_either_a
     with pytest.raises(Killed):
         Trainer(run_config(toy_data, tmp_path / "killed", **settings)).train()
     monkeypatch.setattr(trainer, "evaluate", whole_evaluate)
+    monkeypatch.setattr(kernels.precision, "training_rates", lambda *layer: (1, 2))  # on a busy machine, say
     Trainer(run_config(toy_data, tmp_path / "killed", **settings), folder).train()
     assert_same_bits(whole, folder / "seed_0")
+    monkeypatch.setattr(kernels.precision, "training_rates", lambda *layer: (2, 1))
 
     losses = {
         precision: Trainer(run_config(toy_data, tmp_path / precision, precision=precision)).test(
