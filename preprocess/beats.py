@@ -360,14 +360,9 @@ def select_beats(
     is_beat = labels != meanings.NO_BEAT
     inside = is_beat & (annotations.positions >= 0) & (annotations.positions < length)
     positions, labels, symbols = annotations.positions[inside], labels[inside], annotations.symbols[inside]
-    _, first, which = np.unique(np.round(positions * window_fs / fs), return_index=True, return_inverse=True)
-    other = np.flatnonzero(labels != labels[first][which])
-    if len(other):
-        one, position = first[which[other[0]]], positions[other[0]]
-        raise InputError(
-            f"record {name} has a beat of two classes, {symbols[one]} and {symbols[other[0]]}, at sample {position} "
-            f"({position / fs:.3f} s): correct its annotations, or leave it out"
-        )
+    instants = np.round(positions * window_fs / fs)
+    meanings.require_one_class(f"record {name}", positions, labels, symbols, fs, instants)
+    _, first = np.unique(instants, return_index=True)
     lost = {OUTSIDE: int((is_beat & ~inside).sum()), DOUBLED: len(positions) - len(first)}
     lost = {reason: count for reason, count in lost.items() if count}
     return (positions[first], labels[first]), Account(

@@ -13,6 +13,7 @@ import numpy as np
 
 from data_configs import DATASETS
 from ec57.protocol import GROUPINGS
+from support.errors import InputError
 
 CLASSES = {name: dataset().classes for name, dataset in DATASETS.items()}
 
@@ -25,6 +26,9 @@ AAMI_SYMBOLS = GROUPINGS["de_chazal"]
 Escape beats, also the supraventricular n, are N as in de Chazal et al. 2004. B is a bundle branch block of either
 side, r an R-on-T premature ventricular beat, ? a beat that its annotator did not classify.
 """
+
+ESCAPE_SYMBOLS = "ejn"
+"""Of escape beats, which other groupings have in S."""
 
 NO_BEAT = -1
 
@@ -43,6 +47,33 @@ def aami_labels(symbols: Iterable[str]) -> np.ndarray:
         int64 (n,).
     """
     return np.array([_CLASS_OF_SYMBOL.get(symbol, NO_BEAT) for symbol in symbols], dtype=np.int64)
+
+
+def require_one_class(
+    where: str,
+    positions: np.ndarray,
+    labels: np.ndarray,
+    symbols: np.ndarray,
+    fs: float,
+    instants: np.ndarray | None = None,
+) -> None:
+    """Raise an `InputError` where the beats of one instant are of different classes.
+
+    Args:
+        where: they are from, for the message.
+        positions: int (n,), samples at `fs` Hz.
+        labels: (n,), of their classes.
+        symbols: (n,), their annotation symbols.
+        instants: (n,), the same for beats of one instant; None: an instant is a sample.
+    """
+    _, first, which = np.unique(positions if instants is None else instants, return_index=True, return_inverse=True)
+    other = np.flatnonzero(labels != labels[first][which])
+    if len(other):
+        one, position = first[which[other[0]]], positions[other[0]]
+        raise InputError(
+            f"{where} has a beat of two classes, {symbols[one]} and {symbols[other[0]]}, at sample {position} "
+            f"({position / fs:.3f} s): correct its annotations, or leave it out"
+        )
 
 
 def reason_for_admission(comments: Sequence[str]) -> str | None:

@@ -54,6 +54,33 @@ def resampled(read: Read, length: int, fs: float, target: float = FS) -> tuple[R
     return read_at_target, math.ceil(length * target / fs)
 
 
+def spans(member: np.ndarray) -> np.ndarray:
+    """The maximal stretches of `member` (n,) -> int64 (k, 2), [start, end)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], member, [False]]).astype(np.int8)))
+    return edges.reshape(-1, 2).astype(np.int64)
+
+
+def bridged(read: Read, length: int, longest: int) -> Read:
+    """Read a signal of `length` samples with a line in the place of missing ones, of up to `longest` in a row.
+
+    Longer gaps stay, and so do those at the ends of the signal, which nothing can be drawn a line to.
+    """
+
+    def read_bridged(start: int, stop: int) -> np.ndarray:
+        # So far that a gap that goes on beyond is longer than `longest`.
+        first, last = max(0, start - longest - 1), min(length, stop + longest + 1)
+        signal = read(first, last)
+        missing = np.isnan(signal)
+        if missing.any():
+            short = np.zeros(len(signal), dtype=bool)
+            for gap, end in spans(missing):
+                short[gap:end] = end - gap <= longest and first + gap > 0 and first + end < length
+            signal = np.where(short, bridge(signal), signal)
+        return signal[start - first : stop - first]
+
+    return read_bridged
+
+
 def bridge(signal: np.ndarray) -> np.ndarray:
     """Replace missing samples (NaN) by a line between their neighbours; all missing: zeros."""
     missing = np.isnan(signal)

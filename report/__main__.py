@@ -148,6 +148,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
             print(f"note: {note}", file=sys.stderr)
         print(f"The report is {out / 'report.html'}{' and report.pdf' if options.pdf else ''}")
         return
+    for name, value in (("--diary", options.diary), ("--start_time", options.start_time)):
+        if value is not None:
+            raise InputError(
+                f"{name} {value}: is that of one recording, and {len(records)} are given; report on each with its own"
+            )
     _check_names(records)
     _require_index(out)
     if options.classifies:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ from report.pauses import deflection_test, hidden_beats
 from report.quality import Quality, Unreadable, marked_flutter, possible_flutter, unreadable, vf_filtered
 from report.rates import HeartRate, heart_rate
 from report.rhythm import CLASSES, Rhythm, inside
-from report.strips import Chosen, choose_strips
+from report.strips import ANNOTATED_FLUTTER, NAMES, Chosen, choose_strips
 from report.trends import Trends, trends
 from support.errors import InputError
 
@@ -62,6 +62,9 @@ class Analysis:
     """A hash of it (`preprocess.physionet.first_minute`)."""
     training_record: str | None
     """The training record of the network that this recording is, by its first minute; None: none that is known."""
+    escape_beats: int | None
+    """How many beats the annotations call escape beats, which are in N; None: the classes are not those of
+    annotations."""
     left_out: int
     """R-peaks in unreadable time or flutter, which are no part of `rhythm`."""
     unclassified: int
@@ -74,6 +77,8 @@ class Analysis:
     hours: tuple[Hour, ...]
     trends: Trends
     diary: Diary | None
+    names: Mapping[str, str]
+    """Every kind of episode in words."""
     strips: Chosen
 
     @property
@@ -147,6 +152,7 @@ def _analysis(
         lost = _without_beats(lost, given, definitions.pause * fs)
     spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
     flutter = given.flutter if given is not None else np.zeros((0, 2), dtype=np.int64)
+    names = ANNOTATED_FLUTTER if len(flutter) else NAMES
     if classifier is not None and not len(flutter):  # annotations, where there are any, may be of R-peaks alone
         flutter = possible_flutter(filtered, length, fs, quality)
     # Beats in noise or flutter must not pass for the rhythm of those around them.
@@ -158,15 +164,16 @@ def _analysis(
     if classifier is None:
         classes = given.classes[kept]
     else:
-        found = classify_peaks(recording.read, length, fs, peaks, classifier)
+        found = classify_peaks(recording.read, length, fs, peaks, classifier, bridge_s=quality.missing_longest)
         if classifier.has_episodes:
             probabilities, classes = in_classes(found, classifier.classes)
         else:
             classes, diagnosis = np.full(len(peaks), UNCLASSIFIABLE), found
 
     step("episodes")
+    lost_time = interruptions(recording, round(quality.missing_longest * fs))
     beats = functools.partial(
-        Rhythm, peaks, classes, fs, length, spans, flutter, recording.borders, probabilities=probabilities
+        Rhythm, peaks, classes, fs, length, spans, flutter, lost_time, probabilities=probabilities
     )
     may_hide = deflection_test(recording.read, length, fs, peaks)
     rhythm = beats(hidden=hidden_beats(beats(), definitions, may_hide))
@@ -190,6 +197,7 @@ def _analysis(
         diagnosis=diagnosis,
         first_minute=(minute := first_minute(recording.read, fs)),
         training_record=None if classifier is None else classifier.training_records.get(minute),
+        escape_beats=int(given.escape[kept].sum()) if given is not None and classifier is None else None,
         left_out=int((~kept).sum()),
         unclassified=int((rhythm.unclassified if diagnosis is None else np.isnan(diagnosis).any(axis=1)).sum()),
         unreadable=tuple(lost),
@@ -200,7 +208,8 @@ def _analysis(
         hours=tuple(hours(rhythm, episodes, definitions, _into_hour(recording.start))),
         trends=trends(rhythm, episodes, definitions),
         diary=diary_figures(entries, rhythm, episodes.irregular) if options.diary else None,
-        strips=choose_strips(rhythm, episodes, rates, entries),
+        names=names,
+        strips=choose_strips(rhythm, episodes, rates, entries, names),
     )
 
 
@@ -230,6 +239,19 @@ def _without_beats(lost: list[Unreadable], given: _GivenBeats, longest: float) -
     return found
 
 
+def interruptions(recording: Recording, longest: int) -> np.ndarray:
+    """The borders of a recording at which the time between two beats is lost, samples (k,).
+
+    Not so at a gap of up to `longest` missing samples, which is bridged: how long it is is known.
+    """
+
+    def missing_before(border: int) -> int:
+        there = np.flatnonzero(~np.isnan(recording.read(max(0, border - longest - 1), border)))
+        return border if not there.size else min(border, longest + 1) - 1 - int(there[-1])
+
+    return np.array([at for at in recording.borders.tolist() if not 1 <= missing_before(at) <= longest], dtype=np.int64)
+
+
 def _into_hour(start: datetime | None) -> float:
     return 0.0 if start is None else (start - start.replace(minute=0, second=0, microsecond=0)).total_seconds() % HOUR
 
@@ -243,6 +265,8 @@ class _GivenBeats:
 
     peaks: np.ndarray
     classes: np.ndarray
+    escape: np.ndarray
+    """bool: an escape beat, whose class is N."""
     flutter: np.ndarray
     """(k, 2): from each `[` to the `]` after it."""
 
@@ -251,7 +275,8 @@ def _given_beats(recording: Recording, annotator: str) -> _GivenBeats:
     """Read the annotations beside a WFDB record.
 
     Raises:
-        InputError: it is no WFDB record, has no such annotations or no beat among them, or a beat is outside it.
+        InputError: it is no WFDB record, has no such annotations or no beat among them, or a beat is outside it or of
+            two classes.
     """
     if recording.format != "WFDB":
         raise InputError(
@@ -274,7 +299,10 @@ def _given_beats(recording: Recording, annotator: str) -> _GivenBeats:
             f"{where}: has {outside.size} beats outside the recording of {recording.length} samples, the first at "
             f"sample {outside[0]}; are they those of another record?"
         )
+    symbols = annotations.symbols[is_beat]
+    meanings.require_one_class(where, peaks, labels, symbols, recording.fs)
     peaks, first = np.unique(peaks, return_index=True)  # a beat annotated twice is one
     classes = np.array(CLASSES)[labels[first]]
+    escape = np.isin(symbols[first], [*meanings.ESCAPE_SYMBOLS])
     flutter = marked_flutter(annotations.positions.tolist(), annotations.symbols.tolist(), recording.length)
-    return _GivenBeats(peaks, classes, flutter)
+    return _GivenBeats(peaks, classes, escape, flutter)

@@ -20,7 +20,8 @@ from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_context, stretches
 from preprocess.readers.opening import LOWEST_RATE
-from preprocess.signals import FS, Read, resampled
+from preprocess.signals import FS, Read, bridged, resampled
+from report.quality import Quality
 from report.rhythm import CLASSES, UNCLASSIFIED
 from run_folder.network import card_of, load_network
 from support.errors import InputError
@@ -238,6 +239,7 @@ def classify_peaks(
     peaks: np.ndarray,
     classifier: Classifier,
     on_beats: Callable[[int], object] = lambda beats: None,
+    bridge_s: float = Quality().missing_longest,
 ) -> np.ndarray:
     """Classify the beats of a recording, a stretch of about half an hour at a time.
 
@@ -245,11 +247,13 @@ def classify_peaks(
         read: the lead in any unit, `length` samples at `fs` Hz.
         peaks: int64 (n,), R-peaks in samples at `fs` Hz, ascending.
         on_beats: called with the number of beats that have just been classified.
+        bridge_s: missing samples for so many seconds in a row are bridged by a line.
 
     Returns:
         float32 (n, C): the probability of each of `classifier.classes`; NaN for a beat whose window leaves the
-        recording or holds missing samples, which nothing can classify.
+        recording or holds more missing samples, which nothing can classify.
     """
+    read = bridged(read, length, round(bridge_s * fs))
     read, length = resampled(read, length, fs)
     at_fs = np.round(np.asarray(peaks, dtype=np.int64) * FS / fs).astype(np.int64)
     probabilities = np.full((len(at_fs), len(classifier.classes)), np.nan, dtype=np.float32)

@@ -39,6 +39,9 @@ def threshold(value: Any, text: str, unit: str, source: str) -> Any:  # noqa: AN
     return dataclasses.field(default=value, metadata={**made.metadata, "text": text, "unit": unit, "source": source})
 
 
+_MOST = 10**6
+"""Of what is counted, such as beats: no recording has so many in a row."""
+
 _FEWEST = {
     "vt_min_beats": 3,
     "sve_run": 3,
@@ -219,6 +222,8 @@ class Definitions(Thresholds):
                 raise InputError(f"--{name} must be at least {_FEWEST[name]}, got {value}")
             if name not in ("fusion_in_runs", *_ANY_SIGN) and not 0 < value < math.inf:
                 raise InputError(f"--{name} must be a number above 0, got {value:g}")
+            if isinstance(value, int) and value > _MOST:
+                raise InputError(f"--{name} must be at most {_MOST:,}, got {value}")
             if unit == "%" and value > 100:
                 raise InputError(f"--{name} must be at most 100 %, got {value:g}")
         for name in _ANY_SIGN:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from preprocess.readers import iso_date
+from preprocess.readers import clock_time, iso_date
 from report.rates import mean_rate
 from report.rhythm import Rhythm, in_spans, overlap
 from support.errors import InputError, unknown
@@ -196,9 +196,9 @@ def _plain_seconds(text: str) -> float | None:
 
 def _since(text: str, column: str, where: str, start: datetime | None) -> float:
     try:
-        clock = datetime.fromisoformat(iso_date(text))
-    except ValueError:
-        raise InputError(f"{where}: the {column} {text!r} cannot be read; {_EITHER}") from None
+        clock = clock_time(iso_date(text))
+    except ValueError as error:
+        raise InputError(f"{where}: the {column} {text!r} {error}; {_EITHER}") from None
     if clock.tzinfo is not None:
         raise InputError(
             f"{where}: the {column} {text!r} has a time zone; give the clock of the recording, without one"

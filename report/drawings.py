@@ -12,6 +12,7 @@ from html import escape
 
 import numpy as np
 
+from preprocess.signals import spans
 from report.analysis import Analysis
 from report.rhythm import CLASSES
 from report.strips import SECONDS, Strip
@@ -126,19 +127,20 @@ def _rate_panel(analysis: Analysis, axis: _Axis, top: float) -> Iterator[str]:
     for bpm in np.arange(low, high + 1, step):
         yield _level(axis, place(bpm), f"{bpm:.0f}")
     edges = [axis.x(at) for at in (*values.start_s, analysis.duration_s)]
-    for run in _runs(np.isfinite(values.low_bpm)):
+    for first, past in spans(np.isfinite(values.low_bpm)).tolist():
         upper = [
             f"{edges[at]:.1f},{place(values.high_bpm[at]):.1f} {edges[at + 1]:.1f},{place(values.high_bpm[at]):.1f}"
-            for at in run
+            for at in range(first, past)
         ]
         lower = [
             f"{edges[at + 1]:.1f},{place(values.low_bpm[at]):.1f} {edges[at]:.1f},{place(values.low_bpm[at]):.1f}"
-            for at in reversed(run)
+            for at in reversed(range(first, past))
         ]
         yield f'<polygon points="{" ".join(upper + lower)}" fill="{BAND}"/>'
-    for run in _runs(np.isfinite(values.mean_bpm)):
-        points = [f"{(edges[at] + edges[at + 1]) / 2:.1f},{place(values.mean_bpm[at]):.1f}" for at in run]
-        if len(run) == 1:
+    for first, past in spans(np.isfinite(values.mean_bpm)).tolist():
+        at_each = range(first, past)
+        points = [f"{(edges[at] + edges[at + 1]) / 2:.1f},{place(values.mean_bpm[at]):.1f}" for at in at_each]
+        if len(points) == 1:
             x, y = points[0].split(",")
             yield f'<circle cx="{x}" cy="{y}" r="1.2" fill="{INK}"/>'
         else:
@@ -243,12 +245,6 @@ def _elapsed(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}"
 
 
-def _runs(there: np.ndarray) -> Iterator[list[int]]:
-    """Indices of `there` (n,), each unbroken run a list."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(np.int8))).reshape(-1, 2)
-    return (list(range(start, end)) for start, end in edges.tolist())
-
-
 def _rect(x: float, y: float, width: float, height: float, fill: str) -> str:
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>'
 
@@ -339,8 +335,8 @@ def _trace(signal: np.ndarray, fs: float, middle: float, gain: int, height: int)
     x = np.round(100 * SPEED * np.arange(len(signal)) / fs).astype(np.int64)
     y = np.clip(100 * (height / 2 - gain * (signal - middle)), 0, 100 * height)
     pieces = []
-    for run in _runs(np.isfinite(signal)):
-        xs, ys = x[run], np.round(y[run]).astype(np.int64)
+    for first, past in spans(np.isfinite(signal)):
+        xs, ys = x[first:past], np.round(y[first:past]).astype(np.int64)
         steps = zip(np.diff(xs).tolist(), np.diff(ys).tolist(), strict=True)
         pieces.append(f"M{xs[0]} {ys[0]}l" + "".join(f"{dx} {dy} " for dx, dy in steps))
     return f'<path transform="scale(.01)" d="{"".join(pieces)}" class="e"/>'

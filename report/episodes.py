@@ -17,7 +17,7 @@ import pandas as pd
 
 from report.definitions import Definitions
 from report.irregular import irregular_rhythm
-from report.rates import slow_and_fast
+from report.rates import mean_rate, slow_and_fast
 from report.rhythm import Rhythm, disjoint, runs_of
 
 KINDS = (
@@ -179,6 +179,11 @@ class Episodes:
         longest = definitions.pause_very_long
         return counts | {f"ge_{_in_name(longest)}": int((lengths >= longest * self.fs).sum())}
 
+    @property
+    def withheld_runs(self) -> int:
+        """Episodes of S that are withheld, each once: a fast run is listed a second time, as SVT."""
+        return sum(count for kind, count in self.withheld.items() if kind != "svt")
+
     def longest(self, kind: str) -> Episode | None:
         """The longest of one kind (`longest_of`)."""
         return longest_of(self.of(kind))
@@ -311,8 +316,7 @@ def _in_name(seconds: float) -> str:
 
 def _between(rhythm: Rhythm, kind: str, first: int, last: int) -> Episode:
     """The episode from beat `first` to beat `last`, indices; its rate is that of the valid intervals."""
-    intervals = rhythm.rr[first:last][rhythm.valid[first:last]]
-    rate = float(60 * intervals.size * rhythm.fs / intervals.sum()) if intervals.size else None
+    rate = mean_rate(rhythm.rr[first:last][rhythm.valid[first:last]], rhythm.fs)
     return Episode(kind, int(rhythm.samples[first]), int(rhythm.samples[last]), int(last - first) + 1, rate)
 
 

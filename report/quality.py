@@ -22,8 +22,9 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocess.detect import band_pass, level_at, parts, steepness
-from preprocess.signals import bridge
+from preprocess.signals import bridge, spans
 from report.definitions import CHOSEN, Thresholds, threshold
+from report.rhythm import disjoint
 from support.errors import InputError
 
 REASONS = ("missing", "flat", "saturation", "noise")
@@ -184,7 +185,8 @@ def unreadable(
     waves = noisy & (filtered.leakage < quality.flutter_leakage) & (index < quality.noise_certain)
     flutter = possible_flutter(filtered, length, fs, quality)
     found["noise"].append(_noise_spans(noisy, waves, flutter, second, length, fs, quality))
-    joined = {reason: _joined(found[reason]) for reason in REASONS}
+    nothing = np.zeros((0, 2), dtype=np.int64)
+    joined = {reason: disjoint(np.concatenate([nothing, *found[reason]]), reason) for reason in REASONS}
     joined["missing"] = _longer(joined["missing"], quality.missing_longest * fs)
     joined["saturation"] = _longer(joined["saturation"], quality.rail_shortest * fs)
     return _without_islands(_apart(joined), quality.noise_bridge * fs)
@@ -244,12 +246,6 @@ def possible_flutter(filtered: Waves, length: int, fs: float, quality: Quality =
         if (np.diff(spans(low[start:end])) >= shortest).any()
     ]
     return _around(np.array(certain, dtype=np.int64).reshape(-1, 2), len(low), second, length)
-
-
-def spans(member: np.ndarray) -> np.ndarray:
-    """The maximal stretches of `member` (n,) -> int64 (k, 2), [start, end)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], member, [False]]).astype(np.int8)))
-    return edges.reshape(-1, 2).astype(np.int64)
 
 
 # ------------------------------------------------------------------------------------------------------- its steps
@@ -402,15 +398,6 @@ def _bridged(member: np.ndarray, longest: float) -> np.ndarray:
         if start > 0 and end < len(member) and end - start < longest:
             filled[start:end] = True
     return filled
-
-
-def _joined(pieces: list[np.ndarray]) -> np.ndarray:
-    """Stretches in ascending order, those that touch made one -> int64 (k, 2)."""
-    every = np.concatenate([np.zeros((0, 2), dtype=np.int64), *pieces])
-    if not len(every):
-        return every
-    first = np.append(True, every[1:, 0] > every[:-1, 1])
-    return np.stack([every[first, 0], every[np.append(first[1:], True), 1]], axis=1)
 
 
 def _longer(stretches: np.ndarray, shortest: float) -> np.ndarray:

@@ -21,7 +21,6 @@ from report.summary import (
     findings,
     irregular_percent,
     lasting,
-    names_of,
     unreadable_by_reason,
     version,
     warnings,
@@ -42,7 +41,7 @@ LISTED = tuple(kind for kind in KINDS if kind not in COUNTED)
 
 def page(analysis: Analysis) -> str:
     """The report as one HTML file that asks for nothing else."""
-    chosen, names = analysis.strips, names_of(analysis)
+    chosen, names = analysis.strips, analysis.names
     listed, left_out = _listed(analysis)
     counts, withheld = analysis.episodes.counts(), analysis.episodes.withheld
     none = [kind for kind in analysis.episodes.sought if not (counts[kind] or withheld.get(kind))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +41,9 @@ NAMES = {
 }
 """Every kind of episode in words."""
 
+ANNOTATED_FLUTTER = NAMES | {"ventricular_flutter": "annotated ventricular flutter or fibrillation"}
+"""The same where annotations mark the flutter, which is then more than possible."""
+
 BY_WEIGHT = (
     "ventricular_flutter",
     *("vt_sustained", "nsvt", "pause", "irregular_rhythm", "svt", "idioventricular", "run_v", "run_s"),
@@ -73,15 +76,24 @@ class Chosen:
 
 
 def choose_strips(
-    rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entries: Sequence[Entry], most: int = MOST
+    rhythm: Rhythm,
+    episodes: Episodes,
+    heart_rate: HeartRate,
+    entries: Sequence[Entry],
+    names: Mapping[str, str] = NAMES,
+    most: int = MOST,
 ) -> Chosen:
     """Choose the strips of a report: a usual stretch, what matters most, symptoms, the rest as far as there is room.
 
     One stretch is shown once, under all its titles.
+
+    Args:
+        names: of the kinds of episodes, in words.
+        most: strips.
     """
     duration = rhythm.length / rhythm.fs
     wanted: list[Strip] = []
-    for strip in _candidates(rhythm, episodes, heart_rate, entries):
+    for strip in _candidates(rhythm, episodes, heart_rate, entries, names):
         start = float(np.clip(strip.start_s, 0, max(duration - strip.rows * SECONDS, 0)))
         strip = replace(strip, start_s=start)
         for at, other in enumerate(wanted):
@@ -104,14 +116,16 @@ def _together(titles: Sequence[str]) -> tuple[str, ...]:
     return tuple(" and ".join(filter(None, (", ".join(of[:-1]), of[-1]))) + f" {rest}" for rest, of in words.items())
 
 
-def _candidates(rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entries: Sequence[Entry]) -> Iterator[Strip]:
+def _candidates(
+    rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entries: Sequence[Entry], names: Mapping[str, str]
+) -> Iterator[Strip]:
     usual = _usual(rhythm)
     if usual is not None:
         yield Strip(usual, 1, ("usual rhythm",))
     fs, once = episodes.fs, episodes.named_once()
     chosen = {kind: [episode for episode in once if episode.kind == kind] for kind in BY_WEIGHT}
     for kind in BY_WEIGHT:
-        for title, episode in _extremes(kind, chosen[kind]):
+        for title, episode in _extremes(kind, chosen[kind], names[kind]):
             yield _around(episode, title, fs)
     for entry in entries:
         if entry.kind == "symptom":
@@ -121,15 +135,14 @@ def _candidates(rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entri
             yield Strip(rate.time_s - SECONDS / 2, 1, (f"{title}, {rate.bpm:.0f}/min",))
     for kind in BY_WEIGHT:
         if len(chosen[kind]) > 1:
-            yield _around(chosen[kind][0], f"first {NAMES[kind]}", fs)
+            yield _around(chosen[kind][0], f"first {names[kind]}", fs)
     for entry in entries:
         if entry.kind != "symptom":
             yield _of_entry(entry)
 
 
-def _extremes(kind: str, found: list[Episode]) -> Iterator[tuple[str, Episode]]:
+def _extremes(kind: str, found: list[Episode], name: str) -> Iterator[tuple[str, Episode]]:
     """The longest of a kind, and the fastest (the slowest bradycardia); the only one, and beats, by themselves."""
-    name = NAMES[kind]
     if not found:
         return
     if len(found) == 1 or kind.startswith("isolated"):

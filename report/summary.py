@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,9 @@ from report.burden import DAY, HOUR
 from report.classify import called
 from report.diary import Diary
 from report.drawings import elapsed, moment
-from report.episodes import KINDS, Episode
+from report.episodes import KINDS, Episode, Pause
 from report.rates import Rate
 from report.rhythm import UNCLASSIFIED
-from report.strips import NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 RATED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "couplet_v", "couplet_s", "tachycardia")
@@ -49,6 +49,8 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "unreadable_s": unreadable_by_reason(analysis),
         "notes": list(recording.notes),
         "beats_from": beats_from(analysis),
+        "grouping": None if analysis.diagnosis is not None else "de_chazal",
+        "escape_beats": analysis.escape_beats,
         **(_by_diagnosis(analysis) if analysis.diagnosis is not None else _by_class(analysis)),
         "beats_left_out": analysis.left_out,
         "heart_rate": {
@@ -137,9 +139,15 @@ def _entries(diary: Diary) -> list[dict[str, Any]]:
 
 
 def _pause_counts(analysis: Analysis) -> dict[str, Any]:
-    episodes, definitions = analysis.episodes, analysis.definitions
-    after = episodes.pause_counts(definitions, after_ectopic=True)
-    return {**episodes.pause_counts(definitions), "after_ectopic": after}
+    def counts(after_ectopic: bool) -> tuple[dict[str, int], dict[str, int]]:
+        every, sure = (
+            analysis.episodes.pause_counts(analysis.definitions, after_ectopic, doubtful) for doubtful in (True, False)
+        )
+        return every, {name: every[name] - sure[name] for name in every}
+
+    every, doubtful = counts(after_ectopic=False)
+    after, doubtful_after = counts(after_ectopic=True)
+    return {**every, "after_ectopic": after, "doubtful": {**doubtful, "after_ectopic": doubtful_after}}
 
 
 def _by_class(analysis: Analysis) -> dict[str, Any]:
@@ -206,15 +214,15 @@ def findings(analysis: Analysis) -> list[str]:
     if flutter:
         total = sum(episode.end - episode.start for episode in flutter) / fs
         found.append(
-            f"{count_of(len(flutter), names_of(analysis)['ventricular_flutter'])}, {lasting(total)} in all, the first "
+            f"{count_of(len(flutter), analysis.names['ventricular_flutter'])}, {lasting(total)} in all, the first "
             f"{at(flutter[0])}; its beats are not counted"
         )
     for kind in ("vt_sustained", "nsvt"):
         runs = episodes.of(kind)
         if runs:
             long, fast = episodes.longest(kind), episodes.fastest(kind)
-            text = f"{_counted(runs, NAMES[kind])}: longest {long.beats} beats ({(long.end - long.start) / fs:.1f} s)"
-            text += f" at {long.rate_bpm:.0f}/min, {at(long)}"
+            text = f"{_counted(runs, analysis.names[kind])}: longest {long.beats} beats"
+            text += f" ({(long.end - long.start) / fs:.1f} s) at {long.rate_bpm:.0f}/min, {at(long)}"
             if fast is not long:
                 text += f"; fastest {fast.rate_bpm:.0f}/min ({fast.beats} beats), {at(fast)}"
             found.append(text)
@@ -250,7 +258,7 @@ def findings(analysis: Analysis) -> list[str]:
         some = episodes.of(kind)
         if some:
             total = sum(episode.end - episode.start for episode in some) / fs
-            found.append(f"{count_of(len(some), NAMES[kind])}, {lasting(total)} in all")
+            found.append(f"{count_of(len(some), analysis.names[kind])}, {lasting(total)} in all")
     return found
 
 
@@ -274,11 +282,15 @@ def _pauses(analysis: Analysis) -> list[str]:
     """The pauses in a sentence, those of the longest threshold where there are some; none where there is no pause."""
     definitions, fs, pauses = analysis.definitions, analysis.rhythm.fs, analysis.episodes.pauses
     sure = [pause for pause in pauses if not pause.possible_missed_beat]
-    doubtful = len(pauses) - len(sure)
     if not sure:
-        return [f"{count_of(doubtful, 'doubtful pause')}, {IN_DOUBT}"] if doubtful else []
-    long_ones = [pause for pause in sure if pause.end - pause.start >= definitions.pause_very_long * fs]
+        return [f"{count_of(len(pauses), 'doubtful pause')}, {IN_DOUBT}"] if pauses else []
+
+    def very_long(among: Sequence[Pause]) -> list[Pause]:
+        return [pause for pause in among if pause.end - pause.start >= definitions.pause_very_long * fs]
+
+    long_ones = very_long(sure)
     chosen = long_ones or sure
+    doubtful = len(very_long(pauses) if long_ones else pauses) - len(chosen)
     longest = max(chosen, key=lambda pause: pause.end - pause.start)
     limit = f"of {definitions.pause_very_long:g} s and more" if long_ones else f"longer than {definitions.pause:g} s"
     text = f"{count_of(len(chosen), 'pause')} {limit}: longest {(longest.end - longest.start) / fs:.2f} s, at "
@@ -345,14 +357,7 @@ def warnings(analysis: Analysis) -> list[str]:
     return found
 
 
-def names_of(analysis: Analysis) -> dict[str, str]:
-    """Every kind of episode in words; flutter that annotations mark is more than possible."""
-    if analysis.annotator is None or not len(analysis.rhythm.flutter):
-        return NAMES
-    return NAMES | {"ventricular_flutter": "annotated ventricular flutter or fibrillation"}
-
-
-COUNTABLE = ("pause", "doubtful pause", "beat", "annotated beat", "episode")
+COUNTABLE = ("pause", "doubtful pause", "beat", "annotated beat", "escape beat", "episode")
 
 
 def count_of(number: int, name: str) -> str:

@@ -655,6 +655,7 @@ def test_in_irregular_rhythm_s_and_variability_are_withheld() -> None:
         "bigeminy_s": 0,
         "trigeminy_s": 2,
     }
+    assert episodes.withheld_runs == 39 + 1 + 2  # the run is no second one where it is an SVT
     assert episodes.counts()["isolated_v"] == 1
     result = burden(rhythm, episodes, DEFAULT)
     assert result.s_withheld == 44 and result.s.beats == 6
@@ -862,6 +863,7 @@ def test_every_definition_is_an_option_that_is_read_and_listed() -> None:
         ({"pause": 2.5}, "--pause 2.5 must be below --pause_long, 2.5: give --pause_long too"),
         ({"bradycardia": 120}, "--bradycardia 120 must be below --tachycardia, 100: give --tachycardia too"),
         ({"burden_high": 101}, "--burden_high must be at most 100 %, got 101"),
+        ({"bigeminy_min": 5 * 10**9}, "--bigeminy_min must be at most 1,000,000, got 5000000000"),
     ],
 )
 def test_definitions_out_of_range_are_refused(options: dict[str, float], message: str) -> None:

@@ -20,6 +20,8 @@ import pandas as pd
 import pytest
 import torch
 import wfdb
+from hypothesis import given
+from hypothesis import strategies as st
 
 import data_configs
 import hparams
@@ -27,10 +29,11 @@ import report
 from models import ecgTransForm
 from preprocess.beats import WINDOWS
 from preprocess.context import record_context, record_rhythm, stretch_context, stretches
-from preprocess.signals import resample, resampled
+from preprocess.signals import bridged, resample, resampled, spans
 from preprocess.synthetic import write_synthetic_mit
 from report import drawings, outputs
 from report.__main__ import build_parser, line_of, run
+from report.analysis import interruptions
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
@@ -298,6 +301,82 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
     assert again == pytest.approx(columns["p_V"][known].to_numpy(), abs=6e-5)
 
 
+def test_a_few_missing_samples_cost_no_beat(records: Path, checkpoint: Path) -> None:
+    signal = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
+    peaks = wfdb.rdann(str(records / "m001"), "atr").sample
+    peaks = peaks[(peaks > 360) & (peaks < len(signal) - 360)]
+    for gap, lost in ((1, 0), (36, 0), (37, len(peaks))):  # 0.1 s are bridged
+        broken = signal.copy()
+        for at in peaks:
+            broken[at + 20 : at + 20 + gap] = np.nan
+        table = report.classify_signal(broken, 360, checkpoint, peaks)
+        assert (table["class"] == "unclassified").sum() == lost
+
+
+@given(st.integers(0, 2**31), st.integers(0, 6))
+def test_a_signal_bridged_in_parts_is_that_of_the_whole(seed: int, longest: int) -> None:
+    rng = np.random.default_rng(seed)
+    signal = np.cumsum(rng.normal(size=80))
+    signal[rng.random(80) < rng.random()] = np.nan
+    read = bridged(lambda start, stop: signal[start:stop], 80, longest)
+    whole = read(0, 80)
+    for gap, end in spans(np.isnan(signal)):
+        bridges = end - gap <= longest and gap > 0 and end < 80
+        line = np.linspace(signal[gap - 1], signal[end], end - gap + 2)[1:-1] if bridges else np.full(end - gap, np.nan)
+        np.testing.assert_allclose(whole[gap:end], line)
+    there = ~np.isnan(signal)
+    assert np.array_equal(whole[there], signal[there])
+    start, stop = np.sort(rng.integers(0, 81, 2))
+    np.testing.assert_allclose(read(start, stop), whole[start:stop])
+
+
+def test_a_short_gap_interrupts_no_rhythm() -> None:
+    signal = np.zeros(1000)
+    for gap, border in ((3, 103), (10, 210), (11, 311), (0, 400)):
+        signal[border - gap : border] = np.nan
+    recording = SimpleNamespace(read=lambda start, stop: signal[start:stop], borders=np.array([103, 210, 311, 400]))
+    assert interruptions(recording, 10).tolist() == [311, 400]  # of the last nobody knows how long it is
+
+
+def test_escape_beats_are_counted_as_n_and_told(tmp_path: Path) -> None:
+    record = write_rhythm(tmp_path, "escape", "NNjNNeNNNA", 1.0)
+    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
+    summary = load(tmp_path / "r")[0]
+    assert (summary["grouping"], summary["escape_beats"]) == ("de_chazal", 2)
+    assert (summary["beats"]["N"], summary["beats"]["S"]) == (9, 1)
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "2 escape beats (e, j, n) are counted as N, as de Chazal et al. 2004 have them" in page
+
+
+def test_a_beat_annotated_with_two_classes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = write_rhythm(tmp_path, "two", "NNNN", 1.0)
+    peaks = wfdb.rdann(str(record), "atr").sample
+    wfdb.wrann("two", "atr", np.sort([*peaks, peaks[2]]), symbol=[*"NNNVN"], write_dir=str(tmp_path), fs=250)
+    line = complaint(capsys, record, "--annotations", "atr", "--out", tmp_path / "r")
+    assert "two.atr has a beat of two classes, N and V, at sample 750 (3.000 s)" in line
+
+
+def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
+    """One pause of 3.2 s, one of 2.5 s, and one of 2.4 s in which the signal moves as by a beat."""
+    pauses, peaks = {10: 3.2, 20: 2.5, 30: 2.4}, [250]
+    for beat in range(1, 40):
+        peaks.append(peaks[-1] + round(250 * pauses.get(beat, 0.8)))
+    signal = 0.01 * np.random.default_rng(0).normal(size=(peaks[-1] + 250, 1))
+    for at, height in itertools.product(peaks, ((-1, 0.3), (0, 1.0), (1, 0.3))):
+        signal[at + height[0]] += height[1]
+    signal[peaks[30] - 300 : peaks[30] - 290] += 0.9
+    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [200], "baseline": [0]}
+    wfdb.wrsamp("pauses", p_signal=signal, write_dir=str(tmp_path), **header)
+    wfdb.wrann("pauses", "atr", np.array(peaks), symbol=["N"] * len(peaks), write_dir=str(tmp_path), fs=250)
+    assert report_of(tmp_path / "pauses", tmp_path / "r", "--annotations", "atr") == 0
+    pauses = load(tmp_path / "r")[0]["pauses"]
+    assert {name: pauses[name] for name in ("gt_2_0", "gt_2_5", "ge_3_0")} == {"gt_2_0": 3, "gt_2_5": 1, "ge_3_0": 1}
+    assert pauses["doubtful"]["gt_2_0"] == 1 and pauses["doubtful"]["ge_3_0"] == 0
+    page = (tmp_path / "r" / "report.html").read_text()
+    found = re.search(r"<li>(\d pause[^<]*)</li>", page)[1]
+    assert "1 pause of 3 s and more: longest 3.20 s" in found and "doubtful" not in found
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -511,7 +590,15 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert "--pause must be a number, got 'long'" in complaint(capsys, *atr, "--pause", "long")
     assert "--jobs must be at least 1" in complaint(capsys, *atr, "--jobs", "0")
     assert "--pause must be a number above 0" in complaint(capsys, *atr, "--pause", "0")
-    assert "--start_time" in complaint(capsys, *atr, "--start_time", "yesterday")
+    assert "--start_time yesterday: cannot be read" in complaint(capsys, *atr, "--start_time", "yesterday")
+    line = complaint(capsys, *atr, "--start_time", "2026-01-31")
+    assert "--start_time 2026-01-31: is a date without a time of day; write it as 2026-01-31T08:00:00" in line
+    line = complaint(capsys, *atr, "--start_time", "2300-01-01T08:00")
+    assert "--start_time 2300-01-01T08:00: its year must be 1900 to 2200" in line
+    both = (records / "m001", records / "m002", *atr[1:])
+    for option, value in (("--diary", tmp_path / "diary.csv"), ("--start_time", "2026-01-31T08:00")):
+        line = complaint(capsys, *both, option, value)
+        assert f"{option} {value}: is that of one recording, and 2 are given" in line
     assert "no such file" in complaint(capsys, *atr, "--diary", tmp_path / "none.csv")
     other = write_checkpoint(tmp_path / "other.pt", window="125 Hz, from the R-peak on")
     assert "cut in another way" in complaint(capsys, records / "m001", "--checkpoint", other, "--out", out)
@@ -696,6 +783,7 @@ def test_entries_in_quick_succession_count_no_beat_twice(tmp_path: Path) -> None
         ("04:00:00,symptom,", "row 3.*outside the recording, which lasts 3:00:00"),
         ("-5,symptom,", "row 3.*outside the recording"),
         ("nan,symptom,", "row 3.*cannot be read"),
+        ("2026-01-31,symptom,", "row 3: the time '2026-01-31' is a date without a time of day"),
         ("2026-01-31 09:00,symptom,", "row 3.*--start_time"),
         ("60,dance,", "row 3.*kind 'dance': unknown; known are activity,"),
         ("60,activity,30", "row 3.*its end 30 is before"),
@@ -832,3 +920,18 @@ def test_flutter_of_a_real_record_is_no_noise_and_its_beats_are_all_there(tmp_pa
         assert not ((begin < lost.end_s) & (end > lost.start_s)).any()
     strips = page.count("<figcaption>")
     assert 8 < strips <= 48
+    assert page.count("annotated ventricular flutter") > 5 and "possible ventricular flutter" not in page
+
+
+@needs_mitdb
+def test_flutter_beside_annotated_r_peaks_is_possible_flutter(checkpoint: Path, tmp_path: Path) -> None:
+    for suffix in ("hea", "dat"):
+        (tmp_path / f"207.{suffix}").write_bytes((MITDB / f"207.{suffix}").read_bytes())
+    annotations = wfdb.rdann(str(MITDB / "207"), "atr")
+    beats = np.isin(annotations.symbol, [*"NLRAaJSVFejE/fQ"])
+    wfdb.wrann("207", "pk", annotations.sample[beats], symbol=["N"] * int(beats.sum()), write_dir=str(tmp_path))
+    assert report_of(tmp_path / "207", tmp_path / "r", "--annotations", "pk", "--checkpoint", checkpoint) == 0
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "possible ventricular flutter" in page and "annotated ventricular flutter" not in page
+    summary = load(tmp_path / "r")[0]
+    assert summary["escape_beats"] is None

@@ -5,6 +5,6 @@
 """
 
 from preprocess.readers.opening import open_recording
-from preprocess.readers.recording import Options, Recording, iso_date, parse_start
+from preprocess.readers.recording import Options, Recording, clock_time, iso_date, parse_start
 
-__all__ = ["Options", "Recording", "iso_date", "open_recording", "parse_start"]
+__all__ = ["Options", "Recording", "clock_time", "iso_date", "open_recording", "parse_start"]

@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -100,6 +100,27 @@ def iso_date(text: str) -> str:
     return f"{date[3]}-{date[2]:>02}-{date[1]:>02}{text[date.end() :]}" if date else text
 
 
+YEARS = range(1900, 2201)
+"""Of a recording: what is beyond them is a mistake, such as a day read as a year."""
+
+
+def clock_time(text: str) -> datetime:
+    """A date with its time of day, in ISO 8601.
+
+    Raises:
+        ValueError: it cannot be read, or it is a date alone, which says no time.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("cannot be read") from None
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return time
+    raise ValueError("is a date without a time of day")
+
+
 def parse_start(given: str | datetime) -> datetime:
     """When a recording began, as --start_time gives it: ISO 8601, by the clock of the recording.
 
@@ -107,9 +128,11 @@ def parse_start(given: str | datetime) -> datetime:
         InputError: it cannot be read, or has a time zone, which the times in a recording do not have.
     """
     try:
-        start = given if isinstance(given, datetime) else datetime.fromisoformat(iso_date(given))
+        start = given if isinstance(given, datetime) else clock_time(iso_date(given))
     except ValueError as error:
-        raise InputError(f"--start_time {given}: cannot be read; write it as 2026-01-31T08:00:00") from error
+        raise InputError(f"--start_time {given}: {error}; write it as 2026-01-31T08:00:00") from error
+    if start.year not in YEARS:
+        raise InputError(f"--start_time {given}: its year must be {YEARS[0]} to {YEARS[-1]}")
     if start.tzinfo is not None:
         raise InputError(f"--start_time {given}: give the clock of the recording, without a time zone")
     return start
