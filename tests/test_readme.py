@@ -55,7 +55,7 @@ def test_the_table_of_new_patients() -> None:
     [
         ("ours, with the rhythm around it", "DS1 -> DS2", "all"),
         ("ours, the same, trained on svdb too", "DS1 and svdb -> DS2 and other svdb patients", "mitdb"),
-        ("ours, on both without BiTrans, F learnt from mitdb", "Without BiTrans", "mitdb"),
+        ("ours, on both without BiTrans", "Without BiTrans", "mitdb"),
     ],
 )
 def test_the_rows_with_context_are_those_of_the_page(row: str, part: str, group: str) -> None:
