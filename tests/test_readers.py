@@ -245,6 +245,11 @@ def test_a_wfdb_record(tmp_path: Path) -> None:
         check(recording, (values + 3) / 200)
 
 
+def test_a_record_of_annotations_alone(tmp_path: Path) -> None:
+    path = put(tmp_path, "a 0 360 650000\n", "a.hea")
+    assert fault(path) == f"{path} holds no signal, only annotations go with it; name a record with an ECG"
+
+
 def test_a_record_in_segments(tmp_path: Path) -> None:
     values = wave(500)
     write_wfdb(tmp_path, {"II": values}, name="a")

@@ -9,6 +9,7 @@ import numpy as np
 from preprocess import records
 from preprocess.headers import Header
 from preprocess.readers.recording import Channel, Options, Source, Trace
+from support.errors import InputError
 
 
 def record_of(path: Path) -> tuple[Path, str] | None:
@@ -31,6 +32,8 @@ class WfdbSource(Source):
         self.channels = tuple(Channel(one.name, one.millivolts, one.units) for one in self._header.signals)
         self._options = options
         options.refuse(self.path, "a WFDB record", "unit", "gain", "column")
+        if not self.channels:
+            raise InputError(f"{self.path} holds no signal, only annotations go with it; name a record with an ECG")
 
     def open(self, channel: int) -> Trace:
         """Open a signal at its full rate, of which a frame may hold several samples."""
