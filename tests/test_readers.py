@@ -250,6 +250,14 @@ def test_a_record_of_annotations_alone(tmp_path: Path) -> None:
     assert fault(path) == f"{path} holds no signal, only annotations go with it; name a record with an ECG"
 
 
+@pytest.mark.parametrize("fs", ["50001", "1e12", "1e300"])
+def test_rates_that_no_recorder_has_are_refused(tmp_path: Path, fs: str) -> None:
+    said = f"has {float(fs):g} samples a second; no ECG has more than 50000: correct its sampling frequency"
+    assert said in fault(write_wfdb(tmp_path, {"II": wave(700)}, fs=fs))
+    with open_recording(write_wfdb(tmp_path, {"II": wave(700)}, fs="50000")) as recording:
+        assert recording.fs == 50_000
+
+
 def test_a_record_in_segments(tmp_path: Path) -> None:
     values = wave(500)
     write_wfdb(tmp_path, {"II": values}, name="a")
@@ -512,6 +520,9 @@ def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     assert "--unit kg: unknown; known are mV, uV, V," in fault(path, fs=250, unit="kg")
     assert "--fs must be a number above 0, got -1" in fault(path, fs=-1)
     assert "an ECG needs 100 and more" in fault(path, fs=99.5, unit="mV")
+    assert "has 1e+09 samples a second; no ECG has more than 50000: correct --fs, in Hz" in fault(
+        path, fs=1e9, unit="mV"
+    )
     assert "--start_time noon: cannot be read; write it as 2026-01-31T08:00:00" in fault(
         path, fs=250, unit="mV", start_time="noon"
     )

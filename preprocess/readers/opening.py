@@ -14,7 +14,7 @@ from preprocess.readers import edf, ishne, kardia, wfdb
 from preprocess.readers.edf import EdfSource
 from preprocess.readers.ishne import IshneSource
 from preprocess.readers.kardia import KardiaSource
-from preprocess.readers.recording import UNITS, Options, Recording, Source, Trace, parse_start
+from preprocess.readers.recording import HIGHEST_RATE, UNITS, Options, Recording, Source, Trace, parse_start
 from preprocess.readers.tables import TableSource
 from preprocess.readers.wfdb import WfdbSource
 from support.errors import InputError, unknown
@@ -82,8 +82,8 @@ def open_recording(
 
     Raises:
         InputError: there is no such file or lead, it is damaged or cut short, it holds no samples or has fewer than
-            100 a second, it does not say its rate or unit and neither does the caller, or the caller says another rate
-            than it does; the message says what to do.
+            100 or more than 50,000 a second, it does not say its rate or unit and neither does the caller, or the
+            caller says another rate than it does; the message says what to do.
     """
     path = Path(path)
     options = Options(fs, unit, gain, column)
@@ -95,7 +95,7 @@ def open_recording(
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
-        _check(path, trace)
+        _check(path, trace, options)
         notes += [*trace.notes, *_overruled(source, channel, options, start), *_implausible(trace, source)]
     except BaseException:
         trace.close()
@@ -211,10 +211,15 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
     return channel, called, notes
 
 
-def _check(path: Path, trace: Trace) -> None:
+def _check(path: Path, trace: Trace, options: Options) -> None:
     if trace.length < 1:
         raise InputError(f"{path} holds no samples; name a recording that has some")
-    if not LOWEST_RATE <= trace.fs < np.inf:
+    if trace.fs > HIGHEST_RATE:
+        what = "its sampling frequency" if options.fs is None else "--fs"
+        raise InputError(
+            f"{path} has {trace.fs:g} samples a second; no ECG has more than {HIGHEST_RATE:g}: correct {what}, in Hz"
+        )
+    if trace.fs < LOWEST_RATE:
         raise InputError(
             f"{path} has {trace.fs:g} samples a second; an ECG needs {LOWEST_RATE:g} and more to be read beat by beat: "
             "record or export it at a higher rate"

@@ -20,6 +20,8 @@ ADU = "adu"
 
 UNITS = ("mV", "uV", "V", "nV", ADU)
 
+HIGHEST_RATE = 50_000.0  # Hz, of which no recorder of the heart comes near; what says more is wrong
+
 PART = 600.0  # s, what `Recording.parts` reads at once
 
 

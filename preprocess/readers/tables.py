@@ -25,14 +25,24 @@ import pandas as pd
 from preprocess.headers import millivolts_of
 from preprocess.leads import is_lead
 from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, is_utc, stamp_of
-from preprocess.readers.recording import ADU, Channel, Options, Runs, Source, Trace, iso_date, same_rate
+from preprocess.readers.recording import (
+    ADU,
+    HIGHEST_RATE,
+    Channel,
+    Options,
+    Runs,
+    Source,
+    Trace,
+    iso_date,
+    same_rate,
+)
 from support.errors import InputError, unknown
 from support.files import text_encoding
 
 HEAD = 2**16  # bytes that are looked at to see how a table is made
 ALIKE = 20  # lines of data that must be made alike
 ROWS = 200_000  # rows read at once
-RATES = (20.0, 50_000.0)  # Hz, between which a time column that gives no unit can only mean one
+RATES = (20.0, HIGHEST_RATE)  # Hz, between which a time column that gives no unit can only mean one
 
 DELIMITERS = ("\t", ";", "|", ",", " ")
 """What may stand between two cells, by precedence: a comma may belong to a number where another one is there."""
