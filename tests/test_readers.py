@@ -372,6 +372,26 @@ def test_the_unit_of_edf(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------- ISHNE, Kardia
 
 
+@pytest.mark.parametrize(("year", "known"), [(26, False), (1899, False), (1900, True), (2200, True), (2201, False)])
+def test_a_date_that_no_recording_has_is_told(tmp_path: Path, year: int, known: bool) -> None:
+    start = START.replace(year=year)
+    rows = [f"{after(250, n, start).isoformat()},{value}" for n, value in enumerate(wave(400))]
+    for path in (
+        put(tmp_path, ishne(np.stack([wave(600), wave(600)], axis=1), start=start), "a.ecg"),
+        put(tmp_path, kardia({"ecg2": wave(600)}, date=start.isoformat(timespec="milliseconds")), "a.atc"),
+        put(tmp_path, "\n".join(["when,MLII (uV)", *rows]), "a.csv"),
+        write_wfdb(tmp_path, {"II": wave(600)}, when=f"14:05:07 31/01/{year:02}"),
+    ):
+        with open_recording(path) as recording:
+            assert recording.start == (start if known else None)
+            said = f"The date in the file, {year:04}-01-31, is not between the years 1900 and 2200"
+            unknown = "it is not known when the recording began, --start_time says it."
+            assert recording.notes == (() if known else (f"{said}; {unknown}",))
+        with open_recording(path, start_time=START) as recording:
+            assert recording.start == START
+            assert len(recording.notes) == known  # that --start_time says another
+
+
 def test_the_checksum_of_the_tests() -> None:
     assert crc16(b"123456789") == 0x29B1 == binascii.crc_hqx(b"123456789", 0xFFFF)
 

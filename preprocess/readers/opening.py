@@ -21,6 +21,7 @@ from support.errors import InputError, unknown
 
 LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
 LONGEST = 366.0  # days; a header that says more is damaged
+YEARS = (1900, 2200)  # in which a recording may begin; a clock that was never set, or a year of two digits, says others
 
 MAGIC: dict[bytes, Callable[[Path, Options], Source]] = {
     edf.EDF_VERSION: EdfSource,
@@ -96,7 +97,9 @@ def open_recording(
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
         _check(path, trace, options)
-        notes += [*trace.notes, *_overruled(source, channel, options, start), *_implausible(trace, source)]
+        stated, undated = _stated_start(source)
+        notes += [*trace.notes, *options.overruled(source.channels[channel].units)]
+        notes += [*_begun(start, stated, undated, source.in_utc), *_implausible(trace, source)]
     except BaseException:
         trace.close()
         raise
@@ -108,24 +111,29 @@ def open_recording(
         length=trace.length,
         lead=name,
         leads=_names(source),
-        start=start or source.start,
+        start=start or stated,
         borders=trace.borders,
         notes=tuple(f"{note[0].upper()}{note[1:]}." for note in notes),
         _trace=trace,
     )
 
 
-def _overruled(source: Source, channel: int, options: Options, start: datetime | None) -> list[str]:
-    """Say where the user's word stands in place of the file's, or has to."""
-    unit = options.overruled(source.channels[channel].units)
-    notes = [] if unit is None else [unit]
-    if start is not None and source.start is not None and start != source.start:
-        notes.append(f"it begins at {start}, as --start_time says; the file says {source.start}")
-    if start is None and source.start is None and source.undated:
-        notes.append(f"{source.undated}; it is not known when the recording began, --start_time says it")
-    if start is None and source.start is not None and source.in_utc:
-        notes.append("it states its times in UTC, and so are those given here; --start_time gives the local time")
-    return notes
+def _stated_start(source: Source) -> tuple[datetime | None, str]:
+    """When a recording began by its file, and why that is not known although the file has times; "": it has none."""
+    if source.start is None or YEARS[0] <= source.start.year <= YEARS[1]:
+        return source.start, source.undated
+    return None, f"the date in the file, {source.start.date()}, is not between the years {YEARS[0]} and {YEARS[1]}"
+
+
+def _begun(start: datetime | None, stated: datetime | None, undated: str, in_utc: bool) -> list[str]:
+    """Say where the user's word of the start stands in place of the file's, or has to."""
+    if start is not None:
+        differs = stated is not None and start != stated
+        return [f"it begins at {start}, as --start_time says; the file says {stated}"] if differs else []
+    if stated is None:
+        return [f"{undated}; it is not known when the recording began, --start_time says it"] if undated else []
+    utc = "it states its times in UTC, and so are those given here; --start_time gives the local time"
+    return [utc] if in_utc else []
 
 
 def _recognise(path: Path, options: Options) -> Source:

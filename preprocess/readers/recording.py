@@ -83,12 +83,12 @@ class Options:
                 f"--fs {self.fs:g} is not the sampling frequency in {path}, {fs:g} Hz{where}: leave --fs out"
             )
 
-    def overruled(self, units: str) -> str | None:
-        """Say that the unit which the user gives stands in place of that of the file; None: it does not."""
+    def overruled(self, units: str) -> list[str]:
+        """Say that the unit which the user gives stands in place of that of the file, where it does."""
         if self.millivolts is None or not units or self.millivolts == millivolts_of(units):
-            return None
+            return []
         given = f"{self.gain:g} ADC units a mV, as --gain" if self.gain is not None else f"{self.unit}, as --unit"
-        return f"values are taken as {given} says; the file says {units}"
+        return [f"values are taken as {given} says; the file says {units}"]
 
 
 def same_rate(one: float, other: float) -> bool:
