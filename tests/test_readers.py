@@ -245,6 +245,27 @@ def test_a_wfdb_record(tmp_path: Path) -> None:
         check(recording, (values + 3) / 200)
 
 
+@pytest.mark.parametrize(
+    ("when", "undated"),
+    [
+        ("", False),
+        ("14:45:00", True),
+        ("14:45:00 0/0/0", True),
+        ("14:45:00 31/02/2026", True),
+        ("0:0:0 0/0/0", False),
+        ("14:45:00 31/01/2026", False),
+    ],
+)
+def test_a_record_with_a_time_but_no_date(tmp_path: Path, when: str, undated: bool) -> None:
+    path = write_wfdb(tmp_path, {"II": wave(700)}, when=when)
+    note = "The time in its header, 14:45:00, has no valid date; it is not known when the recording began, "
+    with open_recording(path) as recording:
+        assert (recording.start is None) == (when != "14:45:00 31/01/2026")
+        assert recording.notes == ((f"{note}--start_time says it.",) if undated else ())
+    with open_recording(path, start_time=START) as recording:
+        assert (recording.start, "has no valid date" in str(recording.notes)) == (START, False)
+
+
 def test_a_record_of_annotations_alone(tmp_path: Path) -> None:
     path = put(tmp_path, "a 0 360 650000\n", "a.hea")
     assert fault(path) == f"{path} holds no signal, only annotations go with it; name a record with an ECG"

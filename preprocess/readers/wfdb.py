@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,9 @@ class WfdbSource(Source):
     def __init__(self, folder: Path, name: str, options: Options) -> None:
         self._folder, self.path, self.name = folder, folder / f"{name}.hea", name
         self._header = records.read_header(folder, name)
-        self.start = self._header.start
+        self.start, time = self._header.start, self._header.time
+        if self.start is None and re.search("[1-9]", time):  # from 0:00 on times count from the start
+            self.undated = f"the time in its header, {time[:40]}, has no valid date"
         self.channels = tuple(Channel(one.name, one.millivolts, one.units) for one in self._header.signals)
         self._options = options
         options.refuse(self.path, "a WFDB record", "unit", "gain", "column")
