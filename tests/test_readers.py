@@ -362,6 +362,31 @@ def test_an_interrupted_edf_has_missing_samples(tmp_path: Path, bdf: bool) -> No
     assert "has no annotations that say when they were; export it as EDF+C" in fault(put(tmp_path, content, "a.edf"))
 
 
+@given(st.lists(st.sampled_from([0, 0, 1, 3, 4, 7, 500]), min_size=1, max_size=60))
+@relaxed
+def test_interruptions_shorter_than_a_sample_add_up(late: list[int]) -> None:
+    onsets = np.cumsum([0, *(1 + extra / 1000 for extra in late)])  # s; a sample takes 3.9 ms
+    values = np.repeat(400 * np.arange(len(onsets)), 256)
+    with tempfile.TemporaryDirectory() as folder:
+        content = interrupted(edf({"II": values}, annotated=True), onsets.tolist())
+        with open_recording(put(Path(folder), content, "a.edf")) as recording:
+            signal = recording.read() * 1e4
+            missing = f"for {np.isnan(signal).sum() / 256:.1f} s in all; those are missing."
+            assert [note.partition("times, ")[2] for note in recording.notes] == [missing] * bool(
+                np.isnan(signal).any()
+            )
+    begins = [np.flatnonzero(np.round(signal) == 400 * number)[0] for number in range(len(onsets))]
+    assert np.abs(begins - onsets * 256).max() <= 1.5  # rounded once, and 1 may be left
+    assert np.isfinite(signal).sum() == len(values)
+
+
+def test_data_records_that_overlap_a_little_are_told(tmp_path: Path) -> None:
+    content = interrupted(edf({"II": wave(100 * 256)}, annotated=True), [number * 0.997 for number in range(100)])
+    with open_recording(put(tmp_path, content, "a.edf")) as recording:
+        assert (recording.length, recording.borders.tolist()) == (100 * 256, [])
+        assert recording.notes == ("Its data records overlap by up to 0.297 s by their times; they are read in turn.",)
+
+
 def test_edf_that_is_cut_open_or_longer(tmp_path: Path) -> None:
     content = edf({"II": wave(2560)})
     assert "is cut short: it holds 9 data records, its header says 10" in fault(put(tmp_path, content[:-1], "a.edf"))
