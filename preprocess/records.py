@@ -1,8 +1,8 @@
 """Reading a folder of WFDB records, which PhysioNet, a user or `synthetic` has filled.
 
 A record is named by its path in the folder without a suffix, such as "100" or "patient001/s0010_re". What its files
-mean is in `headers`, `samples` and `ec57.annotation_files`; which files those are is here, where every fault becomes
-one line that names the file.
+mean is in `ec57.headers`, `ec57.annotation_files` and `samples`; which files those are is here, where every fault
+becomes one line that names the file.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ec57.annotation_files import StoredAnnotations, parse_annotations
+from ec57.headers import GAP, NULL_FORMAT, Header, Segment, Signal, parse_header
 from preprocess import samples as stored
-from preprocess.headers import GAP, NULL_FORMAT, Header, Segment, Signal, parse_header
 from support.errors import InputError
 
 LISTING = "RECORDS"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from preprocess.headers import millivolts_of
+from ec57.headers import millivolts_of
 from preprocess.readers.recording import ADU, Channel, Options, Runs, Source, Trace
 from support.errors import InputError
 

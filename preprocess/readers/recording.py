@@ -12,7 +12,7 @@ from types import TracebackType
 
 import numpy as np
 
-from preprocess.headers import millivolts_of
+from ec57.headers import millivolts_of
 from support.errors import InputError, unknown
 
 ADU = "adu"

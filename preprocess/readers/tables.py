@@ -22,7 +22,7 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from preprocess.headers import millivolts_of
+from ec57.headers import millivolts_of
 from preprocess.leads import is_lead
 from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, is_utc, stamp_of
 from preprocess.readers.recording import (

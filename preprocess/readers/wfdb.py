@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ec57.headers import Header
 from preprocess import records
-from preprocess.headers import Header
 from preprocess.readers.recording import Channel, Options, Source, Trace
 from support.errors import InputError
 

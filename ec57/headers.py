@@ -53,7 +53,7 @@ class Signal:
 
     name: str | None  # the description, such as "MLII"; None: not given
     file: str  # in the record's folder
-    fmt: str  # storage format, a key of `samples.PACKINGS` or `samples.FLAC`, or `NULL_FORMAT`
+    fmt: str  # storage format, a key of `PACKINGS` or `FLAC` in `preprocess.samples`, or `NULL_FORMAT`
     spf: int  # samples a frame
     skew: int  # frames of this signal that precede frame 0 of the record
     offset: int  # bytes before the first sample
@@ -85,7 +85,7 @@ class Header:
     fs: float  # Hz, frames per second
     length: int | None  # frames; None: the header does not say
     n_sig: int
-    signals: tuple[Signal, ...]  # of a multi-segment record: those of its layout, once `records.read_header` has it
+    signals: tuple[Signal, ...]  # of a multi-segment record: of its layout, once `preprocess.records` has read it
     segments: tuple[Segment, ...]  # empty: a record in one piece
     comments: tuple[str, ...]  # without the "#"
     start: datetime | None = None  # of the recording; None: the header does not give both date and time
