@@ -287,6 +287,7 @@ def test_a_record_in_segments(tmp_path: Path) -> None:
     (tmp_path / "m.hea").write_text("m/4 2 250 1300\nlayout 0\na 500\n~ 300\nb 500\n")
     with open_recording(tmp_path / "m") as recording:
         assert recording.borders.tolist() == [500, 800] and recording.borders.dtype == np.int64
+        assert recording.notes == ("Samples without a value, which are missing: 300 (1.2 s).",)
         check(recording, np.concatenate([values, np.full(300, np.nan), values[::-1]]) / 200)
     (tmp_path / "b.dat").write_bytes((tmp_path / "b.dat").read_bytes()[:-1])
     assert "b.dat cannot be read as b.hea describes it: it holds 499 samples a signal, not 500" in fault(tmp_path / "m")
@@ -449,7 +450,8 @@ def test_ishne(tmp_path: Path, per_lead: bool, text: bytes) -> None:
     values[20, 0] = -32768
     with open_recording(put(tmp_path, ishne(values, per_lead=per_lead, text=text), "a.ecg")) as recording:
         assert (recording.format, recording.fs, recording.start) == ("ISHNE", 200, START)
-        assert (recording.lead, recording.leads, recording.notes) == ("II", ("II", "I"), ())
+        assert (recording.lead, recording.leads) == ("II", ("II", "I"))
+        assert recording.notes == ("Samples without a value, which are missing: 1 (0.005 s).",)
         check(recording, np.where(np.arange(700) == 20, np.nan, values[:, 0] * 0.0025))
     with open_recording(tmp_path / "a.ecg", lead="I") as recording:
         check(recording, values[:, 1] * 0.001)
@@ -809,6 +811,49 @@ def test_missing_values_at_the_end_are_samples_and_blank_lines_are_not(tmp_path:
     rows = [*map(str, wave(400)), *["nan"] * 50]
     with open_recording(put(tmp_path, "\n".join(["II_uV", *rows, "", ""]), "a.csv"), fs=250) as recording:
         check(recording, np.append(wave(400) * 1e-3, np.full(50, np.nan)))
+
+
+@given(st.lists(st.integers(-900, 900) | st.none(), min_size=30, max_size=90), st.booleans())
+@pytest.mark.parametrize("end", ["\r\r\n", "\n\n", "\r\n\r\n"])
+@relaxed
+def test_blank_lines_between_all_lines_are_no_samples(end: str, values: list[int | None], titled: bool) -> None:
+    rows = ["7", *("" if value is None or number % 4 == 3 else str(value) for number, value in enumerate(values)), "8"]
+    rows[1::4] = ["9"] * len(rows[1::4])  # most have a value
+    rows[2::4] = ["9"] * len(rows[2::4])
+    expected = np.array([float(row or "nan") for row in rows])
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "ROWS", 25)  # read in parts that begin with a blank line, too
+        path = put(Path(folder), end.join(["II"] * titled + rows) + end, "a.csv")
+        with open_recording(path, fs=250, unit="mV", any_lead=True) as recording:
+            np.testing.assert_array_equal(recording.read(), expected)
+            lost = int(np.isnan(expected).sum())
+            said = f"Samples without a value, which are missing: {lost} ({lost / 250:g} s)."
+            assert (said in recording.notes) == bool(lost)
+
+
+def test_a_value_where_all_other_such_lines_are_blank_is_told(tmp_path: Path) -> None:
+    spaced = [f"{value}\n" for value in wave(20_000)]  # more than is looked at to see how a table is made
+    rows = [*spaced, "5", *spaced]
+    said = "every second line of its data is blank, but line 40002 is not: leave the blank lines out, but for those "
+    assert said in fault(put(tmp_path, "\n".join(["II", "", *rows]), "a.csv"), fs=250, unit="uV")
+
+
+def test_samples_without_a_value_are_counted(tmp_path: Path) -> None:
+    def note(count: int, fs: int) -> str:
+        return f"Samples without a value, which are missing: {count} ({count / fs:g} s)."
+
+    rows = [f"{value},{number}" for number, value in enumerate(wave(1000))]
+    rows[500], rows[700] = ",500", "nan,700"
+    with open_recording(put(tmp_path, "\n".join(["II (uV),n", *rows]), "a.csv"), fs=250) as recording:
+        assert recording.notes == (note(2, 250),)
+    values = np.stack([wave(900), wave(900)], axis=1)
+    values[400:650, 1] = -32768
+    with open_recording(put(tmp_path, ishne(values, codes=(5, 6)), "a.ecg")) as recording:
+        assert recording.notes == (note(250, 200),)
+    with open_recording(tmp_path / "a.ecg", lead="I") as recording:
+        assert recording.notes == ()
+    with open_recording(write_wfdb(tmp_path, {"V1": values[:, 0], "II": values[:, 1]})) as recording:
+        assert recording.notes == (note(250, 250),)
 
 
 def test_a_delimiter_at_the_end_of_every_row_makes_no_signal(tmp_path: Path) -> None:

@@ -96,6 +96,11 @@ def same_rate(one: float, other: float) -> bool:
     return bool(np.isclose(one, other, rtol=1e-3))
 
 
+def missing_values(count: int, fs: float) -> tuple[str, ...]:
+    """Say how many samples have no value, where some have none; gaps in time are told where they are found."""
+    return (f"samples without a value, which are missing: {count} ({round(count / fs, 3):g} s)",) if count else ()
+
+
 def iso_date(text: str) -> str:
     """Turn a date that a time begins with from 31.01.2026 or 31.1.2026 into 2026-01-31; leave any other."""
     date = re.match(r"(\d\d?)\.(\d\d?)\.(\d{4})(?=[T ])", text)

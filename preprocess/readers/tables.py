@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +34,7 @@ from preprocess.readers.recording import (
     Source,
     Trace,
     iso_date,
+    missing_values,
     same_rate,
 )
 from support.errors import InputError, unknown
@@ -103,6 +104,7 @@ class Layout:
     delimiter: str
     decimal: str
     quoted: bool
+    is_spaced: bool  # every second line is blank: those are no rows
     columns: tuple[Column, ...]
     first: tuple[str, ...]  # row
     head: Head
@@ -178,7 +180,7 @@ class TableSource(Source):
         with ExitStack() as stack:
             try:
                 store = stack.enter_context(tempfile.TemporaryFile(prefix="ecg"))
-                total, clock = self._convert(column, 1.0 if millivolts is None else millivolts, store)
+                total, missing, clock = self._convert(column, 1.0 if millivolts is None else millivolts, store)
             except OSError as error:
                 raise InputError(
                     f"{self.path} cannot be converted in {tempfile.gettempdir()} ({error.strerror or error}): name "
@@ -198,14 +200,14 @@ class TableSource(Source):
             if why is not None:
                 says = "--fs says" if self._options.fs else "its head says"
                 notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; {why}")
-            return Trace(float(fs), total, read_stored, notes=tuple(notes), close=close)
+            return Trace(float(fs), total, read_stored, notes=(*notes, *missing_values(missing, fs)), close=close)
         runs = clock.runs(total)
         return Trace(
             clock.fs,
             runs.length,
             lambda first, last: runs.read(first, last, read_stored),
             borders=runs.starts[1:],
-            notes=tuple(clock.notes()),
+            notes=(*clock.notes(), *missing_values(missing, clock.fs)),
             close=close,
         )
 
@@ -264,8 +266,8 @@ class TableSource(Source):
 
     # ------------------------------------------------------------------------------------------------- rows
 
-    def _convert(self, column: int, millivolts: float, store: IO[bytes]) -> tuple[int, Clock | None]:
-        """Write a column to `store`, in mV -> how many values, and where the time column has them.
+    def _convert(self, column: int, millivolts: float, store: IO[bytes]) -> tuple[int, int, Clock | None]:
+        """Write a column to `store`, in mV -> how many rows, how many without a value, and where they are in time.
 
         Where the rate is stated, and the time column cannot tell one, the rows are taken for regular: no clock.
 
@@ -275,7 +277,7 @@ class TableSource(Source):
         time = self._layout.time
         timed = time is not None
         clock: Clock | None = None
-        total = 0
+        total = missing = 0
         for chunk in self._chunks():
             if timed:
                 try:
@@ -290,8 +292,9 @@ class TableSource(Source):
             values = self._numbers(chunk[column]) * millivolts
             store.write(values.tobytes())
             total += len(values)
+            missing += int((~np.isfinite(values)).sum())
         store.flush()
-        return total, clock
+        return total, missing, clock
 
     def _check_clock(self, clock: Clock) -> None:
         """Raise an `InputError` where the time column tells another rate than the user or the head."""
@@ -317,13 +320,29 @@ class TableSource(Source):
                 encoding_errors="replace",
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
                 na_values=["", '""'],
-                keep_default_na=len(layout.columns) > 1,  # of one column only blank lines at the end are no rows
+                keep_default_na=len(layout.columns) > 1,  # of one column only some blank lines are no rows, see below
                 skip_blank_lines=len(layout.columns) > 1,
                 skipinitialspace=True,
                 chunksize=ROWS,
             )
         with self._reading(), chunks:
-            yield from _without_last_blanks(chunks) if len(layout.columns) == 1 else chunks
+            filled = self._without_spacing(chunks) if layout.is_spaced else chunks
+            yield from _without_last_blanks(filled) if len(layout.columns) == 1 else filled
+
+    def _without_spacing(self, chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Leave out every second row, which is blank.
+
+        Raises:
+            InputError: one of them is not.
+        """
+        for chunk in chunks:
+            is_between = chunk.index % 2 == 1
+            if (wrong := chunk.index[is_between & chunk.notna().any(axis=1).to_numpy()]).size:
+                raise InputError(
+                    f"{self.path}: every second line of its data is blank, but line {int(wrong[0]) + 1} is not: leave "
+                    "the blank lines out, but for those where a sample is missing"
+                )
+            yield chunk[~is_between]
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -475,6 +494,16 @@ def _first_lines(path: Path) -> tuple[str, list[str]]:
     return encoding, lines[:-1] if len(content) > HEAD else lines
 
 
+def _is_spaced(lines: Sequence[str]) -> bool:
+    """Whether blank lines stand between the lines of the data, as of an export that ends each with \\r\\r\\n.
+
+    They might be missing samples: of as many values not every second one is missing.
+    """
+    is_filled = [bool(line.strip()) for line in lines]
+    between, others = is_filled[1::2], is_filled[::2]
+    return len(between) >= ALIKE and not any(between) and 2 * sum(others) > len(others)
+
+
 def _layout(lines: list[str]) -> Layout | None:
     """Find how a table is made by its first lines; None: it is no table."""
     for begin, line in enumerate(lines):
@@ -484,7 +513,7 @@ def _layout(lines: list[str]) -> Layout | None:
             for delimiter in _delimiters(above, data):
                 rows = [_cells(other, delimiter) for other in data]
                 if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
-                    return _describe(begin, above, data, delimiter)
+                    return _describe(begin, above, data, delimiter, _is_spaced(lines[begin:]))
     return None
 
 
@@ -502,7 +531,7 @@ def _cells(line: str, delimiter: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'").strip() for part in parts)
 
 
-def _describe(begin: int, above: list[str], data: list[str], delimiter: str) -> Layout | None:
+def _describe(begin: int, above: list[str], data: list[str], delimiter: str, is_spaced: bool) -> Layout | None:
     """Describe the table whose `data` begin in line `begin`, below the lines `above`; None: two decimal marks."""
     rows = [_cells(line, delimiter) for line in data]
     numbers = "".join(cell for row in rows for cell in row if NUMBER.fullmatch(cell))
@@ -519,6 +548,7 @@ def _describe(begin: int, above: list[str], data: list[str], delimiter: str) -> 
         delimiter=delimiter,
         decimal=decimal,
         quoted='"' in "".join(data),
+        is_spaced=is_spaced and width == 1,  # of several columns no blank line is a row
         columns=columns,
         first=rows[0],
         head=Head.of(above),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ec57.headers import Header
 from preprocess import records
-from preprocess.readers.recording import Channel, Options, Source, Trace
+from preprocess.readers.recording import Channel, Options, Source, Trace, missing_values
 from support.errors import InputError
 
 
@@ -41,7 +42,9 @@ class WfdbSource(Source):
     def open(self, channel: int) -> Trace:
         """Open a signal at its full rate, of which a frame may hold several samples."""
         self._options.check_rate(self.path, self._header.rate(channel))
-        return open_signal(self._folder, self.name, self._header, channel)
+        trace = open_signal(self._folder, self.name, self._header, channel)
+        missing = records.count_missing(self._folder, self.name, self._header, channel)
+        return replace(trace, notes=(*trace.notes, *missing_values(missing, trace.fs)))
 
 
 def open_signal(folder: Path, name: str, header: Header, channel: int) -> Trace:
