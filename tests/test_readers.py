@@ -679,6 +679,60 @@ def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest
     assert said in fault(tmp_path / "a.csv", fs=200)
 
 
+def timed(times: Sequence[float], values: np.ndarray) -> str:
+    """A table of times, s, which are written in ms with one decimal."""
+    return "\n".join(["t (ms),II (uV)", *(f"{1000 * t:.1f},{value}" for t, value in zip(times, values, strict=True))])
+
+
+@pytest.mark.parametrize("every", [100, 101, 200, 250, 256])
+@pytest.mark.parametrize("count", [1100, 5000])
+def test_stamps_that_are_late_now_and_then_make_no_gap(
+    tmp_path: Path, every: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS", 1000)
+    times = np.arange(count) / 250
+    times[every // 3 :: every] += 0.003
+    if every <= 101:  # more than 1 in 100
+        said = "are not regular enough to tell the sampling frequency; give --fs, in Hz, to take the rows for regular"
+        assert said in fault(put(tmp_path, timed(times, wave(count)), "a.csv"))
+        return
+    with open_recording(put(tmp_path, timed(times, wave(count)), "a.csv")) as recording:
+        assert (recording.fs, recording.borders.tolist(), recording.notes) == (250, [], ())
+        check(recording, wave(count) * 1e-3)
+
+
+@given(
+    st.sampled_from([100, 128, 250, 360, 512]),
+    st.lists(st.tuples(st.integers(30, 3600), st.integers(1, 300)), max_size=5),
+    st.lists(st.tuples(st.integers(2, 3600), st.floats(0, 0.95)), max_size=5),
+    st.floats(-5e-5, 5e-5),
+    st.booleans(),
+)
+@relaxed
+def test_gaps_are_told_from_late_stamps(
+    fs: int, gaps: list[tuple[int, int]], late: list[tuple[int, float]], drift: float, in_whole_ms: bool
+) -> None:
+    kept = np.ones(4000, dtype=bool)
+    for begin, length in gaps:
+        kept[begin : begin + length] = False
+    kept[3900:] = True
+    samples = np.flatnonzero(kept)
+    times = samples / fs * (1 + drift)
+    for sample, by in late:
+        row = int(np.searchsorted(samples, sample))
+        if samples[row + 1] == samples[row] + 1:  # where a gap follows, the late stamp may be taken for its end
+            times[row] = (sample + by) / fs * (1 + drift) if samples[row] == sample else times[row]
+    if in_whole_ms and fs < 500:  # else a lost sample may be as short as rounding is
+        times = np.floor(times * 1000 + 1e-6) / 1000
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "ROWS", 2000)
+        with open_recording(put(Path(folder), timed(times, wave(4000)[kept]), "a.csv")) as recording:
+            assert recording.fs == pytest.approx(fs, rel=2e-3)
+            np.testing.assert_array_equal(recording.read(), np.where(kept, wave(4000) * 1e-3, np.nan))
+            begins = samples[1:][np.diff(samples) > 1]
+            assert recording.borders.tolist() == begins.tolist()
+
+
 def test_times_that_tell_no_rate(tmp_path: Path) -> None:
     generator = random.Random(1)
     for times, said in (

@@ -76,7 +76,8 @@ SECONDS = {
 EPOCHS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
 """Numbers from here on count from 1970 -> s in one of them."""
 
-IRREGULAR = 0.01  # share of intervals of a time column that may be no single sample
+IRREGULAR = 0.01  # share of intervals of a time column that may be longer than a sample, or shorter
+BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, for they may be late in a rhythm
 DAY = 86_400.0  # s
 LONGEST_GAP = 30.0  # days
 
@@ -378,11 +379,16 @@ class UntimedError(InputError):
 class Clock:
     """Where the rows of a table are in time, as a column of it says."""
 
-    def __init__(self, path: Path, column: Column, fs: float, scale: float | None) -> None:
+    def __init__(self, path: Path, column: Column, scale: float | None) -> None:
         self.path, self._column = path, column
-        self.fs = fs  # Hz
+        self.fs = 1.0  # Hz
+        self._pace = 1.0  # Hz, as measured; not rounded
         self._scale = scale  # s in one unit of the column; None: it has no numbers
+        self._first = 0.0  # s
         self._last: float | None = None  # s
+        self._late = np.empty(0)  # samples that the stamps of the rows not yet judged are late
+        self._judged = 0  # rows
+        self._usual = 0.0  # samples that stamps were late in the last block, in the median
         self._runs: list[tuple[np.ndarray, np.ndarray]] = []  # rows that begin a run, samples missing before each
 
     @classmethod
@@ -395,18 +401,23 @@ class Clock:
         scale = None
         if pd.api.types.is_numeric_dtype(cells.dtype):
             scale = _scale_of(path, column, cells.to_numpy(np.float64))
-        clock = cls(path, column, 1.0, scale)
-        steps = np.diff(clock._seconds(cells))
-        steps = steps[np.isfinite(steps)]
-        usual = np.median(steps) if len(steps) else 0.0
-        if not usual > 0:
+        clock = cls(path, column, scale)
+        seconds = clock._seconds(cells)
+        seconds = seconds[np.isfinite(seconds)]
+        steps = np.diff(seconds)
+        pace = _pace(seconds)
+        if pace is None:
             raise clock._irregular()
-        fs = 1 / float(steps[(steps > 0) & (steps < 1.75 * usual)].mean())
-        if abs(fs - round(fs)) < max(1e-4, 1 / len(steps)) * fs:  # stamps are rounded
-            fs = float(max(round(fs), 1))
-        if np.mean(np.round(steps * fs) != 1) > IRREGULAR:
+        clock._pace = clock.fs = pace
+        if abs(clock.fs - round(clock.fs)) < max(1e-4, 1 / len(steps)) * clock.fs:  # stamps are rounded
+            clock.fs = float(max(round(clock.fs), 1))
+        samples = steps * clock.fs  # 0.5 or 1.5 where 500 Hz is counted in ms
+        if max(np.mean(samples > 1.55), np.mean(samples < 0.45)) > IRREGULAR:  # a late stamp makes one of each
             raise clock._irregular()
-        clock.fs = fs
+        clock._first = float(seconds[0])
+        late = clock._lateness(seconds[:BLOCK], 0)
+        long = np.flatnonzero(np.diff(late) >= 0.5)
+        clock._usual = float(np.median(late[: long[0] + 1] if len(long) else late))
         return clock
 
     def add(self, cells: pd.Series, first: int) -> None:
@@ -429,13 +440,36 @@ class Clock:
                 f"{self.path}: the times in column {self._column.title or 'time'} jump by {days:.0f} days after row "
                 f"{first + int(steps.argmax())} of the data; make a file of each recording"
             )
-        missing = np.round(steps * self.fs).astype(np.int64) - 1
-        places = np.flatnonzero(missing > 0)
-        self._runs.append((places + first, missing[places]))
         self._last = float(seconds[-1])
+        self._late = np.append(self._late, self._lateness(seconds, first))
+        self._judge(len(self._late) - 2 * BLOCK + 1)
+
+    def _lateness(self, seconds: np.ndarray, first: int) -> np.ndarray:
+        """How many samples the stamps of the rows from `first` on are late, by the pace since row 0 -> float64 (n,)."""
+        return (seconds - self._first) * self._pace - np.arange(first, first + len(seconds))
+
+    def _judge(self, end: int) -> None:
+        """Find the gaps in the blocks that begin before `end` of the rows not yet judged.
+
+        A stamp may be late alone, but after a gap all are: so the least late of a row and of those after it, in its
+        block and the next, is what counts. How late stamps usually are is measured in each block anew: clocks drift.
+        """
+        begins = range(0, end, BLOCK)
+        for begin in begins:
+            late = self._late[begin : begin + 2 * BLOCK]
+            stays = np.minimum.accumulate(late[::-1])[::-1][:BLOCK] - self._usual
+            missing = np.maximum.accumulate(np.append(0, np.round(stays))).astype(np.int64)
+            gaps, missing = np.diff(missing), missing[1:]  # samples before each row, before it since the block began
+            self._usual = float(np.median(late[:BLOCK] - missing)) + missing[-1]
+            if len(places := np.flatnonzero(gaps)):
+                self._runs.append((places + self._judged + begin, gaps[places]))
+        judged = min(len(begins) * BLOCK, len(self._late))
+        self._judged += judged
+        self._late = self._late[judged:]
 
     def runs(self, total: int) -> Runs:
-        """Where the stretches without a gap begin."""
+        """Where the stretches without a gap begin, once all rows are added."""
+        self._judge(len(self._late))
         rows = np.concatenate([np.zeros(1, np.int64), *(rows for rows, _ in self._runs)])
         missing = np.concatenate([np.zeros(1, np.int64), *(missing for _, missing in self._runs)])
         return Runs(rows + missing.cumsum(), rows, total)
@@ -477,6 +511,23 @@ class Clock:
             f"{self.path}: the times in column {self._column.title or 'time'} are not regular enough to tell the "
             "sampling frequency; give --fs, in Hz, to take the rows for regular"
         )
+
+
+def _pace(seconds: np.ndarray) -> float | None:
+    """The rows a second of a time column, s (n,), but for its gaps; None: it cannot be told.
+
+    Told by blocks of rows, on which a late stamp has no bearing but where it is the first.
+    """
+    rows = next((rows for rows in (BLOCK, 11) if len(seconds) > 10 * rows), 1)
+    spans = np.diff(seconds[::rows])
+    if not len(spans) or not (usual := np.quantile(spans, 0.5, method="higher")) > 0:
+        return None
+    for within in (0.7, 0.8):  # rows: no gap in them; from the median, which is rounded, to the mean, which is not
+        regular = spans[np.abs(spans - usual) < within * usual / rows]
+        if not len(regular):
+            return None
+        usual = regular.mean()
+    return float(rows / usual)
 
 
 # ----------------------------------------------------------------------------------------------- how it is made
