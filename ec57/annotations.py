@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ec57.annotation_files import SYMBOLS, UNDEFINED, parse_annotations
+from ec57.headers import parse_header
 from support.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,18 +91,16 @@ def read_header(record: Path) -> Header:
     Raises:
         InputError: it is absent, cannot be parsed, or gives no sampling frequency.
     """
-    import wfdb
-
     path = Path(f"{record}.hea")
     if not path.is_file():
         raise InputError(f"record {record} has no header: {path} is not there; name a record by its path, no suffix")
     try:
-        header = wfdb.rdheader(str(record))
-    except Exception as error:  # wfdb raises whatever its parser stumbles over
-        raise InputError(f"{path} is not a WFDB header: {_first_line(error)}") from error
-    if not header.fs or header.fs < 1:
-        raise InputError(f"{path} gives a sampling frequency of {header.fs} Hz; it must be at least 1 Hz")
-    return Header(header.fs, header.sig_len or None)
+        header = parse_header(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path} is not a WFDB header: {error}") from error
+    if header.fs < 1:
+        raise InputError(f"{path} gives a sampling frequency of {header.fs:g} Hz; it must be at least 1 Hz")
+    return Header(header.fs, header.length)
 
 
 def read_annotations(path: Path, fs: float) -> Annotations:
@@ -139,7 +138,3 @@ def read_annotations(path: Path, fs: float) -> Annotations:
 
 def _in_words(symbols: frozenset[str]) -> str:
     return " ".join(sorted(symbols))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -19,12 +19,12 @@ import numpy as np
 
 from data_configs import chosen_classes
 from ec57.annotation_files import StoredAnnotations
+from ec57.headers import Header
 from preprocess import databases, kachuee, physionet
 from preprocess import labels as meanings
 from preprocess import records as recordings
 from preprocess.context import Context, join_contexts, record_context
 from preprocess.detect import detect_beats
-from preprocess.headers import Header
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.readers.wfdb import open_signal
 from preprocess.signals import FS, resample

@@ -1,8 +1,8 @@
 """Reading a folder of WFDB records, which PhysioNet, a user or `synthetic` has filled.
 
 A record is named by its path in the folder without a suffix, such as "100" or "patient001/s0010_re". What its files
-mean is in `headers`, `samples` and `ec57.annotation_files`; which files those are is here, where every fault becomes
-one line that names the file.
+mean is in `ec57.headers`, `ec57.annotation_files` and `samples`; which files those are is here, where every fault
+becomes one line that names the file.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ec57.annotation_files import StoredAnnotations, parse_annotations
+from ec57.headers import GAP, NULL_FORMAT, Header, Segment, Signal, parse_header
 from preprocess import samples as stored
-from preprocess.headers import GAP, NULL_FORMAT, Header, Segment, Signal, parse_header
 from support.errors import InputError
 
 LISTING = "RECORDS"
@@ -209,6 +209,20 @@ def checksum_differs(folder: Path, name: str, header: Header, channel: int) -> b
             if (sum(int(block.sum(dtype=np.int64)) for block in blocks) - checksum) % 2**16:
                 return True
     return False
+
+
+def count_missing(folder: Path, name: str, header: Header, channel: int) -> int:
+    """Count the samples of a signal that `read_signal` gives as NaN; reading them in parts.
+
+    Raises:
+        InputError: the unit is no voltage, or a signal file is absent, cut short or not as the header describes it.
+    """
+    frames, there = _frames(folder, name, header), 0
+    for piece in _pieces(folder, name, header, channel, 0, frames):
+        for first in range(piece.first, piece.last, stored.BLOCK):
+            part = replace(piece, first=first, last=min(first + stored.BLOCK, piece.last))
+            there += int(np.isfinite(_read_millivolts(folder, part)).sum())
+    return frames * header.signals[channel].spf - there
 
 
 def _frames(folder: Path, name: str, header: Header) -> int:

@@ -146,14 +146,14 @@ def write_annotations(folder: Path, analysis: Analysis) -> None:
     """
     import wfdb
 
-    table, name = annotations_of(analysis), file_name(analysis.recording.name)
-    part, before = folder / f"{name}.part", 0
-    with (folder / f"{name}.ect").open("wb") as whole:
+    table = annotations_of(analysis)
+    part, before = folder / "record.part", 0  # wfdb writes none of a name with a dot
+    with (folder / f"{analysis.recording.name}.ect").open("wb") as whole:
         for first in range(0, len(table), ROWS):
             rows = table.iloc[first : first + ROWS]
             samples = rows["sample"].to_numpy(np.int64)
             wfdb.wrann(
-                name,
+                part.stem,
                 part.suffix[1:],
                 samples - before,
                 symbol=rows["symbol"].tolist(),
@@ -166,8 +166,3 @@ def write_annotations(folder: Path, analysis: Analysis) -> None:
             part.unlink()
             before = samples[-1]
         whole.write(END)
-
-
-def file_name(name: str) -> str:
-    """`name` as WFDB allows a record to be called: letters, digits, _ and -."""
-    return re.sub(r"[^\w-]", "_", name, flags=re.ASCII) or "record"

@@ -19,8 +19,8 @@ import pandas as pd
 from data_configs import get_dataset_class
 from dataloader import load_splits
 from ec57.figures import has_figures, per_record
+from ec57.headers import millivolts_of
 from hparams import RunConfig
-from preprocess.headers import millivolts_of
 from preprocess.physionet import first_minute
 from preprocess.readers import open_recording
 from preprocess.records import read_header

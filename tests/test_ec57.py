@@ -368,6 +368,30 @@ def write_record(folder: Path, name: str = "r", header: str = "1 100 60000", **f
     return folder / name
 
 
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("1 360 650000", (360, 650_000)),
+        ("1 3.6e2 650000", (360, 650_000)),  # 3.6 Hz and no length by the parser of wfdb
+        ("1 360 6.5e5", (360, 650_000)),
+        ("1 360/360(0) 650000 10:00:00 0/0/0", (360, 650_000)),  # no header by that parser
+        ("1 360", (360, None)),
+        ("1 360 0", (360, None)),
+        ("1", (250, None)),
+    ],
+)
+@pytest.mark.parametrize("name", ["103", "103.v2"])
+def test_headers_are_read_as_the_manual_has_them(
+    tmp_path: Path, name: str, header: str, expected: tuple[float, int | None]
+) -> None:
+    assert read_header(write_record(tmp_path, name, header)) == expected
+
+
+def test_the_length_of_a_record_in_segments_is_that_of_all(tmp_path: Path) -> None:
+    (tmp_path / "m.hea").write_text("m/3 1 360\na 500\n~ 300\nb 500\n")
+    assert read_header(tmp_path / "m") == (360, 1300)
+
+
 def test_annotations_are_read_with_subtypes_and_rhythms(tmp_path: Path) -> None:
     wfdb.wrann(
         *("r", "atr", np.array([5, 20, 30]), ["+", "~", "V"]),
@@ -523,7 +547,17 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
             [],
             "r.tst: annotations are out of order: the one at sample 30 comes after that at 50",
         ),
-        ({"header": "1 0 1000", "atr": "N", "tst": "N"}, [], "r.hea"),
+        (
+            {"header": "1 0 1000", "atr": "N", "tst": "N"},
+            [],
+            "r.hea is not a WFDB header: its sampling frequency is '0'",
+        ),
+        (
+            {"header": "1 0.5 9", "atr": "N", "tst": "N"},
+            [],
+            "r.hea gives a sampling frequency of 0.5 Hz; it must be at",
+        ),
+        ({"header": "2 360 9", "atr": "N", "tst": "N"}, [], "r.hea is not a WFDB header: it describes 1 of its 2"),
         ({"header": "nonsense", "atr": "N", "tst": "N"}, [], "r.hea is not a WFDB header"),
         ({"atr": "N", "tst": "N"}, ["r.hea"], "error: r is given twice; give each record once"),
         ({"atr": "N", "tst": "N"}, ["other/r.hea"], "r and other/r have the same name"),

@@ -245,6 +245,40 @@ def test_a_wfdb_record(tmp_path: Path) -> None:
         check(recording, (values + 3) / 200)
 
 
+@pytest.mark.parametrize(
+    ("when", "undated"),
+    [
+        ("", False),
+        ("14:45:00", True),
+        ("14:45:00 0/0/0", True),
+        ("14:45:00 31/02/2026", True),
+        ("0:0:0 0/0/0", False),
+        ("14:45:00 31/01/2026", False),
+    ],
+)
+def test_a_record_with_a_time_but_no_date(tmp_path: Path, when: str, undated: bool) -> None:
+    path = write_wfdb(tmp_path, {"II": wave(700)}, when=when)
+    note = "The time in its header, 14:45:00, has no valid date; it is not known when the recording began, "
+    with open_recording(path) as recording:
+        assert (recording.start is None) == (when != "14:45:00 31/01/2026")
+        assert recording.notes == ((f"{note}--start_time says it.",) if undated else ())
+    with open_recording(path, start_time=START) as recording:
+        assert (recording.start, "has no valid date" in str(recording.notes)) == (START, False)
+
+
+def test_a_record_of_annotations_alone(tmp_path: Path) -> None:
+    path = put(tmp_path, "a 0 360 650000\n", "a.hea")
+    assert fault(path) == f"{path} holds no signal, only annotations go with it; name a record with an ECG"
+
+
+@pytest.mark.parametrize("fs", ["50001", "1e12", "1e300"])
+def test_rates_that_no_recorder_has_are_refused(tmp_path: Path, fs: str) -> None:
+    said = f"has {float(fs):g} samples a second; no ECG has more than 50000: correct its sampling frequency"
+    assert said in fault(write_wfdb(tmp_path, {"II": wave(700)}, fs=fs))
+    with open_recording(write_wfdb(tmp_path, {"II": wave(700)}, fs="50000")) as recording:
+        assert recording.fs == 50_000
+
+
 def test_a_record_in_segments(tmp_path: Path) -> None:
     values = wave(500)
     write_wfdb(tmp_path, {"II": values}, name="a")
@@ -253,6 +287,7 @@ def test_a_record_in_segments(tmp_path: Path) -> None:
     (tmp_path / "m.hea").write_text("m/4 2 250 1300\nlayout 0\na 500\n~ 300\nb 500\n")
     with open_recording(tmp_path / "m") as recording:
         assert recording.borders.tolist() == [500, 800] and recording.borders.dtype == np.int64
+        assert recording.notes == ("Samples without a value, which are missing: 300 (1.2 s).",)
         check(recording, np.concatenate([values, np.full(300, np.nan), values[::-1]]) / 200)
     (tmp_path / "b.dat").write_bytes((tmp_path / "b.dat").read_bytes()[:-1])
     assert "b.dat cannot be read as b.hea describes it: it holds 499 samples a signal, not 500" in fault(tmp_path / "m")
@@ -328,6 +363,31 @@ def test_an_interrupted_edf_has_missing_samples(tmp_path: Path, bdf: bool) -> No
     assert "has no annotations that say when they were; export it as EDF+C" in fault(put(tmp_path, content, "a.edf"))
 
 
+@given(st.lists(st.sampled_from([0, 0, 1, 3, 4, 7, 500]), min_size=1, max_size=60))
+@relaxed
+def test_interruptions_shorter_than_a_sample_add_up(late: list[int]) -> None:
+    onsets = np.cumsum([0, *(1 + extra / 1000 for extra in late)])  # s; a sample takes 3.9 ms
+    values = np.repeat(400 * np.arange(len(onsets)), 256)
+    with tempfile.TemporaryDirectory() as folder:
+        content = interrupted(edf({"II": values}, annotated=True), onsets.tolist())
+        with open_recording(put(Path(folder), content, "a.edf")) as recording:
+            signal = recording.read() * 1e4
+            missing = f"for {np.isnan(signal).sum() / 256:.1f} s in all; those are missing."
+            assert [note.partition("times, ")[2] for note in recording.notes] == [missing] * bool(
+                np.isnan(signal).any()
+            )
+    begins = [np.flatnonzero(np.round(signal) == 400 * number)[0] for number in range(len(onsets))]
+    assert np.abs(begins - onsets * 256).max() <= 1.5  # rounded once, and 1 may be left
+    assert np.isfinite(signal).sum() == len(values)
+
+
+def test_data_records_that_overlap_a_little_are_told(tmp_path: Path) -> None:
+    content = interrupted(edf({"II": wave(100 * 256)}, annotated=True), [number * 0.997 for number in range(100)])
+    with open_recording(put(tmp_path, content, "a.edf")) as recording:
+        assert (recording.length, recording.borders.tolist()) == (100 * 256, [])
+        assert recording.notes == ("Its data records overlap by up to 0.297 s by their times; they are read in turn.",)
+
+
 def test_edf_that_is_cut_open_or_longer(tmp_path: Path) -> None:
     content = edf({"II": wave(2560)})
     assert "is cut short: it holds 9 data records, its header says 10" in fault(put(tmp_path, content[:-1], "a.edf"))
@@ -359,6 +419,26 @@ def test_the_unit_of_edf(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------- ISHNE, Kardia
 
 
+@pytest.mark.parametrize(("year", "known"), [(26, False), (1899, False), (1900, True), (2200, True), (2201, False)])
+def test_a_date_that_no_recording_has_is_told(tmp_path: Path, year: int, known: bool) -> None:
+    start = START.replace(year=year)
+    rows = [f"{after(250, n, start).isoformat()},{value}" for n, value in enumerate(wave(400))]
+    for path in (
+        put(tmp_path, ishne(np.stack([wave(600), wave(600)], axis=1), start=start), "a.ecg"),
+        put(tmp_path, kardia({"ecg2": wave(600)}, date=start.isoformat(timespec="milliseconds")), "a.atc"),
+        put(tmp_path, "\n".join(["when,MLII (uV)", *rows]), "a.csv"),
+        write_wfdb(tmp_path, {"II": wave(600)}, when=f"14:05:07 31/01/{year:02}"),
+    ):
+        with open_recording(path) as recording:
+            assert recording.start == (start if known else None)
+            said = f"The date in the file, {year:04}-01-31, is not between the years 1900 and 2200"
+            unknown = "it is not known when the recording began, --start_time says it."
+            assert recording.notes == (() if known else (f"{said}; {unknown}",))
+        with open_recording(path, start_time=START) as recording:
+            assert recording.start == START
+            assert len(recording.notes) == known  # that --start_time says another
+
+
 def test_the_checksum_of_the_tests() -> None:
     assert crc16(b"123456789") == 0x29B1 == binascii.crc_hqx(b"123456789", 0xFFFF)
 
@@ -370,7 +450,8 @@ def test_ishne(tmp_path: Path, per_lead: bool, text: bytes) -> None:
     values[20, 0] = -32768
     with open_recording(put(tmp_path, ishne(values, per_lead=per_lead, text=text), "a.ecg")) as recording:
         assert (recording.format, recording.fs, recording.start) == ("ISHNE", 200, START)
-        assert (recording.lead, recording.leads, recording.notes) == ("II", ("II", "I"), ())
+        assert (recording.lead, recording.leads) == ("II", ("II", "I"))
+        assert recording.notes == ("Samples without a value, which are missing: 1 (0.005 s).",)
         check(recording, np.where(np.arange(700) == 20, np.nan, values[:, 0] * 0.0025))
     with open_recording(tmp_path / "a.ecg", lead="I") as recording:
         check(recording, values[:, 1] * 0.001)
@@ -507,6 +588,9 @@ def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     assert "--unit kg: unknown; known are mV, uV, V," in fault(path, fs=250, unit="kg")
     assert "--fs must be a number above 0, got -1" in fault(path, fs=-1)
     assert "an ECG needs 100 and more" in fault(path, fs=99.5, unit="mV")
+    assert "has 1e+09 samples a second; no ECG has more than 50000: correct --fs, in Hz" in fault(
+        path, fs=1e9, unit="mV"
+    )
     assert "--start_time noon: cannot be read; write it as 2026-01-31T08:00:00" in fault(
         path, fs=250, unit="mV", start_time="noon"
     )
@@ -593,6 +677,60 @@ def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest
         assert (recording.fs, recording.length) == (fs, 1500)
     said = f"--fs 200 is not the sampling frequency in {tmp_path / 'a.csv'}, {fs} Hz by its column"
     assert said in fault(tmp_path / "a.csv", fs=200)
+
+
+def timed(times: Sequence[float], values: np.ndarray) -> str:
+    """A table of times, s, which are written in ms with one decimal."""
+    return "\n".join(["t (ms),II (uV)", *(f"{1000 * t:.1f},{value}" for t, value in zip(times, values, strict=True))])
+
+
+@pytest.mark.parametrize("every", [100, 101, 200, 250, 256])
+@pytest.mark.parametrize("count", [1100, 5000])
+def test_stamps_that_are_late_now_and_then_make_no_gap(
+    tmp_path: Path, every: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS", 1000)
+    times = np.arange(count) / 250
+    times[every // 3 :: every] += 0.003
+    if every <= 101:  # more than 1 in 100
+        said = "are not regular enough to tell the sampling frequency; give --fs, in Hz, to take the rows for regular"
+        assert said in fault(put(tmp_path, timed(times, wave(count)), "a.csv"))
+        return
+    with open_recording(put(tmp_path, timed(times, wave(count)), "a.csv")) as recording:
+        assert (recording.fs, recording.borders.tolist(), recording.notes) == (250, [], ())
+        check(recording, wave(count) * 1e-3)
+
+
+@given(
+    st.sampled_from([100, 128, 250, 360, 512]),
+    st.lists(st.tuples(st.integers(30, 3600), st.integers(1, 300)), max_size=5),
+    st.lists(st.tuples(st.integers(2, 3600), st.floats(0, 0.95)), max_size=5),
+    st.floats(-5e-5, 5e-5),
+    st.booleans(),
+)
+@relaxed
+def test_gaps_are_told_from_late_stamps(
+    fs: int, gaps: list[tuple[int, int]], late: list[tuple[int, float]], drift: float, in_whole_ms: bool
+) -> None:
+    kept = np.ones(4000, dtype=bool)
+    for begin, length in gaps:
+        kept[begin : begin + length] = False
+    kept[3900:] = True
+    samples = np.flatnonzero(kept)
+    times = samples / fs * (1 + drift)
+    for sample, by in late:
+        row = int(np.searchsorted(samples, sample))
+        if samples[row + 1] == samples[row] + 1:  # where a gap follows, the late stamp may be taken for its end
+            times[row] = (sample + by) / fs * (1 + drift) if samples[row] == sample else times[row]
+    if in_whole_ms and fs < 500:  # else a lost sample may be as short as rounding is
+        times = np.floor(times * 1000 + 1e-6) / 1000
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "ROWS", 2000)
+        with open_recording(put(Path(folder), timed(times, wave(4000)[kept]), "a.csv")) as recording:
+            assert recording.fs == pytest.approx(fs, rel=2e-3)
+            np.testing.assert_array_equal(recording.read(), np.where(kept, wave(4000) * 1e-3, np.nan))
+            begins = samples[1:][np.diff(samples) > 1]
+            assert recording.borders.tolist() == begins.tolist()
 
 
 def test_times_that_tell_no_rate(tmp_path: Path) -> None:
@@ -727,6 +865,49 @@ def test_missing_values_at_the_end_are_samples_and_blank_lines_are_not(tmp_path:
     rows = [*map(str, wave(400)), *["nan"] * 50]
     with open_recording(put(tmp_path, "\n".join(["II_uV", *rows, "", ""]), "a.csv"), fs=250) as recording:
         check(recording, np.append(wave(400) * 1e-3, np.full(50, np.nan)))
+
+
+@given(st.lists(st.integers(-900, 900) | st.none(), min_size=30, max_size=90), st.booleans())
+@pytest.mark.parametrize("end", ["\r\r\n", "\n\n", "\r\n\r\n"])
+@relaxed
+def test_blank_lines_between_all_lines_are_no_samples(end: str, values: list[int | None], titled: bool) -> None:
+    rows = ["7", *("" if value is None or number % 4 == 3 else str(value) for number, value in enumerate(values)), "8"]
+    rows[1::4] = ["9"] * len(rows[1::4])  # most have a value
+    rows[2::4] = ["9"] * len(rows[2::4])
+    expected = np.array([float(row or "nan") for row in rows])
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "ROWS", 25)  # read in parts that begin with a blank line, too
+        path = put(Path(folder), end.join(["II"] * titled + rows) + end, "a.csv")
+        with open_recording(path, fs=250, unit="mV", any_lead=True) as recording:
+            np.testing.assert_array_equal(recording.read(), expected)
+            lost = int(np.isnan(expected).sum())
+            said = f"Samples without a value, which are missing: {lost} ({lost / 250:g} s)."
+            assert (said in recording.notes) == bool(lost)
+
+
+def test_a_value_where_all_other_such_lines_are_blank_is_told(tmp_path: Path) -> None:
+    spaced = [f"{value}\n" for value in wave(20_000)]  # more than is looked at to see how a table is made
+    rows = [*spaced, "5", *spaced]
+    said = "every second line of its data is blank, but line 40002 is not: leave the blank lines out, but for those "
+    assert said in fault(put(tmp_path, "\n".join(["II", "", *rows]), "a.csv"), fs=250, unit="uV")
+
+
+def test_samples_without_a_value_are_counted(tmp_path: Path) -> None:
+    def note(count: int, fs: int) -> str:
+        return f"Samples without a value, which are missing: {count} ({count / fs:g} s)."
+
+    rows = [f"{value},{number}" for number, value in enumerate(wave(1000))]
+    rows[500], rows[700] = ",500", "nan,700"
+    with open_recording(put(tmp_path, "\n".join(["II (uV),n", *rows]), "a.csv"), fs=250) as recording:
+        assert recording.notes == (note(2, 250),)
+    values = np.stack([wave(900), wave(900)], axis=1)
+    values[400:650, 1] = -32768
+    with open_recording(put(tmp_path, ishne(values, codes=(5, 6)), "a.ecg")) as recording:
+        assert recording.notes == (note(250, 200),)
+    with open_recording(tmp_path / "a.ecg", lead="I") as recording:
+        assert recording.notes == ()
+    with open_recording(write_wfdb(tmp_path, {"V1": values[:, 0], "II": values[:, 1]})) as recording:
+        assert recording.notes == (note(250, 250),)
 
 
 def test_a_delimiter_at_the_end_of_every_row_makes_no_signal(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ec57.annotation_files import parse_annotations
+from ec57.headers import Header, Signal, parse_header
 from preprocess import labels as meanings
 from preprocess import records
 from preprocess.__main__ import main
 from preprocess.beats import DOUBLED, ReadingOptions, read_beats
-from preprocess.headers import Header, Signal, parse_header
 from preprocess.leads import LEAD_II, canonical, find_lead
 from preprocess.samples import FLAC, PACKINGS
 from support.errors import InputError

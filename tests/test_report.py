@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 import data_configs
 import hparams
 import report
+from ec57.__main__ import run as score
 from models import ecgTransForm
 from preprocess.beats import WINDOWS
 from preprocess.context import record_context, record_rhythm, stretch_context, stretches
@@ -447,6 +449,27 @@ def test_beats_and_annotations_are_written_in_parts(
         assert {path.name for path in (tmp_path / name).iterdir()} == FILES | {"m001.ect"}
         written.append([(tmp_path / name / file).read_bytes() for file in ("beats.csv", "m001.ect")])
     assert written[0] == written[1] and written[0][0].count(b"\n") > 15
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_annotations_are_called_as_the_record_is(
+    records: Path, tmp_path: Path, several: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that `python -m ec57 --test_dir` finds them, whatever the name."""
+    for name in ("m001.v2", "m 1"):
+        header = (records / "m001.hea").read_text()
+        # A name with a space is legal in a path, though not in the record line.
+        (tmp_path / f"{name}.hea").write_text(header.replace("m001", name.replace(" ", "_"), 1))
+        shutil.copy(records / "m001.atr", tmp_path / f"{name}.atr")
+    shutil.copy(records / "m001.dat", tmp_path)
+    named = [str(tmp_path / name) for name in ("m001.v2", "m 1")]
+    for chosen, out in [(named, "r")] if several else [(named[:1], "r/m001.v2"), (named[1:], "r/m 1")]:
+        run([*chosen, "--annotations", "atr", "--out", str(tmp_path / out)])
+    assert (tmp_path / "r/m001.v2/m001.v2.ect").is_file() and (tmp_path / "r/m 1/m 1.ect").is_file()
+    options = ["--reference", "atr", "--test", "ect", "--test_dir", str(tmp_path / "r"), "--start", "0"]
+    capsys.readouterr()
+    score([*named, *options])
+    assert re.search(r"Gross +100\.00 100\.00", capsys.readouterr().out)
 
 
 def test_the_index_marks_what_its_reports_mark(tmp_path: Path) -> None:

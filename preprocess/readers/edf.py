@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from preprocess.headers import millivolts_of
+from ec57.headers import millivolts_of
 from preprocess.readers.recording import ADU, Channel, Options, Runs, Source, Trace
 from support.errors import InputError
 
@@ -113,11 +113,15 @@ class EdfSource(Source):
 
         if not self.format.endswith("+D"):
             return Trace(fs, self._stored * per_record, read_stored, notes=tuple(self._notes))
-        runs = self._runs(fs, per_record)
+        runs, overlap = self._runs(fs, per_record)
         notes = list(self._notes)
         if len(runs.starts) > 1:
             missing = (runs.length - runs.total) / fs
             notes.append(f"interrupted {len(runs.starts) - 1} times, for {missing:.1f} s in all; those are missing")
+        if overlap > 1:
+            notes.append(
+                f"its data records overlap by up to {overlap / fs:.3g} s by their times; they are read in turn"
+            )
         return Trace(
             fs,
             runs.length,
@@ -188,18 +192,29 @@ class EdfSource(Source):
             return edfio.read_bdf(io.BytesIO(content), header_encoding="latin-1")
         return edfio.read_edf(content, header_encoding="latin-1")
 
-    def _runs(self, fs: float, per_record: int) -> Runs:
-        """Find where the data records are in time, by the onset that each has in its annotations."""
+    def _runs(self, fs: float, per_record: int) -> tuple[Runs, int]:
+        """Find where the data records are in time, by the onset that each has in its annotations.
+
+        Returns:
+            The runs, and by how many samples at most a data record should begin before the one before it ends, as many
+            short ones in a row add up to.
+        """
         onsets = np.array([*self._onsets()])
         starts = np.round((onsets - onsets[0]) * fs).astype(np.int64) if len(onsets) else np.empty(0, np.int64)
-        gaps = starts[1:] - starts[:-1] - per_record
-        gaps[np.abs(gaps) <= 1] = 0  # onsets are rounded
-        if (gaps < 0).any():
-            late = int(np.argmax(gaps < 0)) + 1
-            raise self._damaged(f"its data record {late + 1} begins before the one before it ends")
-        first = np.concatenate([[0], np.flatnonzero(gaps) + 1]).astype(np.int64)  # data record of each run
-        missing = np.concatenate([[0], gaps.cumsum()])[first]
-        return Runs(first * per_record + missing, first * per_record, self._stored * per_record)
+        steps = np.diff(starts)
+        if (steps < per_record - 1).any():
+            early = int(np.argmax(steps < per_record - 1)) + 1
+            raise self._damaged(f"its data record {early + 1} begins before the one before it ends")
+        late = starts - np.arange(len(starts)) * per_record  # samples missing before each data record, but for rounding
+        first, missing = [0], [0]  # data record of each run, samples missing before it
+        overlap = 0
+        for record in np.flatnonzero(np.diff(late, prepend=0)).tolist():
+            overlap = max(overlap, missing[-1] - int(late[record]))
+            if late[record] - missing[-1] > 1:  # onsets are rounded; what many of them add up to is no rounding
+                first.append(record)
+                missing.append(int(late[record]))
+        stored = np.array(first) * per_record
+        return Runs(stored + missing, stored, self._stored * per_record), overlap
 
     def _onsets(self) -> Iterator[float]:
         number = next((one for one, label in enumerate(self._labels) if label in ANNOTATIONS), None)

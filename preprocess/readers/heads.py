@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from preprocess.headers import millivolts_of
+from ec57.headers import millivolts_of
 from preprocess.readers.recording import iso_date
 
 Value = TypeVar("Value")

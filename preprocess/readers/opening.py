@@ -14,13 +14,14 @@ from preprocess.readers import edf, ishne, kardia, wfdb
 from preprocess.readers.edf import EdfSource
 from preprocess.readers.ishne import IshneSource
 from preprocess.readers.kardia import KardiaSource
-from preprocess.readers.recording import UNITS, Options, Recording, Source, Trace, parse_start
+from preprocess.readers.recording import HIGHEST_RATE, UNITS, Options, Recording, Source, Trace, parse_start
 from preprocess.readers.tables import TableSource
 from preprocess.readers.wfdb import WfdbSource
 from support.errors import InputError, unknown
 
 LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
 LONGEST = 366.0  # days; a header that says more is damaged
+YEARS = (1900, 2200)  # in which a recording may begin; a clock that was never set, or a year of two digits, says others
 
 MAGIC: dict[bytes, Callable[[Path, Options], Source]] = {
     edf.EDF_VERSION: EdfSource,
@@ -82,8 +83,8 @@ def open_recording(
 
     Raises:
         InputError: there is no such file or lead, it is damaged or cut short, it holds no samples or has fewer than
-            100 a second, it does not say its rate or unit and neither does the caller, or the caller says another rate
-            than it does; the message says what to do.
+            100 or more than 50,000 a second, it does not say its rate or unit and neither does the caller, or the
+            caller says another rate than it does; the message says what to do.
     """
     path = Path(path)
     options = Options(fs, unit, gain, column)
@@ -95,8 +96,10 @@ def open_recording(
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
-        _check(path, trace)
-        notes += [*trace.notes, *_overruled(source, channel, options, start), *_implausible(trace, source)]
+        _check(path, trace, options)
+        stated, undated = _stated_start(source)
+        notes += [*trace.notes, *options.overruled(source.channels[channel].units)]
+        notes += [*_begun(start, stated, undated, source.in_utc), *_implausible(trace, source)]
     except BaseException:
         trace.close()
         raise
@@ -108,24 +111,29 @@ def open_recording(
         length=trace.length,
         lead=name,
         leads=_names(source),
-        start=start or source.start,
+        start=start or stated,
         borders=trace.borders,
         notes=tuple(f"{note[0].upper()}{note[1:]}." for note in notes),
         _trace=trace,
     )
 
 
-def _overruled(source: Source, channel: int, options: Options, start: datetime | None) -> list[str]:
-    """Say where the user's word stands in place of the file's, or has to."""
-    unit = options.overruled(source.channels[channel].units)
-    notes = [] if unit is None else [unit]
-    if start is not None and source.start is not None and start != source.start:
-        notes.append(f"it begins at {start}, as --start_time says; the file says {source.start}")
-    if start is None and source.start is None and source.undated:
-        notes.append(f"{source.undated}; it is not known when the recording began, --start_time says it")
-    if start is None and source.start is not None and source.in_utc:
-        notes.append("it states its times in UTC, and so are those given here; --start_time gives the local time")
-    return notes
+def _stated_start(source: Source) -> tuple[datetime | None, str]:
+    """When a recording began by its file, and why that is not known although the file has times; "": it has none."""
+    if source.start is None or YEARS[0] <= source.start.year <= YEARS[1]:
+        return source.start, source.undated
+    return None, f"the date in the file, {source.start.date()}, is not between the years {YEARS[0]} and {YEARS[1]}"
+
+
+def _begun(start: datetime | None, stated: datetime | None, undated: str, in_utc: bool) -> list[str]:
+    """Say where the user's word of the start stands in place of the file's, or has to."""
+    if start is not None:
+        differs = stated is not None and start != stated
+        return [f"it begins at {start}, as --start_time says; the file says {stated}"] if differs else []
+    if stated is None:
+        return [f"{undated}; it is not known when the recording began, --start_time says it"] if undated else []
+    utc = "it states its times in UTC, and so are those given here; --start_time gives the local time"
+    return [utc] if in_utc else []
 
 
 def _recognise(path: Path, options: Options) -> Source:
@@ -211,10 +219,15 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
     return channel, called, notes
 
 
-def _check(path: Path, trace: Trace) -> None:
+def _check(path: Path, trace: Trace, options: Options) -> None:
     if trace.length < 1:
         raise InputError(f"{path} holds no samples; name a recording that has some")
-    if not LOWEST_RATE <= trace.fs < np.inf:
+    if trace.fs > HIGHEST_RATE:
+        what = "its sampling frequency" if options.fs is None else "--fs"
+        raise InputError(
+            f"{path} has {trace.fs:g} samples a second; no ECG has more than {HIGHEST_RATE:g}: correct {what}, in Hz"
+        )
+    if trace.fs < LOWEST_RATE:
         raise InputError(
             f"{path} has {trace.fs:g} samples a second; an ECG needs {LOWEST_RATE:g} and more to be read beat by beat: "
             "record or export it at a higher rate"

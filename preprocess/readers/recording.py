@@ -12,13 +12,15 @@ from types import TracebackType
 
 import numpy as np
 
-from preprocess.headers import millivolts_of
+from ec57.headers import millivolts_of
 from support.errors import InputError, unknown
 
 ADU = "adu"
 """The unit of values as the analogue-to-digital converter gave them."""
 
 UNITS = ("mV", "uV", "V", "nV", ADU)
+
+HIGHEST_RATE = 50_000.0  # Hz, of which no recorder of the heart comes near; what says more is wrong
 
 PART = 600.0  # s, what `Recording.parts` reads at once
 
@@ -81,17 +83,22 @@ class Options:
                 f"--fs {self.fs:g} is not the sampling frequency in {path}, {fs:g} Hz{where}: leave --fs out"
             )
 
-    def overruled(self, units: str) -> str | None:
-        """Say that the unit which the user gives stands in place of that of the file; None: it does not."""
+    def overruled(self, units: str) -> list[str]:
+        """Say that the unit which the user gives stands in place of that of the file, where it does."""
         if self.millivolts is None or not units or self.millivolts == millivolts_of(units):
-            return None
+            return []
         given = f"{self.gain:g} ADC units a mV, as --gain" if self.gain is not None else f"{self.unit}, as --unit"
-        return f"values are taken as {given} says; the file says {units}"
+        return [f"values are taken as {given} says; the file says {units}"]
 
 
 def same_rate(one: float, other: float) -> bool:
     """Whether two sampling frequencies, in Hz, differ by no more than rounding."""
     return bool(np.isclose(one, other, rtol=1e-3))
+
+
+def missing_values(count: int, fs: float) -> tuple[str, ...]:
+    """Say how many samples have no value, where some have none; gaps in time are told where they are found."""
+    return (f"samples without a value, which are missing: {count} ({round(count / fs, 3):g} s)",) if count else ()
 
 
 def iso_date(text: str) -> str:

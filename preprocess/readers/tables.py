@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,17 +22,28 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from preprocess.headers import millivolts_of
+from ec57.headers import millivolts_of
 from preprocess.leads import is_lead
 from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, is_utc, stamp_of
-from preprocess.readers.recording import ADU, Channel, Options, Runs, Source, Trace, iso_date, same_rate
+from preprocess.readers.recording import (
+    ADU,
+    HIGHEST_RATE,
+    Channel,
+    Options,
+    Runs,
+    Source,
+    Trace,
+    iso_date,
+    missing_values,
+    same_rate,
+)
 from support.errors import InputError, unknown
 from support.files import text_encoding
 
 HEAD = 2**16  # bytes that are looked at to see how a table is made
 ALIKE = 20  # lines of data that must be made alike
 ROWS = 200_000  # rows read at once
-RATES = (20.0, 50_000.0)  # Hz, between which a time column that gives no unit can only mean one
+RATES = (20.0, HIGHEST_RATE)  # Hz, between which a time column that gives no unit can only mean one
 
 DELIMITERS = ("\t", ";", "|", ",", " ")
 """What may stand between two cells, by precedence: a comma may belong to a number where another one is there."""
@@ -65,7 +76,8 @@ SECONDS = {
 EPOCHS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
 """Numbers from here on count from 1970 -> s in one of them."""
 
-IRREGULAR = 0.01  # share of intervals of a time column that may be no single sample
+IRREGULAR = 0.01  # share of intervals of a time column that may be longer than a sample, or shorter
+BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, for they may be late in a rhythm
 DAY = 86_400.0  # s
 LONGEST_GAP = 30.0  # days
 
@@ -93,6 +105,7 @@ class Layout:
     delimiter: str
     decimal: str
     quoted: bool
+    is_spaced: bool  # every second line is blank: those are no rows
     columns: tuple[Column, ...]
     first: tuple[str, ...]  # row
     head: Head
@@ -168,7 +181,7 @@ class TableSource(Source):
         with ExitStack() as stack:
             try:
                 store = stack.enter_context(tempfile.TemporaryFile(prefix="ecg"))
-                total, clock = self._convert(column, 1.0 if millivolts is None else millivolts, store)
+                total, missing, clock = self._convert(column, 1.0 if millivolts is None else millivolts, store)
             except OSError as error:
                 raise InputError(
                     f"{self.path} cannot be converted in {tempfile.gettempdir()} ({error.strerror or error}): name "
@@ -188,14 +201,14 @@ class TableSource(Source):
             if why is not None:
                 says = "--fs says" if self._options.fs else "its head says"
                 notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; {why}")
-            return Trace(float(fs), total, read_stored, notes=tuple(notes), close=close)
+            return Trace(float(fs), total, read_stored, notes=(*notes, *missing_values(missing, fs)), close=close)
         runs = clock.runs(total)
         return Trace(
             clock.fs,
             runs.length,
             lambda first, last: runs.read(first, last, read_stored),
             borders=runs.starts[1:],
-            notes=tuple(clock.notes()),
+            notes=(*clock.notes(), *missing_values(missing, clock.fs)),
             close=close,
         )
 
@@ -254,8 +267,8 @@ class TableSource(Source):
 
     # ------------------------------------------------------------------------------------------------- rows
 
-    def _convert(self, column: int, millivolts: float, store: IO[bytes]) -> tuple[int, Clock | None]:
-        """Write a column to `store`, in mV -> how many values, and where the time column has them.
+    def _convert(self, column: int, millivolts: float, store: IO[bytes]) -> tuple[int, int, Clock | None]:
+        """Write a column to `store`, in mV -> how many rows, how many without a value, and where they are in time.
 
         Where the rate is stated, and the time column cannot tell one, the rows are taken for regular: no clock.
 
@@ -265,7 +278,7 @@ class TableSource(Source):
         time = self._layout.time
         timed = time is not None
         clock: Clock | None = None
-        total = 0
+        total = missing = 0
         for chunk in self._chunks():
             if timed:
                 try:
@@ -280,8 +293,9 @@ class TableSource(Source):
             values = self._numbers(chunk[column]) * millivolts
             store.write(values.tobytes())
             total += len(values)
+            missing += int((~np.isfinite(values)).sum())
         store.flush()
-        return total, clock
+        return total, missing, clock
 
     def _check_clock(self, clock: Clock) -> None:
         """Raise an `InputError` where the time column tells another rate than the user or the head."""
@@ -307,13 +321,29 @@ class TableSource(Source):
                 encoding_errors="replace",
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
                 na_values=["", '""'],
-                keep_default_na=len(layout.columns) > 1,  # of one column only blank lines at the end are no rows
+                keep_default_na=len(layout.columns) > 1,  # of one column only some blank lines are no rows, see below
                 skip_blank_lines=len(layout.columns) > 1,
                 skipinitialspace=True,
                 chunksize=ROWS,
             )
         with self._reading(), chunks:
-            yield from _without_last_blanks(chunks) if len(layout.columns) == 1 else chunks
+            filled = self._without_spacing(chunks) if layout.is_spaced else chunks
+            yield from _without_last_blanks(filled) if len(layout.columns) == 1 else filled
+
+    def _without_spacing(self, chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Leave out every second row, which is blank.
+
+        Raises:
+            InputError: one of them is not.
+        """
+        for chunk in chunks:
+            is_between = chunk.index % 2 == 1
+            if (wrong := chunk.index[is_between & chunk.notna().any(axis=1).to_numpy()]).size:
+                raise InputError(
+                    f"{self.path}: every second line of its data is blank, but line {int(wrong[0]) + 1} is not: leave "
+                    "the blank lines out, but for those where a sample is missing"
+                )
+            yield chunk[~is_between]
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -349,11 +379,16 @@ class UntimedError(InputError):
 class Clock:
     """Where the rows of a table are in time, as a column of it says."""
 
-    def __init__(self, path: Path, column: Column, fs: float, scale: float | None) -> None:
+    def __init__(self, path: Path, column: Column, scale: float | None) -> None:
         self.path, self._column = path, column
-        self.fs = fs  # Hz
+        self.fs = 1.0  # Hz
+        self._pace = 1.0  # Hz, as measured; not rounded
         self._scale = scale  # s in one unit of the column; None: it has no numbers
+        self._first = 0.0  # s
         self._last: float | None = None  # s
+        self._late = np.empty(0)  # samples that the stamps of the rows not yet judged are late
+        self._judged = 0  # rows
+        self._usual = 0.0  # samples that stamps were late in the last block, in the median
         self._runs: list[tuple[np.ndarray, np.ndarray]] = []  # rows that begin a run, samples missing before each
 
     @classmethod
@@ -366,18 +401,23 @@ class Clock:
         scale = None
         if pd.api.types.is_numeric_dtype(cells.dtype):
             scale = _scale_of(path, column, cells.to_numpy(np.float64))
-        clock = cls(path, column, 1.0, scale)
-        steps = np.diff(clock._seconds(cells))
-        steps = steps[np.isfinite(steps)]
-        usual = np.median(steps) if len(steps) else 0.0
-        if not usual > 0:
+        clock = cls(path, column, scale)
+        seconds = clock._seconds(cells)
+        seconds = seconds[np.isfinite(seconds)]
+        steps = np.diff(seconds)
+        pace = _pace(seconds)
+        if pace is None:
             raise clock._irregular()
-        fs = 1 / float(steps[(steps > 0) & (steps < 1.75 * usual)].mean())
-        if abs(fs - round(fs)) < max(1e-4, 1 / len(steps)) * fs:  # stamps are rounded
-            fs = float(max(round(fs), 1))
-        if np.mean(np.round(steps * fs) != 1) > IRREGULAR:
+        clock._pace = clock.fs = pace
+        if abs(clock.fs - round(clock.fs)) < max(1e-4, 1 / len(steps)) * clock.fs:  # stamps are rounded
+            clock.fs = float(max(round(clock.fs), 1))
+        samples = steps * clock.fs  # 0.5 or 1.5 where 500 Hz is counted in ms
+        if max(np.mean(samples > 1.55), np.mean(samples < 0.45)) > IRREGULAR:  # a late stamp makes one of each
             raise clock._irregular()
-        clock.fs = fs
+        clock._first = float(seconds[0])
+        late = clock._lateness(seconds[:BLOCK], 0)
+        long = np.flatnonzero(np.diff(late) >= 0.5)
+        clock._usual = float(np.median(late[: long[0] + 1] if len(long) else late))
         return clock
 
     def add(self, cells: pd.Series, first: int) -> None:
@@ -400,13 +440,36 @@ class Clock:
                 f"{self.path}: the times in column {self._column.title or 'time'} jump by {days:.0f} days after row "
                 f"{first + int(steps.argmax())} of the data; make a file of each recording"
             )
-        missing = np.round(steps * self.fs).astype(np.int64) - 1
-        places = np.flatnonzero(missing > 0)
-        self._runs.append((places + first, missing[places]))
         self._last = float(seconds[-1])
+        self._late = np.append(self._late, self._lateness(seconds, first))
+        self._judge(len(self._late) - 2 * BLOCK + 1)
+
+    def _lateness(self, seconds: np.ndarray, first: int) -> np.ndarray:
+        """How many samples the stamps of the rows from `first` on are late, by the pace since row 0 -> float64 (n,)."""
+        return (seconds - self._first) * self._pace - np.arange(first, first + len(seconds))
+
+    def _judge(self, end: int) -> None:
+        """Find the gaps in the blocks that begin before `end` of the rows not yet judged.
+
+        A stamp may be late alone, but after a gap all are: so the least late of a row and of those after it, in its
+        block and the next, is what counts. How late stamps usually are is measured in each block anew: clocks drift.
+        """
+        begins = range(0, end, BLOCK)
+        for begin in begins:
+            late = self._late[begin : begin + 2 * BLOCK]
+            stays = np.minimum.accumulate(late[::-1])[::-1][:BLOCK] - self._usual
+            missing = np.maximum.accumulate(np.append(0, np.round(stays))).astype(np.int64)
+            gaps, missing = np.diff(missing), missing[1:]  # samples before each row, before it since the block began
+            self._usual = float(np.median(late[:BLOCK] - missing)) + missing[-1]
+            if len(places := np.flatnonzero(gaps)):
+                self._runs.append((places + self._judged + begin, gaps[places]))
+        judged = min(len(begins) * BLOCK, len(self._late))
+        self._judged += judged
+        self._late = self._late[judged:]
 
     def runs(self, total: int) -> Runs:
-        """Where the stretches without a gap begin."""
+        """Where the stretches without a gap begin, once all rows are added."""
+        self._judge(len(self._late))
         rows = np.concatenate([np.zeros(1, np.int64), *(rows for rows, _ in self._runs)])
         missing = np.concatenate([np.zeros(1, np.int64), *(missing for _, missing in self._runs)])
         return Runs(rows + missing.cumsum(), rows, total)
@@ -450,6 +513,23 @@ class Clock:
         )
 
 
+def _pace(seconds: np.ndarray) -> float | None:
+    """The rows a second of a time column, s (n,), but for its gaps; None: it cannot be told.
+
+    Told by blocks of rows, on which a late stamp has no bearing but where it is the first.
+    """
+    rows = next((rows for rows in (BLOCK, 11) if len(seconds) > 10 * rows), 1)
+    spans = np.diff(seconds[::rows])
+    if not len(spans) or not (usual := np.quantile(spans, 0.5, method="higher")) > 0:
+        return None
+    for within in (0.7, 0.8):  # rows: no gap in them; from the median, which is rounded, to the mean, which is not
+        regular = spans[np.abs(spans - usual) < within * usual / rows]
+        if not len(regular):
+            return None
+        usual = regular.mean()
+    return float(rows / usual)
+
+
 # ----------------------------------------------------------------------------------------------- how it is made
 
 
@@ -465,6 +545,16 @@ def _first_lines(path: Path) -> tuple[str, list[str]]:
     return encoding, lines[:-1] if len(content) > HEAD else lines
 
 
+def _is_spaced(lines: Sequence[str]) -> bool:
+    """Whether blank lines stand between the lines of the data, as of an export that ends each with \\r\\r\\n.
+
+    They might be missing samples: of as many values not every second one is missing.
+    """
+    is_filled = [bool(line.strip()) for line in lines]
+    between, others = is_filled[1::2], is_filled[::2]
+    return len(between) >= ALIKE and not any(between) and 2 * sum(others) > len(others)
+
+
 def _layout(lines: list[str]) -> Layout | None:
     """Find how a table is made by its first lines; None: it is no table."""
     for begin, line in enumerate(lines):
@@ -474,7 +564,7 @@ def _layout(lines: list[str]) -> Layout | None:
             for delimiter in _delimiters(above, data):
                 rows = [_cells(other, delimiter) for other in data]
                 if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
-                    return _describe(begin, above, data, delimiter)
+                    return _describe(begin, above, data, delimiter, _is_spaced(lines[begin:]))
     return None
 
 
@@ -492,7 +582,7 @@ def _cells(line: str, delimiter: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'").strip() for part in parts)
 
 
-def _describe(begin: int, above: list[str], data: list[str], delimiter: str) -> Layout | None:
+def _describe(begin: int, above: list[str], data: list[str], delimiter: str, is_spaced: bool) -> Layout | None:
     """Describe the table whose `data` begin in line `begin`, below the lines `above`; None: two decimal marks."""
     rows = [_cells(line, delimiter) for line in data]
     numbers = "".join(cell for row in rows for cell in row if NUMBER.fullmatch(cell))
@@ -509,6 +599,7 @@ def _describe(begin: int, above: list[str], data: list[str], delimiter: str) -> 
         delimiter=delimiter,
         decimal=decimal,
         quoted='"' in "".join(data),
+        is_spaced=is_spaced and width == 1,  # of several columns no blank line is a row
         columns=columns,
         first=rows[0],
         head=Head.of(above),

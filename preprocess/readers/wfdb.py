@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ec57.headers import Header
 from preprocess import records
-from preprocess.headers import Header
-from preprocess.readers.recording import Channel, Options, Source, Trace
+from preprocess.readers.recording import Channel, Options, Source, Trace, missing_values
+from support.errors import InputError
 
 
 def record_of(path: Path) -> tuple[Path, str] | None:
@@ -27,15 +30,21 @@ class WfdbSource(Source):
     def __init__(self, folder: Path, name: str, options: Options) -> None:
         self._folder, self.path, self.name = folder, folder / f"{name}.hea", name
         self._header = records.read_header(folder, name)
-        self.start = self._header.start
+        self.start, time = self._header.start, self._header.time
+        if self.start is None and re.search("[1-9]", time):  # from 0:00 on times count from the start
+            self.undated = f"the time in its header, {time[:40]}, has no valid date"
         self.channels = tuple(Channel(one.name, one.millivolts, one.units) for one in self._header.signals)
         self._options = options
         options.refuse(self.path, "a WFDB record", "unit", "gain", "column")
+        if not self.channels:
+            raise InputError(f"{self.path} holds no signal, only annotations go with it; name a record with an ECG")
 
     def open(self, channel: int) -> Trace:
         """Open a signal at its full rate, of which a frame may hold several samples."""
         self._options.check_rate(self.path, self._header.rate(channel))
-        return open_signal(self._folder, self.name, self._header, channel)
+        trace = open_signal(self._folder, self.name, self._header, channel)
+        missing = records.count_missing(self._folder, self.name, self._header, channel)
+        return replace(trace, notes=(*trace.notes, *missing_values(missing, trace.fs)))
 
 
 def open_signal(folder: Path, name: str, header: Header, channel: int) -> Trace:

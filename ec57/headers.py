@@ -53,7 +53,7 @@ class Signal:
 
     name: str | None  # the description, such as "MLII"; None: not given
     file: str  # in the record's folder
-    fmt: str  # storage format, a key of `samples.PACKINGS` or `samples.FLAC`, or `NULL_FORMAT`
+    fmt: str  # storage format, a key of `PACKINGS` or `FLAC` in `preprocess.samples`, or `NULL_FORMAT`
     spf: int  # samples a frame
     skew: int  # frames of this signal that precede frame 0 of the record
     offset: int  # bytes before the first sample
@@ -85,10 +85,11 @@ class Header:
     fs: float  # Hz, frames per second
     length: int | None  # frames; None: the header does not say
     n_sig: int
-    signals: tuple[Signal, ...]  # of a multi-segment record: those of its layout, once `records.read_header` has it
+    signals: tuple[Signal, ...]  # of a multi-segment record: of its layout, once `preprocess.records` has read it
     segments: tuple[Segment, ...]  # empty: a record in one piece
     comments: tuple[str, ...]  # without the "#"
     start: datetime | None = None  # of the recording; None: the header does not give both date and time
+    time: str = ""  # the base time as the header has it; "": not given
 
     def rate(self, channel: int) -> float:
         """Samples per second of a signal."""
@@ -119,18 +120,19 @@ def parse_header(content: bytes) -> Header:
     n_sig = _whole(fields[0], "number of signals")
     fs = _rate(fields[1]) if len(fields) > 1 else DEFAULT_FS
     length = _whole(fields[2], "number of samples") if len(fields) > 2 else 0
-    start = _start(*fields[3:5]) if len(fields) > 4 else None
+    time = fields[3] if len(fields) > 3 else ""
+    start = _start(time, fields[4]) if len(fields) > 4 else None
     if is_multi:
         segments = _segments(lines[1:], _whole(n_seg, "number of segments"))
         total = sum(segment.length for segment in segments)
         if length not in (0, total):
             raise ValueError(f"its {len(segments)} segments have {total} samples, its record line says {length}")
-        return Header(fs, total, n_sig, (), segments, comments, start)
+        return Header(fs, total, n_sig, (), segments, comments, start, time)
     if len(lines) - 1 < n_sig:
         raise ValueError(f"it describes {len(lines) - 1} of its {n_sig} signals")
     signals = tuple(_signal(line, number) for number, line in enumerate(lines[1 : n_sig + 1]))  # more are not read
     _check_files(signals)
-    return Header(fs, length or None, n_sig, signals, (), comments, start)
+    return Header(fs, length or None, n_sig, signals, (), comments, start, time)
 
 
 def _whole(text: str, what: str, least: float = 0) -> int:
