@@ -5,7 +5,6 @@ Days are classified a stretch at a time, in the memory of half an hour.
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_context, stretches
 from preprocess.readers.opening import LOWEST_RATE
+from preprocess.readers.recording import HIGHEST_RATE
 from preprocess.signals import FS, Read, bridged, resampled
 from report.quality import Quality
 from report.rhythm import CLASSES, UNCLASSIFIED
@@ -326,8 +326,9 @@ def classify_signal(
             f"signal of shape {signal.shape}: (n,) samples of one lead are needed, such as signal[:, 0] of (n, leads)"
         )
     signal = np.where(np.isfinite(signal), signal, np.nan)
-    if not isinstance(fs, numbers.Real) or not LOWEST_RATE <= fs < math.inf:
-        raise InputError(f"fs must be the sampling frequency in Hz, a number from {LOWEST_RATE:g} on, got {_kind(fs)}")
+    if not isinstance(fs, numbers.Real) or not LOWEST_RATE <= fs <= HIGHEST_RATE:
+        between = f"{LOWEST_RATE:g} to {HIGHEST_RATE:g}"
+        raise InputError(f"fs must be the sampling frequency in Hz, a number from {between}, got {_kind(fs)}")
     found = None if peaks is None else _sample_numbers(peaks, len(signal))
     if not isinstance(classifier, Classifier):
         classifier = load_classifier(classifier, device)

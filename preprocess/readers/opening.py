@@ -14,14 +14,13 @@ from preprocess.readers import edf, ishne, kardia, wfdb
 from preprocess.readers.edf import EdfSource
 from preprocess.readers.ishne import IshneSource
 from preprocess.readers.kardia import KardiaSource
-from preprocess.readers.recording import HIGHEST_RATE, UNITS, Options, Recording, Source, Trace, parse_start
+from preprocess.readers.recording import HIGHEST_RATE, UNITS, YEARS, Options, Recording, Source, Trace, parse_start
 from preprocess.readers.tables import TableSource
 from preprocess.readers.wfdb import WfdbSource
 from support.errors import InputError, unknown
 
 LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
 LONGEST = 366.0  # days; a header that says more is damaged
-YEARS = (1900, 2200)  # in which a recording may begin; a clock that was never set, or a year of two digits, says others
 
 MAGIC: dict[bytes, Callable[[Path, Options], Source]] = {
     edf.EDF_VERSION: EdfSource,
@@ -120,9 +119,9 @@ def open_recording(
 
 def _stated_start(source: Source) -> tuple[datetime | None, str]:
     """When a recording began by its file, and why that is not known although the file has times; "": it has none."""
-    if source.start is None or YEARS[0] <= source.start.year <= YEARS[1]:
+    if source.start is None or source.start.year in YEARS:
         return source.start, source.undated
-    return None, f"the date in the file, {source.start.date()}, is not between the years {YEARS[0]} and {YEARS[1]}"
+    return None, f"the date in the file, {source.start.date()}, is not between the years {YEARS[0]} and {YEARS[-1]}"
 
 
 def _begun(start: datetime | None, stated: datetime | None, undated: str, in_utc: bool) -> list[str]:

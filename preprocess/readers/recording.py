@@ -108,7 +108,7 @@ def iso_date(text: str) -> str:
 
 
 YEARS = range(1900, 2201)
-"""Of a recording: what is beyond them is a mistake, such as a day read as a year."""
+"""In which a recording may begin: a clock that was never set, or a year of two digits, says others."""
 
 
 def clock_time(text: str) -> datetime:
