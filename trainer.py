@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator, load_splits, oversample, train_and_validation
 from hparams import SHORTEST_CYCLE, RunConfig, TrainingConfig
-from kernels.precision import Layer, require_arithmetic, usable_precision
+from kernels.precision import Layer, Settled, require_arithmetic, usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
 from models import ecgTransForm
 from rhythm import fit_context, require_fit
@@ -41,7 +41,7 @@ from run_folder.resume import (
     locked,
     require_same_window,
     resume,
-    settled_precision,
+    settled_arithmetic,
 )
 from support import distributed
 from support.errors import InputError, TrainingError
@@ -97,7 +97,7 @@ class Trainer:
         with distributed.process_group(self.device), ExitStack() as until_done:
             if self.run_folder is not None and self.run_folder.is_dir():
                 self._hold(until_done)
-            settled = distributed.on_first(lambda: settled_precision(self.run_folder, self.run, self.device))
+            settled = distributed.on_first(lambda: settled_arithmetic(self.run_folder, self.run, self.device))
             precision, note = self._arithmetic(self.configs, self.hparams, settled)
             # The choice is a matter of timing: all processes take the first one's.
             self.hparams = dataclasses.replace(self.hparams, precision=distributed.from_first(precision))
@@ -114,7 +114,7 @@ class Trainer:
         return results["best"]
 
     def _arithmetic(
-        self, configs: DatasetConfig, hparams: TrainingConfig, settled: str | None = None
+        self, configs: DatasetConfig, hparams: TrainingConfig, settled: Settled | None = None
     ) -> tuple[str, str | None]:
         """The precision to compute a network in, and a message where it is not the one asked for."""
         layer = Layer(configs.trans_dim, configs.num_heads, configs.feedforward_dim) if hparams.has_encoder else None

@@ -31,12 +31,21 @@ PAPERS = Layer()
 """The paper's."""
 
 
+class Settled(NamedTuple):
+    """What a run that goes on has computed in so far."""
+
+    precision: str
+    """fp32 or bf16."""
+    kernel: str
+    """Of the encoder (`TransformerEncoderLayer.kernel_on`)."""
+
+
 def usable_precision(
     precision: str,
     device: torch.device,
     kernel: Kernel = "auto",
     layer: Layer | None = PAPERS,
-    settled: str | None = None,
+    settled: Settled | None = None,
 ) -> tuple[str, str | None]:
     """Prepare `device` for the arithmetic `precision`, or for float32 where that is faster than bf16.
 
@@ -47,8 +56,8 @@ def usable_precision(
     Args:
         kernel: how the float32 encoder would be computed.
         layer: of the network; None: it has none, and on a CPU nothing else that bf16 or a kernel could be for.
-        settled: the arithmetic that a run began with, by such a trial; it is not tried again, since another outcome
-            would change the arithmetic in the middle of the run.
+        settled: of a run that goes on, by such a trial; it is not tried again, since another outcome would change the
+            arithmetic in the middle of the run. It is on a processor that has another kernel for it.
 
     Returns:
         The precision to use, and a message where it is not the one asked for.
@@ -65,8 +74,8 @@ def usable_precision(
     if precision == "bf16" and device.type == "cpu":
         if layer is None:
             return "fp32", "--precision bf16: on a CPU the encoder alone has it, and this network has none: float32"
-        if settled is not None:
-            return settled, None
+        if settled is not None and settled.kernel == _kernel_of(settled.precision, kernel, layer):
+            return settled.precision, None
         if reason := _against_bf16(kernel, layer):
             return "fp32", f"--precision bf16 {reason}; computing in float32"
     return precision, None
@@ -80,6 +89,11 @@ def require_arithmetic(precision: str, device: torch.device, kernel: Kernel = "a
         raise InputError(f"--precision bf16: not on {device.type}; fp32 is")
     if precision == "bf16" and device.type == "cpu" and kernel == "stock":
         raise InputError("--precision bf16: not with --kernel stock; auto, native and torch have it")
+
+
+def _kernel_of(precision: str, kernel: Kernel, layer: Layer) -> str:
+    with torch.device("meta"):
+        return TransformerEncoderLayer(*layer, kernel=kernel, precision=precision).kernel_on(torch.device("cpu"))
 
 
 def _against_bf16(kernel: Kernel, layer: Layer) -> str | None:

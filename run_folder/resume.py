@@ -20,6 +20,7 @@ from torch import nn
 
 from dataloader import Split
 from hparams import PRECISIONS, RunConfig
+from kernels.precision import Settled
 from run_folder.board import has_curves
 from run_folder.layout import KEPT, NO_SELECTION, SeedRun
 from support import distributed
@@ -104,8 +105,8 @@ def latest_config(run_folder: Path) -> tuple[Path, dict[str, Any]] | None:
     return paths[latest], as_last_resumed(configs[latest])
 
 
-def settled_precision(run_folder: Path | None, run: RunConfig, device: torch.device) -> str | None:
-    """The arithmetic of a run that goes on; None where that is still to be decided.
+def settled_arithmetic(run_folder: Path | None, run: RunConfig, device: torch.device) -> Settled | None:
+    """What a run that goes on has computed in; None where that is still to be decided.
 
     It is where the run is new, or what is asked for now, or the kind of device, is not as before.
     """
@@ -114,7 +115,9 @@ def settled_precision(run_folder: Path | None, run: RunConfig, device: torch.dev
         return None
     asked, used, on = (_part(latest[1], name, latest[0]) for name in ("run", "hparams", "environment"))
     as_before = asked.get("precision") == run.precision and str(on.get("device")).partition(":")[0] == device.type
-    return used.get("precision") if as_before and used.get("precision") in PRECISIONS else None
+    if not as_before or used.get("precision") not in PRECISIONS:
+        return None
+    return Settled(used["precision"], str(on.get("encoder_kernel")))
 
 
 def _part(config: dict[str, Any], name: str, path: Path) -> dict[str, Any]:

@@ -642,8 +642,11 @@ def test_bf16_is_used_where_it_pays(monkeypatch: pytest.MonkeyPatch, rates: tupl
 def test_a_run_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "training_rates", lambda *layer: (1.0, 2.0))  # now bf16 would not pay
     for settled in ("bf16", "fp32"):
-        chosen = precision.usable_precision("bf16", torch.device("cpu"), settled=settled)
+        kernel = TransformerEncoderLayer(25, 5, precision=settled).kernel_on(torch.device("cpu"))
+        chosen = precision.usable_precision("bf16", torch.device("cpu"), settled=precision.Settled(settled, kernel))
         assert chosen == (settled, None)
+    moved = precision.Settled("bf16", "that of another machine")
+    assert precision.usable_precision("bf16", torch.device("cpu"), settled=moved)[0] == "fp32"
 
 
 def test_a_network_without_an_encoder_has_no_bf16_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
