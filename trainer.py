@@ -174,7 +174,8 @@ class Trainer:
             learnt = {} if history else fit_context(model, run.trained_on, self.configs, self.hparams, seed)
             selection = reports.selection_note(splits["val"], self.configs.classes, self.hparams.selection)
             context = reports.context_note(learnt, self.configs)
-            for line in filter(None, (note, selection, context)):
+            name = reports.name_note(self.run_folder, self.run, history)
+            for line in filter(None, (name, note, selection, context)):
                 log.info(line)
             trained_on, val, test = (s.to(self.device) for s in (run.trained_on, splits["val"], splits["test"]))
             learner = as_fast_as_possible(model, self.hparams, self.device)

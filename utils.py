@@ -217,6 +217,8 @@ def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
         found = [own] if own.is_file() else [file for file in of_seeds if file.is_file()]
         if len(found) == 1:
             return found[0]
+        if (path / "test.json").is_file():
+            raise InputError(f"{path}: is the folder of a test, which has no checkpoint; give that of a training run")
         remedy = f"give one of them, such as {found[0]}" if found else "give a file such as seed_0/checkpoint_best.pt"
         raise InputError(f"{path}: is a folder with {len(found)} checkpoint_best.pt; {remedy}")
     named = PRETRAINED / f"{given}.pt"

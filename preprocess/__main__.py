@@ -205,6 +205,9 @@ def _check(args: argparse.Namespace) -> None:
             given = " ".join(f"{fraction:g}" for fraction in args.fractions)
             raise InputError(f"--fractions {given}: three positive numbers are needed, such as 70 15 15")
         args.fractions = tuple(fraction / total for fraction in args.fractions)
+        if not (np.isclose(total, 1) or np.isclose(total, 100)):
+            shares = " ".join(f"{100 * fraction:.1f}" for fraction in args.fractions)
+            print(f"note         --fractions add up to {total:g}; taken for {shares} %")
     if args.folds is not None and args.split != "inter_patient":
         raise InputError("--folds: deals patients to folds; add --split inter_patient")
     if args.folds is not None and args.folds < 2:

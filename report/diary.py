@@ -212,7 +212,7 @@ def _since(text: str, column: str, where: str, start: datetime | None) -> float:
 
 
 def _hms(seconds: float) -> str:
-    whole = int(seconds)
+    whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 

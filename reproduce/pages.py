@@ -136,7 +136,8 @@ GROUP_FIGURES = ("S Se", "S +P", "S F1", "V Se", "V +P", "V F1", "accuracy", "ma
 
 MEAN_NOTE = (
     f"The mean over records is that of records with {FEWEST} beats of the class or more (of accuracy and macro-F1: of "
-    "all). Where no beat of such a record is called so, its +P counts as 0; `sumstats` leaves it out of the mean."
+    "all; the macro-F1 of a record is over the classes that it has). Where no beat of such a record is called so, its "
+    "+P counts as 0; `sumstats` leaves it out of the mean."
 )
 
 

@@ -50,6 +50,10 @@ CAUTIONS = {
     "ptb": "It tells infarction from normal by one beat of lead II, in records of people who were either healthy or in "
     "hospital for an infarction: any other disease, and any other lead, it has never seen.",
 }
+SEES_CONTEXT = (
+    "It sees the record around a beat (data/README.md, Context): it needs the whole record, with up to fifty beats to "
+    "come, and is not for beat-by-beat use."
+)
 LICENCES = {"physionet": "weights: as this package; data: ODC-BY 1.0 (PhysioNet), cite as in the README"}
 
 
@@ -101,22 +105,26 @@ def card_of(
     by_patient = {"inter_patient": True, "beat": False}.get(data["protocol"])
     few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < FEW * learnt["all"]]
     cautions = [ALWAYS, CAUTIONS.get(data["protocol"]), CAUTIONS.get(config["dataset"]["name"])]
+    cautions.append(SEES_CONTEXT if config["dataset"]["context"] != "none" else None)
     cautions.append(few and f"It was trained on few beats of class {', '.join(few)}.")
     records = predictions["record"].nunique() if "record" in predictions else None
     environment, hparams = config["environment"], config["hparams"]
+    validation_too, made = hparams["selection"] == "last", hparams["sampler"] == "smote"
+    also = ["those of validation too"] * validation_too + ["those that SMOTE made among them"] * made
+    epochs = f"{hparams['num_epochs']} epoch{'' if hparams['num_epochs'] == 1 else 's'}"
     return {
         "name": name,
         "dataset": config["dataset"]["name"],
         "trained_on": f"{learnt['all']:,} beats of --dataset {config['dataset']['name']}, {data['source']} data, "
-        f"{data['protocol']} split" + (", those that SMOTE made among them" if hparams["sampler"] == "smote" else ""),
+        f"{data['protocol']} split{'; '.join(['', *also])}",
         "training_records_are": "hashes of the first minute of each lead (preprocess.physionet.first_minute)",
         "training_records": training_records(config, raw_path),
         "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records" if records else ""),
         "new_patients": by_patient,
         "protocol": data["protocol"],
         "window": data["window"].replace(" of the lead in `leads`", ""),  # which is in the split file, not here
-        "recipe": f"{hparams['recipe']}, {hparams['num_epochs']} epochs, seed {config['seed']}; kept is epoch "
-        f"{test['checkpoint_epoch']}" + (f"; arithmetic {arithmetic}" if arithmetic != "fp32" else ""),
+        "recipe": f"{hparams['recipe']}, {epochs}, seed {config['seed']}; kept is epoch {test['checkpoint_epoch']}"
+        + (f"; arithmetic {arithmetic}" if arithmetic != "fp32" else ""),
         "command": command_of(config),
         "machine": f"{environment['device_name']}, torch {environment['torch']}, {tested_on(seed_folder)}",
         "parameters": config["parameters"],

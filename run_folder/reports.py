@@ -19,6 +19,7 @@ import pandas as pd
 from data_configs import DatasetConfig
 from dataloader import SPLITS, Split
 from ec57.figures import ec57_figures, has_figures
+from hparams import RunConfig
 from models import BiTrans, ecgTransForm
 from run_folder import pictures
 from run_folder.layout import NO_SELECTION, SeedRun, environment
@@ -231,6 +232,14 @@ def learnt_note(path: Path, checkpoint: Checkpoint, test: Split) -> str | None:
 def _same_files(one: Path, other: Path) -> bool:
     names, others = ({path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (one, other))
     return names == others and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
+
+
+def name_note(run_folder: Path, run: RunConfig, history: Sequence[object]) -> str | None:
+    """That a new run has another name than it was given; None: it has that, or it goes on."""
+    wanted = run.run_description
+    if history or wanted in (None, run_folder.name):
+        return None
+    return f"note: there is a run {wanted} already; this one is {run_folder.name}"
 
 
 def context_note(learnt: Mapping[str, int], configs: DatasetConfig) -> str | None:

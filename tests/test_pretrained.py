@@ -115,3 +115,6 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
         find_checkpoint("runs/a.pt")
     with pytest.raises(InputError, match=r"is a folder with 0 checkpoint_best\.pt"):
         find_checkpoint(tmp_path)
+    (tmp_path / "test.json").write_text("{}")
+    with pytest.raises(InputError, match="is the folder of a test, which has no checkpoint; give that of a training"):
+        find_checkpoint(tmp_path)

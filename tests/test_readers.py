@@ -1121,3 +1121,18 @@ def test_mitdb_is_read_by_lead_ii() -> None:
     assert re.search(
         r"has no lead II; it has V5, V2: .* such as --lead V5, .* or --any_lead for the first ECG", message
     )
+
+
+def test_times_that_go_back_and_cells_that_are_no_number(tmp_path: Path) -> None:
+    rows = [f"{n / 360:.5f},{value:.3f}" for n, value in enumerate(wave(2000))]
+    title = "time_s,MLII (mV)\n"
+    path = put(tmp_path, title + "\n".join(rows[::-1]), "back.csv")
+    for options in ({}, {"fs": 360}):
+        assert "the times in column time_s go back; put its rows in order of time" in fault(path, **options)
+    for cell, rest in (("x", rows[5:]), ("x", [])):
+        odd = [f"{row.partition(',')[0]},{cell}" for row in rows[:5]]
+        message = fault(put(tmp_path, title + "\n".join([*odd, *rest]), "odd.csv"))
+        assert "has no column of a signal, only 1 time_s, 2 MLII (mV); 'x' is no number" in message
+    infinite = [f"{row.partition(',')[0]},inf" for row in rows[:5]]
+    with open_recording(put(tmp_path, title + "\n".join([*infinite, *rows[5:]]), "inf.csv")) as recording:
+        assert np.isnan(recording.read(0, 5)).all() and recording.fs == 360

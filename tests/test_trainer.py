@@ -524,6 +524,13 @@ def test_a_damaged_file_of_a_finished_run_is_told(
         Trainer(run_config(toy_data, tmp_path), tmp_path / "run").train()
 
 
+def test_a_run_that_gets_another_name_says_so(toy_data: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        Trainer(run_config(toy_data, tmp_path, num_epochs=1)).train()
+    logs = [(tmp_path / "mit" / name / "seed_0" / "train.log").read_text() for name in ("run", "run-2")]
+    assert ["there is a run run already; this one is run-2" in log for log in logs] == [False, True]
+
+
 def test_a_picture_that_needs_more_beats_is_refused_before_the_training(tmp_path: Path) -> None:
     data = write_toy_splits(tmp_path / "data", "mit", (60, 20, 4))
     pytest.importorskip("umap")

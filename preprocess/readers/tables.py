@@ -52,8 +52,8 @@ NOWHERE = "\x1f"
 """A delimiter that no table has: there is one column, and a comma in it is a decimal one."""
 
 MISSING = frozenset(
-    {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a"}
-)  # pandas takes these for missing, too
+    {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a", "inf", "-inf", "+inf", "infinity", "-infinity"}
+)  # pandas takes these for missing, or for no finite number
 CLOCK = re.compile(r"(\d+:)?\d+:\d\d([.,]\d+)?")
 WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*?)[\s_](?P<unit_>[^\s_]+)")
 
@@ -88,8 +88,11 @@ class Column:
 
     name: str | None  # without its unit; None: not given
     unit: str  # "": not given
-    role: str  # "signal", "time", "count" (of samples), "strange" (times in a form that is not read), "text" or "empty"
+    # "signal", "time", "backwards" (times that go back), "strange" (times in a form that is not read), "count" (of
+    # samples), "text" or "empty"
+    role: str
     title: str  # as the file has it, such as "ecg_mV"; "": not given
+    odd: str = ""  # of a text: a cell that is no number
 
     @property
     def names(self) -> set[str]:
@@ -160,7 +163,11 @@ class TableSource(Source):
         if options.column is not None:
             self.chosen = self._named(options.column)
         elif not self._signals:
-            raise InputError(f"{path} has no column of a signal, only {self._list_columns()}")
+            odd = next((f"; {column.odd[:40]!r} is no number" for column in layout.columns if column.odd), "")
+            raise InputError(f"{path} has no column of a signal, only {self._list_columns()}{odd}")
+        backwards = next((column for column in layout.columns if column.role == "backwards"), None)
+        if backwards is not None:
+            raise InputError(f"{path}: the times in column {backwards.title} go back; put its rows in order of time")
         if layout.head.fs is not None:
             options.check_rate(path, layout.head.fs)
         unsaid = {}  # what the file does not say -> how to say it
@@ -641,13 +648,16 @@ def _column(number: int, title: str, unit: str, cells: list[str], decimal: str) 
         is_time = all(map(STAMP.fullmatch, times)) or all(map(CLOCK.fullmatch, times))
         is_strange = TIMES.fullmatch(name) or all(map(TIMELIKE.search, times))
         role = "time" if is_time else "strange" if is_strange else "text"
-    return Column(name or None, unit, role, title)
+    odd = next((cell for cell in cells if not NUMBER.fullmatch(cell)), "") if role == "text" else ""
+    return Column(name or None, unit, role, title, odd)
 
 
 def _role(number: int, name: str, unit: str, values: np.ndarray) -> str:
     """Tell a column that counts time or samples from a signal."""
     steps = np.diff(values)
     if unit.casefold() in SECONDS or TIMES.fullmatch(name):
+        if (steps < 0).any() and (steps <= 0).all():
+            return "backwards"
         return "time" if (steps >= 0).all() else "signal"
     is_steady = len(steps) > 1 and steps.min() > 0 and steps.max() <= 2 * steps.min() + 1e-9  # stamps are rounded
     if not is_steady or is_lead(name):
