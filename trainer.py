@@ -33,7 +33,7 @@ from models import ecgTransForm
 from rhythm import fit_context, require_fit
 from run_folder import board, pictures, reports
 from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder, said_of
-from run_folder.network import load_network
+from run_folder.network import network_of
 from run_folder.resume import (
     best_epoch,
     finished_tests,
@@ -48,6 +48,7 @@ from support.errors import InputError, TrainingError
 from support.progress import progress_bar
 from utils import (
     classification_metrics,
+    find_checkpoint,
     get_device,
     load_checkpoint,
     load_weights,
@@ -265,10 +266,10 @@ class Trainer:
         """
         if distributed.world_size() > 1:
             raise InputError("--test: works with one process; start it without torchrun")
-        checkpoint = load_checkpoint(checkpoint_path, self.run.dataset)
+        checkpoint = load_checkpoint(path := find_checkpoint(checkpoint_path), self.run.dataset)
         precision, note = self._arithmetic(checkpoint.configs, checkpoint.hparams)
         arithmetic = (self.hparams.kernel, precision)  # this machine's, not that of the training
-        model, checkpoint = load_network(checkpoint_path, self.device, *arithmetic, self.run.dataset)
+        model = network_of(checkpoint, path, self.device, *arithmetic)
         configs, trained_on = checkpoint.configs, checkpoint.metrics.get("data") or {}
         test = load_splits(Path(self.run.data_path), configs, ["test"])["test"].to(self.device)
         require_same_window(checkpoint_path, trained_on, test)

@@ -67,14 +67,13 @@ def usable_precision(
     """
     require_arithmetic(precision, device, kernel)
     if kernel != "auto" and layer is not None:
-        with torch.device("meta"):  # without memory or random numbers
-            TransformerEncoderLayer(*layer, kernel=kernel).kernel_on(device)
+        _kernel_of(kernel, layer, device)  # one that cannot be had is refused
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
     if precision == "bf16" and device.type == "cpu":
         if layer is None:
             return "fp32", "--precision bf16: on a CPU the encoder alone has it, and this network has none: float32"
-        if settled is not None and settled.kernel == _kernel_of(settled.precision, kernel, layer):
+        if settled is not None and settled.kernel == _kernel_of(kernel, layer, device, settled.precision):
             return settled.precision, None
         if reason := _against_bf16(kernel, layer):
             return "fp32", f"--precision bf16 {reason}; computing in float32"
@@ -91,9 +90,10 @@ def require_arithmetic(precision: str, device: torch.device, kernel: Kernel = "a
         raise InputError("--precision bf16: not with --kernel stock; auto, native and torch have it")
 
 
-def _kernel_of(precision: str, kernel: Kernel, layer: Layer) -> str:
-    with torch.device("meta"):
-        return TransformerEncoderLayer(*layer, kernel=kernel, precision=precision).kernel_on(torch.device("cpu"))
+def _kernel_of(kernel: Kernel, layer: Layer, device: torch.device, precision: str = "fp32") -> str:
+    """How an encoder layer is computed on `device`; an `InputError` where `kernel` cannot be had there."""
+    with torch.device("meta"):  # without memory or random numbers
+        return TransformerEncoderLayer(*layer, kernel=kernel, precision=precision).kernel_on(device)
 
 
 def _against_bf16(kernel: Kernel, layer: Layer) -> str | None:

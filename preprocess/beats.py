@@ -361,8 +361,7 @@ def select_beats(
     inside = is_beat & (annotations.positions >= 0) & (annotations.positions < length)
     positions, labels, symbols = annotations.positions[inside], labels[inside], annotations.symbols[inside]
     instants = np.round(positions * window_fs / fs)
-    meanings.require_one_class(f"record {name}", positions, labels, symbols, fs, instants)
-    _, first = np.unique(instants, return_index=True)
+    first = meanings.first_of_each_instant(f"record {name}", positions, labels, symbols, fs, instants)
     lost = {OUTSIDE: int((is_beat & ~inside).sum()), DOUBLED: len(positions) - len(first)}
     lost = {reason: count for reason, count in lost.items() if count}
     return (positions[first], labels[first]), Account(

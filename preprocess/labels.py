@@ -49,15 +49,15 @@ def aami_labels(symbols: Iterable[str]) -> np.ndarray:
     return np.array([_CLASS_OF_SYMBOL.get(symbol, NO_BEAT) for symbol in symbols], dtype=np.int64)
 
 
-def require_one_class(
+def first_of_each_instant(
     where: str,
     positions: np.ndarray,
     labels: np.ndarray,
     symbols: np.ndarray,
     fs: float,
     instants: np.ndarray | None = None,
-) -> None:
-    """Raise an `InputError` where the beats of one instant are of different classes.
+) -> np.ndarray:
+    """Find the first of the beats of each instant; those of one instant must be of one class.
 
     Args:
         where: they are from, for the message.
@@ -65,6 +65,12 @@ def require_one_class(
         labels: (n,), of their classes.
         symbols: (n,), their annotation symbols.
         instants: (n,), the same for beats of one instant; None: an instant is a sample.
+
+    Returns:
+        Indices (k,), int64, by instant.
+
+    Raises:
+        InputError: the beats of one instant are of different classes.
     """
     _, first, which = np.unique(positions if instants is None else instants, return_index=True, return_inverse=True)
     other = np.flatnonzero(labels != labels[first][which])
@@ -74,6 +80,7 @@ def require_one_class(
             f"{where} has a beat of two classes, {symbols[one]} and {symbols[other[0]]}, at sample {position} "
             f"({position / fs:.3f} s): correct its annotations, or leave it out"
         )
+    return first
 
 
 def reason_for_admission(comments: Sequence[str]) -> str | None:

@@ -211,20 +211,6 @@ def checksum_differs(folder: Path, name: str, header: Header, channel: int) -> b
     return False
 
 
-def count_missing(folder: Path, name: str, header: Header, channel: int) -> int:
-    """Count the samples of a signal that `read_signal` gives as NaN; reading them in parts.
-
-    Raises:
-        InputError: the unit is no voltage, or a signal file is absent, cut short or not as the header describes it.
-    """
-    frames, there = _frames(folder, name, header), 0
-    for piece in _pieces(folder, name, header, channel, 0, frames):
-        for first in range(piece.first, piece.last, stored.BLOCK):
-            part = replace(piece, first=first, last=min(first + stored.BLOCK, piece.last))
-            there += int(np.isfinite(_read_millivolts(folder, part)).sum())
-    return frames * header.signals[channel].spf - there
-
-
 def _frames(folder: Path, name: str, header: Header) -> int:
     """Count the frames of a record: as its header says, else those that all its signal files have."""
     if header.length is not None:

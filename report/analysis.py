@@ -18,6 +18,7 @@ from preprocess.detect import detect_in_parts
 from preprocess.leads import is_lead_ii
 from preprocess.physionet import first_minute
 from preprocess.readers import Recording, open_recording
+from preprocess.signals import bridged
 from preprocess.synthetic import MARK
 from report.burden import HOUR, Burden, Hour, burden, hours
 from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_classes
@@ -245,11 +246,12 @@ def interruptions(recording: Recording, longest: int) -> np.ndarray:
     Not so at a gap of up to `longest` missing samples, which is bridged: how long it is is known.
     """
 
-    def missing_before(border: int) -> int:
-        there = np.flatnonzero(~np.isnan(recording.read(max(0, border - longest - 1), border)))
-        return border if not there.size else min(border, longest + 1) - 1 - int(there[-1])
+    read = bridged(recording.read, recording.length, longest)
 
-    return np.array([at for at in recording.borders.tolist() if not 1 <= missing_before(at) <= longest], dtype=np.int64)
+    def is_bridged(border: int) -> bool:
+        return bool(np.isnan(recording.read(border - 1, border))[0] and not np.isnan(read(border - 1, border))[0])
+
+    return np.array([border for border in recording.borders.tolist() if not is_bridged(border)], dtype=np.int64)
 
 
 def _into_hour(start: datetime | None) -> float:
@@ -300,9 +302,8 @@ def _given_beats(recording: Recording, annotator: str) -> _GivenBeats:
             f"sample {outside[0]}; are they those of another record?"
         )
     symbols = annotations.symbols[is_beat]
-    meanings.require_one_class(where, peaks, labels, symbols, recording.fs)
-    peaks, first = np.unique(peaks, return_index=True)  # a beat annotated twice is one
+    first = meanings.first_of_each_instant(where, peaks, labels, symbols, recording.fs)  # one annotated twice is one
     classes = np.array(CLASSES)[labels[first]]
     escape = np.isin(symbols[first], [*meanings.ESCAPE_SYMBOLS])
     flutter = marked_flutter(annotations.positions.tolist(), annotations.symbols.tolist(), recording.length)
-    return _GivenBeats(peaks, classes, escape, flutter)
+    return _GivenBeats(peaks[first], classes, escape, flutter)

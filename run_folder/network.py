@@ -38,10 +38,17 @@ def load_network(
     """
     path = find_checkpoint(name_or_path)
     checkpoint = load_checkpoint(path, dataset)
+    return network_of(checkpoint, path, device, kernel, precision), checkpoint
+
+
+def network_of(
+    checkpoint: Checkpoint, path: Path, device: str | torch.device, kernel: str, precision: str
+) -> ecgTransForm:
+    """The network of a checkpoint that was read from `path`, in evaluation mode; the rest as `load_network` has it."""
     hparams = dataclasses.replace(checkpoint.hparams, kernel=kernel, precision=precision)
     model = ecgTransForm(checkpoint.configs, hparams)
     load_weights(model, checkpoint, path)
-    return model.to(get_device(str(device))).eval(), checkpoint
+    return model.to(get_device(str(device))).eval()
 
 
 def card_of(path: Path) -> dict[str, Any]:

@@ -336,7 +336,8 @@ def test_a_short_gap_interrupts_no_rhythm() -> None:
     signal = np.zeros(1000)
     for gap, border in ((3, 103), (10, 210), (11, 311), (0, 400)):
         signal[border - gap : border] = np.nan
-    recording = SimpleNamespace(read=lambda start, stop: signal[start:stop], borders=np.array([103, 210, 311, 400]))
+    borders = np.array([103, 210, 311, 400])
+    recording = SimpleNamespace(read=lambda start, stop: signal[start:stop], length=1000, borders=borders)
     assert interruptions(recording, 10).tolist() == [311, 400]  # of the last nobody knows how long it is
 
 

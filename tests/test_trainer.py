@@ -686,3 +686,5 @@ def test_a_run_in_bf16_resumes_its_bits_and_its_checkpoint_is_tested_in_either_a
     }
     assert losses["bf16"] == json.loads((whole / "test_best.json").read_text())["loss"]
     assert losses["fp32"] == pytest.approx(losses["bf16"], rel=0.02)
+    of_folder = Trainer(run_config(toy_data, tmp_path / "folder")).test(whole)  # in Python a seed's folder does, too
+    assert of_folder["loss"] == losses["fp32"]

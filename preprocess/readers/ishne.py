@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.readers.recording import Channel, Options, Source, Trace, missing_values
+from preprocess.readers.recording import Channel, Options, Source, Trace, count_missing, missing_values
 from support.errors import InputError
 
 MAGIC = b"ISHNE1.0"
@@ -81,9 +81,7 @@ class IshneSource(Source):
             values = values.reshape(-1, self._leads)[:, channel]  # (samples, leads) -> (samples,)
             return np.where(values == MISSING, np.nan, values * (resolution / 1e6))
 
-        firsts = range(0, self._length, BLOCK // self._leads)
-        blocks = (read(first, min(first + firsts.step, self._length)) for first in firsts)
-        missing = sum(int(np.isnan(block).sum()) for block in blocks)
+        missing = count_missing(read, self._length)
         return Trace(self._fs, self._length, read, notes=missing_values(missing, self._fs))
 
     def _count(self, samples: int, stored: int) -> int:

@@ -22,6 +22,8 @@ UNITS = ("mV", "uV", "V", "nV", ADU)
 
 HIGHEST_RATE = 50_000.0  # Hz, of which no recorder of the heart comes near; what says more is wrong
 
+BLOCK = 2**20  # samples read at once where all are looked at
+
 PART = 600.0  # s, what `Recording.parts` reads at once
 
 
@@ -94,6 +96,11 @@ class Options:
 def same_rate(one: float, other: float) -> bool:
     """Whether two sampling frequencies, in Hz, differ by no more than rounding."""
     return bool(np.isclose(one, other, rtol=1e-3))
+
+
+def count_missing(read: Callable[[int, int], np.ndarray], length: int) -> int:
+    """How many of `length` samples `read` gives as NaN; they are read in parts."""
+    return sum(int(np.isnan(read(first, min(first + BLOCK, length))).sum()) for first in range(0, length, BLOCK))
 
 
 def missing_values(count: int, fs: float) -> tuple[str, ...]:

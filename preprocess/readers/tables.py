@@ -459,7 +459,7 @@ class Clock:
         """Find the gaps in the blocks that begin before `end` of the rows not yet judged.
 
         A stamp may be late alone, but after a gap all are: so the least late of a row and of those after it, in its
-        block and the next, is what counts. How late stamps usually are is measured in each block anew: clocks drift.
+        block and the next, is what counts. How late stamps usually are is measured again in each block: clocks drift.
         """
         begins = range(0, end, BLOCK)
         for begin in begins:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ec57.headers import Header
 from preprocess import records
-from preprocess.readers.recording import Channel, Options, Source, Trace, missing_values
+from preprocess.readers.recording import Channel, Options, Source, Trace, count_missing, missing_values
 from support.errors import InputError
 
 
@@ -43,7 +43,7 @@ class WfdbSource(Source):
         """Open a signal at its full rate, of which a frame may hold several samples."""
         self._options.check_rate(self.path, self._header.rate(channel))
         trace = open_signal(self._folder, self.name, self._header, channel)
-        missing = records.count_missing(self._folder, self.name, self._header, channel)
+        missing = count_missing(trace.read, trace.length)
         return replace(trace, notes=(*trace.notes, *missing_values(missing, trace.fs)))
 
 
