@@ -109,6 +109,13 @@ class Split:
             digest.update(values.cpu().contiguous().numpy())
         return digest.hexdigest()
 
+    def places(self) -> str:
+        """A hash of where each beat is from, its record and position, beside that of the beats themselves."""
+        digest = hashlib.blake2b(repr((self.record_names, self.databases)).encode(), digest_size=16)
+        for values in (self.records, self.positions):
+            digest.update(b"unknown" if values is None else values.contiguous().numpy())
+        return digest.hexdigest()
+
     def class_counts(self, num_classes: int) -> list[int]:
         """Beats of each class, a list of C numbers."""
         return torch.bincount(self.labels.cpu(), minlength=num_classes).tolist()

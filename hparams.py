@@ -63,7 +63,8 @@ class ContextConfig:
     batch_size: int = 256
     """Beats in a step."""
     learning_rate: float = 2e-3
-    """AdamW's highest; it follows one cycle."""
+    """AdamW's highest; it follows one cycle, and AdamW's first beta the opposite one, 0.95 to 0.85 and back, as
+    `torch.optim.lr_scheduler.OneCycleLR` has it by itself."""
     weight_decay: float = 1e-2
     """AdamW's."""
     rhythm_weight_power: float = 0.45
@@ -130,7 +131,8 @@ class TrainingConfig:
     hard_class_weight: float = 1.5
     """Weight of the dataset's hard class in the loss `hard_class`; the other classes weigh 1."""
     sequence_beats: int | None = None
-    """Batches are made of sequences of this many consecutive beats of one record; None shuffles single beats."""
+    """Batches are made of sequences of this many successive training beats of one record; None shuffles single beats.
+    Split by beat, sequences have gaps, a third of the beats being in other splits. The network sees each beat alone."""
     selection: str = "best"
     """Which epoch is the one to quote: `best` on the validation split, or `last`. With `last` the validation beats
     choose nothing, so they are trained on too: for schedules that end at their best, and few patients."""
@@ -177,7 +179,7 @@ def supervised() -> TrainingConfig:
 
 
 def notes() -> TrainingConfig:
-    """Sequences of 15 consecutive beats; not in the paper.
+    """Batches of sequences of 15 successive training beats of a record; not in the paper.
 
     The settings are those of a recipe for sleep staging, with the dataset's hard class in the place of sleep stage N1.
     That recipe names no number of epochs; the paper's 60 are taken.
@@ -208,8 +210,9 @@ def short() -> TrainingConfig:
 def new_patients() -> TrainingConfig:
     """For patients that the network never met, with the rhythm around each beat (`--context rhythm`).
 
-    Chosen on patients held out of DS1 (results/inter_patient.md). The learning rate follows one cycle and the last
-    epoch is kept: a validation split of four patients is too small to choose an epoch, and too many to go without.
+    Chosen on patients held out of DS1, and in part on DS2 (results/new_patients.md, "Each opening of DS2"). The
+    learning rate follows one cycle and the last epoch is kept: a validation split of four patients is too small to
+    choose an epoch, and too many to go without.
     """
     return dataclasses.replace(
         supervised(),

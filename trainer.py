@@ -36,12 +36,12 @@ from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder, s
 from run_folder.network import network_of
 from run_folder.resume import (
     best_epoch,
-    finished_tests,
     keep,
     locked,
     require_same_window,
     resume,
     settled_arithmetic,
+    tests_if_finished_as,
 )
 from support import distributed
 from support.errors import InputError, TrainingError
@@ -132,11 +132,12 @@ class Trainer:
         settings = (self.run, seed, self.configs, self.hparams, self.device)
         run = SeedRun(*settings, splits, trained_on=splits["train"], class_weights=weight)
         distributed.require_same(
-            run.fingerprints, f"{self.run.data_path}: holds other beats than the first process has; copy its files"
+            (run.fingerprints, run.places),
+            f"{self.run.data_path}: holds other beats than the first process has; copy its files",
         )
         if self.run_folder is not None:
             seed_folder = self.run_folder / f"seed_{seed}"
-            tests = distributed.on_first(lambda: finished_tests(seed_folder, run))
+            tests = distributed.on_first(lambda: tests_if_finished_as(seed_folder, run))
             if tests is not None:
                 if distributed.is_first():
                     print(f"seed {seed}: finished before, tests read from {seed_folder}")

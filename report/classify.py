@@ -23,7 +23,7 @@ from preprocess.readers.recording import HIGHEST_RATE
 from preprocess.signals import FS, Read, bridged, resampled
 from report.quality import Quality
 from report.rhythm import CLASSES, UNCLASSIFIED
-from run_folder.network import card_of, load_network
+from run_folder.network import load_network, read_card
 from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
@@ -102,7 +102,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
     model, kept = load_network(path, device)
     data = kept.metrics.get("data") or {}
     _require_known_window(path, kept, data)
-    card = card_of(path)
+    card = read_card(path)
     figures = _figures_of_card(card) if card else _figures_of_run(path)
     return Classifier(
         name=given,

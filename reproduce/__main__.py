@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_configs import DATASETS
-from hparams import PRECISIONS, RunConfig, get_hparams_class
+from hparams import PRECISIONS, RunConfig
 from kernels.precision import require_arithmetic
 from reproduce import figures, pages, tables
 from reproduce.experiments import EXPERIMENTS, RECORDINGS, Experiment, Row
-from reproduce.runs import MissingDataError, Options, Result, Schedule, finished, train
+from reproduce.runs import MissingDataError, Options, Result, finished, train
 from support import distributed
 from support.cli import ArgumentParser
 from support.errors import InputError, TrainingError, run_command
@@ -49,7 +49,8 @@ def build_parser() -> ArgumentParser:
     add(
         "--recipe",
         choices=("supervised", "short"),
-        help="the paper's 60 epochs, or 6 with a one-cycle learning rate (default: short on cpu, else supervised)",
+        help="the schedule: the paper's 60 epochs, or 6 with a one-cycle learning rate (default: short on cpu, else "
+        "supervised; of rows of the recipe new_patients, its 3 epochs)",
     )
     add(
         "--precision",
@@ -57,7 +58,7 @@ def build_parser() -> ArgumentParser:
         help="arithmetic of the matrix products, also of a stopped run that goes on: fp32, bf16, on CUDA also tf32 "
         "(default: fp32)",
     )
-    add("--num_epochs", type=int, metavar="N", help="passes over the training beats (default: the recipe's, 60 or 6)")
+    add("--num_epochs", type=int, metavar="N", help="passes over the training beats (default: the recipe's)")
     add("--num_runs", type=int, default=SEEDS, metavar="N", help=f"seeds of each row (default: {SEEDS}, as the paper)")
     add("--seed_id", type=int, default=0, metavar="K", help="first seed (default: 0)")
     add("--limit_train", type=int, metavar="N", help="train on a class-stratified subset of N beats (default: all)")
@@ -117,10 +118,8 @@ def options_of(args: argparse.Namespace) -> Options:
     if distributed.world_size() > 1:
         raise InputError("python -m reproduce works with one process; start it without torchrun")
     require_arithmetic(args.precision or "fp32", get_device(args.device))
-    recipe = get_hparams_class(args.recipe or ("short" if args.device == "cpu" else "supervised"))()
-    epochs = recipe.num_epochs if args.num_epochs is None else args.num_epochs
     # RunConfig checks the ranges, here before anything is read or written
-    RunConfig(num_epochs=epochs, num_runs=args.num_runs, seed_id=args.seed_id, limit_train=args.limit_train)
+    RunConfig(num_epochs=args.num_epochs, num_runs=args.num_runs, seed_id=args.seed_id, limit_train=args.limit_train)
     results = args.results or Path("results/synthetic" if args.source == "synthetic" else "results")
     places = {"results": results, "save_dir": args.save_dir, "data_path": args.data_path}
     for option, folder in places.items():
@@ -128,7 +127,9 @@ def options_of(args: argparse.Namespace) -> Options:
     return Options(
         device=args.device,
         precision=args.precision,
-        schedule=Schedule(epochs, recipe.schedule, args.limit_train),
+        recipe=args.recipe,
+        num_epochs=args.num_epochs,
+        limit_train=args.limit_train,
         seed_id=args.seed_id,
         num_runs=args.num_runs,
         datasets=tuple(args.dataset or DATASETS),
@@ -150,11 +151,12 @@ def keeping_rows(experiment: Experiment, options: Options) -> Options:
     """
     results = finished_rows(experiment, options)
     page = options.results / f"{experiment.name}.csv"
-    lost = tables.rows_that_leave(page, tables.long_table(results))
+    lost = tables.what_leaves(page, tables.long_table(results))
     if not lost:
         return options
     own = options.results / "own"
-    print(f"note: {page} has {len(lost)} rows of runs that are not in {options.save_dir}; it stays, yours go to {own}")
+    rows = f"{len(lost)} row{'s' if len(lost) > 1 else ''}"
+    print(f"note: {page} has {rows} of runs that are not in {options.save_dir}; it stays, yours go to {own}")
     return dataclasses.replace(options, results=own)
 
 
@@ -186,7 +188,7 @@ def reproduce(experiment: Experiment, options: Options) -> list[Exception]:
     reasons: dict[str, str] = {}
     failed: list[Exception] = []
     for number, row in ({} if options.only_finished else chosen_rows(experiment, options)).items():
-        print(f"\n{experiment.name}, row {number} of {len(experiment.rows)}: {row.label}; {options.schedule}")
+        print(f"\n{experiment.name}, row {number} of {len(experiment.rows)}: {row.label}; {options.schedule_of(row)}")
         try:
             train(row, options)
         except MissingDataError as reason:
@@ -234,8 +236,8 @@ def write_page(
     results = finished_rows(experiment, options)
     if results:
         table = tables.long_table(results)
-        for row, schedule in tables.rows_that_leave(page.with_suffix(".csv"), table):
-            print(f"note: {page} loses the row '{row}' of {schedule}: its run is not in {options.save_dir}")
+        for lost in tables.what_leaves(page.with_suffix(".csv"), table):
+            print(f"note: {page} loses {lost}: not in {options.save_dir}")
         write_table(page.with_suffix(".csv"), table, index=False)
         done = {result.row.label for result in results}
         not_run = [row.label for row in experiment.rows if row.label not in done]

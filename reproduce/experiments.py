@@ -203,7 +203,8 @@ RECIPES = Experiment(
     "recipes",
     "Recipes: the paper's training beside that on sequences of beats",
     "Both get the same splits, epochs and learning-rate schedule. `notes`, not in the paper: learning rate 1e-4, "
-    "20 sequences of 15 consecutive beats in a batch, gradients clipped at 5, the hard class weighing 1.5.",
+    "20 sequences of 15 successive training beats of a record in a batch (with gaps where the other splits have beats; "
+    "each goes through the network alone), gradients clipped at 5, the hard class weighing 1.5.",
     (Row("supervised", MIT), Row("notes", MIT, {"recipe": "notes"})),
 )
 

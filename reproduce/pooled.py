@@ -17,7 +17,7 @@ from ec57.figures import has_figures
 from reproduce.pages import groups_lines
 from reproduce.runs import read_predictions
 from reproduce.tables import groups_table
-from run_folder.resume import tests_of_finished
+from run_folder.resume import tests_if_finished
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
 from utils import seed_folders
@@ -33,7 +33,7 @@ def pooled(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     tables: list[pd.DataFrame] = []
     classes: list[str] = []
     for folder in folders:
-        finished = [(seed, tests) for seed in seed_folders(folder) if (tests := tests_of_finished(seed)) is not None]
+        finished = [(seed, tests) for seed in seed_folders(folder) if (tests := tests_if_finished(seed)) is not None]
         if not finished:
             raise InputError(f"{folder}: no finished run there (no seed_* that was tested after its last epoch)")
         seed_folder, tests = finished[0]

@@ -28,7 +28,7 @@ from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
 from reproduce.tables import ec57_of, groups_table
 from run_folder.reports import FIGURES, metrics_table
-from run_folder.resume import as_it_ran, tests_of_finished
+from run_folder.resume import as_it_ran, tests_if_finished
 from support.cli import ArgumentParser
 from support.errors import InputError, run_command
 from support.files import read_json, write_json, write_text
@@ -83,7 +83,7 @@ def _free_path(name: str, folder: Path) -> Path:
     return path
 
 
-def card_of(
+def make_card(
     seed_folder: Path, test: dict[str, Any], predictions: pd.DataFrame, name: str, raw_path: Path
 ) -> dict[str, Any]:
     """What the finished seed in `seed_folder` says of its network, as NAME.json holds it.
@@ -217,7 +217,7 @@ def card_page(card: dict[str, Any], test: dict[str, Any], predictions: pd.DataFr
     """The card of a network for readers, in Markdown.
 
     Args:
-        card: of `card_of`.
+        card: of `make_card`.
         test: test_best.json of the seed.
         predictions: a row a test beat.
     """
@@ -254,7 +254,7 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
         folder: that becomes home to NAME.pt, NAME.json and NAME.md.
 
     Raises:
-        InputError: as `keep_weights` and `card_of`, `run_folder` is no folder or has several seeds, its run is not
+        InputError: as `keep_weights` and `make_card`, `run_folder` is no folder or has several seeds, its run is not
             finished, or there is a network of that name.
     """
     if not run_folder.is_dir():
@@ -263,14 +263,14 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
         raise InputError(f"{run_folder}: has {len(seeds)} seeds; give the folder of one, such as {seeds[0]}")
     checkpoint_path = find_checkpoint(run_folder)
     seed_folder = checkpoint_path.parent
-    tests = tests_of_finished(seed_folder)
+    tests = tests_if_finished(seed_folder)
     if tests is None:
         raise InputError(
             f"{seed_folder}: its run is not finished; go on with `python main.py --resume {seed_folder.parent}`"
         )
     test = tests["best"]
     predictions = read_predictions(seed_folder / "predictions_test.csv")
-    card = card_of(seed_folder, test, predictions, name, raw_path)
+    card = make_card(seed_folder, test, predictions, name, raw_path)
     page = card_page(card, test, predictions)
     path = _free_path(name, folder)
     write_json(path.with_suffix(".json"), card)

@@ -82,8 +82,10 @@ class Options:
     device: str
     precision: str | None
     """Of the matrix products, None: the recipe's; like the device it sets no runs apart."""
-    schedule: Schedule
-    """--recipe, --num_epochs and --limit_train."""
+    recipe: str | None
+    """supervised or short, for its schedule; None: by the device, or that of the row (`schedule_of`)."""
+    num_epochs: int | None
+    limit_train: int | None
     seed_id: int
     num_runs: int
     datasets: tuple[str, ...]
@@ -94,6 +96,18 @@ class Options:
     data_path: Path
     save_dir: Path
     results: Path
+
+    def schedule_of(self, row: Row) -> Schedule:
+        """How long a row trains, and at what learning rate.
+
+        A recipe that keeps the last epoch (`new_patients`) has a schedule that ends at its best, which it keeps where
+        no other is asked for.
+        """
+        recipe = get_hparams_class(self.recipe or ("short" if self.device == "cpu" else "supervised"))()
+        own = get_hparams_class(row.settings.get("recipe", recipe.recipe))()
+        if self.recipe is None and own.selection == "last":
+            recipe = own
+        return Schedule(self.num_epochs or recipe.num_epochs, recipe.schedule, self.limit_train)
 
 
 @dataclass(frozen=True)
@@ -254,8 +268,8 @@ def train(row: Row, options: Options) -> None:
 
 
 def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
-    """The run of a row: its settings on the schedule of `options`, and no more training beats than there are."""
-    schedule = options.schedule
+    """The run of a row: its settings, the schedule of `options`, and no more training beats than there are."""
+    schedule = options.schedule_of(row)
     if schedule.limit_train is not None:
         configs = get_dataset_class(row.beats.dataset)()
         recipe = get_hparams_class(row.settings.get("recipe", schedule.recipe))()

@@ -41,16 +41,19 @@ def long_table(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(lines).round(4)
 
 
-def rows_that_leave(old: Path, table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Row and schedule of what the long table in the file `old` has, and `table`, which is to replace it, has not."""
+def what_leaves(old: Path, table: pd.DataFrame) -> list[str]:
+    """Rows, or seeds of them, of the long table in the file `old` that `table`, which is to replace it, has not."""
     if not old.is_file():
         return []
-    before = read_table(old, "move it away", usecols=["row", "schedule"]).drop_duplicates()
-    return [
-        pair
-        for pair in before.itertuples(index=False, name=None)
-        if table.empty or pair not in {*zip(table["row"], table["schedule"], strict=True)}
-    ]
+    columns = ["row", "schedule", "seeds"]
+    before = read_table(old, "move it away", usecols=columns).drop_duplicates()
+    now = {} if table.empty else {(row, schedule): seeds for row, schedule, seeds in table[columns].to_numpy().tolist()}
+    lost = []
+    for row, schedule, seeds in before[columns].to_numpy().tolist():
+        kept = now.get((row, schedule), 0)
+        if kept < seeds:
+            lost.append(f"{f'{seeds - kept} of {seeds} seeds of ' if kept else ''}the row '{row}' of {schedule}")
+    return lost
 
 
 def provenance(result: Result) -> dict[str, Any]:

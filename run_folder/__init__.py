@@ -1,1 +1,1 @@
-"""Contract 2, the run folder: what a run writes, how it is resumed, and its network ready to classify."""
+"""The run folder: what a run writes, how it is resumed, and its network ready to classify."""

@@ -59,6 +59,11 @@ class SeedRun:
         """A hash of each split: a run goes on with the beats that it began with, or not at all."""
         return {name: split.fingerprint() for name, split in self.splits.items()}
 
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """A hash of where the beats of each split are from: sequences and the tables of records follow from it."""
+        return {name: split.places() for name, split in self.splits.items()}
+
     @property
     def data(self) -> dict[str, Any]:
         """Where the beats come from and how they were cut and split, for config.json and the checkpoint."""
@@ -67,7 +72,7 @@ class SeedRun:
             of_files = ("train", "val") if self.hparams.selection == "last" else ("train",)
             learnt = [self.splits[name] for name in of_files]
         names = list(dict.fromkeys(name for split in learnt for _, name in split.its_records))
-        known = {"fingerprints": self.fingerprints, "training_records": names}
+        known = {"fingerprints": self.fingerprints, "places": self.places, "training_records": names}
         return self.splits["train"].provenance() | known
 
 

@@ -51,7 +51,7 @@ def network_of(
     return model.to(get_device(str(device))).eval()
 
 
-def card_of(path: Path) -> dict[str, Any]:
+def read_card(path: Path) -> dict[str, Any]:
     """The card beside a packaged network (`reproduce.pretrained`); empty where there is none."""
     card = path.with_suffix(".json")
     if path.parent != PRETRAINED or not card.is_file():
@@ -65,6 +65,6 @@ def learnt_records(path: Path, checkpoint: Checkpoint) -> set[str]:
     Args:
         path: of the checkpoint, whose card may say it.
     """
-    by_database = card_of(path).get("training_records", {})
+    by_database = read_card(path).get("training_records", {})
     stated = (checkpoint.metrics.get("data") or {}).get("training_records", ())
     return {name for records in by_database.values() for name in records} | {*stated}

@@ -24,7 +24,7 @@ from models import BiTrans, ecgTransForm
 from run_folder import pictures
 from run_folder.layout import NO_SELECTION, SeedRun, environment
 from run_folder.network import learnt_records
-from run_folder.resume import best_epoch, resumptions, tests_of
+from run_folder.resume import best_epoch, resumptions, tests_at
 from support import distributed
 from support.files import read_json, write_json, write_table
 from utils import Checkpoint, copy_code, seed_folders, selection_classes, selection_f1
@@ -316,7 +316,7 @@ def selection_note(validation: Split, classes: Sequence[str], selection: str) ->
 
 def summarise(run_folder: Path, num_epochs: int) -> pd.DataFrame:
     """Write summary.csv over all finished seeds of a run, and return it: percent, as the paper's Table 2."""
-    every = [tests_of(folder, num_epochs) for folder in seed_folders(run_folder)]
+    every = [tests_at(folder, num_epochs) for folder in seed_folders(run_folder)]
     tests = [test for test in every if test is not None]
     table = summary_of({kept: [test[kept] for test in tests] for kept in tests[0]})
     write_table(run_folder / "summary.csv", table, decimals=2)

@@ -131,7 +131,7 @@ def _part(config: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------- finished or not
 
 
-def tests_of(folder: Path, num_epochs: int) -> dict[str, dict[str, Any]] | None:
+def tests_at(folder: Path, num_epochs: int) -> dict[str, dict[str, Any]] | None:
     """The tests of the best and the last checkpoint in a seed's folder; None unless it came to `num_epochs`.
 
     test_last.json is the last file that a seed writes.
@@ -156,7 +156,7 @@ def _read_test(path: Path) -> dict[str, Any]:
     return test
 
 
-def tests_of_finished(folder: Path) -> dict[str, dict[str, Any]] | None:
+def tests_if_finished(folder: Path) -> dict[str, dict[str, Any]] | None:
     """The tests of a seed that came to the end of what its run was last told to do; None unless it did.
 
     A finished seed that was told to train longer and stopped on the way has newer checkpoints than tests.
@@ -164,16 +164,16 @@ def tests_of_finished(folder: Path) -> dict[str, dict[str, Any]] | None:
     path = folder / "config.json"
     if not path.is_file():
         return None
-    return tests_of(folder, _part(as_last_resumed(read_json(path)), "hparams", path).get("num_epochs", 0))
+    return tests_at(folder, _part(as_last_resumed(read_json(path)), "hparams", path).get("num_epochs", 0))
 
 
-def finished_tests(folder: Path, run: SeedRun) -> dict[str, dict[str, Any]] | None:
+def tests_if_finished_as(folder: Path, run: SeedRun) -> dict[str, dict[str, Any]] | None:
     """The tests of a seed that is finished, None for one that is not.
 
     Raises:
         InputError: it is finished, but with other settings or other beats, or its files are damaged.
     """
-    tests = tests_of(folder, run.hparams.num_epochs)
+    tests = tests_at(folder, run.hparams.num_epochs)
     drawn = not run.run.umap or (folder / "umap.png").is_file()
     drawn &= not run.run.tensorboard or has_curves(folder)
     if tests is None or not drawn or not (folder / "config.json").is_file():
@@ -212,11 +212,19 @@ def changed_settings(began: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def require_same_beats(folder: Path, began: dict[str, Any], run: SeedRun) -> None:
-    """Raise an `InputError` where the run in `folder` began with other beats, by the fingerprints in `began`."""
+    """Raise an `InputError` where the run in `folder` began with other beats, by the hashes in `began`.
+
+    Runs of earlier versions have no hash of the beats' records and positions, so these are not compared.
+    """
+    differ = None
     if began.get("fingerprints") != run.fingerprints:
+        differ = "other beats than those that"
+    elif began.get("places", run.places) != run.places:
+        differ = "other records or positions of the beats than those that"
+    if differ:
         raise InputError(
-            f"{run.run.data_path}: holds other beats than those that the run in {folder} began with; resume it with "
-            "the same split files, or start a new run"
+            f"{run.run.data_path}: holds {differ} the run in {folder} began with; resume it with the same split files, "
+            "or start a new run"
         )
 
 

@@ -21,7 +21,7 @@ import trainer
 import utils
 from data_configs import MIT_CLASSES
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
-from reproduce import figures, pages, pooled, published, runs
+from reproduce import figures, pages, pooled, published, runs, tables
 from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, Row
 from reproduce.pretrained import keep_network
 from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
@@ -416,10 +416,63 @@ def test_synthetic_patients_are_made_where_they_are_wanted(tmp_path: Path, monke
 def options_in(folder: Path, raw: Path) -> Options:
     """One epoch of one seed, everything in `folder`."""
     places = {"data_path": folder / "data", "save_dir": folder / "logs", "results": folder / "results"}
-    schedule = Schedule(1, "one_cycle")
     return Options(
-        "cpu", None, schedule, 0, 1, ("mit", "ptb"), (), only_finished=False, source="records", raw_path=raw, **places
+        device="cpu",
+        precision=None,
+        recipe=None,
+        num_epochs=1,
+        limit_train=None,
+        seed_id=0,
+        num_runs=1,
+        datasets=("mit", "ptb"),
+        rows=(),
+        only_finished=False,
+        source="records",
+        raw_path=raw,
+        **places,
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "plain", "new_patients"),
+    [
+        ([], (6, "one_cycle"), (3, "one_cycle")),
+        (["--device", "cuda"], (60, "constant"), (3, "one_cycle")),
+        (["--device", "cuda", "--num_epochs", "2"], (2, "constant"), (2, "one_cycle")),
+        (["--recipe", "supervised"], (60, "constant"), (60, "constant")),
+        (["--recipe", "short", "--num_epochs", "4"], (4, "one_cycle"), (4, "one_cycle")),
+    ],
+)
+def test_a_recipe_that_keeps_the_last_epoch_keeps_its_schedule(
+    arguments: list[str],
+    plain: tuple[int, str],
+    new_patients: tuple[int, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(reproduce, "get_device", lambda name: torch.device(name))  # no GPU is needed for a plan
+    monkeypatch.chdir(tmp_path)
+    options = reproduce.options_of(reproduce.build_parser().parse_args(["inter_patient", *arguments]))
+    rows = {row.settings.get("recipe"): row for row in EXPERIMENTS["inter_patient"].rows}
+    for recipe, expected in ((None, plain), ("new_patients", new_patients)):
+        hparams = runs.run_config(rows[recipe], options, tmp_path).effective_hparams()
+        assert (hparams.num_epochs, hparams.schedule) == expected
+    assert options.schedule_of(EXPERIMENTS["recipes"].rows[1]) == Schedule(*plain)  # notes is to be compared with it
+
+
+def test_seeds_that_leave_a_page_are_told(tmp_path: Path) -> None:
+    old = tmp_path / "fig5.csv"
+    rows = [("CNN", "20 epochs", 4), ("CNN", "6 epochs", 1), ("MSC", "20 epochs", 2), ("CRM", "20 epochs", 1)]
+    pd.DataFrame(rows, columns=["row", "schedule", "seeds"]).to_csv(old, index=False)
+    now = pd.DataFrame(
+        [("CNN", "20 epochs", 1), ("MSC", "20 epochs", 3), ("CRM", "20 epochs", 1)],
+        columns=["row", "schedule", "seeds"],
+    )
+    assert tables.what_leaves(old, now) == [
+        "3 of 4 seeds of the row 'CNN' of 20 epochs",
+        "the row 'CNN' of 6 epochs",
+    ]
+    assert len(tables.what_leaves(old, pd.DataFrame())) == 4
 
 
 def fake_result(row: Row, epochs: int, right: int = 5) -> Result:
@@ -477,10 +530,7 @@ def test_a_page_says_which_checkpoint_its_rows_quote() -> None:
 
 def test_limited_beats_are_counted_where_they_are_taken(tmp_path: Path) -> None:
     """With selection last, of train and validation: 60 and 20 beats."""
-    schedule = Schedule(1, "one_cycle", 70)
-    options = SimpleNamespace(
-        schedule=schedule, device="cpu", precision="bf16", save_dir=tmp_path, source="records", seed_id=0, num_runs=1
-    )
+    options = dataclasses.replace(options_in(tmp_path, tmp_path), limit_train=70, precision="bf16")
     data = write_toy_splits(tmp_path, "mit")
     made = [runs.run_config(Row("row", MIT, {"recipe": recipe}), options, data) for recipe in ("short", "new_patients")]
     assert [run.limit_train for run in made] == [None, 70]

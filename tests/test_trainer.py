@@ -343,6 +343,10 @@ def test_a_finished_seed_is_not_read_back_for_other_beats(
     with pytest.raises(InputError, match="holds other beats"):
         Trainer(run_config(other, tmp_path), finished.parent).train()
     assert {path: path.read_bytes() for path in before} == before
+    # Of what record and at what position a beat is decides sequences and the tables of records.
+    torch.save(contents | {"positions": contents["positions"].flip(0)}, path)
+    with pytest.raises(InputError, match="holds other records or positions of the beats"):
+        Trainer(run_config(other, tmp_path), finished.parent).train()
     # copied elsewhere, the same beats are the same beats
     shutil.copyfile(toy_data / "mit" / f"{changed}.pt", path)
     results = Trainer(run_config(other, tmp_path), finished.parent).train()
