@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_configs import MORPHOLOGY_FEATURES, RHYTHM_FEATURES
-from preprocess.signals import FS, bridge
+from preprocess.signals import FS, bridge, spans
 
 QRS = (-25, 36)  # 169 ms
 P_WAVE = (-90, -18)  # 200 ms that end 50 ms before the R-peak
@@ -38,6 +38,8 @@ BEAT = (-93, 93)  # the window of `preprocess.beats`, for the difference
 
 SHORTEST_RR, LONGEST_RR = 0.2, 4.0  # s; beyond lie double annotations and pauses of the recording
 UNKNOWN_RR = 1.0  # s, in a record of a single beat; features are ratios, so any value makes them 0
+AROUND = 5  # known intervals on either side, whose median stands for one across lost time
+BRIDGED = 0.1  # s of missing samples that lose no time: no beat has room in them
 RR_TOLERANCE = 0.03  # of the mean R-R: variation of a regular rhythm that does not count as early
 
 SIMILAR = 0.9  # correlation of two QRS complexes of one shape
@@ -94,7 +96,8 @@ def record_context(signal: np.ndarray, peaks: np.ndarray) -> Context:
     of its own: over a day heart rate and electrodes change, and the heads have learnt from half-hour records.
 
     Args:
-        signal: (n,) at 360 Hz, in any unit; NaN where samples are missing, which are bridged by a line.
+        signal: (n,) at 360 Hz, in any unit; NaN where samples are missing, which are bridged by a line; an R-R interval
+            with more than 0.1 s of them is not known (`rr_intervals`).
         peaks: (beats,) sample indices of the R-peaks, ascending. All beats, also those that are not classified: the
             intervals between them are what the rhythm is.
 
@@ -104,7 +107,7 @@ def record_context(signal: np.ndarray, peaks: np.ndarray) -> Context:
     signal, peaks = np.asarray(signal, dtype=np.float64), np.asarray(peaks, dtype=np.int64)
     if not len(peaks) or not len(signal):
         return no_context(len(peaks))
-    rhythm = record_rhythm(peaks)
+    rhythm = record_rhythm(peaks, broken_intervals(signal, peaks, round(BRIDGED * FS)))
     return join_contexts(
         [
             stretch_context(
@@ -154,14 +157,18 @@ def stretches(peaks: np.ndarray, length: int) -> Iterator[Stretch]:
         yield Stretch(beats, start, min(length, last + round(MARGIN * FS)))
 
 
-def record_rhythm(peaks: np.ndarray) -> dict[str, np.ndarray]:
+def record_rhythm(peaks: np.ndarray, broken: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """The features of the rhythm: they come from the R-peaks (beats,) of the whole record, before any signal is read.
+
+    Args:
+        peaks: (beats,) sample indices at 360 Hz, ascending.
+        broken: as `rr_intervals` takes it.
 
     Returns:
         The columns of `local_rhythm`, and ln pre / mean of the stretch, which for half an hour is the record; each
         float32 (beats,).
     """
-    pre, post = rr_intervals(peaks)
+    pre, post = rr_intervals(peaks, broken)
     means = np.concatenate([np.full(beats.stop - beats.start, pre[beats].mean()) for beats in _parts(peaks)])
     columns = local_rhythm(pre, post) | {"log_pre_mean_record": np.log(pre / means)}
     return {name: values.astype(np.float32) for name, values in columns.items()}  # as `Context` has them: days are long
@@ -196,18 +203,34 @@ def _parts(peaks: np.ndarray) -> Iterator[slice]:
 # ----------------------------------------------------------------------------------------------- the rhythm
 
 
-def rr_intervals(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rr_intervals(peaks: np.ndarray, broken: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the R-R interval before and after each beat, s.
 
     Clipped to 0.2 to 4 s. The first beat has none before it and the last none after it: they get the median of the
-    record, with which they count as neither early nor late.
+    record, with which they count as neither early nor late. Likewise beats at lost time (a gap, noise), in which others
+    may lie: the interval across it gets the median of the ten known ones around.
+
+    Args:
+        peaks: (beats,) sample indices at 360 Hz, ascending.
+        broken: bool (beats - 1,), time is lost between a beat and the next; None: nowhere.
 
     Returns:
         pre, post: (beats,).
     """
     between = np.clip(np.diff(peaks) / FS, SHORTEST_RR, LONGEST_RR)
-    usual = np.median(between) if len(between) else UNKNOWN_RR
+    known = between if broken is None else between[~broken]
+    usual = np.median(known) if len(known) else UNKNOWN_RR
+    if len(known) < len(between):
+        around = np.pad(known, AROUND, mode="edge") if len(known) else np.full(2 * AROUND, usual)
+        windows = np.lib.stride_tricks.sliding_window_view(around, 2 * AROUND)
+        between[broken] = np.median(windows[np.cumsum(~broken)[broken]], axis=1)
     return np.concatenate([[usual], between]), np.concatenate([between, [usual]])
+
+
+def broken_intervals(signal: np.ndarray, peaks: np.ndarray, longest: int) -> np.ndarray:
+    """Say between which beats more than `longest` samples in a row of a signal (n,) are missing: bool (beats - 1,)."""
+    gaps = [edge for begin, end in spans(np.isnan(signal)) if end - begin > longest for edge in (begin, end)]
+    return np.diff(np.searchsorted(gaps, peaks, side="right")) > 0
 
 
 def local_rhythm(pre: np.ndarray, post: np.ndarray) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ from report.options import ReportOptions
 from report.pauses import deflection_test, hidden_beats
 from report.quality import Quality, Unreadable, marked_flutter, possible_flutter, unreadable, vf_filtered
 from report.rates import HeartRate, heart_rate
-from report.rhythm import CLASSES, Rhythm, inside
+from report.rhythm import CLASSES, Rhythm, inside, parted
 from report.strips import ANNOTATED_FLUTTER, NAMES, Chosen, choose_strips
 from report.trends import Trends, trends
 from support.errors import InputError
@@ -162,17 +162,19 @@ def _analysis(
 
     step("classes")
     probabilities, diagnosis = None, None
+    lost_time = interruptions(recording, round(quality.missing_longest * fs))
     if classifier is None:
         classes = given.classes[kept]
     else:
-        found = classify_peaks(recording.read, length, fs, peaks, classifier, bridge_s=quality.missing_longest)
+        broken = parted(peaks, np.concatenate([spans[:, 0], flutter[:, 0], lost_time]))
+        bridge_s = quality.missing_longest
+        found = classify_peaks(recording.read, length, fs, peaks, classifier, bridge_s=bridge_s, broken=broken)
         if classifier.has_episodes:
             probabilities, classes = in_classes(found, classifier.classes)
         else:
             classes, diagnosis = np.full(len(peaks), UNCLASSIFIABLE), found
 
     step("episodes")
-    lost_time = interruptions(recording, round(quality.missing_longest * fs))
     beats = functools.partial(
         Rhythm, peaks, classes, fs, length, spans, flutter, lost_time, probabilities=probabilities
     )

@@ -17,7 +17,15 @@ import torch
 
 from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
-from preprocess.context import CONTEXT_NAMES, Context, record_rhythm, stretch_context, stretches
+from preprocess.context import (
+    BRIDGED,
+    CONTEXT_NAMES,
+    Context,
+    broken_intervals,
+    record_rhythm,
+    stretch_context,
+    stretches,
+)
 from preprocess.readers.opening import LOWEST_RATE
 from preprocess.readers.recording import HIGHEST_RATE
 from preprocess.signals import FS, Read, bridged, resampled
@@ -240,6 +248,7 @@ def classify_peaks(
     classifier: Classifier,
     on_beats: Callable[[int], object] = lambda beats: None,
     bridge_s: float = Quality().missing_longest,
+    broken: np.ndarray | None = None,
 ) -> np.ndarray:
     """Classify the beats of a recording, a stretch of about half an hour at a time.
 
@@ -248,6 +257,8 @@ def classify_peaks(
         peaks: int64 (n,), R-peaks in samples at `fs` Hz, ascending.
         on_beats: called with the number of beats that have just been classified.
         bridge_s: missing samples for so many seconds in a row are bridged by a line.
+        broken: bool (n - 1,), time is lost between a beat and the next, so that their interval says nothing of the
+            rhythm; None: nowhere.
 
     Returns:
         float32 (n, C): the probability of each of `classifier.classes`; NaN for a beat whose window leaves the
@@ -257,7 +268,7 @@ def classify_peaks(
     read, length = resampled(read, length, fs)
     at_fs = np.round(np.asarray(peaks, dtype=np.int64) * FS / fs).astype(np.int64)
     probabilities = np.full((len(at_fs), len(classifier.classes)), np.nan, dtype=np.float32)
-    rhythm = record_rhythm(at_fs) if classifier.context and len(at_fs) else {}
+    rhythm = record_rhythm(at_fs, broken) if classifier.context and len(at_fs) else {}
     for stretch in stretches(at_fs, length):
         signal, own = read(stretch.start, stretch.stop), at_fs[stretch.beats] - stretch.start
         windows, inside = cut(signal, own)
@@ -333,7 +344,10 @@ def classify_signal(
     if not isinstance(classifier, Classifier):
         classifier = load_classifier(classifier, device)
     found = detect_beats(signal, fs) if found is None else found
-    probabilities = classify_peaks(lambda start, stop: signal[start:stop], len(signal), fs, found, classifier)
+    broken = broken_intervals(signal, found, round(BRIDGED * fs))
+    probabilities = classify_peaks(
+        lambda start, stop: signal[start:stop], len(signal), fs, found, classifier, broken=broken
+    )
     classes = called(probabilities, classifier.classes, UNCLASSIFIED)
     table = {"sample": found, "time_s": found / fs, "class": classes}
     table |= {f"p_{name}": probabilities[:, at] for at, name in enumerate(classifier.classes)}

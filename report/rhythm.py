@@ -90,9 +90,8 @@ class Rhythm:
     def valid(self) -> np.ndarray:
         """bool (n - 1,): no unreadable time, no flutter, no border and no missed beat lies in the R-R interval."""
         # No beat lies in unreadable time or flutter, so whatever parts two beats begins between them.
-        begins = np.sort(np.concatenate([self.unreadable[:, 0], self.flutter[:, 0], self.borders]))
-        unbroken = np.diff(np.searchsorted(begins, self.samples, side="right")) == 0
-        return unbroken & ~self.may_hide
+        begins = np.concatenate([self.unreadable[:, 0], self.flutter[:, 0], self.borders])
+        return ~parted(self.samples, begins) & ~self.may_hide
 
     @cached_property
     def may_hide(self) -> np.ndarray:
@@ -143,6 +142,11 @@ class Rhythm:
 def overlap(intervals: np.ndarray, start: float, end: float) -> float:
     """How much of [start, end) the disjoint `intervals` (k, 2) cover."""
     return float(np.clip(np.minimum(intervals[:, 1], end) - np.maximum(intervals[:, 0], start), 0, None).sum())
+
+
+def parted(samples: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """bool (n - 1,): between which beats (n,) lost time begins, at one of `begins` in samples."""
+    return np.diff(np.searchsorted(np.sort(begins), samples, side="right")) > 0
 
 
 def in_spans(points: np.ndarray, spans: np.ndarray) -> np.ndarray:

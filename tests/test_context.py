@@ -19,6 +19,7 @@ from preprocess.context import (
     RHYTHM_FEATURES,
     Beats,
     Context,
+    broken_intervals,
     local_mean,
     local_rhythm,
     local_rmssd,
@@ -96,6 +97,36 @@ def test_intervals_are_in_seconds_clipped_and_at_the_ends_the_median() -> None:
     pre, post = rr_intervals(np.array([0, 36, 396, 756, 4356]))  # 0.1, 1, 1 and 10 s apart
     assert pre == pytest.approx([1.0, 0.2, 1.0, 1.0, 4.0])
     assert post == pytest.approx([0.2, 1.0, 1.0, 4.0, 1.0])
+
+
+def test_the_interval_across_lost_time_is_not_known_and_as_those_around() -> None:
+    seconds = np.cumsum([0, 1, 1, 1, 1, 1, 9, 0.5, 0.5, 0.5, 0.5, 0.5])
+    broken = np.diff(seconds) == 9
+    pre, post = rr_intervals(np.round(FS * seconds).astype(int), broken)
+    assert pre[5:8] == pytest.approx([1, 0.75, 0.5])  # the median of five of 1 s and five of 0.5 s
+    assert post[5] == pytest.approx(0.75)
+    assert (pre[0], post[-1]) == (0.75, 0.75)
+    two, _ = rr_intervals(np.array([0, 3600, 7200]), np.array([True, True]))  # nothing is known
+    assert two.tolist() == [1, 1, 1]
+    assert rr_intervals(np.array([0, 36]), np.array([False]))[0] == pytest.approx([0.2, 0.2])
+
+
+def test_where_time_is_lost() -> None:
+    signal = np.zeros(1000)
+    signal[100:110] = signal[300:311] = signal[500:700] = np.nan
+    peaks = np.array([50, 200, 400, 600, 800, 999])
+    assert broken_intervals(signal, peaks, 10).tolist() == [False, True, True, True, False]
+    assert broken_intervals(signal, peaks[:0], 10).tolist() == broken_intervals(signal, peaks[:1], 10).tolist() == []
+
+
+def test_a_gap_makes_no_beat_early_or_late() -> None:
+    """Else the beat before it, followed by so long an interval, would look like one that comes early."""
+    peaks = RR * np.arange(1, 31)
+    signal = signal_by_hand(peaks)
+    signal[peaks[14] - 150 : peaks[16] + 150] = np.nan
+    found = columns(record_context(signal, np.delete(peaks, [14, 15, 16])))
+    for name in (*local_rhythm(*rr_intervals(peaks)), "log_pre_mean_record"):
+        assert found[name] == pytest.approx(np.zeros(27), abs=1e-6), name
 
 
 def test_a_local_mean_is_cut_at_the_ends() -> None:

@@ -918,6 +918,17 @@ def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_pat
 
 
 @needs_mitdb
+def test_gaps_make_no_s_beats() -> None:
+    """Of record 103, which has two S beats: missing samples of 3 s, twice a minute."""
+    signal = wfdb.rdrecord(str(MITDB / "103"), sampto=360 * 600).p_signal[:, 0]
+    whole = report.classify_signal(signal, 360)
+    for second in range(12, 600, 30):
+        signal[360 * second : 360 * (second + 3)] = np.nan
+    gaps = report.classify_signal(signal, 360)
+    assert (gaps["class"] == "S").sum() <= (whole["class"] == "S").sum() + 1
+
+
+@needs_mitdb
 def test_a_training_record_is_known_under_another_name_and_format(tmp_path: Path) -> None:
     for record, known in (("208", "208 of mitdb"), ("100", None)):  # DS1, DS2
         values = wfdb.rdrecord(str(MITDB / record), sampto=360 * 75).p_signal[:, 0]
