@@ -21,7 +21,7 @@ from ec57.annotations import read_annotations, read_header
 from ec57.beats import BeatComparison, compare_beats
 from ec57.protocol import Protocol
 from ec57.runs import RunComparison, compare_runs
-from support.cli import ArgumentParser, add_options
+from support.cli import ArgumentParser, add_options, file_suffix
 from support.errors import InputError, run_command
 from support.files import require_writable, write_table, write_text
 
@@ -41,8 +41,9 @@ def build_parser() -> ArgumentParser:
         metavar="RECORD",
         help="path of a record's files without suffix, or of its header: data/raw/mitdb/100 or data/raw/mitdb/100.hea",
     )
-    add("--reference", required=True, metavar="SUFFIX", help="of the reference annotations' files: atr")
-    add("--test", required=True, metavar="SUFFIX", help="of the files of the annotations that are judged")
+    suffix = {"type": file_suffix, "required": True, "metavar": "SUFFIX"}
+    add("--reference", **suffix, help="of the reference annotations' files: atr")
+    add("--test", **suffix, help="of the files of the annotations that are judged")
     add(
         "--test_dir",
         type=Path,

@@ -25,6 +25,9 @@ classification after them, have the escape beats e and j in N, and so n, which m
 BEYOND_ANY_RECORD = 1e9
 """Seconds: no recording is as long."""
 
+LONGEST_WINDOW = 1.0
+"""Seconds: in more, a beat would be paired with its neighbours at any heart rate; 150 is meant as milliseconds."""
+
 
 class Span(NamedTuple):
     """What a comparison covers, in samples."""
@@ -63,8 +66,10 @@ class Protocol:
     )
 
     def __post_init__(self) -> None:
-        if not 0 < self.window < BEYOND_ANY_RECORD:
-            raise InputError(f"--window must be a positive number of seconds, such as 0.15, got {self.window:g}")
+        if not 0 < self.window <= LONGEST_WINDOW:
+            raise InputError(
+                f"--window must be above 0 and at most {LONGEST_WINDOW:g} second, such as 0.15, got {self.window:g}"
+            )
         if not 0 <= self.start < BEYOND_ANY_RECORD:
             raise InputError(f"--start must be 0 or a positive number of seconds, such as 300, got {self.start:g}")
         if self.end is not None and not self.start < self.end < BEYOND_ANY_RECORD:

@@ -34,6 +34,7 @@ from report.rates import HeartRate, heart_rate
 from report.rhythm import CLASSES, Rhythm, inside, parted
 from report.strips import ANNOTATED_FLUTTER, NAMES, Chosen, choose_strips
 from report.trends import Trends, trends
+from support.cli import file_suffix
 from support.errors import InputError
 
 Step = Callable[[str], object]
@@ -141,7 +142,7 @@ def _analysis(
 ) -> Analysis:
     fs, length = recording.fs, recording.length
     entries = read_diary(Path(options.diary), length / fs, recording.start) if options.diary else []
-    given = _given_beats(recording, options.annotations) if options.annotations else None
+    given = _given_beats(recording, file_suffix(options.annotations)) if options.annotations else None
 
     step("beats")
     detected = detect_in_parts(recording.read, length, fs)

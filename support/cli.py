@@ -48,6 +48,11 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def file_suffix(text: str) -> str:
+    """The suffix of a file's name, given with or without its dot: `atr` of `.atr`."""
+    return text.removeprefix(".")
+
+
 def cpu_threads(text: str) -> int:
     """The `type` of an option of argparse that takes a number of threads on this machine.
 

@@ -456,7 +456,7 @@ def run(arguments: Sequence[object], capfd: pytest.CaptureFixture[str]) -> tuple
     return code, *capfd.readouterr()
 
 
-ANNOTATORS = ("--reference", "atr", "--test", "tst")
+ANNOTATORS = ("--reference", ".atr", "--test", "tst")  # a suffix is given with its dot or without
 
 
 def test_the_command_prints_the_table_of_beats_and_writes_all(
@@ -561,8 +561,9 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
         ({"header": "nonsense", "atr": "N", "tst": "N"}, [], "r.hea is not a WFDB header"),
         ({"atr": "N", "tst": "N"}, ["r.hea"], "error: r is given twice; give each record once"),
         ({"atr": "N", "tst": "N"}, ["other/r.hea"], "r and other/r have the same name"),
-        ({"atr": "N", "tst": "N"}, ["--window", "0"], "--window must be a positive number of seconds"),
-        ({"atr": "N", "tst": "N"}, ["--window", "nan"], "--window must be a positive number of seconds"),
+        ({"atr": "N", "tst": "N"}, ["--window", "0"], "--window must be above 0 and at most 1 second"),
+        ({"atr": "N", "tst": "N"}, ["--window", "nan"], "--window must be above 0 and at most 1 second"),
+        ({"atr": "N", "tst": "N"}, ["--window", "150"], "at most 1 second, such as 0.15, got 150"),  # milliseconds
         ({"atr": "N", "tst": "N"}, ["--start", "-1"], "--start must be 0 or a positive number of seconds"),
         ({"atr": "N", "tst": "N"}, ["--end", "300"], "--end must be later than --start (300 s), got 300"),
         ({"atr": "N", "tst": "N"}, ["--grouping", "mine"], "--grouping mine: unknown; known are ec57, de_chazal"),

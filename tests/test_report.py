@@ -134,7 +134,7 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
         ("run", "N" * 100 + "A" * 25 + "N" * 275, ["excessive supraventricular ectopy: a run of 25 S"]),
     ):
         record = write_rhythm(tmp_path, name, symbols, 1.0)
-        assert report_of(record, tmp_path / "r" / name, "--annotations", "atr") == 0
+        assert report_of(record, tmp_path / "r" / name, "--annotations", ".atr") == 0  # with its dot or without
         page = (tmp_path / "r" / name / "report.html").read_text()
         stands_out = page.split("What stands out")[1].split("What this report rests on")[0]
         for text in expected:
