@@ -1,4 +1,5 @@
-"""The README says what is there: its figures are those of results/, its links and options exist."""
+"""The README says what is there: the figures of its tables are those of results/ and of the works that they name, its
+links and options exist; and the pages of results/ say what the code says of them."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ import main
 import preprocess.__main__ as preparation
 import report.__main__ as reporting
 import reproduce.__main__ as reproduction
+from reproduce.experiments import EXPERIMENTS
+from reproduce.pages import cell
+from reproduce.published import INTER_PATIENT, TABLE2
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,21 +37,54 @@ def result(name: str, row: str, schedule: str) -> pd.DataFrame:
     return chosen.set_index(["class", "figure"])
 
 
-def test_the_table_of_the_split_by_beat() -> None:
-    (row,) = rows("ours, 20 epochs with one cycle")
-    figures = result("table2", "MIT-BIH, centred window", "20 epochs, one cycle")
-    expected = [figures.loc[(name, "f1"), "mean"] for name in ("N", "S", "V", "F", "Q", "macro")]
-    expected.append(figures.loc[("macro", "accuracy"), "mean"])
+COLUMNS = ("N", "S", "V", "F", "Q", "macro")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "page", "label", "schedule"),
+    [
+        ("ours, the paper's 60 epochs", "table2", "MIT-BIH, centred window", "60 epochs, constant learning rate"),
+        ("ours, 20 epochs with one cycle", "table2", "MIT-BIH, centred window", "20 epochs, one cycle"),
+        ("the same with the rhythm", "inter_patient", "MIT-BIH, by beat, with context", "20 epochs, one cycle"),
+        ("ours, 6 epochs with one cycle", "table2", "MIT-BIH, centred window", "6 epochs, one cycle"),
+    ],
+)
+def test_the_table_of_the_split_by_beat(beginning: str, page: str, label: str, schedule: str) -> None:
+    (row,) = rows(beginning)
+    figures = result(page, label, schedule)
+    expected = [figures.loc[(name, "f1"), "mean"] for name in COLUMNS] + [figures.loc[("macro", "accuracy"), "mean"]]
     assert [float(cell) for cell in row[1:]] == pytest.approx([float(value) for value in expected], abs=0.005001)
+
+
+def test_what_others_have_published() -> None:
+    (row,) = rows("paper, 60 epochs")
+    paper = [cell(TABLE2.mean("f1", name), TABLE2.sd("f1", name)) for name in COLUMNS]
+    assert row[1:] == [*paper, cell(TABLE2.mean("accuracy", "macro"), TABLE2.sd("accuracy", "macro"))]
+    one_line = " ".join(README.split())
+    for work in INTER_PATIENT:
+        for row in rows(work.work):
+            assert row[1:5] == [f"{value:g}" for value in (work.s_se, work.s_ppv, work.v_se, work.v_ppv)]
+        if work.s_f1 is not None:
+            _, _, after = one_line.partition(work.work)
+            assert re.findall(r"\d\d\.\d", after)[:2] == [f"{work.s_f1:g}", f"{work.v_f1:g}"]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "results").glob("*.csv")), ids=lambda page: page.stem)
+def test_a_page_says_what_the_code_says_of_it(page: Path) -> None:
+    experiment, text = EXPERIMENTS[page.stem], page.with_suffix(".md").read_text(encoding="utf-8")
+    assert text.startswith(f"# {experiment.title}\n")
+    assert experiment.note in text
+    for label in pd.read_csv(page)["row"].unique():
+        assert label in {row.label for row in experiment.rows}
 
 
 def test_the_table_of_new_patients() -> None:
     (row,) = rows("ours, the beat alone, 6 epochs with one cycle")
     figures = result("inter_patient", "MIT-BIH, by patient", "6 epochs, one cycle")
     keys = [("S", "ec57_se"), ("S", "ec57_ppv"), ("V", "ec57_se"), ("V", "ec57_ppv"), ("macro", "accuracy")]
-    for cell, key in zip(row[1:], keys, strict=True):
+    for shown, key in zip(row[1:], keys, strict=True):
         value = figures.loc[key, "mean"] if key in figures.index else ""
-        assert (float(cell) if cell else "") == (pytest.approx(float(value), abs=0.005001) if value else "")
+        assert (float(shown) if shown else "") == (pytest.approx(float(value), abs=0.005001) if value else "")
 
 
 @pytest.mark.parametrize(
