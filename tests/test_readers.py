@@ -645,6 +645,13 @@ def after(fs: int, n: int, start: dt.datetime = START) -> dt.datetime:
 
 EVENING = START.replace(hour=23, minute=59, second=59)
 
+
+def elapsed(seconds: float, from_hours: float) -> str:
+    """Time since a start `from_hours` before, in hours that are not those of a day."""
+    minutes, seconds = divmod(round(3600 * from_hours + seconds, 6), 60)
+    return f"{int(minutes) // 60:02}:{int(minutes) % 60:02}:{seconds:09.6f}"
+
+
 STEPS: dict[str, tuple[str, Callable[[int, int], str]]] = {
     "seconds": ("time", lambda n, fs: f"{n / fs:.6f}"),
     "ms in whole numbers": ("t [ms]", lambda n, fs: f"{n * 1000 // fs}"),
@@ -654,6 +661,9 @@ STEPS: dict[str, tuple[str, Callable[[int, int], str]]] = {
     "stamps with a zone": ("Date", lambda n, fs: f"{after(fs, n)}+01:00"),
     "epoch": ("epoch", lambda n, fs: f"{1_769_868_307_000 + n * 1000 // fs}"),
     "a clock past midnight": ("clock", lambda n, fs: after(fs, n, EVENING).strftime("%H:%M:%S.%f")),
+    "elapsed time beyond a day": ("elapsed time", lambda n, fs: elapsed(n / fs, 24 - 1 / 3600)),
+    "elapsed time of a second day": ("elapsed time", lambda n, fs: elapsed(n / fs, 48 - 1 / 3600)),
+    "PhysioNet beyond a day": ("'Elapsed time'", lambda n, fs: f"'{1441 + n // fs // 60}:{n % (60 * fs) / fs:06.3f}'"),
     "PhysioNet": ("'Elapsed time'", lambda n, fs: f"'{n // fs // 60}:{n % (60 * fs) / fs:06.3f}'"),
 }
 

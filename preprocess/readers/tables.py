@@ -393,6 +393,7 @@ class Clock:
         self._scale = scale  # s in one unit of the column; None: it has no numbers
         self._first = 0.0  # s
         self._last: float | None = None  # s
+        self._midnights = 0  # that a clock has passed
         self._late = np.empty(0)  # samples that the stamps of the rows not yet judged are late
         self._judged = 0  # rows
         self._usual = 0.0  # samples that stamps were late in the last block, in the median
@@ -409,7 +410,7 @@ class Clock:
         if pd.api.types.is_numeric_dtype(cells.dtype):
             scale = _scale_of(path, column, cells.to_numpy(np.float64))
         clock = cls(path, column, scale)
-        seconds = clock._seconds(cells)
+        seconds = cls(path, column, scale)._seconds(cells)  # `add` will count the midnights in them
         seconds = seconds[np.isfinite(seconds)]
         steps = np.diff(seconds)
         pace = _pace(seconds)
@@ -494,7 +495,7 @@ class Clock:
         return notes
 
     def _seconds(self, cells: pd.Series) -> np.ndarray:
-        """Times -> float64 (n,) s from anywhere, NaN where there is none."""
+        """Times of the rows after `_last` -> float64 (n,) s from anywhere, NaN where there is none."""
         if self._scale is not None:
             numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
             return numbers * self._scale
@@ -509,9 +510,10 @@ class Clock:
         parts = texts.str.split(":", expand=True).apply(pd.to_numeric, errors="coerce")
         weights = 60.0 ** np.arange(parts.shape[1])[::-1]
         seconds = parts.to_numpy(np.float64, na_value=np.nan) @ weights
-        turns = np.diff(seconds, prepend=seconds[0] if self._last is None else self._last % DAY) < -DAY / 2  # midnight
-        days = 0 if self._last is None else self._last // DAY
-        return seconds + DAY * (days + turns.cumsum())
+        before = seconds[0] if self._last is None else self._last - DAY * self._midnights
+        midnights = self._midnights + (np.diff(seconds, prepend=before) < -DAY / 2).cumsum()
+        self._midnights = int(midnights[-1])  # elapsed times go on beyond 24 hours and pass none
+        return seconds + DAY * midnights
 
     def _irregular(self) -> UntimedError:
         return UntimedError(
