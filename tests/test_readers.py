@@ -576,6 +576,41 @@ def test_every_value_of_a_table_comes_back(values: list[float | None]) -> None:
                 np.testing.assert_array_equal(recording.read(), expected)
 
 
+@pytest.mark.parametrize(
+    ("title", "row", "options"),
+    [
+        ("II (mV)", '"{comma}"', {"fs": 250}),
+        ("time_s,II (mV)", '"{time_comma}","{comma}"', {}),
+        ('time_s,II (mV),"marker, in words"', '{time},{dot},"walk, fast"', {}),
+        ("time_s,marker,II (mV)", '{time}, "walk, ""fast""; slow", {dot}', {}),
+        ("time_s;marker;II (mV)", '{time_comma};"; ""1,5""";{comma}', {}),
+        ('time_s\tmarker\t"II (mV)"', '{time}\t"to\tgo"\t"{dot}"', {}),
+        ('time_s marker "II (mV)"', '{time} "walk fast" {dot}', {}),
+    ],
+)
+def test_a_delimiter_in_quotes_is_part_of_a_cell(
+    tmp_path: Path, title: str, row: str, options: dict[str, object]
+) -> None:
+    lines = [title]
+    for number, value in enumerate(wave(400)):
+        time, dot = f"{number / 250:.3f}", f"{value / 1000:.3f}"
+        written = {"time": time, "dot": dot, "time_comma": time.replace(".", ","), "comma": dot.replace(".", ",")}
+        lines.append(row.format(**written))
+    with open_recording(put(tmp_path, "\n".join(lines), "a.csv"), **options) as recording:
+        assert (recording.fs, recording.lead, recording.notes) == (250, "II", ())
+        check(recording, np.array([float(f"{value / 1000:.3f}") for value in wave(400)]))
+
+
+def test_quotes_that_come_late_are_seen(tmp_path: Path) -> None:
+    rows = [f"{n / 250:.3f},{value}," for n, value in enumerate(wave(400))]
+    rows[100] += '"walk, fast"'
+    with open_recording(put(tmp_path, "\n".join(["time_s,II_uV,marker", *rows]), "a.csv")) as recording:
+        check(recording, wave(400) * 1e-3)
+    rows = [f'{n / 250:.3f} "a"b {value}' for n, value in enumerate(wave(400))]
+    said = "by what its quotes hold its rows have 4 cells or 3; put quotes around whole cells alone"
+    assert said in fault(put(tmp_path, "\n".join(rows), "b.csv"), unit="uV", any_lead=True)
+
+
 def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     path = put(tmp_path, "\n".join(str(value) for value in wave(900).tolist()), "a.csv")
     unit = "give --unit mV, uV or V, or --unit adu --gain ADU_PER_MV"

@@ -334,8 +334,23 @@ class TableSource(Source):
                 chunksize=ROWS,
             )
         with self._reading(), chunks:
+            chunks = self._of_one_width(chunks)
             filled = self._without_spacing(chunks) if layout.is_spaced else chunks
             yield from _without_last_blanks(filled) if len(layout.columns) == 1 else filled
+
+    def _of_one_width(self, chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Check that pandas finds as many columns as the first lines have.
+
+        Raises:
+            InputError: it does not.
+        """
+        for chunk in chunks:
+            if chunk.shape[1] != (width := len(self._layout.columns)):
+                raise InputError(
+                    f"{self.path} cannot be read as a table: by what its quotes hold its rows have {width} cells or "
+                    f"{chunk.shape[1]}; put quotes around whole cells alone"
+                )
+            yield chunk
 
     def _without_spacing(self, chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """Leave out every second row, which is blank.
@@ -573,7 +588,7 @@ def _layout(lines: list[str]) -> Layout | None:
             for delimiter in _delimiters(above, data):
                 rows = [_cells(other, delimiter) for other in data]
                 if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
-                    return _describe(begin, above, data, delimiter, _is_spaced(lines[begin:]))
+                    return _describe(begin, above, lines[begin:], data, delimiter)
     return None
 
 
@@ -587,12 +602,19 @@ def _delimiters(above: list[str], data: list[str]) -> list[str]:
 
 
 def _cells(line: str, delimiter: str) -> tuple[str, ...]:
-    parts = line.split() if delimiter == " " else line.split(delimiter)
+    """Cut a line into cells, as pandas will: in double quotes a delimiter is a part of the cell."""
+    if delimiter == " ":
+        parts = re.findall(r'"[^"]*"|\S+', line)
+    else:
+        parts = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
     return tuple(part.strip().strip("\"'").strip() for part in parts)
 
 
-def _describe(begin: int, above: list[str], data: list[str], delimiter: str, is_spaced: bool) -> Layout | None:
-    """Describe the table whose `data` begin in line `begin`, below the lines `above`; None: two decimal marks."""
+def _describe(begin: int, above: list[str], below: list[str], data: list[str], delimiter: str) -> Layout | None:
+    """Describe a table by its first rows, `data`; None: two decimal marks.
+
+    They begin in line `begin`, below the lines `above`, with all the lines `below` that are looked at.
+    """
     rows = [_cells(line, delimiter) for line in data]
     numbers = "".join(cell for row in rows for cell in row if NUMBER.fullmatch(cell))
     if "," in numbers and "." in numbers:
@@ -607,8 +629,8 @@ def _describe(begin: int, above: list[str], data: list[str], delimiter: str, is_
         skip=begin,
         delimiter=delimiter,
         decimal=decimal,
-        quoted='"' in "".join(data),
-        is_spaced=is_spaced and width == 1,  # of several columns no blank line is a row
+        quoted=any('"' in line for line in below),
+        is_spaced=width == 1 and _is_spaced(below),  # of several columns no blank line is a row
         columns=columns,
         first=rows[0],
         head=Head.of(above),
