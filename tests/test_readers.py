@@ -690,6 +690,11 @@ def elapsed(seconds: float, from_hours: float) -> str:
 STEPS: dict[str, tuple[str, Callable[[int, int], str]]] = {
     "seconds": ("time", lambda n, fs: f"{n / fs:.6f}"),
     "ms in whole numbers": ("t [ms]", lambda n, fs: f"{n * 1000 // fs}"),
+    "ns since 1970": ("time_ns", lambda n, fs: f"{1_769_868_307 * 10**9 + n * 10**9 // fs}"),
+    "a name in camel case": ("unixTimeMs", lambda n, fs: f"{1_769_868_307_000 + n * 1000 // fs}"),
+    "a unit in camel case": ("timestampMs", lambda n, fs: f"{n * 1000 / fs:.3f}"),
+    "a unit since when": ("Time (ms since start)", lambda n, fs: f"{n * 1000 / fs:.3f}"),
+    "since when": ("seconds_since_start", lambda n, fs: f"{n / fs:.6f}"),
     "unnamed": ("", lambda n, fs: f"{n / fs:.4f}"),
     "stamps": ("timestamp", lambda n, fs: after(fs, n).isoformat()),
     "stamps with dots": ("Datum/Zeit", lambda n, fs: after(fs, n).strftime("%d.%m.%Y %H:%M:%S.%f")),
@@ -883,6 +888,25 @@ def test_times_that_are_not_understood_are_told(tmp_path: Path) -> None:
     assert "column when holds no numbers" in fault(path, fs=250, column="when")
     path = put(tmp_path, "\n".join(["time,II (uV)", *(f"n{n},{n}" for n in range(400))]), "a.csv")
     assert "the times in column time, such as 'n0', are not understood" in fault(path)
+
+
+@pytest.mark.parametrize("title", ["Time (min)", "timer_ticks", "Zeitstempel", "Messzeit [x]"])
+def test_times_in_an_unknown_unit_are_told_and_are_no_signal(tmp_path: Path, title: str) -> None:
+    rows = [f"{n / 15000:.6f},{value}" for n, value in enumerate(wave(400))]
+    path = put(tmp_path, "\n".join([f"{title},value", *rows]), "a.csv")
+    why = f"column {title} is called times, but in no unit that is known: name it such as time_ms"
+    assert f"sampling frequency ({why}): give --fs HZ" in fault(path, unit="uV")
+    with open_recording(path, fs=250, unit="uV", any_lead=True) as recording:
+        assert f"The rows are taken for 250 Hz without a gap, as --fs says; {why}." in recording.notes
+        check(recording, wave(400) * 1e-3)
+
+
+def test_a_signal_is_not_taken_for_times_by_its_name(tmp_path: Path) -> None:
+    rows = [f"{n},{n - 200}" for n in range(400)]  # a signal that rises
+    for title in ("ecg_time_domain", "timed (mV)", "V5"):
+        path = put(tmp_path, "\n".join([f"n,{title}", *rows]), "a.csv")
+        with open_recording(path, fs=250, unit="uV", any_lead=True) as recording:
+            check(recording, np.arange(-200, 200) * 1e-3)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 from ec57.headers import millivolts_of
-from preprocess.leads import is_lead
-from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, is_utc, stamp_of
+from preprocess.readers.columns import CLOCK, MISSING, SECONDS, Column, column_of
+from preprocess.readers.heads import NUMBER, Head, Line, is_key_value, is_utc, stamp_of
 from preprocess.readers.recording import (
     ADU,
     HIGHEST_RATE,
@@ -51,28 +51,7 @@ DELIMITERS = ("\t", ";", "|", ",", " ")
 NOWHERE = "\x1f"
 """A delimiter that no table has: there is one column, and a comma in it is a decimal one."""
 
-MISSING = frozenset(
-    {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a", "inf", "-inf", "+inf", "infinity", "-infinity"}
-)  # pandas takes these for missing, or for no finite number
-CLOCK = re.compile(r"(\d+:)?\d+:\d\d([.,]\d+)?")
-WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*?)[\s_](?P<unit_>[^\s_]+)")
-
-TIMES = re.compile(
-    r"(elapsed|relative|absolute)?\s*(time|t|timestamp|ts|epoch|unix|sec|seconds?|ms|msec|milliseconds?|date|datetime|clock|"
-    r"zeit|uhrzeit|temps|tiempo|tempo)(\s*(stamp|elapsed))?",
-    re.IGNORECASE,
-)
 ELAPSED = re.compile(r"elapsed|relative", re.IGNORECASE)
-COUNTS = re.compile(r"(index|idx|samples?|sample\s?(no|number|#)\.?|n|no|row|frame|#|unnamed.*)?", re.IGNORECASE)
-SECONDS = {
-    name: seconds
-    for names, seconds in (
-        ("s sec second seconds", 1.0),
-        ("ms msec millisecond milliseconds", 1e-3),
-        ("us µs μs", 1e-6),
-    )
-    for name in names.split()
-}
 EPOCHS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
 """Numbers from here on count from 1970 -> s in one of them."""
 
@@ -80,24 +59,6 @@ IRREGULAR = 0.01  # share of intervals of a time column that may be longer than 
 BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, for they may be late in a rhythm
 DAY = 86_400.0  # s
 LONGEST_GAP = 30.0  # days
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table, by its title and its first rows."""
-
-    name: str | None  # without its unit; None: not given
-    unit: str  # "": not given
-    # "signal", "time", "backwards" (times that go back), "strange" (times in a form that is not read), "count" (of
-    # samples), "text" or "empty"
-    role: str
-    title: str  # as the file has it, such as "ecg_mV"; "": not given
-    odd: str = ""  # of a text: a cell that is no number
-
-    @property
-    def names(self) -> set[str]:
-        """What --column may call it, in lower case."""
-        return {name.casefold() for name in (self.name, self.title) if name}
 
 
 @dataclass(frozen=True)
@@ -119,13 +80,22 @@ class Layout:
         return self._first("time")
 
     @property
-    def strange(self) -> str | None:
-        """The column of times in a form that is not read, in words; None: there is none, or another that is read."""
-        number = self._first("strange")
+    def strange(self) -> int | None:
+        """The column of times in a form that is not read; None: there is none, or another that is read."""
+        return self._first("strange") if self.time is None else None
+
+    @property
+    def unread(self) -> str | None:
+        """Which column has times that are not read, and why; None: there is none, or another that is read."""
+        number = self._first("unclear") if self.strange is None else self.strange
         if self.time is not None or number is None:
             return None
         title, cell = self.columns[number].title or f"{number + 1}", self.first[number][:40]
-        return f"the times in column {title}, such as {cell!r}, are not understood, 2026-01-31 14:05:07.004 would be"
+        if number == self.strange:
+            return (
+                f"the times in column {title}, such as {cell!r}, are not understood, 2026-01-31 14:05:07.004 would be"
+            )
+        return f"column {title} is called times, but in no unit that is known: name it such as time_ms"
 
     def _first(self, role: str) -> int | None:
         return next((number for number, column in enumerate(self.columns) if column.role == role), None)
@@ -173,7 +143,7 @@ class TableSource(Source):
         unsaid = {}  # what the file does not say -> how to say it
         if options.fs is None and layout.head.fs is None and layout.time is None:
             several = f"its head has several rates, {' and '.join(map(repr, layout.head.rates))}, and "
-            why = f"{several if layout.head.rates else ''}{layout.strange or 'it has no time column'}"
+            why = f"{several if layout.head.rates else ''}{layout.unread or 'it has no time column'}"
             unsaid[f"its sampling frequency ({why})"] = "--fs HZ"
         if options.millivolts is None and not any(self._unit(number) for number in self._signals):
             unsaid["the unit of its values"] = "--unit mV, uV or V, or --unit adu --gain ADU_PER_MV"
@@ -202,7 +172,7 @@ class TableSource(Source):
 
         if clock is None:
             fs, notes = self._stated_rate or 0.0, []
-            why = layout.strange
+            why = layout.unread
             if layout.time is not None:
                 why = f"column {layout.columns[layout.time].title or 'of times'} is not used"
             if why is not None:
@@ -234,7 +204,7 @@ class TableSource(Source):
             alike = [int(wanted) - 1]
         if not alike:
             raise unknown(f"{self.path}: --column", wanted, [self._list_columns()])
-        if self._layout.columns[alike[0]].role in ("text", "strange"):
+        if columns[alike[0]].role in ("text", "strange"):
             raise InputError(f"{self.path}: column {wanted} holds no numbers; there are {self._list_columns()}")
         if alike[0] not in self._signals:
             self._signals = sorted([*self._signals, alike[0]])
@@ -258,7 +228,9 @@ class TableSource(Source):
         """When the first row is, and why that is not known although the file has times; "": it has none."""
         layout = self._layout
         if layout.time is None:
-            return layout.head.start, layout.head.undated or ("its times are not understood" if layout.strange else "")
+            return layout.head.start, layout.head.undated or (
+                "" if layout.strange is None else "its times are not understood"
+            )
         column, cell = layout.columns[layout.time], layout.first[layout.time]
         start = stamp_of(cell) or layout.head.start
         if start is not None or layout.head.undated:
@@ -623,7 +595,8 @@ def _describe(begin: int, above: list[str], below: list[str], data: list[str], d
     width = len(rows[0])
     names, units, above = _titles(above, delimiter, width)
     columns = tuple(
-        _column(number, names[number], units[number], [row[number] for row in rows], decimal) for number in range(width)
+        column_of(number, names[number], units[number], [row[number] for row in rows], decimal)
+        for number in range(width)
     )
     return Layout(
         skip=begin,
@@ -651,44 +624,6 @@ def _titles(above: list[str], delimiter: str, width: int) -> tuple[tuple[str, ..
     nothing = ("",) * width
     names, units = (titles[-1], titles[0]) if len(titles) == 2 else (titles[0] if titles else nothing, nothing)
     return names, units, above
-
-
-def _column(number: int, title: str, unit: str, cells: list[str], decimal: str) -> Column:
-    """Describe a column by its title, such as "MLII (mV)", and its first cells."""
-    name = title
-    if title.casefold() in SECONDS or millivolts_of(title) is not None:
-        name, unit = "", title
-    elif match := WITH_UNIT.fullmatch(title):
-        base, its_unit = (match["name"], match["unit"]) if match["unit"] else (match["name_"], match["unit_"])
-        if its_unit.casefold() in SECONDS or millivolts_of(its_unit) is not None:
-            name, unit = base.strip(), its_unit
-    cells = [cell for cell in cells if cell.casefold() not in MISSING]
-    if not cells and not title:
-        role = "empty"
-    elif all(NUMBER.fullmatch(cell) for cell in cells):
-        role = _role(number, name, unit, np.array([float(cell.replace(decimal, ".")) for cell in cells]))
-    else:
-        times = [cell.strip("[]") for cell in cells]
-        is_time = all(map(STAMP.fullmatch, times)) or all(map(CLOCK.fullmatch, times))
-        is_strange = TIMES.fullmatch(name) or all(map(TIMELIKE.search, times))
-        role = "time" if is_time else "strange" if is_strange else "text"
-    odd = next((cell for cell in cells if not NUMBER.fullmatch(cell)), "") if role == "text" else ""
-    return Column(name or None, unit, role, title, odd)
-
-
-def _role(number: int, name: str, unit: str, values: np.ndarray) -> str:
-    """Tell a column that counts time or samples from a signal."""
-    steps = np.diff(values)
-    if unit.casefold() in SECONDS or TIMES.fullmatch(name):
-        if (steps < 0).any() and (steps <= 0).all():
-            return "backwards"
-        return "time" if (steps >= 0).all() else "signal"
-    is_steady = len(steps) > 1 and steps.min() > 0 and steps.max() <= 2 * steps.min() + 1e-9  # stamps are rounded
-    if not is_steady or is_lead(name):
-        return "signal"
-    if COUNTS.fullmatch(name) and (name or steps[0] == 1):
-        return "count"
-    return "time" if not number and not name else "signal"
 
 
 def _scale_of(path: Path, column: Column, times: np.ndarray) -> float:

@@ -1,0 +1,113 @@
+"""What the columns of a table hold, by their titles and first cells: a signal, times, or what is neither."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from ec57.headers import millivolts_of
+from preprocess.leads import is_lead
+from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE
+
+MISSING = frozenset(
+    {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a", "inf", "-inf", "+inf", "infinity", "-infinity"}
+)  # pandas takes these for missing, or for no finite number
+CLOCK = re.compile(r"(\d+:)?\d+:\d\d([.,]\d+)?")
+WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*?)[\s_](?P<unit_>[^\s_]+)")
+
+COUNTS = re.compile(r"(index|idx|samples?|sample\s?(no|number|#)\.?|n|no|row|frame|#|unnamed.*)?", re.IGNORECASE)
+SECONDS = {
+    name: seconds
+    for names, seconds in (
+        ("s sec second seconds", 1.0),
+        ("ms msec millisecond milliseconds", 1e-3),
+        ("us µs μs usec microsecond microseconds", 1e-6),
+        ("ns nsec nanosecond nanoseconds", 1e-9),
+    )
+    for name in names.split()
+}
+"""The s in one unit of time."""
+
+TIMES = re.compile(
+    r"time|timestamp|ts?|epoch|unix|since|sec|seconds?|ms|msec|milliseconds?|date|datetime|clock|zeit|uhrzeit|temps|"
+    r"tiempo|tempo"
+)
+BESIDE = re.compile(r"elapsed|relative|absolute|stamp|system|from|in|of|the|start|begin|beginning|recording")
+"""Words that may stand beside one of `TIMES` in the name of a column of times, as units may."""
+
+LIKE_TIMES = re.compile(r"time(?!d)|epoch|clock|zeit|\btemps\b|tiempo|\btempo\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, by its title and its first rows."""
+
+    name: str | None  # without its unit; None: not given
+    unit: str  # "": not given
+    # "signal", "time", "backwards" (times that go back), "strange" (times in a form that is not read), "unclear"
+    # (numbers that are called times, in an unknown unit), "count" (of samples), "text" or "empty"
+    role: str
+    title: str  # as the file has it, such as "ecg_mV"; "": not given
+    odd: str = ""  # of a text: a cell that is no number
+
+    @property
+    def names(self) -> set[str]:
+        """What --column may call it, in lower case."""
+        return {name.casefold() for name in (self.name, self.title) if name}
+
+
+def column_of(number: int, title: str, unit: str, cells: list[str], decimal: str) -> Column:
+    """Describe a column by its title, such as "MLII (mV)", and its first cells."""
+    name = title
+    if title.casefold() in SECONDS or millivolts_of(title) is not None:
+        name, unit = "", title
+    elif match := WITH_UNIT.fullmatch(title):
+        base, its_unit = (match["name"], match["unit"]) if match["unit"] else (match["name_"], match["unit_"])
+        if its_unit.casefold() in SECONDS or millivolts_of(its_unit) is not None:
+            name, unit = base.strip(), its_unit
+    if not unit and _names_times(title):
+        unit = next((word for word in _words(title) if word in SECONDS), "")
+    cells = [cell for cell in cells if cell.casefold() not in MISSING]
+    if not cells and not title:
+        role = "empty"
+    elif all(NUMBER.fullmatch(cell) for cell in cells):
+        role = _role(number, name, unit, np.array([float(cell.replace(decimal, ".")) for cell in cells]))
+    else:
+        times = [cell.strip("[]") for cell in cells]
+        is_time = all(map(STAMP.fullmatch, times)) or all(map(CLOCK.fullmatch, times))
+        is_strange = _names_times(name) or all(map(TIMELIKE.search, times))
+        role = "time" if is_time else "strange" if is_strange else "text"
+    odd = next((cell for cell in cells if not NUMBER.fullmatch(cell)), "") if role == "text" else ""
+    return Column(name or None, unit, role, title, odd)
+
+
+def _role(number: int, name: str, unit: str, values: np.ndarray) -> str:
+    """Tell a column that counts time or samples from a signal."""
+    steps = np.diff(values)
+    if unit.casefold() in SECONDS or _names_times(name):
+        if (steps < 0).any() and (steps <= 0).all():
+            return "backwards"
+        return "time" if (steps >= 0).all() else "signal"
+    is_called_ecg = is_lead(name) or re.search("e[ck]g", name, re.IGNORECASE)
+    if LIKE_TIMES.search(name) and not is_called_ecg and len(steps) and (steps > 0).all():
+        return "unclear"
+    is_steady = len(steps) > 1 and steps.min() > 0 and steps.max() <= 2 * steps.min() + 1e-9  # stamps are rounded
+    if not is_steady or is_lead(name):
+        return "signal"
+    if COUNTS.fullmatch(name) and (name or steps[0] == 1):
+        return "count"
+    return "time" if not number and not name else "signal"
+
+
+def _words(title: str) -> list[str]:
+    """The words of a title, in lower case: those of unixTimeMs are unix, time and ms."""
+    return re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title).casefold())
+
+
+def _names_times(title: str) -> bool:
+    """Whether a title names times and nothing else."""
+    words = _words(title)
+    known = (TIMES.fullmatch(word) or BESIDE.fullmatch(word) or word in SECONDS for word in words)
+    return any(map(TIMES.fullmatch, words)) and all(known)
