@@ -729,6 +729,46 @@ def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest
     assert said in fault(tmp_path / "a.csv", fs=200)
 
 
+@pytest.mark.parametrize(
+    ("title", "form"),
+    [
+        ("date,time,II (mV)", "%Y-%m-%d,%H:%M:%S.%f"),
+        ("Datum;Uhrzeit;II (mV)", "%d.%m.%Y;%H:%M:%S,%f"),
+        ("clock,Fecha,II (mV)", "%H:%M:%S.%f,%Y%m%d"),
+    ],
+)
+@pytest.mark.parametrize("hour", [9, 23])
+def test_dates_in_a_column_of_their_own(
+    tmp_path: Path, title: str, form: str, hour: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS", 400)
+    start = START.replace(hour=hour, minute=59, second=59)
+    stamps = [after(100, n, start) + dt.timedelta(days=n >= 700) for n in range(1500)]  # off for a day
+    delimiter = ";" if ";" in form else ","
+    rows = [f"{stamp.strftime(form).replace('09:', '9:')}{delimiter}{n % 7}" for n, stamp in enumerate(stamps)]
+    with open_recording(put(tmp_path, "\n".join([title, *rows]), "a.csv")) as recording:
+        assert (recording.fs, recording.start, recording.borders.tolist()) == (100, start, [700 + 8_640_000])
+        assert recording.length == 1500 + 8_640_000
+        assert recording.notes == ("Its times leave out 8640000 samples (86400.0 s); those are missing.",)
+        np.testing.assert_array_equal(recording.read(-800), np.arange(700, 1500) % 7)
+
+
+@pytest.mark.parametrize(("title", "form"), [("Date", "%m/%d/%Y"), ("Datum", "%d.%m.%y")])
+def test_dates_that_are_not_understood_are_told(tmp_path: Path, title: str, form: str) -> None:
+    stamps = [after(250, n) for n in range(400)]
+    rows = [f"{stamp.strftime(form)};{stamp.strftime('%H:%M:%S.%f')};{n}" for n, stamp in enumerate(stamps)]
+    why = f"the dates in column {title}, such as '{START.strftime(form)}', are not understood, 2026-01-31 would be"
+    path = put(tmp_path, "\n".join([f"{title};time;II (uV)", *rows]), "a.csv")
+    with open_recording(path) as recording:
+        assert (recording.fs, recording.start) == (250, None)
+        assert recording.notes == (
+            f"Days without a row would not be seen: {why}.",
+            f"T{why[1:]}; it is not known when the recording began, --start_time says it.",
+        )
+    with open_recording(path, start_time=START) as recording:
+        assert recording.notes == (f"Days without a row would not be seen: {why}.",)
+
+
 def timed(times: Sequence[float], values: np.ndarray) -> str:
     """A table of times, s, which are written in ms with one decimal."""
     return "\n".join(["t (ms),II (uV)", *(f"{1000 * t:.1f},{value}" for t, value in zip(times, values, strict=True))])

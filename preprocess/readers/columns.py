@@ -15,6 +15,9 @@ MISSING = frozenset(
     {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a", "inf", "-inf", "+inf", "infinity", "-infinity"}
 )  # pandas takes these for missing, or for no finite number
 CLOCK = re.compile(r"(\d+:)?\d+:\d\d([.,]\d+)?")
+DATE = re.compile(r"\d{4}([./-])\d\d?\1\d\d?|\d\d?([./-])\d\d?\2(\d{4}|\d\d)")
+DATE_IN_DIGITS = re.compile(r"(19|20|21)\d\d[01]\d[0-3]\d")  # a number by its looks, but not below such a name:
+CALLED_DATE = re.compile(r"date|datum|data|fecha", re.IGNORECASE)
 WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*?)[\s_](?P<unit_>[^\s_]+)")
 
 COUNTS = re.compile(r"(index|idx|samples?|sample\s?(no|number|#)\.?|n|no|row|frame|#|unnamed.*)?", re.IGNORECASE)
@@ -46,8 +49,9 @@ class Column:
 
     name: str | None  # without its unit; None: not given
     unit: str  # "": not given
-    # "signal", "time", "backwards" (times that go back), "strange" (times in a form that is not read), "unclear"
-    # (numbers that are called times, in an unknown unit), "count" (of samples), "text" or "empty"
+    # "signal", "time", "date" (without a time of day), "backwards" (times that go back), "strange" (times in a form
+    # that is not read), "unclear" (numbers that are called times, in an unknown unit), "count" (of samples), "text" or
+    # "empty"
     role: str
     title: str  # as the file has it, such as "ecg_mV"; "": not given
     odd: str = ""  # of a text: a cell that is no number
@@ -72,6 +76,8 @@ def column_of(number: int, title: str, unit: str, cells: list[str], decimal: str
     cells = [cell for cell in cells if cell.casefold() not in MISSING]
     if not cells and not title:
         role = "empty"
+    elif cells and _are_dates(name, cells):
+        role = "date"
     elif all(NUMBER.fullmatch(cell) for cell in cells):
         role = _role(number, name, unit, np.array([float(cell.replace(decimal, ".")) for cell in cells]))
     else:
@@ -99,6 +105,12 @@ def _role(number: int, name: str, unit: str, values: np.ndarray) -> str:
     if COUNTS.fullmatch(name) and (name or steps[0] == 1):
         return "count"
     return "time" if not number and not name else "signal"
+
+
+def _are_dates(name: str, cells: list[str]) -> bool:
+    """Whether cells are dates without a time of day."""
+    in_digits = CALLED_DATE.fullmatch(name) and all(map(DATE_IN_DIGITS.fullmatch, cells))
+    return bool(in_digits) or all(map(DATE.fullmatch, cells))
 
 
 def _words(title: str) -> list[str]:

@@ -80,9 +80,44 @@ class Layout:
         return self._first("time")
 
     @property
+    def date(self) -> int | None:
+        """The column of the dates of the clock times in column `time`; None: there is none, or those are no such."""
+        is_clock = self.time is not None and CLOCK.fullmatch(self.first[self.time].strip("[]"))
+        return self._first("date") if is_clock and not ELAPSED.search(self.columns[self.time].title) else None
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether dates and clock times of two columns make stamps that can be read."""
+        return self.date is not None and stamp_of(self._stamps(pd.DataFrame([self.first])).iloc[0]) is not None
+
+    @property
+    def first_time(self) -> str:
+        """That of the first row, with its date where that has a column of its own; "": there is none."""
+        return "" if self.time is None else str(self.times(pd.DataFrame([self.first])).iloc[0])
+
+    def times(self, rows: pd.DataFrame) -> pd.Series:
+        """The cells of column `time`, with their dates where those have a column of their own."""
+        return self._stamps(rows) if self.is_dated else rows[self.time]
+
+    def _stamps(self, rows: pd.DataFrame) -> pd.Series:
+        days, clocks = (rows[column].astype("string").str.strip(" '\"[]") for column in (self.date, self.time))
+        days = days.str.replace(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", regex=True)
+        return days + " " + clocks.str.replace(r"^(\d:)", r"0\1", regex=True)
+
+    @property
+    def undated(self) -> str:
+        """Why the dates beside clock times are not read; "": they are, or there are none."""
+        if self.date is None or self.is_dated:
+            return ""
+        title, cell = self.columns[self.date].title or f"{self.date + 1}", self.first[self.date][:40]
+        return f"the dates in column {title}, such as {cell!r}, are not understood, 2026-01-31 would be"
+
+    @property
     def strange(self) -> int | None:
         """The column of times in a form that is not read; None: there is none, or another that is read."""
-        return self._first("strange") if self.time is None else None
+        if self.time is not None:
+            return None
+        return self._first("date") if (number := self._first("strange")) is None else number
 
     @property
     def unread(self) -> str | None:
@@ -125,7 +160,7 @@ class TableSource(Source):
         self._layout = layout
         self.format = "Apple Watch" if layout.head.is_watch else "CSV"
         self.start, self.undated = self._begin()
-        self.in_utc = layout.head.in_utc if self.start == layout.head.start else is_utc(layout.first[layout.time or 0])
+        self.in_utc = layout.head.in_utc if self.start == layout.head.start else is_utc(layout.first_time)
         signals, empty = (
             [n for n, column in enumerate(layout.columns) if column.role == r] for r in ("signal", "empty")
         )
@@ -179,13 +214,15 @@ class TableSource(Source):
                 says = "--fs says" if self._options.fs else "its head says"
                 notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; {why}")
             return Trace(float(fs), total, read_stored, notes=(*notes, *missing_values(missing, fs)), close=close)
-        runs = clock.runs(total)
+        runs, days = clock.runs(total), []
+        if layout.undated:
+            days.append(f"days without a row would not be seen: {layout.undated}")
         return Trace(
             clock.fs,
             runs.length,
             lambda first, last: runs.read(first, last, read_stored),
             borders=runs.starts[1:],
-            notes=(*clock.notes(), *missing_values(missing, clock.fs)),
+            notes=(*days, *clock.notes(), *missing_values(missing, clock.fs)),
             close=close,
         )
 
@@ -204,7 +241,7 @@ class TableSource(Source):
             alike = [int(wanted) - 1]
         if not alike:
             raise unknown(f"{self.path}: --column", wanted, [self._list_columns()])
-        if columns[alike[0]].role in ("text", "strange"):
+        if columns[alike[0]].role in ("text", "strange", "date"):
             raise InputError(f"{self.path}: column {wanted} holds no numbers; there are {self._list_columns()}")
         if alike[0] not in self._signals:
             self._signals = sorted([*self._signals, alike[0]])
@@ -231,10 +268,12 @@ class TableSource(Source):
             return layout.head.start, layout.head.undated or (
                 "" if layout.strange is None else "its times are not understood"
             )
-        column, cell = layout.columns[layout.time], layout.first[layout.time]
+        column, cell = layout.columns[layout.time], layout.first_time
         start = stamp_of(cell) or layout.head.start
         if start is not None or layout.head.undated:
             return start, layout.head.undated
+        if layout.undated:
+            return None, layout.undated
         title = column.title or "of times"
         if CLOCK.fullmatch(cell.strip("[]")):
             since_start = ELAPSED.search(title) or not re.search("[1-9]", cell)
@@ -260,11 +299,12 @@ class TableSource(Source):
         total = missing = 0
         for chunk in self._chunks():
             if timed:
+                times = self._layout.times(chunk)
                 try:
                     if clock is None:
-                        clock = Clock.of(self.path, self._layout.columns[time], chunk[time])
+                        clock = Clock.of(self.path, self._layout.columns[time], times)
                         self._check_clock(clock)
-                    clock.add(chunk[time], total)
+                    clock.add(times, total)
                 except UntimedError:
                     if self._stated_rate is None:
                         raise
