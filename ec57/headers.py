@@ -90,6 +90,7 @@ class Header:
     comments: tuple[str, ...]  # without the "#"
     start: datetime | None = None  # of the recording; None: the header does not give both date and time
     time: str = ""  # the base time as the header has it; "": not given
+    rated: bool = True  # False: the header gives no sampling frequency, and `fs` is the default
 
     def rate(self, channel: int) -> float:
         """Samples per second of a signal."""
@@ -118,7 +119,8 @@ def parse_header(content: bytes) -> Header:
     if not fields:
         raise ValueError("its record line gives no number of signals")
     n_sig = _whole(fields[0], "number of signals")
-    fs = _rate(fields[1]) if len(fields) > 1 else DEFAULT_FS
+    rated = len(fields) > 1
+    fs = _rate(fields[1]) if rated else DEFAULT_FS
     length = _whole(fields[2], "number of samples") if len(fields) > 2 else 0
     time = fields[3] if len(fields) > 3 else ""
     start = _start(time, fields[4]) if len(fields) > 4 else None
@@ -127,12 +129,12 @@ def parse_header(content: bytes) -> Header:
         total = sum(segment.length for segment in segments)
         if length not in (0, total):
             raise ValueError(f"its {len(segments)} segments have {total} samples, its record line says {length}")
-        return Header(fs, total, n_sig, (), segments, comments, start, time)
+        return Header(fs, total, n_sig, (), segments, comments, start, time, rated)
     if len(lines) - 1 < n_sig:
         raise ValueError(f"it describes {len(lines) - 1} of its {n_sig} signals")
     signals = tuple(_signal(line, number) for number, line in enumerate(lines[1 : n_sig + 1]))  # more are not read
     _check_files(signals)
-    return Header(fs, length or None, n_sig, signals, (), comments, start, time)
+    return Header(fs, length or None, n_sig, signals, (), comments, start, time, rated)
 
 
 def _whole(text: str, what: str, least: float = 0) -> int:

@@ -274,7 +274,8 @@ def _pieces(folder: Path, name: str, header: Header, channel: int, first: int, l
 def _channel_in_segment(path: Path, header: Header, channel: int, segment: Segment, its_header: Header) -> int | None:
     """Return the channel that a channel of the record with the header `path` is in a segment, None: not there."""
     signal = header.signals[channel]
-    if (its_header.length, its_header.fs) != (segment.length, header.fs):
+    differs = its_header.rated and its_header.fs != header.fs
+    if differs or its_header.length != segment.length:
         raise InputError(
             f"{path} says that segment {segment.name} has {segment.length} samples at {header.fs:g} Hz; its own header "
             f"says {its_header.length} at {its_header.fs:g} Hz"

@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -142,7 +142,8 @@ def _analysis(
 ) -> Analysis:
     fs, length = recording.fs, recording.length
     entries = read_diary(Path(options.diary), length / fs, recording.start) if options.diary else []
-    given = _given_beats(recording, file_suffix(options.annotations)) if options.annotations else None
+    annotator = options.annotations and file_suffix(options.annotations)
+    given = _given_beats(recording, annotator, options.fs) if annotator else None
 
     step("beats")
     detected = detect_in_parts(recording.read, length, fs)
@@ -276,8 +277,11 @@ class _GivenBeats:
     """(k, 2): from each `[` to the `]` after it."""
 
 
-def _given_beats(recording: Recording, annotator: str) -> _GivenBeats:
+def _given_beats(recording: Recording, annotator: str, fs: float | None) -> _GivenBeats:
     """Read the annotations beside a WFDB record.
+
+    Args:
+        fs: Hz, as the user says; where the header gives none, it is that of the frames in which annotations count.
 
     Raises:
         InputError: it is no WFDB record, has no such annotations or no beat among them, or a beat is outside it or of
@@ -290,6 +294,8 @@ def _given_beats(recording: Recording, annotator: str) -> _GivenBeats:
         )
     folder, name = recording.path.parent, recording.path.stem
     header = wfdb_records.read_header(folder, name)
+    if not header.rated and fs is not None:
+        header = replace(header, fs=fs)
     annotations = wfdb_records.read_annotations(folder, name, header, annotator, recording.fs)
     labels = meanings.aami_labels(annotations.symbols)
     is_beat = labels != meanings.NO_BEAT

@@ -279,6 +279,20 @@ def test_rates_that_no_recorder_has_are_refused(tmp_path: Path, fs: str) -> None
         assert recording.fs == 50_000
 
 
+def test_a_header_without_a_rate_is_told_and_takes_one(tmp_path: Path) -> None:
+    write_wfdb(tmp_path, {"II": wave(700)}, name="a")
+    (tmp_path / "a.hea").write_text("a 1\na.dat 16 200 16 0 0 0 0 II\n")
+    (tmp_path / "m.hea").write_text("m/2 1\nb 700\nb 700\n")
+    (tmp_path / "b.hea").write_text("b 1 360 700\na.dat 16 200 16 0 0 0 0 II\n")
+    with open_recording(tmp_path / "a") as recording:
+        assert recording.fs == 250
+        assert recording.notes == ("The header gives no sampling frequency, 250 Hz assumed; --fs says another.",)
+    for name, length in (("a", 700), ("m", 1400)):
+        with open_recording(tmp_path / name, fs=360) as recording:
+            assert (recording.fs, recording.length, recording.notes) == (360, length, ())
+    assert "segment b has 700 samples at 250 Hz; its own header says 700 at 360 Hz" in fault(tmp_path / "m")
+
+
 def test_a_record_in_segments(tmp_path: Path) -> None:
     values = wave(500)
     write_wfdb(tmp_path, {"II": values}, name="a")

@@ -31,11 +31,12 @@ from ec57.__main__ import run as score
 from models import ecgTransForm
 from preprocess.beats import WINDOWS
 from preprocess.context import record_context, record_rhythm, stretch_context, stretches
+from preprocess.readers import open_recording
 from preprocess.signals import bridged, resample, resampled, spans
 from preprocess.synthetic import write_synthetic_mit
 from report import drawings, outputs
 from report.__main__ import build_parser, line_of, run
-from report.analysis import interruptions
+from report.analysis import _given_beats, interruptions
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
@@ -339,6 +340,17 @@ def test_a_short_gap_interrupts_no_rhythm() -> None:
     borders = np.array([103, 210, 311, 400])
     recording = SimpleNamespace(read=lambda start, stop: signal[start:stop], length=1000, borders=borders)
     assert interruptions(recording, 10).tolist() == [311, 400]  # of the last nobody knows how long it is
+
+
+def test_annotations_stay_at_their_beats_where_fs_is_given(tmp_path: Path) -> None:
+    record = write_rhythm(tmp_path, "unrated", "NNNNN", 1.0)
+    wfdb.wrann("unrated", "atr", 250 * np.arange(1, 6), symbol=[*"NNNNN"], write_dir=str(tmp_path))
+    header = tmp_path / "unrated.hea"
+    header.write_text(header.read_text().replace("unrated 1 250 1500", "unrated 1", 1))
+    for fs in (None, 360):
+        with open_recording(record, fs=fs) as recording:
+            assert recording.fs == (fs or 250)
+            assert _given_beats(recording, "atr", fs).peaks.tolist() == [250, 500, 750, 1000, 1250]
 
 
 def test_escape_beats_are_counted_as_n_and_told(tmp_path: Path) -> None:

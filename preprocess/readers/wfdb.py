@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ec57.headers import Header
+from ec57.headers import DEFAULT_FS, Header
 from preprocess import records
 from preprocess.readers.recording import Channel, Options, Source, Trace, count_missing, missing_values
 from support.errors import InputError
+
+UNRATED = f"the header gives no sampling frequency, {DEFAULT_FS:g} Hz assumed"
 
 
 def record_of(path: Path) -> tuple[Path, str] | None:
@@ -34,17 +36,21 @@ class WfdbSource(Source):
         if self.start is None and re.search("[1-9]", time):  # from 0:00 on times count from the start
             self.undated = f"the time in its header, {time[:40]}, has no valid date"
         self.channels = tuple(Channel(one.name, one.millivolts, one.units) for one in self._header.signals)
-        self._options = options
+        self._options, self._rated = options, self._header.rated
+        if not self._rated and options.fs is not None:
+            self._header = replace(self._header, fs=options.fs, rated=True)
         options.refuse(self.path, "a WFDB record", "unit", "gain", "column")
         if not self.channels:
             raise InputError(f"{self.path} holds no signal, only annotations go with it; name a record with an ECG")
 
     def open(self, channel: int) -> Trace:
         """Open a signal at its full rate, of which a frame may hold several samples."""
-        self._options.check_rate(self.path, self._header.rate(channel))
+        if self._rated:
+            self._options.check_rate(self.path, self._header.rate(channel))
         trace = open_signal(self._folder, self.name, self._header, channel)
+        notes = [f"{note}; --fs says another" if note == UNRATED else note for note in trace.notes]
         missing = count_missing(trace.read, trace.length)
-        return replace(trace, notes=(*trace.notes, *missing_values(missing, trace.fs)))
+        return replace(trace, notes=(*notes, *missing_values(missing, trace.fs)))
 
 
 def open_signal(folder: Path, name: str, header: Header, channel: int) -> Trace:
@@ -55,6 +61,8 @@ def open_signal(folder: Path, name: str, header: Header, channel: int) -> Trace:
     """
     records.check_signal(folder, name, header, channel)
     signal, notes = header.signals[channel], []
+    if not header.rated:
+        notes.append(UNRATED)
     if not signal.calibrated:
         notes.append("not calibrated (no ADC gain in the header, 200 units a mV assumed)")
     if records.checksum_differs(folder, name, header, channel):
