@@ -14,8 +14,10 @@ from typing import Protocol
 LEAD_II = ("MLII", "II")
 """The leads that are read when none is named, in the order of preference. MLII: modified limb lead II."""
 
-_FILLERS = {"ecg", "ekg", "lead", "mod", "modified", "mv", "uv", "μv"}
-"""Words of a description that do not name the lead."""
+_FILLERS = re.compile(
+    r"ecg|ekg|lead|mod|modified|mv|uv|μv|ref|ableitung|d[eé]rivation|derivazione|derivaci[oó]n|deriva[cç][aã]o|afleiding"
+)
+"""Words of a description that do not name the lead. II-REF: against a reference, as labels of EDF have it."""
 
 _ARABIC = re.compile(r"d?(i{1,3})|d([1-3])|(ml)([1-3])")
 _ECG = re.compile(r"(ml)?i{1,3}|av[rlf]|[mc]?v[1-9]?r?|v?[xyz]|mcl[1-6]|c[mcs][1-6]|ml[4-6]|d[4-6]|(es|as|ai)")
@@ -47,17 +49,27 @@ def _words(name: str | None) -> list[str]:
 
 
 def canonical(name: str | None) -> str:
-    """Bring the name of a lead into one form: "ECG lead II", "EKG-II", "DII" and "d2" all become "ii"."""
+    """Bring the name of a lead into one form: "ECG lead II", "EKG-II", "DII" and "d2" all become "ii".
+
+    A name with several leads, such as "ECG I-II", is that of none.
+    """
     words = _words(name)
-    lead = "".join(word for word in words if word not in _FILLERS)
+    named = [word for word in words if not _FILLERS.fullmatch(word)]
+    if sum(word != "v" and _ECG.fullmatch(_in_roman(word)) is not None for word in named) > 1:
+        return " ".join(words)  # I-II is not III; V X, one lead in two words, may be
+    lead = "".join(named)
     if not lead or lead.isdigit():  # ECG, ECG 1: not the name of a lead but of a channel
         lead = "".join(words)
-    lead = re.sub(r"^(e[ck]g|lead)(?=\D)", "", lead)  # ECGII
+    return _in_roman(re.sub(r"^(e[ck]g|lead)(?=\D)", "", lead))  # ECGII
+
+
+def _in_roman(lead: str) -> str:
+    """Write D2 and ML2 as ii and mlii."""
     match = _ARABIC.fullmatch(lead)
-    if match:
-        roman, number, modified, its_number = match.groups()
-        lead = (modified or "") + (roman or "i" * int(number or its_number))
-    return lead
+    if not match:
+        return lead
+    roman, number, modified, its_number = match.groups()
+    return (modified or "") + (roman or "i" * int(number or its_number))
 
 
 def find_lead(channels: Sequence[Channel], wanted: Sequence[str] = LEAD_II, any_lead: bool = False) -> int | None:

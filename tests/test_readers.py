@@ -923,9 +923,10 @@ def test_the_other_lines_of_a_head_are_known_by_their_keys(tmp_path: Path) -> No
     with open_recording(path) as recording:
         assert (recording.format, recording.lead) == ("CSV", "II")  # a head of key,value alone makes no Apple Watch
         check(recording, wave(400) * 1e-3)
-    path = put(tmp_path, path.read_text().replace("Lead,Lead II\n", ""), "b.csv")
-    with open_recording(path) as recording:
-        assert recording.notes == ("The file does not say which lead it has.",)
+    for lead in ("", "Lead,Lead I/II\n", "Lead,I-II\n"):
+        path = put(tmp_path, "\n".join([*head, *map(str, wave(400))]).replace("Lead,Lead II\n", lead), "b.csv")
+        with open_recording(path) as recording:
+            assert recording.notes == ("The file does not say which lead it has.",)
 
 
 def test_times_that_are_not_understood_are_told(tmp_path: Path) -> None:

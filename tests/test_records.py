@@ -756,6 +756,14 @@ def test_what_is_not_lead_ii(name: str | None) -> None:
         (["unknown", "V2"], LEAD_II, True, 1),
         (["ECG", "foot GSR", "HR"], LEAD_II, True, 0),
         (["I", "D1"], ("D1",), False, 1),
+        (["ECG I-II", "Lead I/II", "II-I", "EKG I II", "I-I", "D1-D2"], ("III", "II"), False, None),
+        (["ECG I-II", "V X"], ("X", "VX"), False, 1),
+        (["EEG", "ECG I-II"], LEAD_II, True, 1),
+        *(
+            (["I", name], LEAD_II, False, 1)
+            for name in ("Ableitung II", "Dérivation II", "Derivation DII", "Derivazione D2", "Derivación II")
+        ),
+        *((["I", name], LEAD_II, False, 1) for name in ("ECG II-REF", "EKG II-Ref", "Derivação II")),
     ],
 )
 def test_the_lead_that_is_read(

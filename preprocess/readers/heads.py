@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from ec57.headers import millivolts_of
+from preprocess.leads import is_lead
 from preprocess.readers.recording import iso_date
 
 Value = TypeVar("Value")
@@ -27,7 +28,7 @@ TIMELIKE = re.compile(r"(?<!\d)(\d{4}([./-])\d\d?\2\d\d?|\d\d?([./-])\d\d?\3\d{4
 HERTZ = r"hz|hertz|hercios?|герц|ヘルツ|赫兹|赫茲|헤르츠"
 IN_HERTZ = re.compile(rf"(\d+(?:[.,]\d+)?)\s*(k?)({HERTZ})\.?", re.IGNORECASE)
 KEY_UNIT = re.compile(r"[(\[]\s*([^)\]]*?)\s*[)\]]")
-LEAD = re.compile(r".*?\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
+LEAD = re.compile(r"(.*?)\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
 WATCH = re.compile(r"\bwatch\s?\d|apple\s?watch", re.IGNORECASE)  # the device of all its exports, such as "Watch6,1"
 
 
@@ -92,6 +93,12 @@ class Line:
         return rate if rate > 0 else None
 
     @property
+    def lead(self) -> str | None:
+        """The lead that it names; None: none, or several, as Lead I/II does."""
+        match = LEAD.fullmatch(self.value)
+        return match[2] if match and not any(map(is_lead, re.findall(r"\w+", match[1]))) else None
+
+    @property
     def _counts_hertz(self) -> bool:
         """Whether a number without a unit is in Hz: the key says so, or is that of a sampling rate."""
         if unit := KEY_UNIT.search(self.key):
@@ -118,7 +125,7 @@ class Head:
         lines = [Line.of(text) for text in above]
         rates = _stated(((line, line.rate) for line in lines), FILTER, SAMPLING)
         units = ((line, line.value if millivolts_of(line.value) is not None else None) for line in lines)
-        leads = ((line, match[1] if (match := LEAD.fullmatch(line.value)) else None) for line in lines)
+        leads = ((line, line.lead) for line in lines)
         start, undated = _start(lines)
         fs = _only(rates)
         return cls(
