@@ -152,14 +152,29 @@ def _rate(text: str) -> float:
 
 
 def _start(time: str, date: str) -> datetime | None:
-    """Read base time, [[HH:]MM:]SS, and base date, DD/MM/YYYY; None where they are no such, as 0/0/0 is none."""
+    """Read base time and base date, DD/MM/YYYY; None where they are no such, as 0/0/0 is none."""
+    since_midnight = time_of_day(time)
+    if since_midnight is None:
+        return None
     try:
         day, month, year = (int(part) for part in date.split("/"))
-        *larger, seconds = (float(part) for part in time.split(":"))
-        hours, minutes = ([0.0, 0.0, *larger])[-2:]
-        return datetime(year, month, day) + timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        return datetime(year, month, day) + since_midnight
     except (ValueError, OverflowError):
         return None
+
+
+def time_of_day(text: str) -> timedelta | None:
+    """Read a base time, [[HH:]MM:]SS -> what has passed since midnight; None where no clock shows it."""
+    try:
+        *larger, seconds = (float(part) for part in text.split(":"))
+    except ValueError:
+        return None
+    if len(larger) > 2:
+        return None
+    hours, minutes = ([0.0, 0.0, *larger])[-2:]
+    if not (0 <= hours < 24 and 0 <= minutes < 60 and 0 <= seconds < 60):
+        return None
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _segments(lines: Sequence[str], count: int) -> tuple[Segment, ...]:

@@ -248,22 +248,25 @@ def test_a_wfdb_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("when", "undated"),
     [
-        ("", False),
-        ("14:45:00", True),
-        ("14:45:00 0/0/0", True),
-        ("14:45:00 31/02/2026", True),
-        ("0:0:0 0/0/0", False),
-        ("14:45:00 31/01/2026", False),
+        ("", ""),
+        ("14:45:00", "has no valid date"),
+        ("14:45:00 0/0/0", "has no valid date"),
+        ("14:45:00 31/02/2026", "has no valid date"),
+        ("0:0:0 0/0/0", ""),
+        ("14:45:00 31/01/2026", ""),
+        ("25:45:00 31/01/2026", "is no time of day"),
+        ("14:61:00 31/01/2026", "is no time of day"),
+        ("14:45:60", "is no time of day"),
     ],
 )
-def test_a_record_with_a_time_but_no_date(tmp_path: Path, when: str, undated: bool) -> None:
+def test_a_record_with_a_time_but_no_date(tmp_path: Path, when: str, undated: str) -> None:
     path = write_wfdb(tmp_path, {"II": wave(700)}, when=when)
-    note = "The time in its header, 14:45:00, has no valid date; it is not known when the recording began, "
+    note = f"The time in its header, {when[:8]}, {undated}; it is not known when the recording began, "
     with open_recording(path) as recording:
         assert (recording.start is None) == (when != "14:45:00 31/01/2026")
         assert recording.notes == ((f"{note}--start_time says it.",) if undated else ())
     with open_recording(path, start_time=START) as recording:
-        assert (recording.start, "has no valid date" in str(recording.notes)) == (START, False)
+        assert (recording.start, "in its header" in str(recording.notes)) == (START, False)
 
 
 def test_a_record_of_annotations_alone(tmp_path: Path) -> None:
@@ -433,6 +436,59 @@ def test_the_unit_of_edf(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------- ISHNE, Kardia
 
 
+INVALID, NO_DATE = "is no valid date and time", "has no date: it was not known, or taken out"
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "recording", "why"),
+    [
+        ("31.02.26", "14.05.07", "", INVALID),
+        ("01/31/26", "14.05.07", "", INVALID),
+        ("31.01.26", "14.65.07", "", INVALID),
+        ("01.01.85", "14.05.07", "", NO_DATE),
+        ("31.01.26", "14.05.07", "Startdate X X X X", NO_DATE),
+        ("01.01.85", "00.00.00", "Startdate X X X X", ""),
+        ("00.00.00", "00.00.00", "", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_a_start_of_edf_that_is_none_is_told(tmp_path: Path, date: str, time: str, recording: str, why: str) -> None:
+    content = edf({"II": wave(2560)})
+    content = content[:88] + f"{recording:80}{date:8}{time:8}".encode() + content[184:]
+    path = put(tmp_path, content, "a.edf")
+    unknown = "it is not known when the recording began, --start_time says it."
+    with open_recording(path) as opened:
+        assert opened.start is None
+        assert opened.notes == ((f"The start in its header, '{date} {time}', {why}; {unknown}",) if why else ())
+    with open_recording(path, start_time=START) as opened:
+        assert (opened.start, opened.notes) == (START, ())
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "told"),
+    [
+        ((31, 1, 2026), (14, 5, -9), True),
+        ((31, 2, 2026), (14, 5, 7), True),
+        ((-9, -9, -9), (14, 5, 7), True),
+        ((31, 1, 2026), (-9, -9, -9), True),
+        ((0, 0, 0), (0, 0, 0), False),
+        ((-9, -9, -9), (-9, -9, -9), False),
+    ],
+)
+def test_a_start_of_ishne_that_is_none_is_told(
+    tmp_path: Path, date: tuple[int, ...], time: tuple[int, ...], told: bool
+) -> None:
+    content = bytearray(ishne(np.stack([wave(700), wave(700)], axis=1)))
+    struct.pack_into("<3h", content, 138, *date)
+    struct.pack_into("<3h", content, 150, *time)
+    content[8:10] = crc16(bytes(content[10:522])).to_bytes(2, "little")
+    stated = f"{date[2]}-{date[1]}-{date[0]} {time[0]}:{time[1]}:{time[2]}"
+    with open_recording(put(tmp_path, bytes(content), "a.ecg")) as recording:
+        assert recording.start is None
+        said = f"The start in its header, {stated}, {INVALID}; it is not known when the recording began, --start_time"
+        assert recording.notes == ((f"{said} says it.",) if told else ())
+
+
 @pytest.mark.parametrize(("year", "known"), [(26, False), (1899, False), (1900, True), (2200, True), (2201, False)])
 def test_a_date_that_no_recording_has_is_told(tmp_path: Path, year: int, known: bool) -> None:
     start = START.replace(year=year)
@@ -535,7 +591,11 @@ def test_kardia_of_one_lead_is_lead_i(tmp_path: Path) -> None:
     path = put(tmp_path, content, "a.atc")
     assert "has no lead II; it has I: name the one to be read, such as --lead I" in fault(path)
     with open_recording(path, any_lead=True) as recording:
-        assert recording.notes == () and recording.start is None
+        assert recording.start is None
+        assert recording.notes == (
+            "The date in the file, 'yesterday', is not understood; it is not known when the recording began, "
+            "--start_time says it.",
+        )
     for changed, said in (
         (content[:-1], "is damaged: it is cut short in the block at byte"),
         (content[:-9] + b"\x55" + content[-8:], "the checksum of its block ecg differs"),

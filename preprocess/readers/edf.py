@@ -28,6 +28,8 @@ EDF_VERSION = b"0       "
 BDF_VERSION = b"\xffBIOSEMI"
 
 FIELDS = 256  # bytes of the header, and again for each signal
+RECORDING = slice(88, 168)  # of the header: what EDF+ says of the recording
+DATE, TIME = slice(168, 176), slice(176, 184)  # of the header: when it began
 RECORDS = slice(236, 244)  # of the header: how many data records there are
 SIGNALS = slice(252, 256)  # of the header
 LABEL = (0, 16)  # of each signal: begin, size in bytes
@@ -87,7 +89,7 @@ class EdfSource(Source):
         self._record = sum(self._sizes) * (3 if self._is_bdf else 2)  # bytes
         self._notes: list[str] = []
         self._stored = self._count(stated)
-        self.start = self._started() if self._stored else None
+        self.start, self.undated = self._started() if self._stored else (None, "")
 
     def open(self, channel: int) -> Trace:
         """Open a signal at its own rate."""
@@ -157,12 +159,22 @@ class EdfSource(Source):
             self._notes.append(f"{further} bytes after the {stated} data records that its header gives are left out")
         return stated
 
-    def _started(self) -> datetime | None:
-        """When the recording begins, with the part of a second that EDF+ has in its annotations."""
+    def _started(self) -> tuple[datetime | None, str]:
+        """When the recording begins, with the part of a second that EDF+ has in its annotations; why that is not known.
+
+        The latter is "" where it is, or where the header gives neither date nor time.
+        """
+        start = None
         with suppress(Exception), warnings.catch_warnings(action="ignore"):  # not given, or not as the standard has it
             start = self._decode(self._header, self._bytes(0, 1)).startdatetime
-            return None if start.date() == NO_DATE else start
-        return None
+        if start is not None and start.date() != NO_DATE:
+            return start, ""
+        date, time = (self._header[place].decode("latin-1").strip() for place in (DATE, TIME))
+        if not re.search("[1-9]", time if date == f"{NO_DATE:%d.%m.%y}" else date + time):
+            return None, ""
+        if start is not None or self._header[RECORDING].startswith(b"Startdate X"):
+            return None, f"the start in its header, {date + ' ' + time!r}, has no date: it was not known, or taken out"
+        return None, f"the start in its header, {date + ' ' + time!r}, is no valid date and time"
 
     # ---------------------------------------------------------------------------------------- data records
 

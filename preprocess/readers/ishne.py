@@ -29,6 +29,9 @@ LEADS = {2: "X", 3: "Y", 4: "Z", 5: "I", 6: "II", 7: "III", 8: "aVR", 9: "aVL", 
 LEADS |= {11: "V1", 12: "V2", 13: "V3", 14: "V4", 15: "V5", 16: "V6", 17: "ES", 18: "AS", 19: "AI"}
 """Table 1 of the standard. Its codes 0, unknown, and 1, generic, name no lead."""
 
+NOT_GIVEN = {0, -9}
+"""A part of a date or of a time."""
+
 BLOCK = 2**20  # bytes read at once
 
 
@@ -63,7 +66,7 @@ class IshneSource(Source):
             Channel(LEADS.get(code), resolution / 1e6, "nV")
             for code, resolution in zip(codes, self._resolutions, strict=True)
         )
-        self.start = _start(head)
+        self.start, self.undated = _start(head)
         self._length = self._count(samples, (size - self._offset) // 2)
         options.check_rate(path, self._fs)
 
@@ -109,10 +112,14 @@ def _checksum(path: Path, end: int) -> int:
     return value
 
 
-def _start(head: bytes) -> datetime | None:
+def _start(head: bytes) -> tuple[datetime | None, str]:
+    """When the recording began, and why that is not known although the header has a date or a time; "": it has none."""
     day, month, year = struct.unpack_from("<3h", head, 138)
     hour, minute, second = struct.unpack_from("<3h", head, 150)
     try:
-        return datetime(year, month, day, hour, minute, second)
-    except ValueError:  # not given: 0 or -9
-        return None
+        return datetime(year, month, day, hour, minute, second), ""
+    except ValueError:
+        if {day, month, year, hour, minute, second} <= NOT_GIVEN:
+            return None, ""
+        stated = f"{year}-{month}-{day} {hour}:{minute}:{second}"
+        return None, f"the start in its header, {stated}, is no valid date and time"

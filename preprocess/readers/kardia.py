@@ -51,6 +51,8 @@ class KardiaSource(Source):
             raise self._damaged("it has no block with an ECG")
         stamp = self._data(blocks, "info")[:32].split(b"\0")[0].decode("latin-1").strip()
         self.start, self.in_utc = stamp_of(stamp), is_utc(stamp)
+        if stamp and self.start is None:
+            self.undated = f"the date in the file, {stamp!r}, is not understood"
         options.check_rate(path, self._fs)
 
     def open(self, channel: int) -> Trace:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ec57.headers import DEFAULT_FS, Header
+from ec57.headers import DEFAULT_FS, Header, time_of_day
 from preprocess import records
 from preprocess.readers.recording import Channel, Options, Source, Trace, count_missing, missing_values
 from support.errors import InputError
@@ -34,7 +34,8 @@ class WfdbSource(Source):
         self._header = records.read_header(folder, name)
         self.start, time = self._header.start, self._header.time
         if self.start is None and re.search("[1-9]", time):  # from 0:00 on times count from the start
-            self.undated = f"the time in its header, {time[:40]}, has no valid date"
+            why = "is no time of day" if time_of_day(time) is None else "has no valid date"
+            self.undated = f"the time in its header, {time[:40]}, {why}"
         self.channels = tuple(Channel(one.name, one.millivolts, one.units) for one in self._header.signals)
         self._options, self._rated = options, self._header.rated
         if not self._rated and options.fs is not None:
