@@ -253,7 +253,9 @@ def interruptions(recording: Recording, longest: int) -> np.ndarray:
     read = bridged(recording.read, recording.length, longest)
 
     def is_bridged(border: int) -> bool:
-        return bool(np.isnan(recording.read(border - 1, border))[0] and not np.isnan(read(border - 1, border))[0])
+        beside = slice(max(border - 1, 0), min(border + 1, recording.length))  # a border may be either end of a gap
+        is_missing = np.isnan(recording.read(beside.start, beside.stop))
+        return bool(is_missing.any() and not np.isnan(read(beside.start, beside.stop)).any())
 
     return np.array([border for border in recording.borders.tolist() if not is_bridged(border)], dtype=np.int64)
 

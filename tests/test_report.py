@@ -335,11 +335,12 @@ def test_a_signal_bridged_in_parts_is_that_of_the_whole(seed: int, longest: int)
 
 def test_a_short_gap_interrupts_no_rhythm() -> None:
     signal = np.zeros(1000)
-    for gap, border in ((3, 103), (10, 210), (11, 311), (0, 400)):
+    for gap, border in ((3, 103), (10, 210), (11, 311), (0, 400), (10, 610), (11, 711), (5, 1000)):
         signal[border - gap : border] = np.nan
-    borders = np.array([103, 210, 311, 400])
+    # Of a segment that is a gap both ends are borders.
+    borders = np.array([103, 210, 300, 311, 400, 600, 610, 700, 711, 995, 1000])
     recording = SimpleNamespace(read=lambda start, stop: signal[start:stop], length=1000, borders=borders)
-    assert interruptions(recording, 10).tolist() == [311, 400]  # of the last nobody knows how long it is
+    assert interruptions(recording, 10).tolist() == [300, 311, 400, 700, 711, 995, 1000]  # how long 400 is nobody knows
 
 
 def test_annotations_stay_at_their_beats_where_fs_is_given(tmp_path: Path) -> None:
