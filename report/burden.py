@@ -25,18 +25,18 @@ class Share:
 
     beats: int
     of: int
-    """All beats, of Q too; for S those outside irregular rhythm."""
+    """All beats that have a class, Q too (`Rhythm.judged`); for S those outside irregular rhythm."""
     hours: float
     """Readable hours in which they were counted."""
 
     @property
     def percent(self) -> float | None:
-        """None without any beat."""
+        """None without any that has a class."""
         return 100 * self.beats / self.of if self.of else None
 
     @property
     def per_hour(self) -> float | None:
-        """Per readable hour; None without any beat, or where it would be that of less than `LEAST`."""
+        """Per readable hour; None without any that has a class, or where it would be that of less than `LEAST`."""
         return self.beats / self.hours if self.of and self.hours >= LEAST else None
 
 
@@ -63,9 +63,9 @@ class Burden:
 
     @property
     def abnormal_percent(self) -> float | None:
-        """(S + V + F) / all beats, those in irregular rhythm too; None without any beat."""
+        """(S + V + F) / all beats that have a class, those in irregular rhythm too; None without any."""
         abnormal = sum(self.beats[name] for name in "SVF")
-        return 100 * abnormal / self.beats["all"] if self.beats["all"] else None
+        return 100 * abnormal / self.v.of if self.v.of else None
 
 
 def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burden:
@@ -75,8 +75,8 @@ def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burd
     irregular = in_spans(rhythm.samples, episodes.irregular)
     withheld = int((rhythm.classes[irregular] == "S").sum())
     regular = max(readable - float(np.diff(episodes.irregular).sum()) / rhythm.fs / HOUR, 0.0)
-    v = Share(counts["V"], counts["all"], readable)
-    s = Share(counts["S"] - withheld, int((~irregular).sum()), regular)
+    v = Share(counts["V"], int(rhythm.judged.sum()), readable)
+    s = Share(counts["S"] - withheld, int((rhythm.judged & ~irregular).sum()), regular)
     level = [
         100 * v.beats >= threshold * max(v.of, 1) for threshold in (definitions.burden_marked, definitions.burden_high)
     ]
@@ -142,7 +142,8 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
     found = []
     for hour, (start, end) in enumerate(itertools.pairwise(edges.tolist())):
         in_hour = beats[hour]
-        classes, regular = rhythm.classes[in_hour], ~irregular[in_hour]
+        classes, judged = rhythm.classes[in_hour], rhythm.judged[in_hour]
+        regular = judged & ~irregular[in_hour]
         unreadable_s, irregular_s = (
             overlap(spans, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
             for spans in (rhythm.unreadable, episodes.irregular)
@@ -156,7 +157,7 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
                 readable_s=readable_s,
                 irregular_s=irregular_s,
                 beats=rhythm.counts(in_hour),
-                v=Share(int((classes == "V").sum()), classes.size, readable_s / HOUR),
+                v=Share(int((classes == "V").sum()), int(judged.sum()), readable_s / HOUR),
                 s=Share(int((classes[regular] == "S").sum()), int(regular.sum()), (readable_s - irregular_s) / HOUR),
                 min=low,
                 mean=mean_rate(rhythm.rr[in_hour][rhythm.valid[in_hour]], rhythm.fs),

@@ -50,9 +50,9 @@ class Period:
     rate_bpm: float | None
     """60 / mean valid R-R interval."""
     v_percent: float | None
-    """Of all beats."""
+    """Of all beats that have a class (`Rhythm.judged`)."""
     s_percent: float | None
-    """Of the beats outside irregular rhythm, in which every beat may come early."""
+    """Of those outside irregular rhythm, in which every beat may come early."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +254,9 @@ def _period_of(rhythm: Rhythm, irregular: np.ndarray) -> Callable[[Iterable[tupl
     """A function that gives the `Period` of several stretches [start, end) in seconds."""
     in_irregular = in_spans(rhythm.samples, irregular)
 
+    def share(name: str, chosen: np.ndarray) -> float | None:
+        return float(100 * np.mean(rhythm.classes[chosen] == name)) if chosen.any() else None
+
     def period(stretches: Iterable[tuple[float, float]]) -> Period:
         merged = _merge(stretches)
         inside = np.zeros(rhythm.samples.size, dtype=bool)
@@ -261,15 +264,15 @@ def _period_of(rhythm: Rhythm, irregular: np.ndarray) -> Callable[[Iterable[tupl
         for start, end in merged:
             inside |= (rhythm.samples >= start * rhythm.fs) & (rhythm.samples < end * rhythm.fs)
             readable += end - start - overlap(rhythm.unreadable, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
-        beats, regular = int(inside.sum()), inside & ~in_irregular
+        judged = inside & rhythm.judged
+        regular = judged & ~in_irregular
         intervals = rhythm.rr[rhythm.valid & inside[:-1] & inside[1:]]
-        v, s = (int((rhythm.classes[chosen] == name).sum()) for name, chosen in (("V", inside), ("S", regular)))
         return Period(
-            beats=beats,
+            beats=int(inside.sum()),
             readable_s=readable,
             rate_bpm=mean_rate(intervals, rhythm.fs),
-            v_percent=100 * v / beats if beats else None,
-            s_percent=100 * s / int(regular.sum()) if regular.any() else None,
+            v_percent=share("V", judged),
+            s_percent=share("S", regular),
         )
 
     return period

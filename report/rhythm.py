@@ -111,6 +111,11 @@ class Rhythm:
             return np.zeros(self.samples.size, dtype=bool)
         return np.isnan(self.probabilities).any(axis=1)
 
+    @cached_property
+    def judged(self) -> np.ndarray:
+        """bool (n,): the beat has a class, Q too; every burden is a share of these."""
+        return ~self.unclassified
+
     def counts(self, chosen: slice = slice(None)) -> dict[str, int]:
         """The beats of each class, those that are unclassified apart from Q, and "all" of the `chosen`."""
         classes = np.where(self.unclassified, UNCLASSIFIED, self.classes)[chosen]

@@ -31,9 +31,9 @@ class Trends:
     """(bins,): the lowest heart rate of the windows whose middle is in the bin, as for the whole recording."""
     high_bpm: np.ndarray
     v_percent: np.ndarray
-    """(bins,): of all beats of the bin."""
+    """(bins,): of all beats of the bin that have a class (`Rhythm.judged`)."""
     s_percent: np.ndarray
-    """(bins,): of the beats outside irregular rhythm."""
+    """(bins,): of those outside irregular rhythm."""
 
 
 def bin_width(duration_s: float) -> float:
@@ -63,14 +63,14 @@ def trends(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Tren
     low, high = np.full(bins, np.inf), np.full(bins, -np.inf)
     np.minimum.at(low, bin_of(rates.samples), rates.bpm)
     np.maximum.at(high, bin_of(rates.samples), rates.bpm)
-    regular = ~in_spans(rhythm.samples, episodes.irregular)
+    regular = rhythm.judged & ~in_spans(rhythm.samples, episodes.irregular)
     return Trends(
         width_s=float(width),
         start_s=width * np.arange(bins),
         mean_bpm=_ratio(60 * counts, total),
         low_bpm=np.where(np.isfinite(low), low, np.nan),
         high_bpm=np.where(np.isfinite(high), high, np.nan),
-        v_percent=_share(beats, rhythm.classes == "V", np.ones(beats.size, dtype=bool), bins),
+        v_percent=_share(beats, rhythm.classes == "V", rhythm.judged, bins),
         s_percent=_share(beats, rhythm.classes == "S", regular, bins),
     )
 

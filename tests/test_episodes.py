@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from ec57 import GROUPINGS, Annotations, Protocol, compare_runs, read_annotations, read_header
 from report.burden import Burden, burden, hours, hours_table
 from report.definitions import Definitions
+from report.diary import Entry, diary_figures
 from report.episodes import KINDS, SUPRAVENTRICULAR, Episode, Episodes, find_episodes
 from report.hrv import Variability, variability
 from report.irregular import cosen, turning_points
@@ -412,6 +413,41 @@ def test_without_a_beat_there_is_no_share() -> None:
     assert (result.abnormal_percent, result.v.percent, result.v.per_hour, result.s.percent) == (None,) * 4
     assert (result.v_mark, result.excessive_s, result.per_day) == ("", None, None)
     assert burden_of(made("", length=20 * 3_600_000)).per_day is None
+
+
+def unclassified_where(text: str) -> np.ndarray:
+    """Probabilities of the beats, none of those that are written Q."""
+    return np.where(np.array([*text])[:, None] == "Q", np.nan, np.eye(5)[["NSVFQ".index(one) for one in text]])
+
+
+def test_a_beat_that_no_network_could_classify_is_in_no_denominator() -> None:
+    text = "NNNNVSQQQQNNNNVSQQQQ"
+    rhythm = made(text, 90_000, length=1_800_000, probabilities=unclassified_where(text))
+    episodes = find_episodes(rhythm, DEFAULT)
+    result = burden(rhythm, episodes, DEFAULT)
+    assert (result.beats["unclassified"], result.beats["all"]) == (8, 20)
+    assert (result.v.of, result.s.of) == (12, 12)
+    assert result.abnormal_percent == pytest.approx(100 * 4 / 12)
+    (hour,) = hours(rhythm, episodes, DEFAULT)
+    curves = trends(rhythm, episodes, DEFAULT)
+    (start, end) = (0.0, rhythm.length / rhythm.fs)
+    diary = diary_figures([Entry(start, end, "other", "")], rhythm, episodes.irregular)
+    during = diary.figures[0].during
+    assert during is not None and during.beats == 20
+    for percent in (result.v.percent, result.s.percent, hour.v.percent, hour.s.percent):
+        assert percent == pytest.approx(100 * 2 / 12)
+    assert (during.v_percent, during.s_percent) == pytest.approx((100 * 2 / 12, 100 * 2 / 12))
+    of_bin = np.floor(rhythm.samples / rhythm.fs / curves.width_s).astype(int)
+    assert np.isnan(curves.v_percent[of_bin[6]]) and np.isnan(curves.s_percent[of_bin[6]])
+    assert curves.v_percent[of_bin[4]] == 100
+
+
+def test_where_no_beat_is_classified_no_share_is_known() -> None:
+    rhythm = made("QQQQ", 400_000, probabilities=unclassified_where("QQQQ"))
+    result = burden_of(rhythm)
+    assert (result.v.percent, result.v.per_hour, result.s.percent, result.abnormal_percent) == (None,) * 4
+    (hour,) = hours(rhythm, find_episodes(rhythm, DEFAULT), DEFAULT)
+    assert (hour.v.percent, hour.v.per_hour, hour.s.percent) == (None,) * 3
 
 
 @pytest.mark.parametrize(
