@@ -4,6 +4,9 @@ Noise is judged by two things that a clean signal has, however irregular its rhy
 most beats look like some others near them. benchmarks/README.md says how much noise is found, and what is lost of clean
 recordings.
 
+The hum of the mains with a lead that is off passes for both: it has no beats, or equal ones. But it has nearly all its
+power above that of an ECG. In any window of mitdb, svdb and nstdb at most 57 % of the power above 3 Hz is above 38 Hz.
+
 Ventricular flutter and fibrillation have neither, but they are nearly sinusoidal, which noise is not: where the signal
 and itself half a mean period later all but cancel (the leakage of the VF filter, Kuo & Dillman, Computers in Cardiology
 1978), nothing is called noise, and flutter is said to be possible. Measured in windows of 5 s, every second, on the 48
@@ -41,6 +44,9 @@ SHAPE_NEIGHBOURS = 15  # beats on either side that one is compared with
 SHAPE_RANK = 3  # the third best likeness counts: one or two may be chance
 SHAPE_SIZE = 0.7  # of two beats alike the smaller has at least this share of the other's size
 FLUTTER_BAND = (1.0, 30.0)  # Hz
+HUM_BAND = (3.0, 38.0)  # Hz: an ECG is between; hum above it, also that of 60 Hz which 100 samples a second fold to 40
+HUM_AROUND = 60  # s on either side: the hum that an ECG has there is the usual one
+WINDOWS = 60  # that are in memory at once
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,21 @@ class Quality(Thresholds):
         "",
         CHOSEN,
     )
-    noise_window: float = threshold(5.0, "window of the noise index and of the flutter leakage", "s", CHOSEN)
+    hum_share: float = threshold(
+        0.95,
+        "noise, too, is hum of the mains without an ECG, a lead that is off: at least this share of the power above "
+        "3 Hz is above 38 Hz",
+        "",
+        CHOSEN,
+    )
+    hum_rise: float = threshold(
+        2.0,
+        "and the hum is more than this many times as large as in the minutes around where there is an ECG: in a pause "
+        "it stays what it was",
+        "",
+        CHOSEN,
+    )
+    noise_window: float = threshold(5.0, "window of the noise index, the hum and the flutter leakage", "s", CHOSEN)
     noise_shortest: float = threshold(3.0, "shortest stretch of noise", "s", CHOSEN)
     noise_bridge: float = threshold(
         5.0, "readable stretches shorter than this between noise and other unreadable time are noise too", "s", CHOSEN
@@ -131,6 +151,15 @@ class Waves(NamedTuple):
     """float (seconds,), waves a minute; 0 where the leakage was not looked at."""
 
 
+class Hum(NamedTuple):
+    """What is above the band of an ECG in windows around every second."""
+
+    share: np.ndarray
+    """float (seconds,), of the power of the window; 0 where nothing moves."""
+    size: np.ndarray
+    """float (seconds,), the root of its power, in a unit of no matter."""
+
+
 class Unreadable(NamedTuple):
     """A stretch [start, end), in samples."""
 
@@ -161,7 +190,7 @@ def unreadable(
     second = max(round(HOP * fs), 1)
     found: dict[str, list[np.ndarray]] = {reason: [] for reason in REASONS}
     plateaus, rails, middles = [], (np.inf, -np.inf), []
-    indices = [np.zeros(0)]
+    indices, hums = [np.zeros(0)], [Hum(np.zeros(0), np.zeros(0))]
     if filtered is None:
         filtered = vf_filtered(read, length, fs, quality)
     for first, start, stop, last in parts(length, fs):
@@ -177,10 +206,12 @@ def unreadable(
         grid = np.arange(-(-start // second) * second, stop, second) - first
         near = beats[(beats >= first) & (beats < last)] - first
         indices.append(_noise_index(signal, fs, near, grid, quality))
+        hums.append(_hum(signal, fs, grid, quality))
     apart = RAIL_APART * (rails[1] - rails[0])
     touching = [(a, b) for a, b, value in plateaus if value in rails and abs(value - np.median(middles)) >= apart]
     found["saturation"].append(np.array(touching, dtype=np.int64).reshape(-1, 2))
-    index = np.concatenate(indices)
+    hum = Hum(*map(np.concatenate, zip(*hums, strict=True)))
+    index = np.where(_is_hum_alone(hum, quality), np.inf, np.concatenate(indices))
     noisy = index > quality.noise_index
     waves = noisy & (filtered.leakage < quality.flutter_leakage) & (index < quality.noise_certain)
     flutter = possible_flutter(filtered, length, fs, quality)
@@ -301,6 +332,37 @@ def _noise_index(signal: np.ndarray, fs: float, beats: np.ndarray, grid: np.ndar
     mean = np.where(high > low, (alike[high] - alike[low]) / np.maximum(high - low, 1), 1.0)
     # Noise may be like nothing: no division by 0.
     return np.where(mean < quality.noise_likeness, busy / np.maximum(mean, 0.1), 0.0)
+
+
+def _hum(signal: np.ndarray, fs: float, grid: np.ndarray, quality: Quality) -> Hum:
+    """The hum in windows around `grid`."""
+    half = max(round(quality.noise_window * fs / 2), 1)
+    found = Hum(np.zeros(len(grid)), np.zeros(len(grid)))
+    if not len(grid) or len(signal) <= 2 * half or np.isnan(signal).all():
+        return found
+    whole = bridge(signal)
+    frequencies = np.fft.rfftfreq(2 * half, 1 / fs)
+    low, high = HUM_BAND
+    starts = np.clip(grid - half, 0, len(signal) - 2 * half)  # at the ends whole windows, too
+    for first in range(0, len(grid), WINDOWS):
+        part = slice(first, first + WINDOWS)
+        windows = whole[starts[part, None] + np.arange(2 * half)]
+        windows = (windows - windows.mean(axis=1, keepdims=True)) * np.hanning(2 * half)
+        power = np.abs(np.fft.rfft(windows)) ** 2
+        above = power[:, frequencies > high].sum(axis=1)
+        total = power[:, frequencies >= low].sum(axis=1)
+        found.share[part] = above / np.maximum(total, np.finfo(float).tiny)
+        found.size[part] = np.sqrt(above)
+    return found
+
+
+def _is_hum_alone(hum: Hum, quality: Quality) -> np.ndarray:
+    """Say of each second (n,) whether there is hum without an ECG, and more than in a pause."""
+    import pandas as pd
+
+    beside = pd.Series(np.where(hum.share < quality.hum_share, hum.size, np.nan))
+    usual = beside.rolling(2 * HUM_AROUND + 1, center=True, min_periods=1).median().fillna(0.0).to_numpy()
+    return (hum.share >= quality.hum_share) & (hum.size > quality.hum_rise * usual)
 
 
 def _waves(signal: np.ndarray, fs: float, grid: np.ndarray, half: int, quality: Quality) -> Waves:

@@ -137,6 +137,44 @@ def test_a_recording_of_noise_alone() -> None:
     assert sum(one.end - one.start for one in judged(noise)) > 0.9 * len(noise)
 
 
+def mains(seconds: float, fs: float, frequency: float = 50.0, size: float = 0.5, noise: float = 0.01) -> np.ndarray:
+    """The hum of a lead that is off, in mV; its size drifts by a tenth."""
+    time = np.arange(round(seconds * fs)) / fs
+    drift = 1 + 0.1 * np.sin(2 * np.pi * 0.05 * time)
+    hum = size * drift * np.sin(2 * np.pi * frequency * time + 0.3)
+    return hum + noise * np.random.default_rng(7).standard_normal(len(time))
+
+
+@pytest.mark.parametrize("fs", [100, 128, 250, 360, 1000])
+@pytest.mark.parametrize("frequency", [49.9, 60.0])  # Hz; of 100 samples a second 60 Hz make 40
+@pytest.mark.parametrize("size", [0.5, 2.0])
+def test_hum_alone_is_noise(fs: float, frequency: float, size: float) -> None:
+    signal = mains(120, fs, frequency, size)
+    assert judged(signal, fs) == [(0, len(signal), "noise")]
+    assert judged(mains(120, fs, frequency, size, noise=0.0), fs) == [(0, len(signal), "noise")]
+    signal = clean(120, fs)
+    signal[round(40 * fs) : round(80 * fs)] = mains(40, fs, frequency, size)
+    assert_one(judged(signal, fs), "noise", 40, 80, within=2.6, fs=fs)
+
+
+def test_hum_beside_an_ecg_is_readable_and_so_is_a_pause_in_it() -> None:
+    for size in (0.05, 0.3):
+        assert judged(clean() + mains(120, FS, size=size)) == []
+        times = np.concatenate([np.arange(1, 40, 0.8), np.arange(52, 120, 0.8)])
+        assert judged(made(times, FS, 120, noise=0.01) + mains(120, FS, size=size)) == []
+    assert judged(made(times, FS, 120, noise=0.01) + mains(120, FS, size=size), hum_rise=0.5) != []
+
+
+@needs_mitdb
+def test_hum_in_a_real_record_is_noise() -> None:
+    record = next(one for one in read_records(RAW / "mitdb") if one.name == "100")
+    fs, signal = record.fs, record.signal[: round(120 * record.fs)].copy()
+    assert judged(signal, fs) == []
+    for hum in (mains(40, fs, 50.0, 1.5, 0.02) + mains(40, fs, 100.0, 0.3, 0.0), mains(40, fs)):
+        signal[round(40 * fs) : round(80 * fs)] = hum
+        assert_one(judged(signal, fs), "noise", 40, 80, within=2.6, fs=fs)
+
+
 def fibrillating() -> np.ndarray:
     """Beats, and from 40 to 80 s ventricular fibrillation."""
     signal, time = clean(120), np.arange(40 * FS) / FS
