@@ -211,7 +211,10 @@ class Definitions(Thresholds):
     nn_segment: float = threshold(300.0, "segments of SDANN and of the SDNN index", "s", "Task Force 1996")
     nn_filled: float = threshold(50.0, "least share of a segment that its N-N intervals must fill", "%", CHOSEN)
     day_readable: float = threshold(
-        18.0, "readable time from which on a recording may be called one of 24 h, and SDANN is given", "h", CHOSEN
+        18.0,
+        "readable time from which on a recording may be called one of 24 h, and SDANN given (time of segments)",
+        "h",
+        CHOSEN,
     )
     per_day_readable: float = threshold(20.0, "readable time from which on figures are given per day", "h", CHOSEN)
 

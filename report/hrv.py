@@ -25,7 +25,7 @@ class Variability:
     sdnn_ms: float | None
     """Standard deviation of all N-N intervals."""
     sdann_ms: float | None
-    """Standard deviation of the means of 5-min segments; only of recordings of a day."""
+    """Standard deviation of the means of 5-min segments; only of a day of them, however long the recording is."""
     sdnn_index_ms: float | None
     """Mean of the standard deviations of 5-min segments."""
     rmssd_ms: float | None
@@ -65,7 +65,7 @@ def variability(rhythm: Rhythm, irregular: np.ndarray, definitions: Definitions)
     least = 1000 * definitions.nn_segment * definitions.nn_filled / 100
     by_segment = np.split(ms, np.flatnonzero(np.diff(segment)) + 1)
     segments = [values for values in by_segment if values.size > 1 and values.sum() >= least]
-    is_day = rhythm.readable_s >= 3600 * definitions.day_readable
+    is_day = len(segments) * definitions.nn_segment >= 3600 * definitions.day_readable  # of N-N, not of fibrillation
     return Variability(
         nn=at.size,
         nn_s=float(seconds[at].sum()),

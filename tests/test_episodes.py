@@ -552,6 +552,18 @@ def test_sdann_is_that_of_5_min_means_from_18_h_on(segments: int, sdann: float |
     assert result.sdnn_ms == pytest.approx(25, abs=0.1)
 
 
+def test_a_day_of_fibrillation_has_no_sdann() -> None:
+    """An hour of sinus rhythm in 24 h that can be read: less than a day, as far as variability goes."""
+    sinus = np.arange(50, 360_000, 80)
+    steps = np.random.default_rng(0).integers(40, 111, 120_000)
+    fibrillating = 360_000 + np.cumsum(steps)
+    samples = np.concatenate([sinus, fibrillating[fibrillating < 24 * 360_000]])
+    rhythm = Rhythm(samples, np.full(samples.size, "N"), 100, 24 * 360_000)
+    result = variability_of(rhythm)
+    assert burden_of(rhythm).is_day and result.nn_s < 3700
+    assert result.sdnn_ms is not None and result.sdann_ms is None
+
+
 def test_a_segment_counts_where_half_of_it_is_n_n() -> None:
     assert variability_of(made("N" * 151, 1000, length=300_000)).sdnn_index_ms == 0.0
     assert variability_of(made("N" * 150, 1000, length=300_000)).sdnn_index_ms is None

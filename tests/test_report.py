@@ -44,7 +44,7 @@ from report.render import title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
 from report.strips import NAMES
-from report.summary import excessive_by
+from report.summary import excessive_by, lasting
 from support.errors import InputError, run_command
 from utils import Checkpoint, save_checkpoint
 
@@ -258,6 +258,9 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     for text in ("not for clinical use", "synthetic data", "as annotated (atr)", "no figure stands for a day", "MLII"):
         assert text in page, text
     assert "24-hour" not in page
+    spread = load(annotated)[0]["hrv"]
+    assert spread["sdann_ms"] is None and "cannot be compared with that of 24 h; SDANN is not given" in page
+    assert f"The N-N intervals are {lasting(spread['nn_s'])} in all" in page
     assert re.search(r"<small>\d+<br>0\.3 min</small>", page)  # before the diary's first entry there are 20 s
     for definition in Definitions().listed():
         assert f"--{definition.name}" in page
