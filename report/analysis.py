@@ -50,8 +50,8 @@ class Analysis:
     """The recording says that a program made it."""
     definitions: Definitions
     quality: Quality
-    fs_given: bool
-    """The user gave the sampling frequency."""
+    fs_unconfirmed: bool
+    """The sampling frequency is the user's word alone; the file says none."""
     classifier: Classifier | None
     """None: the classes are those of annotations."""
     annotator: str | None
@@ -118,18 +118,29 @@ def analyse(
     Raises:
         InputError: the recording, its annotations or the diary cannot be read, or do not fit.
     """
-    with open_recording(
+    opened = functools.partial(
+        open_recording,
         path,
         lead=options.lead,
         any_lead=options.any_lead,
-        fs=options.fs,
         unit=options.unit,
         gain=options.gain,
         column=options.column,
         start_time=options.start,
-    ) as recording:
+    )
+    with opened(fs=options.fs) as recording:
         accept(recording)
-        yield _analysis(recording, options, definitions, quality, classifier, step)
+        fs_unconfirmed = options.fs is not None and not _opens(opened)
+        yield _analysis(recording, options, definitions, quality, classifier, step, fs_unconfirmed)
+
+
+def _opens(opened: Callable[[], Recording]) -> bool:
+    """Whether a recording can be opened so."""
+    try:
+        opened().close()
+    except InputError:
+        return False
+    return True
 
 
 def _analysis(
@@ -139,6 +150,7 @@ def _analysis(
     quality: Quality,
     classifier: Classifier | None,
     step: Step,
+    fs_unconfirmed: bool,
 ) -> Analysis:
     fs, length = recording.fs, recording.length
     entries = read_diary(Path(options.diary), length / fs, recording.start) if options.diary else []
@@ -195,7 +207,7 @@ def _analysis(
         synthetic=_is_synthetic(recording),
         definitions=definitions,
         quality=quality,
-        fs_given=options.fs is not None,
+        fs_unconfirmed=fs_unconfirmed,
         classifier=classifier,
         annotator=options.annotations,
         rhythm=rhythm,

@@ -332,7 +332,7 @@ def warnings(analysis: Analysis) -> list[str]:
             "episodes, no ectopy burden and no heart rate variability."
         )
     mean = analysis.heart_rate.mean
-    if analysis.fs_given and mean is not None and not USUAL_RATES[0] <= mean <= USUAL_RATES[1]:
+    if analysis.fs_unconfirmed and mean is not None and not USUAL_RATES[0] <= mean <= USUAL_RATES[1]:
         found.append(
             f"The mean heart rate is {mean:.0f}/min, and every time rests on --fs {analysis.recording.fs:g}, which "
             "nothing in the file confirms."

@@ -569,6 +569,25 @@ def test_what_limits_a_report_is_said_once(
     assert "rests on --fs 1000, which nothing in the file confirms" in (tmp_path / "fast" / "report.html").read_text()
 
 
+def test_a_rate_that_the_file_states_is_confirmed(checkpoint: Path, tmp_path: Path) -> None:
+    record = write_rhythm(tmp_path, "fast", "N" * 100, 0.4)  # 150/min
+    values = [f"{value:.3f}" for value in wfdb.rdrecord(str(record)).p_signal[:, 0]]
+    tables = {
+        "times": ["time_s,MLII_mV", *(f"{at / 250:.3f},{value}" for at, value in enumerate(values))],
+        "head": ["Sample Rate,250 hertz", "Unit,mV", "", *values],
+        "none": ["MLII_mV", *values],
+    }
+    for name, lines in tables.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    for path in (record, *(tmp_path / f"{name}.csv" for name in tables)):
+        out = tmp_path / f"{path.stem}_report"
+        given = ("--fs", "250", "--lead", "MLII", "--checkpoint", checkpoint)
+        assert report_of(path, out, *given) == 0
+        assert load(out)[0]["heart_rate"]["mean"]["bpm"] == pytest.approx(150, abs=1)
+        unsaid = "nothing in the file confirms" in (out / "report.html").read_text()
+        assert unsaid == (path.stem == "none"), path
+
+
 def test_excessive_ectopy_names_its_criterion() -> None:
     for reached, expected in (
         ({"sve_run": 23}, {"run ≥ 20": "a run of 23 S, at or above 20 beats"}),
