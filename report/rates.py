@@ -21,7 +21,11 @@ class Rate:
 
 @dataclass(frozen=True)
 class HeartRate:
-    """Lowest, mean and highest heart rate; None where there are too few valid R-R intervals."""
+    """Lowest, mean and highest heart rate; None where there are too few valid R-R intervals.
+
+    The lowest and the highest are medians (`WindowRates`), in which a single pause does not count. In the mean it does,
+    so the mean may be below the lowest.
+    """
 
     min: Rate | None
     mean: float | None

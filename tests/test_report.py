@@ -103,12 +103,14 @@ def load(folder: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
     )
 
 
-def write_rhythm(folder: Path, name: str, symbols: str, period: float) -> Path:
+def write_rhythm(folder: Path, name: str, symbols: str, period: float, pause: int | None = None) -> Path:
     """A record of narrow spikes at 250 Hz, annotated with the `symbols`, `period` seconds from beat to beat.
 
-    From the second of two A on it is half of that.
+    From the second of two A on it is half of that. After beat number `pause` it is 8 s.
     """
     steps = [period / 2 if pair == "AA" else period for pair in map("".join, itertools.pairwise(symbols))]
+    if pause is not None:
+        steps[pause] = 8
     peaks = (250 * (1 + np.cumsum([0, *steps]))).astype(int)
     signal = np.zeros((peaks[-1] + 250, 1))
     for at, height in enumerate((0.3, 1.0, 0.3), start=-1):
@@ -586,6 +588,17 @@ def test_a_rate_that_the_file_states_is_confirmed(checkpoint: Path, tmp_path: Pa
         assert load(out)[0]["heart_rate"]["mean"]["bpm"] == pytest.approx(150, abs=1)
         unsaid = "nothing in the file confirms" in (out / "report.html").read_text()
         assert unsaid == (path.stem == "none"), path
+
+
+def test_the_page_says_why_the_mean_is_below_the_lowest_rate(tmp_path: Path) -> None:
+    for name, pause, below in (("steady", None, False), ("paused", 50, True)):
+        record, out = write_rhythm(tmp_path, name, "N" * 100, 0.8, pause), tmp_path / f"{name}_report"
+        assert report_of(record, out, "--annotations", "atr") == 0
+        rate = load(out)[0]["heart_rate"]
+        assert (rate["mean"]["bpm"] < rate["min"]["bpm"] - 1) == below
+        page = (out / "report.html").read_text()
+        assert "each the median of 8 R-R intervals taken two by two: a single pause counts in the mean" in page
+        assert ("not here, so the mean is below the lowest" in page) == below
 
 
 def test_excessive_ectopy_names_its_criterion() -> None:
