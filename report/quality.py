@@ -35,6 +35,8 @@ REASONS = ("missing", "flat", "saturation", "noise")
 
 HOP = 1.0  # s, noise is judged at multiples of this
 RAIL_APART = 0.2  # of the signal's range: nearer to its median than this a plateau is a level baseline, not the limit
+RAIL_NEAR = 0.01  # of the signal's range: so near to its highest or lowest value a plateau is at the limit
+GLITCH = 0.02  # s: what is over sooner says nothing of where the limits are
 PLATEAU_HIGH = 0.5  # s on either side, in which a plateau is the highest or lowest value
 
 QUIET = 40.0  # %, the percentile of steepness that says how quiet it is between the beats
@@ -66,8 +68,8 @@ class Quality(Thresholds):
     )
     rail_shortest: float = threshold(
         0.2,
-        "saturation: the signal stays at its highest or lowest value, unless that is its baseline, for at least this "
-        "long, longer than a clipped QRS complex",
+        "saturation: the signal stays at one value, its highest or lowest or within 1 % of its range of it, unless "
+        "that is its baseline, for at least this long, longer than a clipped QRS complex",
         "s",
         CHOSEN,
     )
@@ -200,15 +202,20 @@ def unreadable(
         found["missing"].append(start + spans(np.isnan(signal[inside])))
         found["flat"].append(start + spans(_flat(signal, fs, quality)[inside]))
         if not np.isnan(signal[inside]).all():
-            rails = (min(rails[0], np.nanmin(signal[inside])), max(rails[1], np.nanmax(signal[inside])))
+            low, high = _lasting_extremes(signal[inside], fs)
+            rails = (min(rails[0], low), max(rails[1], high))
             middles.append(np.nanmedian(signal[inside]))
         plateaus += [(start + a, start + b, signal[inside][a]) for a, b in _plateaus(signal, fs, quality, inside)]
         grid = np.arange(-(-start // second) * second, stop, second) - first
         near = beats[(beats >= first) & (beats < last)] - first
         indices.append(_noise_index(signal, fs, near, grid, quality))
         hums.append(_hum(signal, fs, grid, quality))
-    apart = RAIL_APART * (rails[1] - rails[0])
-    touching = [(a, b) for a, b, value in plateaus if value in rails and abs(value - np.median(middles)) >= apart]
+    near, apart = (share * (rails[1] - rails[0]) for share in (RAIL_NEAR, RAIL_APART))
+    touching = [
+        (a, b)
+        for a, b, value in plateaus
+        if not rails[0] + near < value < rails[1] - near and abs(value - np.median(middles)) > apart
+    ]
     found["saturation"].append(np.array(touching, dtype=np.int64).reshape(-1, 2))
     hum = Hum(*map(np.concatenate, zip(*hums, strict=True)))
     index = np.where(_is_hum_alone(hum, quality), np.inf, np.concatenate(indices))
@@ -297,6 +304,16 @@ def _flat(signal: np.ndarray, fs: float, quality: Quality) -> np.ndarray:
             extent = maximum_filter1d(high, width) - minimum_filter1d(low, width)
         still[half : len(signal) - half] = (extent <= quality.flat_range)[half : len(signal) - half]
     return binary_dilation(still, np.ones(width, dtype=bool)) if still.any() else still
+
+
+def _lasting_extremes(signal: np.ndarray, fs: float) -> tuple[float, float]:
+    """The lowest and the highest value that a signal (n,) keeps longer than a glitch; infinite where there is none."""
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d
+
+    width, missing = round(GLITCH * fs) + 1, np.isnan(signal)
+    low = maximum_filter1d(np.where(missing, np.inf, signal), width).min()
+    high = minimum_filter1d(np.where(missing, -np.inf, signal), width).max()
+    return float(low), float(high)
 
 
 def _plateaus(signal: np.ndarray, fs: float, quality: Quality, inside: slice) -> np.ndarray:

@@ -112,6 +112,17 @@ def test_saturation() -> None:
     assert [(one.start, one.end) for one in found if one.reason == "saturation"] == [(10_000, 10_300), (12_000, 12_400)]
 
 
+@pytest.mark.parametrize("glitch", [5.005, 5.09, 30.0])  # mV
+def test_a_glitch_hides_no_saturation(glitch: float) -> None:
+    signal = clean()
+    signal[10_000:10_300] += 20
+    signal[12_000:12_400] -= 20
+    signal = signal.clip(-5, 5)
+    signal[20_000:20_003], signal[25_000] = glitch, -glitch
+    found = [(one.start, one.end) for one in judged(signal) if one.reason == "saturation"]
+    assert found == [(10_000, 10_300), (12_000, 12_400)]
+
+
 def test_a_level_baseline_that_is_the_lowest_value_is_not_saturation() -> None:
     signal = np.zeros(60 * 250)
     signal[100:-100:200] = 1.0  # upright waves on nothing, as a simulator or an export without noise has them
