@@ -22,9 +22,11 @@ from support.files import text_encoding
 
 KINDS = ("activity", "medication", "symptom", "other")
 AROUND = 3600.0  # s: the hour before and the hour after an entry
+MINUTE = 60.0  # s: diaries are written to the minute, so a clock time may be that much before what it tells
 COLUMNS = ("time", "kind", "note", "end")
 
 _OFFSET = re.compile(r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)")
+_DECIMAL_COMMA = re.compile(r"(\d+:[0-5]\d:)?\d+,\d+")
 _MINUTES = re.compile(r"\d{1,2}:\d\d")
 _EITHER = "write a date and time such as 2026-01-31 14:05, an offset such as 07:15:00, or seconds"
 
@@ -39,6 +41,8 @@ class Entry:
     note: str
     is_offset: bool = False
     """Its time was given as hours, minutes and seconds from the start, which looks like a clock time."""
+    is_cut: bool = False
+    """It began before the recording or ended after it, and is cut to it."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ def _columns(around: Around) -> dict[str, float | None]:
 def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[Entry]:
     """Read a diary: CSV with the columns time, kind, and where there are some note and end, in any order.
 
-    A time is a date and time (`2026-01-31 14:05`), an offset from the start (`07:15:00`), or seconds (`26100`).
+    A time is a date and time (`2026-01-31 14:05`), an offset from the start (`07:15:00`), or seconds (`26100`). Where
+    semicolons part the cells, a comma is the decimal one. What of an entry lies outside the recording is cut off.
 
     Args:
         start: of the recording; clock times need it.
@@ -111,8 +116,8 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
 
     Raises:
         InputError: the file is absent, or has no such columns or no entry, or a row has a time or kind that cannot be
-            read or lies outside the recording, or cells without a column; the message names the row by its line in the
-            file.
+            read, lies outside the recording as a whole, or has cells without a column; the message names the row by its
+            line in the file.
     """
     try:
         content = path.read_bytes()
@@ -151,39 +156,48 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
         kind = cells.get("kind", "").lower()
         if kind not in KINDS:
             raise unknown(f"{where}: kind", repr(cells.get("kind", "")), KINDS)
-        time_s = _seconds(cells.get("time", ""), "time", where, duration_s, start)
-        end_s = _seconds(cells["end"], "end", where, duration_s, start) if cells.get("end") else None
-        if end_s is not None and end_s < time_s:
-            raise InputError(f"{where}: its end {cells['end']} is before its time {cells['time']}")
-        is_offset = _OFFSET.fullmatch(cells.get("time", "")) is not None
-        entries.append(Entry(time_s, end_s, kind, cells.get("note", ""), is_offset))
+        for column in ("time", "end"):
+            if delimiter == ";" and _DECIMAL_COMMA.fullmatch(cells.get(column, "")):
+                cells[column] = cells[column].replace(",", ".")
+        entries.append(_entry(cells, kind, where, duration_s, start))
     if not entries:
         raise InputError(f"--diary {path}: has no entry below its first line; write some, or leave --diary out")
     return sorted(entries, key=lambda entry: entry.time_s)
 
 
-def _seconds(text: str, column: str, where: str, duration_s: float, start: datetime | None) -> float:
-    """A time in seconds from the start of the recording, which it must not leave."""
-    said = ""
-    if match := _OFFSET.fullmatch(text):
-        said = ", counted from the start,"
-        hours, minutes, seconds = match.groups()
-        at = 3600.0 * int(hours) + 60 * int(minutes) + float(seconds)
-    elif _MINUTES.fullmatch(text):
-        raise InputError(f"{where}: the {column} {text!r} may be a clock time or an offset; {_EITHER}")
-    else:
-        at = _plain_seconds(text)
-        if at is None:
-            at = _since(text, column, where, start)
-    if not 0 <= at <= duration_s:
+def _entry(cells: dict[str, str], kind: str, where: str, duration_s: float, start: datetime | None) -> Entry:
+    """An entry from its `cells`, cut to the recording, in which a part of it has to lie."""
+    text = cells.get("time", "")
+    time_s = _seconds(text, "time", where, start)
+    end_s = _seconds(cells["end"], "end", where, start) if cells.get("end") else None
+    if end_s is not None and end_s < time_s:
+        raise InputError(f"{where}: its end {cells['end']} is before its time {text}")
+    is_offset = _OFFSET.fullmatch(text) is not None
+    is_clock = not is_offset and _plain_seconds(text) is None
+    early = is_clock and -MINUTE < time_s < 0
+    if time_s > duration_s or (time_s < 0 and not early and (end_s is None or end_s <= 0)):
+        said = ", counted from the start," if is_offset else ""
         raise InputError(
-            f"{where}: the {column} {text!r}{said} is outside the recording, which lasts {_hms(duration_s)}"
+            f"{where}: the time {text!r}{said} is outside the recording, which lasts {_hms(duration_s)}"
             + (f" from {start:%Y-%m-%d %H:%M:%S} on" if start else "")
             + "; correct it or leave the row out"
             + ("; a time of day needs its date, as 2026-01-31 14:05" if said else "")
             + ("; --start_time corrects a recorder whose clock was wrong" if start and not said else "")
         )
-    return at
+    cut_time = max(time_s, 0.0)
+    cut_end = None if end_s is None else min(max(end_s, cut_time), duration_s)
+    return Entry(cut_time, cut_end, kind, cells.get("note", ""), is_offset, (cut_time, cut_end) != (time_s, end_s))
+
+
+def _seconds(text: str, column: str, where: str, start: datetime | None) -> float:
+    """A time in seconds from the start of the recording, which may be outside it."""
+    if match := _OFFSET.fullmatch(text):
+        hours, minutes, seconds = match.groups()
+        return 3600.0 * int(hours) + 60 * int(minutes) + float(seconds)
+    if _MINUTES.fullmatch(text):
+        raise InputError(f"{where}: the {column} {text!r} may be a clock time or an offset; {_EITHER}")
+    at = _plain_seconds(text)
+    return _since(text, column, where, start) if at is None else at
 
 
 def _plain_seconds(text: str) -> float | None:

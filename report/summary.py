@@ -343,6 +343,7 @@ def warnings(analysis: Analysis) -> list[str]:
             f"The times such as {elapsed(offsets[0].time_s)} in the diary count from the start: that one is "
             f"{moment(analysis, offsets[0].time_s)}. A time of day needs its date, as 2026-01-31 14:05."
         )
+    found += _cut_entries(analysis)
     if analysis.unclassified:
         found.append(
             f"{count_of(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
@@ -355,6 +356,17 @@ def warnings(analysis: Analysis) -> list[str]:
             f"{'is' if one else 'are'} left out."
         )
     return found
+
+
+def _cut_entries(analysis: Analysis) -> list[str]:
+    """Which entries of the diary begin before the recording or end after it."""
+    cut = [entry for entry in analysis.diary.entries if entry.is_cut] if analysis.diary else []
+    if not cut:
+        return []
+    many = f"{len(cut):,} entries of the diary begin before the recording or end after it, the first of them"
+    one = "One entry of the diary begins before the recording or ends after it,"
+    last = f" {'at ' if analysis.recording.start else 'from '}{moment(analysis, cut[0].time_s)}"
+    return [f"{one if len(cut) == 1 else many}{last}; what is outside is cut off."]
 
 
 COUNTABLE = ("pause", "doubtful pause", "beat", "annotated beat", "escape beat", "episode")

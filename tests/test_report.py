@@ -882,6 +882,48 @@ def test_a_diary_of_any_spreadsheet(tmp_path: Path) -> None:
         assert [entry.note for entry in read_diary(tmp_path / "d.csv", 100, None)] == [note]
 
 
+def test_an_entry_that_overlaps_an_edge_is_cut_to_the_recording(tmp_path: Path) -> None:
+    rows = [  # recording from 8:00:20, 3 h
+        "2026-03-02 08:00,,symptom",  # written to the minute
+        "2026-03-02 08:00,2026-03-02 08:00,other",
+        "2026-03-02 07:30,2026-03-02 08:30:20,activity",
+        "2026-03-02 10:30:20,2026-03-02 12:00,activity",
+        "2026-03-02 09:00:20,2026-03-02 09:30:20,activity",
+    ]
+    (tmp_path / "d.csv").write_text("\n".join(["time,end,kind", *rows]))
+    entries = read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 3, 2, 8, 0, 20))
+    assert [(one.time_s, one.end_s, one.is_cut) for one in entries] == [
+        (0, None, True),
+        (0, 0, True),
+        (0, 1800, True),
+        (3600, 5400, False),
+        (9000, 10_800, True),
+    ]
+    for row in ("2026-03-02 07:59:20,,other", "2026-03-02 07:00,2026-03-02 08:00,other", "2026-03-02 11:01,,other"):
+        (tmp_path / "d.csv").write_text(f"time,end,kind\n{row}\n")
+        with pytest.raises(InputError, match=r"row 2: the time '2026-03-02 .* is outside the recording, which lasts"):
+            read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 3, 2, 8, 0, 20))
+
+
+def test_the_report_tells_of_entries_that_are_cut(records: Path, tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("time,kind,end\n60,activity,3600\n")
+    options = ("--annotations", "atr", "--diary", tmp_path / "d.csv")
+    assert report_of(records / "m001", tmp_path / "r", *options) == 0
+    (entry,) = load(tmp_path / "r")[0]["diary"]
+    assert (entry["time_s"], entry["end_s"]) == (60, 90)
+    said = (tmp_path / "r" / "report.html").read_text().split('<div class="warn">')[1].split("</div>")[0]
+    assert "One entry of the diary begins before the recording or ends after it, from" in said
+
+
+def test_a_comma_is_a_decimal_one_beside_semicolons(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text('time;end;kind\n"600,5";00:10:01,25;activity\n')
+    (entry,) = read_diary(tmp_path / "d.csv", 10_800, None)
+    assert (entry.time_s, entry.end_s) == (600.5, 601.25)
+    (tmp_path / "d.csv").write_text('time,kind\n"1,200",symptom\n')
+    with pytest.raises(InputError, match="row 2: the time '1,200' cannot be read"):
+        read_diary(tmp_path / "d.csv", 10_800, None)
+
+
 def test_a_diary_without_entries_is_refused(tmp_path: Path) -> None:
     for content in ("time,kind,note\n", "time,kind\n,,\n\n"):
         (tmp_path / "d.csv").write_text(content)
