@@ -10,6 +10,7 @@ from typing import Any
 
 from report.analysis import Analysis
 from report.burden import Share
+from report.definitions import CLASSLESS, Definition
 from report.diary import Period
 from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
 from report.episodes import KINDS, Episode, extent
@@ -51,7 +52,7 @@ def page(analysis: Analysis) -> str:
         record=analysis.recording,
         title=title_of(analysis.duration_s, analysis.burden.is_day),
         warnings=warnings(analysis),
-        findings=findings(analysis) if analysis.diagnosis is None else [],
+        findings=findings(analysis),
         diagnosis=diagnosis_counts(analysis) if analysis.diagnosis is not None else None,
         irregular=irregular_percent(analysis),
         excessive=list(excessive_by(analysis)),
@@ -65,7 +66,7 @@ def page(analysis: Analysis) -> str:
         none_found=[names[kind] for kind in none if kind != "unreadable"],
         episodes=listed,
         episodes_left_out=left_out,
-        definitions=[*analysis.definitions.listed(), *analysis.quality.listed()],
+        definitions=_behind(analysis),
         changed=_changed(analysis),
     )
 
@@ -117,6 +118,14 @@ def _listed(analysis: Analysis) -> tuple[list[Episode], int]:
         by_kind.setdefault(episode.kind, []).append(episode)
     kept = [episode for some in by_kind.values() for episode in some[:share]]
     return sorted(kept, key=lambda episode: episode.start), len(found) - len(kept)
+
+
+def _behind(analysis: Analysis) -> list[Definition]:
+    """The thresholds that made the figures of the page."""
+    listed = analysis.definitions.listed()
+    if analysis.diagnosis is not None:
+        listed = [entry for entry in listed if entry.name in CLASSLESS]
+    return [*listed, *analysis.quality.listed()]
 
 
 def _changed(analysis: Analysis) -> frozenset[str]:

@@ -329,7 +329,7 @@ def warnings(analysis: Analysis) -> list[str]:
     if analysis.diagnosis is not None:
         found.append(
             "This network tells infarction from normal, beat by beat. It names no ectopic beats, so there are no "
-            "episodes, no ectopy burden and no heart rate variability."
+            "episodes but unreadable time and ventricular flutter, no ectopy burden and no heart rate variability."
         )
     mean = analysis.heart_rate.mean
     if analysis.fs_unconfirmed and mean is not None and not USUAL_RATES[0] <= mean <= USUAL_RATES[1]:

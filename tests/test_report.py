@@ -23,6 +23,7 @@ import torch
 import wfdb
 from hypothesis import given
 from hypothesis import strategies as st
+from test_quality import fibrillating
 
 import data_configs
 import hparams
@@ -523,7 +524,9 @@ def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
     share = 100 * (beats["class"] == "infarction").sum() / beats["class"].isin(["normal", "infarction"]).sum()
     assert summary["burden_percent"]["infarction"] == round(share, 2)
     assert set(episodes["kind"]) <= {"unreadable"}
-    assert "there are no episodes" in (tmp_path / "r" / "report.html").read_text().replace("\n", " ")
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "there are no episodes but unreadable time and ventricular flutter" in page
+    assert "No ventricular flutter or fibrillation; with this network no other episode is looked for." in page
     # What the network does not tell is unknown, not zero.
     assert summary["episodes"]["pause"] is summary["episodes"]["svt"] is summary["pauses"] is None
     assert summary["irregular_percent"] is summary["withheld_beats"] is summary["burden_per_hour"] is None
@@ -531,6 +534,20 @@ def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
     hours = pd.read_csv(tmp_path / "r" / "hours.csv")
     known = set(hours.columns[hours.notna().any()])
     assert "beats_all" in known and not known & {"beats_Q", "v_percent", "irregular_s", "run_v"}
+
+
+def test_the_page_of_infarction_says_nothing_of_ectopy(tmp_path: Path) -> None:
+    ptb, path = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb"), tmp_path / "vf.csv"
+    path.write_text("MLII_mV\n" + "\n".join(f"{value:.4f}" for value in fibrillating()))
+    given = ("--lead", "MLII", "--checkpoint", ptb, "--fs", "250")
+    assert report_of(path, tmp_path / "r", *given, "--doubtful_pause", "14") == 0
+    page = (tmp_path / "r" / "report.html").read_text()
+    stands_out = page.split("What stands out")[1].split("What this report rests on")[0]
+    assert "<li>1 episode of possible ventricular flutter or fibrillation" in stands_out
+    for text in ("Isolated beats", "called V", "--vt_rate", "--nn_segment", "--burden_high", "of class S"):
+        assert text not in page, text
+    for text in ("--heart_rate_intervals", "--flat_range", '<td class="l b">--doubtful_pause'):
+        assert text in page, text
 
 
 def test_the_index_of_infarction_has_its_classes(records: Path, tmp_path: Path) -> None:
