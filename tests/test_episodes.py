@@ -713,6 +713,27 @@ def test_in_irregular_rhythm_s_and_variability_are_withheld() -> None:
     assert (spread.withheld, spread.rr, spread.sdnn_ms) == (125, 130, 0.0)
 
 
+def test_the_burden_of_s_is_of_time_and_beats_outside_irregular_rhythm() -> None:
+    """Ten minutes at 30/min with every fifth beat an S, then fibrillation with every third."""
+    rhythm = made("NNNNS" * 60 + "NNS" * 40, [*[2000] * 300, *fibrillation(119)], length=710_000)
+    episodes = find_episodes(rhythm, DEFAULT)
+    ((start, end),) = episodes.irregular.tolist()
+    assert (start, end) == (594_100, 690_343)  # from beat 297 of 420 on
+    result = burden(rhythm, episodes, DEFAULT)
+    assert (result.s.beats, result.s.of, result.s_withheld) == (59, 297, 41)
+    regular_s = 710 - (end - start) / 1000
+    assert result.s.hours == pytest.approx(regular_s / 3600)
+    assert result.s.per_hour == pytest.approx(59 * 3600 / regular_s)
+    (hour,) = hours(rhythm, episodes, DEFAULT)
+    assert (hour.s.beats, hour.s.of) == (59, 297)
+    assert hour.s.hours == pytest.approx(regular_s / 3600)
+    curves = trends(rhythm, episodes, DEFAULT)
+    assert curves.width_s == 10
+    assert curves.s_percent[:59] == pytest.approx(np.full(59, 20.0))
+    assert curves.s_percent[59] == 0  # two N, and the first beats of the fibrillation
+    assert np.isnan(curves.s_percent[60:]).all()
+
+
 def only_rate(rhythm: Rhythm, first: int, last: int) -> float:
     """The rate from one beat to another."""
     return 60_000 * (last - first) / float(rhythm.samples[last] - rhythm.samples[first])
@@ -898,7 +919,7 @@ def test_every_definition_is_an_option_that_is_read_and_listed() -> None:
     for definition in DEFAULT.listed():
         assert definition.value == getattr(DEFAULT, definition.name)
         assert definition.text and definition.source
-        assert f"definitions.{definition.name}" in code, f"--{definition.name} is not read"
+        assert re.search(rf"definitions\.{definition.name}\b", code), f"--{definition.name} is not read"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -301,6 +302,10 @@ def test_every_threshold_is_listed_with_its_unit_and_source() -> None:
     listed = {one.name: one for one in Quality(noise_window=4.0).listed()}
     assert listed["noise_window"].value == 4.0 and listed["noise_window"].unit == "s"
     assert listed["flutter_leakage"].source == "Kuo & Dillman 1978"
+    code = (ROOT / "report" / "quality.py").read_text(encoding="utf-8")
+    code += (ROOT / "report" / "analysis.py").read_text(encoding="utf-8")
+    for name in listed:
+        assert re.search(rf"quality\.{name}\b", code), f"--{name} is not read"
 
 
 @needs_mitdb
