@@ -194,8 +194,6 @@ def _analysis(
     )
     may_hide = deflection_test(recording.read, length, fs, peaks)
     rhythm = beats(hidden=hidden_beats(beats(), definitions, may_hide))
-    if diagnosis is not None:
-        diagnosis = diagnosis[np.isin(peaks, rhythm.samples)]
     if diagnosis is None:
         likeness = shape_test(recording.read, length, fs, rhythm.samples) if classifier is not None else None
         episodes = find_episodes(rhythm, definitions, likeness)
