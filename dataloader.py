@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,8 @@ class Split:
     """How they were split: beat, inter_patient, ..."""
     window: str = "unknown"
     """How a beat was cut and scaled."""
+    seed: int | None = None
+    """Of the draw that split them; None where the file does not say."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Beats in the file of classes that the network does not have."""
 
@@ -109,6 +112,13 @@ class Split:
             digest.update(values.cpu().contiguous().numpy())
         return digest.hexdigest()
 
+    @property
+    def where(self) -> set[tuple[int, int]]:
+        """Record and position of each beat; empty where they are not known."""
+        if self.records is None or self.positions is None:
+            return set()
+        return {*zip(self.records.tolist(), self.positions.tolist(), strict=True)}
+
     def places(self) -> str:
         """A hash of where each beat is from, its record and position, beside that of the beats themselves."""
         digest = hashlib.blake2b(repr((self.record_names, self.databases)).encode(), digest_size=16)
@@ -136,6 +146,9 @@ def load_split(
             not fit `configs`.
     """
     contents = read_torch(path, "split file", remedy)
+    says = _text(contents, "split", path)
+    if {says, path.stem} <= {*SPLITS} and says != path.stem:
+        raise InputError(f"{path}: is the {says} split by its entry 'split'; give each file the name of its split")
     samples = _beats_first(_numbers(contents, "samples", path), path, configs, any_length)
     context = None
     if configs.context != "none":
@@ -186,6 +199,7 @@ def load_split(
         source=_text(contents, "source", path),
         protocol=_text(contents, "protocol", path),
         window=_text(contents, "window", path),
+        seed=_seed(contents, path),
         context=context,
     )
     return split if stored_classes == configs.classes else _only_classes(split, stored_classes, configs, path)
@@ -263,10 +277,12 @@ def _difference_and_context(
     names = _names(contents, "context_names", path) or ()
     lacking = [name for name in configs.context_features if name not in names]
     if lacking or not {"context", "difference"} <= contents.keys():
+        cut_by_others = contents.get("records") is None
+        others = ", which beats that others have cut cannot have" if cut_by_others else ""
         raise InputError(
-            f"{path}: has no context of the beats{f' ({lacking[0]})' if names and lacking else ''}, which --context "
-            f"{configs.context} needs; make the split files again: python -m preprocess --dataset {configs.name} "
-            "--window centred"
+            f"{path}: has no context of the beats{f' ({lacking[0]})' if names and lacking else ''}{others}: --context "
+            f"{configs.context} needs it; make the split files from recordings: python -m preprocess --dataset "
+            f"{configs.name} --window centred --out DIR"
         )
     columns = [names.index(name) for name in configs.context_features]
     beats, _, length = shape
@@ -289,6 +305,13 @@ def _rate(contents: dict[str, Any], path: Path) -> float | None:
     if not fits(fs, float) or fs <= 0:
         raise InputError(f"{path}: 'fs' is {reprlib.repr(fs)}; a rate in Hz is right")
     return float(fs)
+
+
+def _seed(contents: dict[str, Any], path: Path) -> int | None:
+    seed = contents.get("seed")
+    if seed is not None and not fits(seed, int):
+        raise InputError(f"{path}: 'seed' is {reprlib.repr(seed)}; a whole number is right")
+    return seed
 
 
 def _text(contents: dict[str, Any], key: str, path: Path) -> str:
@@ -363,12 +386,12 @@ def load_splits(data_path: Path, configs: DatasetConfig, names: Sequence[str] = 
 def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
     """Raise an `InputError` where the split files of `folder` were cut or split differently, naming both sides.
 
-    They number the same records, too: `records` is an index into one list.
+    They number the same records, too: `records` is an index into one list. And no beat is in two of them.
     """
     first, *others = splits
     for other in others:
-        for name, value in splits[first].provenance().items():
-            if (here := splits[other].provenance()[name]) != value:
+        for name, value in (splits[first].provenance() | {"seed": splits[first].seed}).items():
+            if (here := getattr(splits[other], name)) != value:
                 raise InputError(
                     f"{folder}: {first}.pt has {name} '{value}', {other}.pt has '{here}'; make all three with one "
                     "command of python -m preprocess"
@@ -380,6 +403,12 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
                     f"{folder}: {first}.pt and {other}.pt have different '{name}', into which 'records' counts; make "
                     "all three with one command of python -m preprocess"
                 )
+    for one, other in itertools.combinations(splits, 2):
+        if shared := len(splits[one].where & splits[other].where):
+            raise InputError(
+                f"{folder}: {shared} beats are in both {one}.pt and {other}.pt, by record and position; make all three "
+                "with one command of python -m preprocess"
+            )
 
 
 def train_and_validation(splits: dict[str, Split], configs: DatasetConfig, limit_train: int | None, seed: int) -> Split:
@@ -403,6 +432,9 @@ def join_splits(one: Split, other: Split) -> Split:
 
 def missing_splits_message(folder: Path, missing: list[str], dataset: str) -> str:
     """Name the absent split files and the command that would make them."""
+    above = folder.parent  # --data_path
+    if above.name == dataset and all((above / f"{name}.pt").is_file() for name in missing):
+        return f"{folder}: not there, but {above} holds the split files itself; give --data_path {above.parent}"
     return (
         f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}; name their folder with --data_path, or make them "
         f"with `python -m preprocess --dataset {dataset} --out {folder.parent} --source physionet` "

@@ -21,7 +21,7 @@ from support.cli import ArgumentParser, add_options
 from support.errors import InputError, run_command
 from support.fields import from_fields
 from trainer import Trainer
-from utils import SEED_FOLDER, find_checkpoint
+from utils import SEED_FOLDER, find_checkpoint, seed_folders
 
 # What makes sense for the test of a checkpoint, which knows the rest itself.
 TEST_TAKES = (
@@ -97,6 +97,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     elif resume is not None:
         # A seed's own folder is taken for the run that it belongs to.
         folder = Path(resume).parent if SEED_FOLDER.fullmatch(Path(resume).name) else Path(resume)
+        if folder != Path(resume) and len(seed_folders(folder)) > 1:
+            print(f"{resume}: is a seed of the run {folder}, which goes on with all its seeds")
         train(Trainer(resumed_config(folder, given), folder))
     else:
         train(Trainer(RunConfig(**given)))

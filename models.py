@@ -313,6 +313,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         self.has_morphology_head, self.has_rhythm_head = configs.has_morphology_head, configs.has_rhythm_head
         self.sees_context = configs.context != "none"
         self.precision = hparams.precision
+        self.input_shape = (configs.input_channels, configs.sequence_len)
 
     def features(self, x: Tensor) -> Tensor:
         """What the classifier sees of each beat: (B, 1, 186) -> (B, 128)."""
@@ -327,8 +328,14 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities (B, C).
 
         Raises:
-            InputError: the network sees the context of a beat, and none is given.
+            InputError: the beats have another shape, or the network sees the context of a beat and none is given.
         """
+        if x.shape[1:] != self.input_shape:
+            channels, length = self.input_shape
+            raise InputError(
+                f"this network takes beats (B, {channels}, {length}), got {tuple(x.shape)}; one of another length is "
+                "made with --sequence_len"
+            )
         if context is None and self.sees_context:
             raise InputError("this network sees the context of a beat: model(x, context), as Split.inputs() gives both")
         # On the CPU only the encoder layers use bf16, and they see to it themselves.

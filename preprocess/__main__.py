@@ -256,6 +256,8 @@ def prepare(args: argparse.Namespace) -> None:
     start = time.monotonic()
     out = args.out / args.dataset
     splits.check_writable(out)
+    if args.folds is not None:
+        splits.require_no_other_folds(args.out, args.dataset, args.folds)
     raw, beats = _read(args)
     beats = only_classes(beats, args.classes)
     if args.folds is None:

@@ -38,11 +38,11 @@ def list_records(folder: Path, dataset: str) -> list[str]:
     """
     folder = Path(folder)
     if not folder.is_dir():
+        kind = "a file; give the folder of the records" if folder.is_file() else "not there"
         command = f"`python -m preprocess --dataset {dataset}"
         raise InputError(
-            f"{folder} is not a folder of records: {command} --source physionet` downloads them, with --database "
-            f"{folder.name} or the like those of another database; {command} --source synthetic` makes some, {command} "
-            "--raw_path DIR` reads those in DIR"
+            f"{folder} is {kind}: {command} --raw_path DIR` reads the records in DIR, {command} --source physionet` "
+            f"downloads the dataset's own, with --database NAME other ones, {command} --source synthetic` makes some"
         )
     names = list(dict.fromkeys(_listed(folder, "") if (folder / LISTING).is_file() else _headers(folder)))
     parts = _parts(folder, names)

@@ -154,8 +154,12 @@ def _ds1_ds2(beats: BeatSet, chosen: np.ndarray, fractions: tuple[float, ...] | 
         )
     names = np.array([posixpath.basename(name) for name in beats.record_names])[beats.records[chosen]]
     ds1, ds2 = (chosen[np.isin(names, [*part])] for part in (DS1, DS2))
-    if not len(ds1) or not len(ds2):
-        raise InputError("--split inter_patient of mitdb needs records of DS1 and of DS2; one has none here")
+    absent = [name for name, part in (("DS1", ds1), ("DS2", ds2)) if not len(part)]
+    if absent:
+        raise InputError(
+            f"--split inter_patient of mitdb needs records of DS1 and of DS2, and there are none of "
+            f"{' and '.join(absent)}; give the folder of all 48, or leave --database out"
+        )
     patients, counts = _beats_per_patient(beats, ds1)
     _need(counts, 2, "DS1")
     val = draw_patients(counts, VALIDATION, seed)[patients]
@@ -351,6 +355,15 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
             "difference": torch.from_numpy(context.difference).half(),  # within +-8: good to 0.004
         }
     return content
+
+
+def require_no_other_folds(out: Path, dataset: str, folds: int) -> None:
+    """Raise an `InputError` where `out` has folds beyond `folds`, of another deal: nobody could tell them apart."""
+    numbers = [path.parent.name.removeprefix("fold_") for path in out.glob(f"fold_*/{dataset}")]
+    others = sorted(int(number) for number in numbers if number.isdecimal() and int(number) > folds)
+    if others:
+        names = ", ".join(f"fold_{number}" for number in others)
+        raise InputError(f"{out}: has {names} of another deal; move it away, or name another folder with --out")
 
 
 def check_writable(folder: Path) -> None:

@@ -39,11 +39,13 @@ NOT_OF_THE_NETWORK = {
     *("dataset", "device", "data_path", "save_dir", "experiment_description", "run_description"),
     *("umap", "tensorboard"),
 }
-FEW = 0.01
-"""Share of the training beats below which a class rests on few."""
+FEW, FEW_BEATS = 0.01, 100
+"""Share of the training beats, and number of them, below which a class rests on few."""
 
 ALWAYS = "Not for clinical use: no regulator has seen it."
 CAUTIONS = {
+    "synthetic": "Not for real patients: it was trained and tested on synthetic ones, and its figures show that the "
+    "programs work, no more.",
     "beat": "Not for new patients: it was tested on beats of the patients that it was trained on, and its figures do "
     "not hold for anybody else (results/inter_patient.md).",
     "mit": "It reads lead II (or a lead like it) and names beats: no P waves without a QRS, no blocks, no ST segments.",
@@ -103,8 +105,9 @@ def make_card(
     data, counts, classes = config["data"], config["counts"], test["classes"]
     learnt = counts.get("trained_on", counts["train"])
     by_patient = {"inter_patient": True, "beat": False}.get(data["protocol"])
-    few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < FEW * learnt["all"]]
-    cautions = [ALWAYS, CAUTIONS.get(data["protocol"]), CAUTIONS.get(config["dataset"]["name"])]
+    few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < max(FEW * learnt["all"], FEW_BEATS)]
+    kinds = (data["source"], data["protocol"], config["dataset"]["name"])
+    cautions = [ALWAYS, *map(CAUTIONS.get, kinds)]
     cautions.append(SEES_CONTEXT if config["dataset"]["context"] != "none" else None)
     cautions.append(few and f"It was trained on few beats of class {', '.join(few)}.")
     records = predictions["record"].nunique() if "record" in predictions else None

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from dataloader import (
     data_generator,
     get_class_weights,
     load_split,
+    load_splits,
     oversample,
     stratified_subset,
 )
@@ -199,6 +201,38 @@ def test_missing_splits_name_the_command_that_makes_them(tmp_path: Path, mit: Da
         f"`python -m preprocess --dataset mit --out {tmp_path} --source physionet` (or: --source synthetic, "
         "--raw_path DIR)"
     )
+
+
+def test_a_folder_of_split_files_is_not_that_of_datasets(tmp_path: Path, mit: DatasetConfig) -> None:
+    write_toy_splits(tmp_path, "mit")
+    with pytest.raises(InputError, match=f"holds the split files itself; give --data_path {tmp_path}$"):
+        data_generator(tmp_path / "mit", mit, None, 0)
+
+
+def changed(path: Path, **entries: object) -> None:
+    torch.save(torch.load(path, weights_only=True) | entries, path)
+
+
+def test_files_of_two_draws_do_not_go_together(tmp_path: Path, mit: DatasetConfig) -> None:
+    """Else beats of the test would have been trained on."""
+    folder = write_toy_splits(tmp_path, "mit") / "mit"
+    assert set(load_splits(tmp_path, mit)) == {"train", "val", "test"}
+    changed(folder / "test.pt", seed=5)
+    with pytest.raises(InputError, match=r"train.pt has seed 'None', test.pt has '5'; make all three"):
+        load_splits(tmp_path, mit)
+    write_toy_splits(tmp_path, "mit")
+    positions = load_split(folder / "train.pt", mit).positions
+    changed(folder / "test.pt", positions=torch.cat([positions[:7], torch.arange(18) + 10**6]), records=torch.zeros(25))
+    with pytest.raises(InputError, match=r"7 beats are in both train.pt and test.pt, by record and position"):
+        load_splits(tmp_path, mit)
+
+
+def test_files_that_have_changed_their_names_are_refused(tmp_path: Path, mit: DatasetConfig) -> None:
+    folder = write_toy_splits(tmp_path, "mit") / "mit"
+    changed(folder / "test.pt", split="test")
+    shutil.copyfile(folder / "test.pt", folder / "train.pt")
+    with pytest.raises(InputError, match=r"train.pt: is the test split by its entry 'split'"):
+        load_splits(tmp_path, mit)
 
 
 @given(

@@ -59,6 +59,15 @@ def test_every_length_that_the_config_names(length: int, batch: int, supervised:
     assert configs.trans_dim % configs.num_heads == 0
 
 
+@pytest.mark.parametrize("shape", [(2, 1, 187), (2, 1, 185), (4, 186), (2, 2, 186), (2, 1, 250)])
+def test_beats_of_another_shape_are_refused(
+    shape: tuple[int, ...], mit: DatasetConfig, supervised: TrainingConfig
+) -> None:
+    """187 samples, as the Kaggle rows have, would go through and give figures of another beat."""
+    with pytest.raises(InputError, match=r"takes beats \(B, 1, 186\), got \("):
+        ecgTransForm(mit, supervised)(torch.randn(shape))
+
+
 @pytest.mark.parametrize(("length", "width", "heads"), [(186, 25, 5), (187, 25, 5), (188, 26, 2), (196, 27, 3)])
 def test_embedding_width_and_heads_follow_the_length(length: int, width: int, heads: int) -> None:
     assert (data_configs.mit(length).trans_dim, data_configs.mit(length).num_heads) == (width, heads)

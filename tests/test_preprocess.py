@@ -534,7 +534,7 @@ BAD_ARGUMENTS = {
     "--dataset eeg": "--dataset eeg: unknown; known are mit, ptb",
     "": "--dataset",
     "--dataset mit --source nowhere": "--source nowhere: unknown; known are records,",
-    "--dataset mit --raw_path TMP/absent": "--source physionet` downloads them",
+    "--dataset mit --raw_path TMP/absent": "--source physionet` downloads the dataset's own",
     "--dataset mit --raw_path TMP/empty": "holds no WFDB record",
     "--dataset mit --raw_path TMP/raw --out TMP/file": "file is a file; name another folder",
     "--dataset mit --raw_path TMP/raw --out TMP/taken": "val.pt is a folder and in the way",

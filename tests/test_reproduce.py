@@ -658,6 +658,9 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
         "--data_path DIR"
     )
     assert card["cautions"][0].startswith("Not for clinical use")
+    assert card["cautions"][1].startswith("Not for real patients: it was trained and tested on synthetic ones")
+    of_v = read_json(seed_folder / "config.json")["counts"]["train"]["V"]
+    assert any("trained on few beats of class" in caution and f"V ({of_v})" in caution for caution in card["cautions"])
     page = path.with_suffix(".md").read_text(encoding="utf-8")
     assert f"macro-F1 {100 * test['macro_f1']:.2f}" in page
     assert "by ANSI/AAMI EC57" in page

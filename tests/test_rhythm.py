@@ -59,7 +59,7 @@ def contents(count: int = 200, seed: int = 0, databases: tuple[str, ...] = ("one
         "context_names": list(CONTEXT_NAMES),
         "difference": samples[:, 0].half(),
         "records": torch.arange(count) % 2,
-        "positions": torch.arange(count) * 300,
+        "positions": (torch.arange(count) + 1000 * seed) * 300,
         "record_names": ["a", "b"],
         "databases": list(databases),
         "source": "synthetic",
@@ -302,7 +302,11 @@ def test_what_cannot_be_fitted_is_one_line(configs: DatasetConfig, recipe: Train
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"context": None, "context_names": None, "difference": None}, "has no context of the beats, which --context"),
+        ({"context": None, "context_names": None, "difference": None}, "has no context of the beats: --context"),
+        (
+            {"context": None, "context_names": None, "difference": None, "records": None, "positions": None},
+            "which beats that others have cut cannot have",
+        ),
         ({"context_names": [f"other{k}" for k in range(len(CONTEXT_NAMES))]}, r"has no context of the beats \(log_pre"),
         ({"difference": torch.zeros(200, 187)}, "'difference' of shape"),
         ({"context": torch.full((200, len(CONTEXT_NAMES)), float("nan"))}, "'context' holds NaN"),
@@ -507,6 +511,15 @@ def test_patients_are_dealt_evenly(folds: int, more: int, seed: int) -> None:
     assert len(fold) == len(counts)
     assert sizes.max() <= -(-len(counts) // folds)
     assert np.array_equal(fold, splits.deal_patients(counts, folds, seed % 1000))
+
+
+def test_folds_of_another_deal_are_not_left_beside_new_ones(tmp_path: Path) -> None:
+    for fold in (1, 4, 5):
+        (tmp_path / f"fold_{fold}" / "mit").mkdir(parents=True)
+    splits.require_no_other_folds(tmp_path, "mit", 5)
+    splits.require_no_other_folds(tmp_path, "ptb", 3)
+    with pytest.raises(InputError, match="has fold_4, fold_5 of another deal; move it away"):
+        splits.require_no_other_folds(tmp_path, "mit", 3)
 
 
 def test_rich_patients_go_to_different_folds() -> None:

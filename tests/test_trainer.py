@@ -365,7 +365,7 @@ def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -
 
 
 def test_splits_of_the_same_beats_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = write_toy_splits(tmp_path / "data", "mit", (20, 20, 20))
+    data = write_toy_splits(tmp_path / "data", "mit", (20, 20, 20), records=False)
     shutil.copyfile(data / "mit" / "val.pt", data / "mit" / "test.pt")
     Trainer(run_config(data, tmp_path, num_epochs=1, limit_train=10)).train()
     printed = capsys.readouterr().out
