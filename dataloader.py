@@ -112,7 +112,6 @@ class Split:
             digest.update(values.cpu().contiguous().numpy())
         return digest.hexdigest()
 
-    @property
     def where(self) -> set[tuple[int, int]]:
         """Record and position of each beat; empty where they are not known."""
         if self.records is None or self.positions is None:
@@ -403,8 +402,9 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
                     f"{folder}: {first}.pt and {other}.pt have different '{name}', into which 'records' counts; make "
                     "all three with one command of python -m preprocess"
                 )
+    where = {name: split.where() for name, split in splits.items()}
     for one, other in itertools.combinations(splits, 2):
-        if shared := len(splits[one].where & splits[other].where):
+        if shared := len(where[one] & where[other]):
             raise InputError(
                 f"{folder}: {shared} beats are in both {one}.pt and {other}.pt, by record and position; make all three "
                 "with one command of python -m preprocess"

@@ -132,8 +132,7 @@ class Trainer:
         settings = (self.run, seed, self.configs, self.hparams, self.device)
         run = SeedRun(*settings, splits, trained_on=splits["train"], class_weights=weight)
         distributed.require_same(
-            (run.fingerprints, run.places),
-            f"{self.run.data_path}: holds other beats than the first process has; copy its files",
+            run.data, f"{self.run.data_path}: holds other beats than the first process has; copy its files"
         )
         if self.run_folder is not None:
             seed_folder = self.run_folder / f"seed_{seed}"

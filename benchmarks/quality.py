@@ -10,7 +10,6 @@ example:
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +19,8 @@ import numpy as np
 import ec57
 from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, read_records
 from preprocess.detect import detect_beats
+from preprocess.signals import parted, spans
 from report.quality import Unreadable, marked_flutter, unreadable
-from report.rhythm import parted
 from support.cli import ArgumentParser
 from support.errors import run_command
 
@@ -94,11 +93,17 @@ def false_ectopy_table(records: Sequence[RecordSignal]) -> str:
             beats = detect_beats(signal, record.fs)
             lost, _ = unreadable_samples(record, beats)
             hours += noisy.sum() / record.fs / 3600
-            begins = np.flatnonzero(np.diff(lost.astype(np.int8)) == 1) + 1
-            for column, peaks in enumerate((beats, beats[~lost[beats]])):
-                broken = parted(peaks, begins) if column else None  # as in a report
-                read = functools.partial(_part_of, signal)
-                found = classify_peaks(read, len(signal), record.fs, peaks, classifier, broken=broken)
+            readable = beats[~lost[beats]]
+            broken = parted(readable, spans(lost)[:, 0])  # as in a report
+            for column, (peaks, its_broken) in enumerate(((beats, None), (readable, broken))):
+                found = classify_peaks(
+                    lambda start, stop, all=signal: all[start:stop],
+                    len(signal),
+                    record.fs,
+                    peaks,
+                    classifier,
+                    broken=its_broken,
+                )
                 _, called = in_classes(found, classifier.classes)
                 for name, group in FALSE_UNLESS.items():
                     own = peaks[(called == name) & noisy[peaks]]
@@ -109,10 +114,6 @@ def false_ectopy_table(records: Sequence[RecordSignal]) -> str:
             cells = [f"{count / hours:.0f}" for name in FALSE_UNLESS for count in counts[name]]
             rows.append(f"| {ratio} | {' | '.join(cells)} |")
     return "\n".join(rows)
-
-
-def _part_of(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
-    return signal[start:stop]
 
 
 def times_of(reference: ec57.Annotations, symbols: str) -> np.ndarray:

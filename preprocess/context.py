@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_configs import MORPHOLOGY_FEATURES, RHYTHM_FEATURES
-from preprocess.signals import FS, bridge, spans
+from preprocess.signals import BRIDGED, FS, bridge, parted, spans
 
 QRS = (-25, 36)  # 169 ms
 P_WAVE = (-90, -18)  # 200 ms that end 50 ms before the R-peak
@@ -39,7 +39,6 @@ BEAT = (-93, 93)  # the window of `preprocess.beats`, for the difference
 SHORTEST_RR, LONGEST_RR = 0.2, 4.0  # s; beyond lie double annotations and pauses of the recording
 UNKNOWN_RR = 1.0  # s, in a record of a single beat; features are ratios, so any value makes them 0
 AROUND = 5  # known intervals on either side, whose median stands for one across lost time
-BRIDGED = 0.1  # s of missing samples that lose no time: no beat has room in them
 RR_TOLERANCE = 0.03  # of the mean R-R: variation of a regular rhythm that does not count as early
 
 SIMILAR = 0.9  # correlation of two QRS complexes of one shape
@@ -229,8 +228,8 @@ def rr_intervals(peaks: np.ndarray, broken: np.ndarray | None = None) -> tuple[n
 
 def broken_intervals(signal: np.ndarray, peaks: np.ndarray, longest: int) -> np.ndarray:
     """Say between which beats more than `longest` samples in a row of a signal (n,) are missing: bool (beats - 1,)."""
-    gaps = [edge for begin, end in spans(np.isnan(signal)) if end - begin > longest for edge in (begin, end)]
-    return np.diff(np.searchsorted(gaps, peaks, side="right")) > 0
+    gaps = spans(np.isnan(signal))
+    return parted(peaks, gaps[np.diff(gaps).ravel() > longest].ravel())
 
 
 def local_rhythm(pre: np.ndarray, post: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,6 +11,8 @@ import numpy as np
 FS = 360.0  # Hz, the rate of mitdb
 REACH = 1.0  # s beyond a stretch that resampling it needs: more than the filter's half length at any rate from 20 Hz on
 
+BRIDGED = 0.1  # s of missing samples that lose no time: no beat has room in them
+
 Read = Callable[[int, int], np.ndarray]
 """Gives the samples [start, stop) of a signal, float64 (stop - start,), NaN where samples are missing."""
 
@@ -58,6 +60,11 @@ def spans(member: np.ndarray) -> np.ndarray:
     """The maximal stretches of `member` (n,) -> int64 (k, 2), [start, end)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], member, [False]]).astype(np.int8)))
     return edges.reshape(-1, 2).astype(np.int64)
+
+
+def parted(peaks: np.ndarray, borders: np.ndarray) -> np.ndarray:
+    """Say between which of the R-peaks (beats,) and the next one of the `borders` lies: bool (beats - 1,)."""
+    return np.diff(np.searchsorted(np.sort(borders), peaks, side="right")) > 0
 
 
 def bridged(read: Read, length: int, longest: int) -> Read:

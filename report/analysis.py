@@ -18,7 +18,7 @@ from preprocess.detect import detect_in_parts
 from preprocess.leads import is_lead_ii
 from preprocess.physionet import first_minute
 from preprocess.readers import Recording, open_recording
-from preprocess.signals import bridged
+from preprocess.signals import bridged, parted
 from preprocess.synthetic import MARK
 from report.burden import HOUR, Burden, Hour, burden, hours
 from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_classes
@@ -31,7 +31,7 @@ from report.options import ReportOptions
 from report.pauses import deflection_test, hidden_beats
 from report.quality import Quality, Unreadable, marked_flutter, possible_flutter, unreadable, vf_filtered
 from report.rates import HeartRate, heart_rate
-from report.rhythm import CLASSES, Rhythm, inside, parted
+from report.rhythm import CLASSES, Rhythm, inside
 from report.strips import ANNOTATED_FLUTTER, NAMES, Chosen, choose_strips
 from report.trends import Trends, trends
 from support.cli import file_suffix
@@ -118,29 +118,18 @@ def analyse(
     Raises:
         InputError: the recording, its annotations or the diary cannot be read, or do not fit.
     """
-    opened = functools.partial(
-        open_recording,
+    with open_recording(
         path,
         lead=options.lead,
         any_lead=options.any_lead,
+        fs=options.fs,
         unit=options.unit,
         gain=options.gain,
         column=options.column,
         start_time=options.start,
-    )
-    with opened(fs=options.fs) as recording:
+    ) as recording:
         accept(recording)
-        fs_unconfirmed = options.fs is not None and not _opens(opened)
-        yield _analysis(recording, options, definitions, quality, classifier, step, fs_unconfirmed)
-
-
-def _opens(opened: Callable[[], Recording]) -> bool:
-    """Whether a recording can be opened so."""
-    try:
-        opened().close()
-    except InputError:
-        return False
-    return True
+        yield _analysis(recording, options, definitions, quality, classifier, step)
 
 
 def _analysis(
@@ -150,7 +139,6 @@ def _analysis(
     quality: Quality,
     classifier: Classifier | None,
     step: Step,
-    fs_unconfirmed: bool,
 ) -> Analysis:
     fs, length = recording.fs, recording.length
     entries = read_diary(Path(options.diary), length / fs, recording.start) if options.diary else []
@@ -205,7 +193,7 @@ def _analysis(
         synthetic=_is_synthetic(recording),
         definitions=definitions,
         quality=quality,
-        fs_unconfirmed=fs_unconfirmed,
+        fs_unconfirmed=options.fs is not None and not recording.is_rated,
         classifier=classifier,
         annotator=options.annotations,
         rhythm=rhythm,

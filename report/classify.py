@@ -18,7 +18,6 @@ import torch
 from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import (
-    BRIDGED,
     CONTEXT_NAMES,
     Context,
     broken_intervals,
@@ -28,8 +27,7 @@ from preprocess.context import (
 )
 from preprocess.readers.opening import LOWEST_RATE
 from preprocess.readers.recording import HIGHEST_RATE
-from preprocess.signals import FS, Read, bridged, resampled
-from report.quality import Quality
+from preprocess.signals import BRIDGED, FS, Read, bridged, resampled
 from report.rhythm import CLASSES, UNCLASSIFIED
 from run_folder.network import load_network, read_card
 from support.errors import InputError
@@ -247,7 +245,7 @@ def classify_peaks(
     peaks: np.ndarray,
     classifier: Classifier,
     on_beats: Callable[[int], object] = lambda beats: None,
-    bridge_s: float = Quality().missing_longest,
+    bridge_s: float = BRIDGED,
     broken: np.ndarray | None = None,
 ) -> np.ndarray:
     """Classify the beats of a recording, a stretch of about half an hour at a time.

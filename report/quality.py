@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocess.detect import band_pass, level_at, parts, steepness
-from preprocess.signals import bridge, spans
+from preprocess.signals import BRIDGED, bridge, spans
 from report.definitions import CHOSEN, Thresholds, threshold
 from report.rhythm import disjoint
 from support.errors import InputError
@@ -60,7 +60,7 @@ class Quality(Thresholds):
     """
 
     missing_longest: float = threshold(
-        0.1, "missing samples up to this long are bridged by a line, more are unreadable", "s", CHOSEN
+        BRIDGED, "missing samples up to this long are bridged by a line, more are unreadable", "s", CHOSEN
     )
     flat_range: float = threshold(0.01, "a lead is off where the signal stays within this range", "mV", CHOSEN)
     flat_shortest: float = threshold(
@@ -360,11 +360,12 @@ def _hum(signal: np.ndarray, fs: float, grid: np.ndarray, quality: Quality) -> H
     whole = bridge(signal)
     frequencies = np.fft.rfftfreq(2 * half, 1 / fs)
     low, high = HUM_BAND
+    taper = np.hanning(2 * half)
     starts = np.clip(grid - half, 0, len(signal) - 2 * half)  # at the ends whole windows, too
     for first in range(0, len(grid), WINDOWS):
         part = slice(first, first + WINDOWS)
         windows = whole[starts[part, None] + np.arange(2 * half)]
-        windows = (windows - windows.mean(axis=1, keepdims=True)) * np.hanning(2 * half)
+        windows = (windows - windows.mean(axis=1, keepdims=True)) * taper
         power = np.abs(np.fft.rfft(windows)) ** 2
         above = power[:, frequencies > high].sum(axis=1)
         total = power[:, frequencies >= low].sum(axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from preprocess.signals import parted
 from support.errors import InputError, unknown
 
 CLASSES = ("N", "S", "V", "F", "Q")
@@ -147,11 +148,6 @@ class Rhythm:
 def overlap(intervals: np.ndarray, start: float, end: float) -> float:
     """How much of [start, end) the disjoint `intervals` (k, 2) cover."""
     return float(np.clip(np.minimum(intervals[:, 1], end) - np.maximum(intervals[:, 0], start), 0, None).sum())
-
-
-def parted(samples: np.ndarray, begins: np.ndarray) -> np.ndarray:
-    """bool (n - 1,): between which beats (n,) lost time begins, at one of `begins` in samples."""
-    return np.diff(np.searchsorted(np.sort(begins), samples, side="right")) > 0
 
 
 def in_spans(points: np.ndarray, spans: np.ndarray) -> np.ndarray:

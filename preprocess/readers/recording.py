@@ -170,6 +170,7 @@ class Trace:
     read: Callable[[int, int], np.ndarray]  # samples [first, last) -> float64 (last - first,) mV, NaN where missing
     borders: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # see `Recording.borders`
     notes: tuple[str, ...] = ()  # what to know of the file, in phrases
+    is_rated: bool = True  # False: the file does not say `fs`; the user does, or it is assumed
     close: Callable[[], None] = lambda: None
 
 
@@ -223,6 +224,11 @@ class Recording:
         start, stop, _ = slice(start, stop).indices(self.length)
         values = self._trace.read(start, max(start, stop))
         return np.where(np.isfinite(values), values, np.nan)
+
+    @property
+    def is_rated(self) -> bool:
+        """Whether the file says `fs`; else the user does, or it is assumed."""
+        return self._trace.is_rated
 
     def parts(self, seconds: float = PART) -> Iterator[tuple[int, np.ndarray]]:
         """Read the whole recording in parts, so that the memory it takes does not depend on its length.

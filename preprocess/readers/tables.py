@@ -213,7 +213,9 @@ class TableSource(Source):
             if why is not None:
                 says = "--fs says" if self._options.fs else "its head says"
                 notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; {why}")
-            return Trace(float(fs), total, read_stored, notes=(*notes, *missing_values(missing, fs)), close=close)
+            notes += missing_values(missing, fs)
+            is_rated = layout.head.fs is not None
+            return Trace(float(fs), total, read_stored, notes=tuple(notes), is_rated=is_rated, close=close)
         runs, days = clock.runs(total), []
         if layout.undated:
             days.append(f"days without a row would not be seen: {layout.undated}")

@@ -51,7 +51,7 @@ class WfdbSource(Source):
         trace = open_signal(self._folder, self.name, self._header, channel)
         notes = [f"{note}; --fs says another" if note == UNRATED else note for note in trace.notes]
         missing = count_missing(trace.read, trace.length)
-        return replace(trace, notes=(*notes, *missing_values(missing, trace.fs)))
+        return replace(trace, notes=(*notes, *missing_values(missing, trace.fs)), is_rated=self._rated)
 
 
 def open_signal(folder: Path, name: str, header: Header, channel: int) -> Trace:
