@@ -244,12 +244,14 @@ def chosen_classes(chosen: Sequence[str], known: tuple[str, ...]) -> tuple[str, 
     """The `chosen` ones of the `known` classes, in the order of the latter.
 
     Raises:
-        InputError: one is unknown, or fewer than two are left.
+        InputError: one is unknown or given twice, or there are fewer than two.
     """
     for name in chosen:
         if name not in known:
             raise unknown("--classes", name, known, "blanks go between several")
-    if len(set(chosen)) < 2:
+        if list(chosen).count(name) > 1:
+            raise InputError(f"--classes {' '.join(chosen)}: {name} is given twice; name each class once")
+    if len(chosen) < 2:
         raise InputError(f"--classes {' '.join(chosen)}: at least two are needed, of {' '.join(known)}")
     return tuple(name for name in known if name in chosen)
 

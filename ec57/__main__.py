@@ -139,14 +139,15 @@ def run(arguments: Sequence[str] | None = None) -> None:
         require_writable(args.out, "--out")
     records = [Path(record.removesuffix(".hea")) for record in args.records]
     beats, runs = compare(records, args.reference, args.test, args.test_dir, protocol)
+    unscored = [comparison.record for comparison in beats if not comparison.matrix.to_numpy().any()]
+    to = "on" if protocol.end is None else f"to {protocol.end:g} s"
+    earlier = "; --start 0 takes all that is earlier" if protocol.start else ""
+    note = f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s {to}{earlier}"
+    if len(unscored) == len(beats):
+        raise InputError(note)
     sys.stdout.write(tables.beats_summary(beats))
-    if unscored := [comparison.record for comparison in beats if not comparison.matrix.to_numpy().any()]:
-        to = "on" if protocol.end is None else f"to {protocol.end:g} s"
-        earlier = "; --start 0 takes all that is earlier" if protocol.start else ""
-        print(
-            f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s {to}{earlier}",
-            file=sys.stderr,
-        )
+    if unscored:
+        print(note, file=sys.stderr)
     if args.out is not None:
         written = write(args.out, beats, runs, args.reference, args.test)
         count = f"{len(beats)} record{'' if len(beats) == 1 else 's'}"

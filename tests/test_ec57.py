@@ -519,13 +519,24 @@ def test_the_part_that_the_command_compares(tmp_path: Path, capfd: pytest.Captur
 
 
 def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "long").mkdir()
+    longer = write_record(tmp_path / "long", "longer", atr="N" * 200, tst="N" * 200)
     record = write_record(tmp_path, atr="NNN", tst=b"\0\0")
-    code, out, error = run([record, *ANNOTATORS, "--start", "400", "--out", tmp_path / "out"], capfd)
+    code, out, error = run([longer, record, *ANNOTATORS, "--start", "400"], capfd)
     assert code == 0
-    assert f"no beat was compared of {record.name}: none lies from 400 s on; --start 0 takes all that is" in error
-    assert out.splitlines()[1].endswith("      -" * 6 + "     -")
-    _, _, error = run([record, *ANNOTATORS, "--start", "0", "--end", "0.01"], capfd)
-    assert error == f"no beat was compared of {record.name}: none lies from 0 s to 0.01 s\n"
+    assert (
+        error
+        == f"no beat was compared of {record.name}: none lies from 400 s on; --start 0 takes all that is earlier\n"
+    )
+    assert out.splitlines()[2].endswith("      -" * 6 + "     -")
+
+
+def test_a_comparison_of_nothing_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    record = write_record(tmp_path, atr="NNN", tst=b"\0\0")
+    code, out, error = run([record, *ANNOTATORS, "--start", "0", "--end", "0.01", "--out", tmp_path / "out"], capfd)
+    assert (code, out) == (2, "")
+    assert error == f"error: no beat was compared of {record.name}: none lies from 0 s to 0.01 s\n"
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -463,6 +463,8 @@ def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pyte
     training.run(["--test", str(checkpoint), "--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs")])
     assert run(*command, "--classes", "N", "X") == 2
     assert "--classes X: unknown; known are N, S, V, F, Q" in capsys.readouterr().err
+    assert run(*command, "--classes", "N", "S", "N") == 2
+    assert "--classes N S N: N is given twice; name each class once" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("small_runs")
