@@ -4,7 +4,8 @@ A table has no place from which sample n could be read, so it is converted once,
 file of float64, which has no name and goes with its last reader.
 
 What a table says of itself is taken from the lines above its data: a head of `key,value` lines (`heads`), then names of
-columns, then units. What it does not say, the user has to: nothing is guessed.
+columns, then units (`layout`, `columns`); where its rows are in time from a column of times (`clock`). What it does not
+say, the user has to: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -23,117 +23,14 @@ import numpy as np
 import pandas as pd
 
 from ec57.headers import millivolts_of
-from preprocess.readers.columns import CLOCK, MISSING, SECONDS, Column, column_of
-from preprocess.readers.heads import NUMBER, Head, Line, is_key_value, is_utc, stamp_of
-from preprocess.readers.recording import (
-    ADU,
-    HIGHEST_RATE,
-    Channel,
-    Options,
-    Runs,
-    Source,
-    Trace,
-    iso_date,
-    missing_values,
-    same_rate,
-)
+from preprocess.readers.clock import EPOCHS, Clock, UntimedError
+from preprocess.readers.columns import CLOCK, MISSING, SECONDS
+from preprocess.readers.heads import NUMBER, is_utc, stamp_of
+from preprocess.readers.layout import ELAPSED, first_lines, layout_of
+from preprocess.readers.recording import ADU, Channel, Options, Source, Trace, missing_values, same_rate
 from support.errors import InputError, unknown
-from support.files import text_encoding
 
-HEAD = 2**16  # bytes that are looked at to see how a table is made
-ALIKE = 20  # lines of data that must be made alike
 ROWS = 200_000  # rows read at once
-RATES = (20.0, HIGHEST_RATE)  # Hz, between which a time column that gives no unit can only mean one
-
-DELIMITERS = ("\t", ";", "|", ",", " ")
-"""What may stand between two cells, by precedence: a comma may belong to a number where another one is there."""
-
-NOWHERE = "\x1f"
-"""A delimiter that no table has: there is one column, and a comma in it is a decimal one."""
-
-ELAPSED = re.compile(r"elapsed|relative", re.IGNORECASE)
-EPOCHS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
-"""Numbers from here on count from 1970 -> s in one of them."""
-
-IRREGULAR = 0.01  # share of intervals of a time column that may be longer than a sample, or shorter
-BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, for they may be late in a rhythm
-DAY = 86_400.0  # s
-LONGEST_GAP = 30.0  # days
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a table is made, and what its head says."""
-
-    skip: int  # lines before the data
-    delimiter: str
-    decimal: str
-    quoted: bool
-    is_spaced: bool  # every second line is blank: those are no rows
-    columns: tuple[Column, ...]
-    first: tuple[str, ...]  # row
-    head: Head
-
-    @property
-    def time(self) -> int | None:
-        """The column that says when each sample is; None: there is none."""
-        return self._first("time")
-
-    @property
-    def date(self) -> int | None:
-        """The column of the dates of the clock times in column `time`; None: there is none, or those are no such."""
-        is_clock = self.time is not None and CLOCK.fullmatch(self.first[self.time].strip("[]"))
-        return self._first("date") if is_clock and not ELAPSED.search(self.columns[self.time].title) else None
-
-    @property
-    def is_dated(self) -> bool:
-        """Whether dates and clock times of two columns make stamps that can be read."""
-        return self.date is not None and stamp_of(self._stamps(pd.DataFrame([self.first])).iloc[0]) is not None
-
-    @property
-    def first_time(self) -> str:
-        """That of the first row, with its date where that has a column of its own; "": there is none."""
-        return "" if self.time is None else str(self.times(pd.DataFrame([self.first])).iloc[0])
-
-    def times(self, rows: pd.DataFrame) -> pd.Series:
-        """The cells of column `time`, with their dates where those have a column of their own."""
-        return self._stamps(rows) if self.is_dated else rows[self.time]
-
-    def _stamps(self, rows: pd.DataFrame) -> pd.Series:
-        days, clocks = (rows[column].astype("string").str.strip(" '\"[]") for column in (self.date, self.time))
-        days = days.str.replace(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", regex=True)
-        return days + " " + clocks.str.replace(r"^(\d:)", r"0\1", regex=True)
-
-    @property
-    def undated(self) -> str:
-        """Why the dates beside clock times are not read; "": they are, or there are none."""
-        if self.date is None or self.is_dated:
-            return ""
-        title, cell = self.columns[self.date].title or f"{self.date + 1}", self.first[self.date][:40]
-        return f"the dates in column {title}, such as {cell!r}, are not understood, 2026-01-31 would be"
-
-    @property
-    def strange(self) -> int | None:
-        """The column of times in a form that is not read; None: there is none, or another that is read."""
-        if self.time is not None:
-            return None
-        return self._first("date") if (number := self._first("strange")) is None else number
-
-    @property
-    def unread(self) -> str | None:
-        """Which column has times that are not read, and why; None: there is none, or another that is read."""
-        number = self._first("unclear") if self.strange is None else self.strange
-        if self.time is not None or number is None:
-            return None
-        title, cell = self.columns[number].title or f"{number + 1}", self.first[number][:40]
-        if number == self.strange:
-            return (
-                f"the times in column {title}, such as {cell!r}, are not understood, 2026-01-31 14:05:07.004 would be"
-            )
-        return f"column {title} is called times, but in no unit that is known: name it such as time_ms"
-
-    def _first(self, role: str) -> int | None:
-        return next((number for number, column in enumerate(self.columns) if column.role == role), None)
 
 
 class TableSource(Source):
@@ -143,8 +40,8 @@ class TableSource(Source):
 
     def __init__(self, path: Path, options: Options) -> None:
         self.path, self._options, self.name = path, options, path.stem
-        self._encoding, lines = _first_lines(path)
-        layout = _layout(lines)
+        self._encoding, lines = first_lines(path)
+        layout = layout_of(lines)
         if layout is None:
             written = [line.strip() for line in lines if line.strip()]
             if len(written) == 1:
@@ -406,283 +303,6 @@ class TableSource(Source):
                 "number; correct it, or leave the cell empty where the sample is missing"
             )
         return values
-
-
-class UntimedError(InputError):
-    """The time column does not say where the rows are in time."""
-
-
-class Clock:
-    """Where the rows of a table are in time, as a column of it says."""
-
-    def __init__(self, path: Path, column: Column, scale: float | None) -> None:
-        self.path, self._column = path, column
-        self.fs = 1.0  # Hz
-        self._pace = 1.0  # Hz, as measured; not rounded
-        self._scale = scale  # s in one unit of the column; None: it has no numbers
-        self._first = 0.0  # s
-        self._last: float | None = None  # s
-        self._midnights = 0  # that a clock has passed
-        self._late = np.empty(0)  # samples that the stamps of the rows not yet judged are late
-        self._judged = 0  # rows
-        self._usual = 0.0  # samples that stamps were late in the last block, in the median
-        self._runs: list[tuple[np.ndarray, np.ndarray]] = []  # rows that begin a run, samples missing before each
-
-    @classmethod
-    def of(cls, path: Path, column: Column, cells: pd.Series) -> Clock:
-        """Find the sampling frequency in the first rows.
-
-        Raises:
-            UntimedError: they are not regular.
-        """
-        scale = None
-        if pd.api.types.is_numeric_dtype(cells.dtype):
-            scale = _scale_of(path, column, cells.to_numpy(np.float64))
-        clock = cls(path, column, scale)
-        seconds = cls(path, column, scale)._seconds(cells)  # `add` will count the midnights in them
-        seconds = seconds[np.isfinite(seconds)]
-        steps = np.diff(seconds)
-        pace = _pace(seconds)
-        if pace is None:
-            raise clock._irregular()
-        clock._pace = clock.fs = pace
-        if abs(clock.fs - round(clock.fs)) < max(1e-4, 1 / len(steps)) * clock.fs:  # stamps are rounded
-            clock.fs = float(max(round(clock.fs), 1))
-        samples = steps * clock.fs  # 0.5 or 1.5 where 500 Hz is counted in ms
-        if max(np.mean(samples > 1.55), np.mean(samples < 0.45)) > IRREGULAR:  # a late stamp makes one of each
-            raise clock._irregular()
-        clock._first = float(seconds[0])
-        late = clock._lateness(seconds[:BLOCK], 0)
-        long = np.flatnonzero(np.diff(late) >= 0.5)
-        clock._usual = float(np.median(late[: long[0] + 1] if len(long) else late))
-        return clock
-
-    def add(self, cells: pd.Series, first: int) -> None:
-        """Take the times of further rows, the first of which is row `first`.
-
-        Raises:
-            UntimedError: time goes back or jumps, or a cell is empty or no time.
-        """
-        seconds = self._seconds(cells)
-        before = seconds[0] - 1 / self.fs if self._last is None else self._last
-        steps = np.diff(seconds, prepend=before)
-        if not np.isfinite(steps).all() or (steps < -0.5 / self.fs).any():
-            row = first + int(np.argmax(~np.isfinite(steps) | (steps < -0.5 / self.fs)))
-            raise UntimedError(
-                f"{self.path}: the time in row {row + 1} of the data, column {self._column.title or 'time'}, is no "
-                "time or goes back; correct it, or give --fs to take the rows for regular"
-            )
-        if (days := steps.max() / DAY) > LONGEST_GAP:
-            raise UntimedError(
-                f"{self.path}: the times in column {self._column.title or 'time'} jump by {days:.0f} days after row "
-                f"{first + int(steps.argmax())} of the data; make a file of each recording"
-            )
-        self._last = float(seconds[-1])
-        self._late = np.append(self._late, self._lateness(seconds, first))
-        self._judge(len(self._late) - 2 * BLOCK + 1)
-
-    def _lateness(self, seconds: np.ndarray, first: int) -> np.ndarray:
-        """How many samples the stamps of the rows from `first` on are late, by the pace since row 0 -> float64 (n,)."""
-        return (seconds - self._first) * self._pace - np.arange(first, first + len(seconds))
-
-    def _judge(self, end: int) -> None:
-        """Find the gaps in the blocks that begin before `end` of the rows not yet judged.
-
-        A stamp may be late alone, but after a gap all are: so the least late of a row and of those after it, in its
-        block and the next, is what counts. How late stamps usually are is measured again in each block: clocks drift.
-        """
-        begins = range(0, end, BLOCK)
-        for begin in begins:
-            late = self._late[begin : begin + 2 * BLOCK]
-            stays = np.minimum.accumulate(late[::-1])[::-1][:BLOCK] - self._usual
-            missing = np.maximum.accumulate(np.append(0, np.round(stays))).astype(np.int64)
-            gaps, missing = np.diff(missing), missing[1:]  # samples before each row, before it since the block began
-            self._usual = float(np.median(late[:BLOCK] - missing)) + missing[-1]
-            if len(places := np.flatnonzero(gaps)):
-                self._runs.append((places + self._judged + begin, gaps[places]))
-        judged = min(len(begins) * BLOCK, len(self._late))
-        self._judged += judged
-        self._late = self._late[judged:]
-
-    def runs(self, total: int) -> Runs:
-        """Where the stretches without a gap begin, once all rows are added."""
-        self._judge(len(self._late))
-        rows = np.concatenate([np.zeros(1, np.int64), *(rows for rows, _ in self._runs)])
-        missing = np.concatenate([np.zeros(1, np.int64), *(missing for _, missing in self._runs)])
-        return Runs(rows + missing.cumsum(), rows, total)
-
-    def notes(self) -> list[str]:
-        """What to know of the times, in phrases."""
-        notes = []
-        if self._scale not in (None, 1.0) and self._column.unit.casefold() not in SECONDS:
-            unit = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}[self._scale]
-            title = self._column.title or "of times"
-            notes.append(f"the column {title} is taken as {unit}, which makes {self.fs:g} Hz")
-        gaps = sum(int(missing.sum()) for _, missing in self._runs)
-        if gaps:
-            notes.append(f"its times leave out {gaps} samples ({gaps / self.fs:.1f} s); those are missing")
-        return notes
-
-    def _seconds(self, cells: pd.Series) -> np.ndarray:
-        """Times of the rows after `_last` -> float64 (n,) s from anywhere, NaN where there is none."""
-        if self._scale is not None:
-            numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-            return numbers * self._scale
-        texts = cells.astype("string").str.strip().str.strip("'\"[]").str.replace(",", ".")
-        if iso_date(first := str(texts.iloc[0])) != first:
-            texts = texts.map(iso_date, na_action="ignore")
-        if texts.str.contains("-", regex=False).any():
-            stamps = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
-            instants = stamps.to_numpy("datetime64[ns]")
-            seconds = (instants - np.datetime64("2000-01-01", "ns")) / np.timedelta64(1, "s")
-            return np.where(np.isnat(instants), np.nan, seconds)
-        parts = texts.str.split(":", expand=True).apply(pd.to_numeric, errors="coerce")
-        weights = 60.0 ** np.arange(parts.shape[1])[::-1]
-        seconds = parts.to_numpy(np.float64, na_value=np.nan) @ weights
-        before = seconds[0] if self._last is None else self._last - DAY * self._midnights
-        midnights = self._midnights + (np.diff(seconds, prepend=before) < -DAY / 2).cumsum()
-        self._midnights = int(midnights[-1])  # elapsed times go on beyond 24 hours and pass none
-        return seconds + DAY * midnights
-
-    def _irregular(self) -> UntimedError:
-        return UntimedError(
-            f"{self.path}: the times in column {self._column.title or 'time'} are not regular enough to tell the "
-            "sampling frequency; give --fs, in Hz, to take the rows for regular"
-        )
-
-
-def _pace(seconds: np.ndarray) -> float | None:
-    """The rows a second of a time column, s (n,), but for its gaps; None: it cannot be told.
-
-    Told by blocks of rows, on which a late stamp has no bearing but where it is the first.
-    """
-    rows = next((rows for rows in (BLOCK, 11) if len(seconds) > 10 * rows), 1)
-    spans = np.diff(seconds[::rows])
-    if not len(spans) or not (usual := np.quantile(spans, 0.5, method="higher")) > 0:
-        return None
-    for within in (0.7, 0.8):  # rows: no gap in them; from the median, which is rounded, to the mean, which is not
-        regular = spans[np.abs(spans - usual) < within * usual / rows]
-        if not len(regular):
-            return None
-        usual = regular.mean()
-    return float(rows / usual)
-
-
-# ----------------------------------------------------------------------------------------------- how it is made
-
-
-def _first_lines(path: Path) -> tuple[str, list[str]]:
-    """Return the encoding of a text file, and its first lines; none where it is no text."""
-    with path.open("rb") as file:
-        content = file.read(HEAD + 1)
-    encoding = text_encoding(content[:HEAD], cut=len(content) > HEAD)
-    text = content[:HEAD].decode(encoding, errors="replace")
-    lines = re.split(r"\r\n|\n|\r", text)
-    if "\0" in text:
-        return encoding, []
-    return encoding, lines[:-1] if len(content) > HEAD else lines
-
-
-def _is_spaced(lines: Sequence[str]) -> bool:
-    """Whether blank lines stand between the lines of the data, as of an export that ends each with \\r\\r\\n.
-
-    They might be missing samples: of as many values not every second one is missing.
-    """
-    is_filled = [bool(line.strip()) for line in lines]
-    between, others = is_filled[1::2], is_filled[::2]
-    return len(between) >= ALIKE and not any(between) and 2 * sum(others) > len(others)
-
-
-def _layout(lines: list[str]) -> Layout | None:
-    """Find how a table is made by its first lines; None: it is no table."""
-    for begin, line in enumerate(lines):
-        if any(letter.isdigit() for letter in line):
-            data = [other for other in lines[begin:] if other.strip()][:ALIKE]
-            above = [other for other in lines[:begin] if other.strip()]
-            for delimiter in _delimiters(above, data):
-                rows = [_cells(other, delimiter) for other in data]
-                if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
-                    return _describe(begin, above, lines[begin:], data, delimiter)
-    return None
-
-
-def _delimiters(above: list[str], data: list[str]) -> list[str]:
-    """The delimiters that may be, by precedence. A comma in lines of one number each is a decimal one."""
-    if all(NUMBER.fullmatch(line.strip()) for line in data):
-        with_comma = sum("," in line for line in data)
-        if with_comma < len(data) or is_key_value(above) or (above and "," not in above[-1]):
-            return [NOWHERE]
-    return [delimiter for delimiter in DELIMITERS if all(delimiter in line.strip(" ") for line in data)] or [NOWHERE]
-
-
-def _cells(line: str, delimiter: str) -> tuple[str, ...]:
-    """Cut a line into cells, as pandas will: in double quotes a delimiter is a part of the cell."""
-    if delimiter == " ":
-        parts = re.findall(r'"[^"]*"|\S+', line)
-    else:
-        parts = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
-    return tuple(part.strip().strip("\"'").strip() for part in parts)
-
-
-def _describe(begin: int, above: list[str], below: list[str], data: list[str], delimiter: str) -> Layout | None:
-    """Describe a table by its first rows, `data`; None: two decimal marks.
-
-    They begin in line `begin`, below the lines `above`, with all the lines `below` that are looked at.
-    """
-    rows = [_cells(line, delimiter) for line in data]
-    numbers = "".join(cell for row in rows for cell in row if NUMBER.fullmatch(cell))
-    if "," in numbers and "." in numbers:
-        return None
-    decimal = "," if "," in numbers else "."
-    width = len(rows[0])
-    names, units, above = _titles(above, delimiter, width)
-    columns = tuple(
-        column_of(number, names[number], units[number], [row[number] for row in rows], decimal)
-        for number in range(width)
-    )
-    return Layout(
-        skip=begin,
-        delimiter=delimiter,
-        decimal=decimal,
-        quoted=any('"' in line for line in below),
-        is_spaced=width == 1 and _is_spaced(below),  # of several columns no blank line is a row
-        columns=columns,
-        first=rows[0],
-        head=Head.of(above),
-    )
-
-
-def _titles(above: list[str], delimiter: str, width: int) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
-    """Return the names and the units of all columns, "" where they are not given, and the lines above those."""
-    titles: list[tuple[str, ...]] = []
-    while above and len(titles) < 2:
-        cells = _cells(above[-1].lstrip("#% "), delimiter)
-        if len(cells) != width or (width == 1 and Line.of(above[-1]).value):
-            break
-        titles.append(cells)
-        above = above[:-1]
-        if not any(millivolts_of(cell) is not None for cell in cells):
-            break
-    nothing = ("",) * width
-    names, units = (titles[-1], titles[0]) if len(titles) == 2 else (titles[0] if titles else nothing, nothing)
-    return names, units, above
-
-
-def _scale_of(path: Path, column: Column, times: np.ndarray) -> float:
-    """The s in one unit of a column of numbers that count time: as it says, or else as the numbers can only be."""
-    if column.unit.casefold() in SECONDS:
-        return SECONDS[column.unit.casefold()]
-    for least, seconds in EPOCHS:
-        if times[0] >= least:
-            return seconds
-    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    for seconds in (1.0, 1e-3, 1e-6):
-        if usual != 1 and usual * seconds > 0 and RATES[0] <= 1 / (usual * seconds) <= RATES[1]:
-            return seconds
-    raise UntimedError(
-        f"{path}: column {column.title or 'of times'} counts {usual:g} a row, which may be samples or milliseconds: "
-        "give --fs, in Hz"
-    )
 
 
 def _without_last_blanks(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -1,0 +1,198 @@
+"""Where the rows of a table are in time, as a column of it says: the sampling frequency, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from preprocess.readers.columns import SECONDS, Column
+from preprocess.readers.recording import HIGHEST_RATE, Runs, iso_date
+from support.errors import InputError
+
+RATES = (20.0, HIGHEST_RATE)  # Hz, between which a time column that gives no unit can only mean one
+EPOCHS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
+"""Numbers from here on count from 1970 -> s in one of them."""
+
+IRREGULAR = 0.01  # share of intervals of a time column that may be longer than a sample, or shorter
+BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, for they may be late in a rhythm
+DAY = 86_400.0  # s
+LONGEST_GAP = 30.0  # days
+
+
+class UntimedError(InputError):
+    """The time column does not say where the rows are in time."""
+
+
+class Clock:
+    """Where the rows of a table are in time, as a column of it says."""
+
+    def __init__(self, path: Path, column: Column, scale: float | None) -> None:
+        self.path, self._column = path, column
+        self.fs = 1.0  # Hz
+        self._pace = 1.0  # Hz, as measured; not rounded
+        self._scale = scale  # s in one unit of the column; None: it has no numbers
+        self._first = 0.0  # s
+        self._last: float | None = None  # s
+        self._midnights = 0  # that a clock has passed
+        self._late = np.empty(0)  # samples that the stamps of the rows not yet judged are late
+        self._judged = 0  # rows
+        self._usual = 0.0  # samples that stamps were late in the last block, in the median
+        self._runs: list[tuple[np.ndarray, np.ndarray]] = []  # rows that begin a run, samples missing before each
+
+    @classmethod
+    def of(cls, path: Path, column: Column, cells: pd.Series) -> Clock:
+        """Find the sampling frequency in the first rows.
+
+        Raises:
+            UntimedError: they are not regular.
+        """
+        scale = None
+        if pd.api.types.is_numeric_dtype(cells.dtype):
+            scale = _scale_of(path, column, cells.to_numpy(np.float64))
+        clock = cls(path, column, scale)
+        seconds = cls(path, column, scale)._seconds(cells)  # `add` will count the midnights in them
+        seconds = seconds[np.isfinite(seconds)]
+        steps = np.diff(seconds)
+        pace = _pace(seconds)
+        if pace is None:
+            raise clock._irregular()
+        clock._pace = clock.fs = pace
+        if abs(clock.fs - round(clock.fs)) < max(1e-4, 1 / len(steps)) * clock.fs:  # stamps are rounded
+            clock.fs = float(max(round(clock.fs), 1))
+        samples = steps * clock.fs  # 0.5 or 1.5 where 500 Hz is counted in ms
+        if max(np.mean(samples > 1.55), np.mean(samples < 0.45)) > IRREGULAR:  # a late stamp makes one of each
+            raise clock._irregular()
+        clock._first = float(seconds[0])
+        late = clock._lateness(seconds[:BLOCK], 0)
+        long = np.flatnonzero(np.diff(late) >= 0.5)
+        clock._usual = float(np.median(late[: long[0] + 1] if len(long) else late))
+        return clock
+
+    def add(self, cells: pd.Series, first: int) -> None:
+        """Take the times of further rows, the first of which is row `first`.
+
+        Raises:
+            UntimedError: time goes back or jumps, or a cell is empty or no time.
+        """
+        seconds = self._seconds(cells)
+        before = seconds[0] - 1 / self.fs if self._last is None else self._last
+        steps = np.diff(seconds, prepend=before)
+        if not np.isfinite(steps).all() or (steps < -0.5 / self.fs).any():
+            row = first + int(np.argmax(~np.isfinite(steps) | (steps < -0.5 / self.fs)))
+            raise UntimedError(
+                f"{self.path}: the time in row {row + 1} of the data, column {self._column.title or 'time'}, is no "
+                "time or goes back; correct it, or give --fs to take the rows for regular"
+            )
+        if (days := steps.max() / DAY) > LONGEST_GAP:
+            raise UntimedError(
+                f"{self.path}: the times in column {self._column.title or 'time'} jump by {days:.0f} days after row "
+                f"{first + int(steps.argmax())} of the data; make a file of each recording"
+            )
+        self._last = float(seconds[-1])
+        self._late = np.append(self._late, self._lateness(seconds, first))
+        self._judge(len(self._late) - 2 * BLOCK + 1)
+
+    def _lateness(self, seconds: np.ndarray, first: int) -> np.ndarray:
+        """How many samples the stamps of the rows from `first` on are late, by the pace since row 0 -> float64 (n,)."""
+        return (seconds - self._first) * self._pace - np.arange(first, first + len(seconds))
+
+    def _judge(self, end: int) -> None:
+        """Find the gaps in the blocks that begin before `end` of the rows not yet judged.
+
+        A stamp may be late alone, but after a gap all are: so the least late of a row and of those after it, in its
+        block and the next, is what counts. How late stamps usually are is measured again in each block: clocks drift.
+        """
+        begins = range(0, end, BLOCK)
+        for begin in begins:
+            late = self._late[begin : begin + 2 * BLOCK]
+            stays = np.minimum.accumulate(late[::-1])[::-1][:BLOCK] - self._usual
+            missing = np.maximum.accumulate(np.append(0, np.round(stays))).astype(np.int64)
+            gaps, missing = np.diff(missing), missing[1:]  # samples before each row, before it since the block began
+            self._usual = float(np.median(late[:BLOCK] - missing)) + missing[-1]
+            if len(places := np.flatnonzero(gaps)):
+                self._runs.append((places + self._judged + begin, gaps[places]))
+        judged = min(len(begins) * BLOCK, len(self._late))
+        self._judged += judged
+        self._late = self._late[judged:]
+
+    def runs(self, total: int) -> Runs:
+        """Where the stretches without a gap begin, once all rows are added."""
+        self._judge(len(self._late))
+        rows = np.concatenate([np.zeros(1, np.int64), *(rows for rows, _ in self._runs)])
+        missing = np.concatenate([np.zeros(1, np.int64), *(missing for _, missing in self._runs)])
+        return Runs(rows + missing.cumsum(), rows, total)
+
+    def notes(self) -> list[str]:
+        """What to know of the times, in phrases."""
+        notes = []
+        if self._scale not in (None, 1.0) and self._column.unit.casefold() not in SECONDS:
+            unit = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}[self._scale]
+            title = self._column.title or "of times"
+            notes.append(f"the column {title} is taken as {unit}, which makes {self.fs:g} Hz")
+        gaps = sum(int(missing.sum()) for _, missing in self._runs)
+        if gaps:
+            notes.append(f"its times leave out {gaps} samples ({gaps / self.fs:.1f} s); those are missing")
+        return notes
+
+    def _seconds(self, cells: pd.Series) -> np.ndarray:
+        """Times of the rows after `_last` -> float64 (n,) s from anywhere, NaN where there is none."""
+        if self._scale is not None:
+            numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+            return numbers * self._scale
+        texts = cells.astype("string").str.strip().str.strip("'\"[]").str.replace(",", ".")
+        if iso_date(first := str(texts.iloc[0])) != first:
+            texts = texts.map(iso_date, na_action="ignore")
+        if texts.str.contains("-", regex=False).any():
+            stamps = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
+            instants = stamps.to_numpy("datetime64[ns]")
+            seconds = (instants - np.datetime64("2000-01-01", "ns")) / np.timedelta64(1, "s")
+            return np.where(np.isnat(instants), np.nan, seconds)
+        parts = texts.str.split(":", expand=True).apply(pd.to_numeric, errors="coerce")
+        weights = 60.0 ** np.arange(parts.shape[1])[::-1]
+        seconds = parts.to_numpy(np.float64, na_value=np.nan) @ weights
+        before = seconds[0] if self._last is None else self._last - DAY * self._midnights
+        midnights = self._midnights + (np.diff(seconds, prepend=before) < -DAY / 2).cumsum()
+        self._midnights = int(midnights[-1])  # elapsed times go on beyond 24 hours and pass none
+        return seconds + DAY * midnights
+
+    def _irregular(self) -> UntimedError:
+        return UntimedError(
+            f"{self.path}: the times in column {self._column.title or 'time'} are not regular enough to tell the "
+            "sampling frequency; give --fs, in Hz, to take the rows for regular"
+        )
+
+
+def _pace(seconds: np.ndarray) -> float | None:
+    """The rows a second of a time column, s (n,), but for its gaps; None: it cannot be told.
+
+    Told by blocks of rows, on which a late stamp has no bearing but where it is the first.
+    """
+    rows = next((rows for rows in (BLOCK, 11) if len(seconds) > 10 * rows), 1)
+    spans = np.diff(seconds[::rows])
+    if not len(spans) or not (usual := np.quantile(spans, 0.5, method="higher")) > 0:
+        return None
+    for within in (0.7, 0.8):  # rows: no gap in them; from the median, which is rounded, to the mean, which is not
+        regular = spans[np.abs(spans - usual) < within * usual / rows]
+        if not len(regular):
+            return None
+        usual = regular.mean()
+    return float(rows / usual)
+
+
+def _scale_of(path: Path, column: Column, times: np.ndarray) -> float:
+    """The s in one unit of a column of numbers that count time: as it says, or else as the numbers can only be."""
+    if column.unit.casefold() in SECONDS:
+        return SECONDS[column.unit.casefold()]
+    for least, seconds in EPOCHS:
+        if times[0] >= least:
+            return seconds
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    for seconds in (1.0, 1e-3, 1e-6):
+        if usual != 1 and usual * seconds > 0 and RATES[0] <= 1 / (usual * seconds) <= RATES[1]:
+            return seconds
+    raise UntimedError(
+        f"{path}: column {column.title or 'of times'} counts {usual:g} a row, which may be samples or milliseconds: "
+        "give --fs, in Hz"
+    )

@@ -1,0 +1,199 @@
+"""How a table of text is made: its delimiter, decimal mark, columns and head, by its first lines."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ec57.headers import millivolts_of
+from preprocess.readers.columns import CLOCK, Column, column_of
+from preprocess.readers.heads import NUMBER, Head, Line, is_key_value, stamp_of
+from support.files import text_encoding
+
+HEAD = 2**16  # bytes that are looked at to see how a table is made
+ALIKE = 20  # lines of data that must be made alike
+
+DELIMITERS = ("\t", ";", "|", ",", " ")
+"""What may stand between two cells, by precedence: a comma may belong to a number where another one is there."""
+
+NOWHERE = "\x1f"
+"""A delimiter that no table has: there is one column, and a comma in it is a decimal one."""
+
+ELAPSED = re.compile(r"elapsed|relative", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is made, and what its head says."""
+
+    skip: int  # lines before the data
+    delimiter: str
+    decimal: str
+    quoted: bool
+    is_spaced: bool  # every second line is blank: those are no rows
+    columns: tuple[Column, ...]
+    first: tuple[str, ...]  # row
+    head: Head
+
+    @property
+    def time(self) -> int | None:
+        """The column that says when each sample is; None: there is none."""
+        return self._first("time")
+
+    @property
+    def date(self) -> int | None:
+        """The column of the dates of the clock times in column `time`; None: there is none, or those are no such."""
+        is_clock = self.time is not None and CLOCK.fullmatch(self.first[self.time].strip("[]"))
+        return self._first("date") if is_clock and not ELAPSED.search(self.columns[self.time].title) else None
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether dates and clock times of two columns make stamps that can be read."""
+        return self.date is not None and stamp_of(self._stamps(pd.DataFrame([self.first])).iloc[0]) is not None
+
+    @property
+    def first_time(self) -> str:
+        """That of the first row, with its date where that has a column of its own; "": there is none."""
+        return "" if self.time is None else str(self.times(pd.DataFrame([self.first])).iloc[0])
+
+    def times(self, rows: pd.DataFrame) -> pd.Series:
+        """The cells of column `time`, with their dates where those have a column of their own."""
+        return self._stamps(rows) if self.is_dated else rows[self.time]
+
+    def _stamps(self, rows: pd.DataFrame) -> pd.Series:
+        days, clocks = (rows[column].astype("string").str.strip(" '\"[]") for column in (self.date, self.time))
+        days = days.str.replace(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", regex=True)
+        return days + " " + clocks.str.replace(r"^(\d:)", r"0\1", regex=True)
+
+    @property
+    def undated(self) -> str:
+        """Why the dates beside clock times are not read; "": they are, or there are none."""
+        if self.date is None or self.is_dated:
+            return ""
+        title, cell = self.columns[self.date].title or f"{self.date + 1}", self.first[self.date][:40]
+        return f"the dates in column {title}, such as {cell!r}, are not understood, 2026-01-31 would be"
+
+    @property
+    def strange(self) -> int | None:
+        """The column of times in a form that is not read; None: there is none, or another that is read."""
+        if self.time is not None:
+            return None
+        return self._first("date") if (number := self._first("strange")) is None else number
+
+    @property
+    def unread(self) -> str | None:
+        """Which column has times that are not read, and why; None: there is none, or another that is read."""
+        number = self._first("unclear") if self.strange is None else self.strange
+        if self.time is not None or number is None:
+            return None
+        title, cell = self.columns[number].title or f"{number + 1}", self.first[number][:40]
+        if number == self.strange:
+            return (
+                f"the times in column {title}, such as {cell!r}, are not understood, 2026-01-31 14:05:07.004 would be"
+            )
+        return f"column {title} is called times, but in no unit that is known: name it such as time_ms"
+
+    def _first(self, role: str) -> int | None:
+        return next((number for number, column in enumerate(self.columns) if column.role == role), None)
+
+
+def first_lines(path: Path) -> tuple[str, list[str]]:
+    """Return the encoding of a text file, and its first lines; none where it is no text."""
+    with path.open("rb") as file:
+        content = file.read(HEAD + 1)
+    encoding = text_encoding(content[:HEAD], cut=len(content) > HEAD)
+    text = content[:HEAD].decode(encoding, errors="replace")
+    lines = re.split(r"\r\n|\n|\r", text)
+    if "\0" in text:
+        return encoding, []
+    return encoding, lines[:-1] if len(content) > HEAD else lines
+
+
+def _is_spaced(lines: Sequence[str]) -> bool:
+    """Whether blank lines stand between the lines of the data, as of an export that ends each with \\r\\r\\n.
+
+    They might be missing samples: of as many values not every second one is missing.
+    """
+    is_filled = [bool(line.strip()) for line in lines]
+    between, others = is_filled[1::2], is_filled[::2]
+    return len(between) >= ALIKE and not any(between) and 2 * sum(others) > len(others)
+
+
+def layout_of(lines: list[str]) -> Layout | None:
+    """Find how a table is made by its first lines; None: it is no table."""
+    for begin, line in enumerate(lines):
+        if any(letter.isdigit() for letter in line):
+            data = [other for other in lines[begin:] if other.strip()][:ALIKE]
+            above = [other for other in lines[:begin] if other.strip()]
+            for delimiter in _delimiters(above, data):
+                rows = [_cells(other, delimiter) for other in data]
+                if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
+                    return _describe(begin, above, lines[begin:], data, delimiter)
+    return None
+
+
+def _delimiters(above: list[str], data: list[str]) -> list[str]:
+    """The delimiters that may be, by precedence. A comma in lines of one number each is a decimal one."""
+    if all(NUMBER.fullmatch(line.strip()) for line in data):
+        with_comma = sum("," in line for line in data)
+        if with_comma < len(data) or is_key_value(above) or (above and "," not in above[-1]):
+            return [NOWHERE]
+    return [delimiter for delimiter in DELIMITERS if all(delimiter in line.strip(" ") for line in data)] or [NOWHERE]
+
+
+def _cells(line: str, delimiter: str) -> tuple[str, ...]:
+    """Cut a line into cells, as pandas will: in double quotes a delimiter is a part of the cell."""
+    if delimiter == " ":
+        parts = re.findall(r'"[^"]*"|\S+', line)
+    else:
+        parts = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
+    return tuple(part.strip().strip("\"'").strip() for part in parts)
+
+
+def _describe(begin: int, above: list[str], below: list[str], data: list[str], delimiter: str) -> Layout | None:
+    """Describe a table by its first rows, `data`; None: two decimal marks.
+
+    They begin in line `begin`, below the lines `above`, with all the lines `below` that are looked at.
+    """
+    rows = [_cells(line, delimiter) for line in data]
+    numbers = "".join(cell for row in rows for cell in row if NUMBER.fullmatch(cell))
+    if "," in numbers and "." in numbers:
+        return None
+    decimal = "," if "," in numbers else "."
+    width = len(rows[0])
+    names, units, above = _titles(above, delimiter, width)
+    columns = tuple(
+        column_of(number, names[number], units[number], [row[number] for row in rows], decimal)
+        for number in range(width)
+    )
+    return Layout(
+        skip=begin,
+        delimiter=delimiter,
+        decimal=decimal,
+        quoted=any('"' in line for line in below),
+        is_spaced=width == 1 and _is_spaced(below),  # of several columns no blank line is a row
+        columns=columns,
+        first=rows[0],
+        head=Head.of(above),
+    )
+
+
+def _titles(above: list[str], delimiter: str, width: int) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
+    """Return the names and the units of all columns, "" where they are not given, and the lines above those."""
+    titles: list[tuple[str, ...]] = []
+    while above and len(titles) < 2:
+        cells = _cells(above[-1].lstrip("#% "), delimiter)
+        if len(cells) != width or (width == 1 and Line.of(above[-1]).value):
+            break
+        titles.append(cells)
+        above = above[:-1]
+        if not any(millivolts_of(cell) is not None for cell in cells):
+            break
+    nothing = ("",) * width
+    names, units = (titles[-1], titles[0]) if len(titles) == 2 else (titles[0] if titles else nothing, nothing)
+    return names, units, above
