@@ -112,13 +112,13 @@ class Split:
             digest.update(values.cpu().contiguous().numpy())
         return digest.hexdigest()
 
-    def where(self) -> set[tuple[int, int]]:
+    def places(self) -> set[tuple[int, int]]:
         """Record and position of each beat; empty where they are not known."""
         if self.records is None or self.positions is None:
             return set()
         return {*zip(self.records.tolist(), self.positions.tolist(), strict=True)}
 
-    def places(self) -> str:
+    def place_fingerprint(self) -> str:
         """A hash of where each beat is from, its record and position, beside that of the beats themselves."""
         digest = hashlib.blake2b(repr((self.record_names, self.databases)).encode(), digest_size=16)
         for values in (self.records, self.positions):
@@ -263,8 +263,8 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length
         )
     if samples.shape[2] != length and not any_length:
         raise InputError(
-            f"{path}: beats of {samples.shape[2]} samples, the configuration names {length}; "
-            f"--sequence_len {samples.shape[2]} fits the network to them"
+            f"{path}: beats of {samples.shape[2]} samples, the network takes {length}; --sequence_len "
+            f"{samples.shape[2]} fits one to them that is trained, or a released checkpoint"
         )
     return samples.to(torch.float32).contiguous()
 
@@ -402,7 +402,7 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
                     f"{folder}: {first}.pt and {other}.pt have different '{name}', into which 'records' counts; make "
                     "all three with one command of python -m preprocess"
                 )
-    where = {name: split.where() for name, split in splits.items()}
+    where = {name: split.places() for name, split in splits.items()}
     for one, other in itertools.combinations(splits, 2):
         if shared := len(where[one] & where[other]):
             raise InputError(
@@ -411,13 +411,21 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
             )
 
 
-def train_and_validation(splits: dict[str, Split], configs: DatasetConfig, limit_train: int | None, seed: int) -> Split:
-    """What a network learns from where validation chooses nothing: both splits joined; of them `limit_train` beats.
+def training_beats(
+    splits: dict[str, Split], configs: DatasetConfig, hparams: TrainingConfig, limit_train: int | None, seed: int
+) -> Split:
+    """The beats that a network learns from: those of `splits`, as `data_generator` has them, and what is added.
+
+    Where validation chooses no epoch, its beats are trained on too, and `limit_train` is of both; then come those that
+    SMOTE makes.
 
     Raises:
-        InputError: as `stratified_subset`.
+        InputError: as `stratified_subset` and `oversample`.
     """
-    return limited(join_splits(splits["train"], splits["val"]), configs, limit_train, seed)
+    beats = splits["train"]
+    if hparams.selection == "last":
+        beats = limited(join_splits(beats, splits["val"]), configs, limit_train, seed)
+    return oversample(beats, configs, seed) if hparams.sampler == "smote" else beats
 
 
 def join_splits(one: Split, other: Split) -> Split:
@@ -623,6 +631,14 @@ class Batches:
         units = [self.units[unit] for unit in torch.randperm(len(self.units), generator=generator).tolist()]
         sizes = [sum(map(len, units[first : first + self.size])) for first in range(0, len(units), self.size)]
         return torch.cat(units).to(device).split(sizes)
+
+
+def splits_by_patient(protocol: str) -> bool | None:
+    """Whether no patient of the test was in training, by the `protocol` of a split file; None: it does not say.
+
+    That of a fold is "inter_patient, fold 1 of 5".
+    """
+    return {"inter_patient": True, "beat": False}.get(protocol.partition(",")[0])
 
 
 def consecutive_sequences(split: Split, length: int) -> list[Tensor]:

@@ -27,6 +27,7 @@ from utils import SEED_FOLDER, find_checkpoint, seed_folders
 TEST_TAKES = (
     *("dataset", "device", "data_path", "save_dir", "experiment_description", "run_description", "seed_id"),
     *("kernel", "precision", "umap"),
+    "sequence_len",  # which a released checkpoint does not say
 )
 # What may be changed when a run is resumed; everything else stays as it was when the run began.
 RESUME_MAY_CHANGE = ("device", "data_path", "num_epochs", "kernel", "precision", "umap", "tensorboard")
@@ -95,8 +96,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
             raise InputError(f"--{name}: has no effect with --test, which trains nothing; leave it out")
         Trainer(RunConfig(**given)).test(find_checkpoint(test, "--test"))
     elif resume is not None:
-        # A seed's own folder is taken for the run that it belongs to.
-        folder = Path(resume).parent if SEED_FOLDER.fullmatch(Path(resume).name) else Path(resume)
+        # A seed's own folder is taken for the run that it belongs to; a run may be called seed_0, too.
+        is_seed = SEED_FOLDER.fullmatch(Path(resume).name) and (Path(resume) / "config.json").is_file()
+        folder = Path(resume).parent if is_seed else Path(resume)
         if folder != Path(resume) and len(seed_folders(folder)) > 1:
             print(f"{resume}: is a seed of the run {folder}, which goes on with all its seeds")
         train(Trainer(resumed_config(folder, given), folder))

@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig
-from dataloader import Batches, Split, data_generator, load_splits, oversample, train_and_validation
+from dataloader import Batches, Split, data_generator, load_splits, training_beats
 from hparams import SHORTEST_CYCLE, RunConfig, TrainingConfig
 from kernels.precision import Layer, Settled, require_arithmetic, usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
@@ -126,11 +126,13 @@ class Trainer:
         seed_everything(seed)
 
         # Data
-        last, limit = self.hparams.selection == "last", self.run.limit_train
-        splits = data_generator(Path(self.run.data_path), self.configs, None if last else limit, seed)
+        limit = self.run.limit_train
+        of_training = None if self.hparams.selection == "last" else limit  # else of validation too: `training_beats`
+        splits = data_generator(Path(self.run.data_path), self.configs, of_training, seed)
         weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
-        settings = (self.run, seed, self.configs, self.hparams, self.device)
-        run = SeedRun(*settings, splits, trained_on=splits["train"], class_weights=weight)
+        run = SeedRun(
+            self.run, seed, self.configs, self.hparams, self.device, splits, splits["train"], class_weights=weight
+        )
         distributed.require_same(
             run.data, f"{self.run.data_path}: holds other beats than the first process has; copy its files"
         )
@@ -141,10 +143,8 @@ class Trainer:
                 if distributed.is_first():
                     print(f"seed {seed}: finished before, tests read from {seed_folder}")
                 return tests
-        if last:  # validation chooses nothing, so it is trained on too
-            run = dataclasses.replace(run, trained_on=train_and_validation(splits, self.configs, limit, seed))
+        run = dataclasses.replace(run, trained_on=training_beats(splits, self.configs, self.hparams, limit, seed))
         if self.hparams.sampler == "smote":
-            run = dataclasses.replace(run, trained_on=oversample(run.trained_on, self.configs, seed))
             distributed.require_same(
                 run.trained_on.fingerprint(),
                 "--sampler smote: made other beats here than in the first process; use the same processor and versions "
@@ -200,9 +200,9 @@ class Trainer:
                 distributed.copy_buffers_from_first(model)
                 validation = evaluate(model, val, loss_function, self.configs.classes)
                 seconds = time.perf_counter() - started
-                row = (epoch, train, validation.loss, validation.metrics, self.hparams.selection, seconds)
-                history.append(reports.history_row(*row))
-                write_epoch(history[-1], validation.metrics)
+                loss, metrics = validation.loss, validation.metrics
+                history.append(reports.history_row(epoch, train, loss, metrics, self.hparams.selection, seconds))
+                write_epoch(history[-1], metrics)
                 keep(folder, run, model, optimizer, history)
                 log.info(reports.epoch_line(history, self.hparams.num_epochs))
 
@@ -266,7 +266,7 @@ class Trainer:
         """
         if distributed.world_size() > 1:
             raise InputError("--test: works with one process; start it without torchrun")
-        checkpoint = load_checkpoint(path := find_checkpoint(checkpoint_path), self.run.dataset)
+        checkpoint = load_checkpoint(path := find_checkpoint(checkpoint_path), self.run.dataset, self.run.sequence_len)
         precision, note = self._arithmetic(checkpoint.configs, checkpoint.hparams)
         arithmetic = (self.hparams.kernel, precision)  # this machine's, not that of the training
         model = network_of(checkpoint, path, self.device, *arithmetic)

@@ -234,14 +234,20 @@ def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
     return path
 
 
-def load_checkpoint(path: str | Path, dataset: str | None = None) -> Checkpoint:
-    """Read a checkpoint of ours or of the released code; with `dataset`, insist that it is of that dataset.
+def load_checkpoint(path: str | Path, dataset: str | None = None, sequence_len: int | None = None) -> Checkpoint:
+    """Read a checkpoint of ours or of the released code.
 
     The weights of a released checkpoint come back under our names, without its unused encoder layer. A released
     checkpoint tells no recipe; it gets `supervised`.
 
+    Args:
+        path: of the file.
+        dataset: that it must be of; None: any.
+        sequence_len: samples of a beat, which a released checkpoint does not say; None: the dataset's, and of ours
+            what it says.
+
     Raises:
-        InputError: absent, damaged, holding code, no checkpoint, or one of another dataset.
+        InputError: absent, damaged, holding code, no checkpoint, or one of another dataset or length of beats.
     """
     path = Path(path)
     contents = read_torch(path, "checkpoint", "give a checkpoint_best.pt or checkpoint_last.pt of a run")
@@ -257,9 +263,15 @@ def load_checkpoint(path: str | Path, dataset: str | None = None) -> Checkpoint:
     if any(key.startswith("transformer_encoder.") for key in weights):
         if name not in data_configs.DATASETS:
             raise unknown(f"{path}: dataset", name, data_configs.DATASETS)
-        checkpoint = Checkpoint(name, data_configs.DATASETS[name](), recipes.supervised(), released_to_ours(weights))
+        length = {} if sequence_len is None else {"sequence_len": sequence_len}
+        configs = data_configs.DATASETS[name](**length)
+        checkpoint = Checkpoint(name, configs, recipes.supervised(), released_to_ours(weights))
     else:
         checkpoint = _from_ours(contents, path)
+    if sequence_len not in (None, checkpoint.configs.sequence_len):
+        raise InputError(
+            f"--sequence_len {sequence_len}: the network {path} takes {checkpoint.configs.sequence_len} samples a beat"
+        )
     head = checkpoint.model.get("clf.weight", checkpoint.model.get("clf.clf.weight"))
     classes = 0 if head is None or head.dim() == 0 else len(head) + checkpoint.configs.has_rhythm_head
     if checkpoint.configs.name != name or checkpoint.configs.num_classes != classes:
@@ -305,7 +317,7 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     """Give `model` the weights of `checkpoint`, which was read from `path`.
 
     Raises:
-        InputError: names, shapes or types are not those of `model`.
+        InputError: names, shapes or types are not those of `model`, or a weight is not finite.
     """
     ours, saved = model.state_dict(), checkpoint.model
     for name in sorted(saved.keys() ^ ours.keys()):
@@ -316,6 +328,8 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
             raise InputError(
                 f"{path}: its weights do not fit the network: {name} is {_kind(saved[name])}, {_kind(own)} is needed"
             )
+        if not saved[name].isfinite().all():
+            raise InputError(f"{path}: its weights {name} are not all finite, so it classifies nothing; take another")
     model.load_state_dict(saved)
 
 

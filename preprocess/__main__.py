@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import posixpath
 import re
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_configs import chosen_classes
 from preprocess import physionet, splits
 from preprocess.beats import WINDOWS, BeatSet, ReadingOptions, only_classes, read_beats
 from preprocess.databases import DATABASES, DEFAULT, Database
@@ -199,6 +201,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.dataset is None:
         raise InputError(f"--dataset is missing: give one of {', '.join(CLASSES)}")
     _check_seed(args)
+    if args.classes is not None:
+        chosen_classes(args.classes, CLASSES[args.dataset])
     if args.fractions is not None:
         total = sum(args.fractions)
         if not (min(args.fractions) > 0 and np.isfinite(total)):
@@ -378,11 +382,15 @@ def _patient_notes(beats: BeatSet, split: splits.Split, protocol: str) -> list[s
         lines.append("protocol     of mitdb the patients of DS1 alone (de Chazal et al. 2004); DS2 stays unopened")
     elif splits.has_mitdb(beats):
         used = np.unique(np.concatenate([beats.records[index] for index in split.values()]))
-        paced = [name for number, name in enumerate(beats.record_names) if number not in used]
+        unused = [name for number, name in enumerate(beats.record_names) if number not in used]
+        paced = [name for name in unused if posixpath.basename(name) in splits.PACED]
+        others = [name for name in unused if name not in paced]
         of = "" if {*beats.databases} == {"mitdb"} else ", for the records of mitdb"
         lines.append(f"protocol     DS1 (train, validation) and DS2 (test) of de Chazal et al. 2004{of}")
         if paced:
             lines.append(f"left out     paced records, as in the protocol: {', '.join(paced)}")
+        if others:
+            lines.append(f"left out     records of neither DS1 nor DS2: {', '.join(others)}")
     shared = _patients(beats, split["test"]) & (_patients(beats, split["train"]) | _patients(beats, split["val"]))
     if shared:
         names = [name for name, patient in zip(beats.record_names, beats.patients, strict=True) if patient in shared]

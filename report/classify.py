@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from dataloader import splits_by_patient
 from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import (
@@ -177,7 +178,7 @@ def _figures_of_run(path: Path) -> Figures:
             for name, figures in metrics.get("per_class", {}).items()
         },
         tested_on=f"{data.get('source', 'unknown')} data, {protocol} split",
-        new_patients={"inter_patient": True, "beat": False}.get(protocol),
+        new_patients=splits_by_patient(protocol),
     )
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_configs import get_dataset_class
-from dataloader import load_splits
+from data_configs import DatasetConfig
+from dataloader import load_splits, splits_by_patient
 from ec57.figures import has_figures, per_record
 from ec57.headers import millivolts_of
 from hparams import RunConfig
@@ -100,11 +100,11 @@ def make_card(
         InputError: its split files are not there any more.
     """
     stages = as_it_ran(read_json(seed_folder / "config.json"))
-    config = stages[-1]
+    config, configs = stages[-1], load_checkpoint(seed_folder / "checkpoint_best.pt").configs
     arithmetic = " and ".join(dict.fromkeys(stage["hparams"]["precision"] for stage in stages))
     data, counts, classes = config["data"], config["counts"], test["classes"]
     learnt = counts.get("trained_on", counts["train"])
-    by_patient = {"inter_patient": True, "beat": False}.get(data["protocol"])
+    by_patient = splits_by_patient(data["protocol"])
     few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < max(FEW * learnt["all"], FEW_BEATS)]
     kinds = (data["source"], data["protocol"], config["dataset"]["name"])
     cautions = [ALWAYS, *map(CAUTIONS.get, kinds)]
@@ -121,7 +121,7 @@ def make_card(
         "trained_on": f"{learnt['all']:,} beats of --dataset {config['dataset']['name']}, {data['source']} data, "
         f"{data['protocol']} split{'; '.join(['', *also])}",
         "training_records_are": "hashes of the first minute of each lead (preprocess.physionet.first_minute)",
-        "training_records": training_records(config, raw_path),
+        "training_records": training_records(config, configs, raw_path),
         "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records" if records else ""),
         "new_patients": by_patient,
         "protocol": data["protocol"],
@@ -173,20 +173,21 @@ def standard_of(test: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def training_records(config: dict[str, Any], raw_path: Path) -> dict[str, dict[str, list[str]]]:
+def training_records(config: dict[str, Any], configs: DatasetConfig, raw_path: Path) -> dict[str, dict[str, list[str]]]:
     """How the report knows the records again that the network of a run's config.json learnt from.
 
     Args:
         config: its `data_path` must still hold the split files of the run.
+        configs: of the network.
         raw_path: holds a folder of records for each database.
 
     Returns:
         Database -> record -> the hash of the first minute of each of its leads; without records that are not there.
     """
-    configs = get_dataset_class(config["dataset"]["name"])()
+    of_beats = dataclasses.replace(configs, context="none")  # which any split file has
     learnt = ("train", "val") if config["hparams"]["selection"] == "last" else ("train",)
     found: dict[str, dict[str, list[str]]] = {}
-    for split in load_splits(Path(config["run"]["data_path"]), configs, learnt).values():
+    for split in load_splits(Path(config["run"]["data_path"]), of_beats, learnt).values():
         for database, name in split.its_records:
             folder = raw_path / database
             if database and (folder / f"{name}.hea").is_file():

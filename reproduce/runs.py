@@ -208,7 +208,7 @@ def prepare(beats: Beats, options: Options) -> Path:
     # Synthetic patients are written by the preparation itself.
     files = _files_in(path, beats.databases) if source != "synthetic" or there else {}
     if there:
-        if files and made_of.is_file() and read_json(made_of) != files:
+        if files and made_of.is_file() and _that_are_read(read_json(made_of)) != files:
             raise InputError(
                 f"{folder / beats.dataset}: its split files were made of other recordings than {path} holds now; move "
                 "them away, with the runs on them, to make new ones"
@@ -254,7 +254,20 @@ def _files_in(path: Path, folders: Sequence[str] = ()) -> dict[str, int]:
         each = [_files_in(path / name) for name in folders]
         return {name: size for files in each for name, size in files.items()} if all(each) else {}
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in sorted(files)}
+    return _that_are_read({file.relative_to(path.parent).as_posix(): file.stat().st_size for file in sorted(files)})
+
+
+def _that_are_read(files: dict[str, int]) -> dict[str, int]:
+    """Of the files of recordings those that split files are made of: a record's own, tables and tensors.
+
+    A record's are called as its header is. What else lies there, such as PhysioNet's checksums, changes no beat.
+    """
+    records = {name.removesuffix(".hea") for name in files if name.endswith(".hea")}
+
+    def is_read(name: str) -> bool:
+        return name.endswith((".csv", ".pt", "/RECORDS")) or name.rpartition(".")[0] in records
+
+    return {name: size for name, size in files.items() if is_read(name)}
 
 
 def train(row: Row, options: Options) -> None:

@@ -59,7 +59,7 @@ def curves(
     Raises:
         InputError: the event file cannot be written.
     """
-    if not run.run.tensorboard or not distributed.is_first():
+    if not run.run_config.tensorboard or not distributed.is_first():
         yield lambda row, validation: None
         return
     from torch.utils.tensorboard import SummaryWriter  # needed for this option only
@@ -75,7 +75,7 @@ def curves(
     def write_epoch(row: dict[str, Any], validation: dict[str, Any]) -> None:
         nonlocal rate
         epoch = row["epoch"]
-        title = f"{run.run.dataset} validation, seed {run.seed}, epoch {epoch}\n{run.splits['val'].origin}"
+        title = f"{run.run_config.dataset} validation, seed {run.seed}, epoch {epoch}\n{run.splits['val'].origin}"
         figure = confusion_figure(validation["confusion_matrix"], list(validation["per_class"]), title)
         with _errors_named(folder):
             _add_row(writer, row)

@@ -41,7 +41,7 @@ def said_of(selection: str) -> dict[str, str]:
 class SeedRun:
     """One seed of a run: what its folder and its checkpoints say of it."""
 
-    run: RunConfig
+    run_config: RunConfig
     seed: int
     configs: DatasetConfig
     hparams: TrainingConfig
@@ -60,9 +60,9 @@ class SeedRun:
         return {name: split.fingerprint() for name, split in self.splits.items()}
 
     @cached_property
-    def places(self) -> dict[str, str]:
+    def place_fingerprints(self) -> dict[str, str]:
         """A hash of where the beats of each split are from: sequences and the tables of records follow from it."""
-        return {name: split.places() for name, split in self.splits.items()}
+        return {name: split.place_fingerprint() for name, split in self.splits.items()}
 
     @property
     def data(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class SeedRun:
             of_files = ("train", "val") if self.hparams.selection == "last" else ("train",)
             learnt = [self.splits[name] for name in of_files]
         names = list(dict.fromkeys(name for split in learnt for _, name in split.its_records))
-        known = {"fingerprints": self.fingerprints, "places": self.places, "training_records": names}
+        known = {"fingerprints": self.fingerprints, "places": self.place_fingerprints, "training_records": names}
         return self.splits["train"].provenance() | known
 
 

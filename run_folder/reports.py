@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from data_configs import DatasetConfig
-from dataloader import SPLITS, Split
+from dataloader import SPLITS, Split, splits_by_patient
 from ec57.figures import ec57_figures, has_figures
 from hparams import RunConfig
 from models import BiTrans, ecgTransForm
@@ -30,6 +30,7 @@ from support.files import read_json, write_json, write_table
 from utils import Checkpoint, copy_code, seed_folders, selection_classes, selection_f1
 
 FIGURES = ("precision", "recall", "f1")
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
 def headline(metrics: dict[str, Any]) -> str:
@@ -71,7 +72,7 @@ def summary_table(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 def ec57_line(metrics: dict[str, Any]) -> str | None:
     """S and V by ANSI/AAMI EC57 of a test on new patients; None of another split, or of other classes."""
-    if metrics["data"]["protocol"] != "inter_patient" or not has_figures(metrics["classes"]):
+    if not splits_by_patient(metrics["data"]["protocol"]) or not has_figures(metrics["classes"]):
         return None
     figures = ec57_figures(metrics["confusion_matrix"], metrics["classes"])
 
@@ -156,7 +157,7 @@ def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, 
         copy_code(since)
         if _same_files(since, code):
             shutil.rmtree(since)
-        now = {"time": time.strftime("%Y-%m-%d %H:%M:%S"), "after_epoch": epochs_done}
+        now = {"time": time.strftime(TIME_FORMAT), "after_epoch": epochs_done}
         in_file = json.loads(json.dumps(config))  # a tuple is a list there
         parts = ("run", "hparams", "environment")
         changed = {part: in_file[part] for part in parts if in_file[part] != stored.get(part)}
@@ -181,13 +182,14 @@ def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, 
 
 
 def configuration(run: SeedRun, model: ecgTransForm) -> dict[str, Any]:
-    """All that a run depends on, ready for JSON."""
+    """All that a run depends on, ready for JSON, and when it began."""
     classes = run.configs.classes
     others = run.trained_on is not run.splits["train"]  # also SMOTE's beats, or those of validation
     counted = run.splits | ({"trained_on": run.trained_on} if others else {})
     kernel = {"encoder_kernel": model.bitrans.kernel_on(run.device)} if isinstance(model.bitrans, BiTrans) else {}
     return {
-        "run": asdict(run.run),
+        "time": time.strftime(TIME_FORMAT),
+        "run": asdict(run.run_config),
         "seed": run.seed,
         "dataset": asdict(run.configs) | {"trans_dim": run.configs.trans_dim, "num_heads": run.configs.num_heads},
         "hparams": asdict(run.hparams),

@@ -98,8 +98,9 @@ def latest_config(run_folder: Path) -> tuple[Path, dict[str, Any]] | None:
         return None
     configs = [read_json(path) for path in paths]
 
-    def went_on(number: int) -> tuple[str, int]:
-        return max((str(entry.get("time", "")) for entry in resumptions(configs[number])), default=""), number
+    def went_on(number: int) -> tuple[str, int]:  # those of earlier versions do not say when they began
+        times = [str(entry.get("time", "")) for entry in (configs[number], *resumptions(configs[number]))]
+        return max(times), number
 
     latest = max(range(len(paths)), key=went_on)
     return paths[latest], as_last_resumed(configs[latest])
@@ -174,8 +175,8 @@ def tests_if_finished_as(folder: Path, run: SeedRun) -> dict[str, dict[str, Any]
         InputError: it is finished, but with other settings or other beats, or its files are damaged.
     """
     tests = tests_at(folder, run.hparams.num_epochs)
-    drawn = not run.run.umap or (folder / "umap.png").is_file()
-    drawn &= not run.run.tensorboard or has_curves(folder)
+    drawn = not run.run_config.umap or (folder / "umap.png").is_file()
+    drawn &= not run.run_config.tensorboard or has_curves(folder)
     if tests is None or not drawn or not (folder / "config.json").is_file():
         return None
     path = folder / "config.json"
@@ -219,12 +220,12 @@ def require_same_beats(folder: Path, began: dict[str, Any], run: SeedRun) -> Non
     differ = None
     if began.get("fingerprints") != run.fingerprints:
         differ = "other beats than those that"
-    elif began.get("places", run.places) != run.places:
+    elif began.get("places", run.place_fingerprints) != run.place_fingerprints:
         differ = "other records or positions of the beats than those that"
     if differ:
         raise InputError(
-            f"{run.run.data_path}: holds {differ} the run in {folder} began with; resume it with the same split files, "
-            "or start a new run"
+            f"{run.run_config.data_path}: holds {differ} the run in {folder} began with; resume it with the same split "
+            "files, or start a new run"
         )
 
 
@@ -255,7 +256,7 @@ def keep(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Op
     if not distributed.is_first():
         return
     checkpoint = Checkpoint(
-        dataset=run.run.dataset,
+        dataset=run.run_config.dataset,
         configs=run.configs,
         hparams=run.hparams,
         model=model.state_dict(),
@@ -275,7 +276,7 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
         InputError: the checkpoint does not fit what this run is to do, or the beats have changed.
     """
     path = folder / "checkpoint_last.pt"
-    last = distributed.on_first(lambda: load_checkpoint(path, run.run.dataset) if path.is_file() else None)
+    last = distributed.on_first(lambda: load_checkpoint(path, run.run_config.dataset) if path.is_file() else None)
     if last is None:
         return []
     require_same_beats(folder, last.metrics.get("data", {}), run)

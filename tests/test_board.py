@@ -156,11 +156,9 @@ def test_a_run_that_began_without_gets_all_its_curves(toy_data: Path, tmp_path: 
 def test_the_first_of_several_processes_writes(toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from run_folder.board import curves
 
-    class Run:
-        run = run_config(toy_data, tmp_path)
-
+    run = SimpleNamespace(run_config=run_config(toy_data, tmp_path))
     monkeypatch.setattr(distributed, "is_first", lambda: False)
-    with curves(tmp_path, Run(), [], torch.optim.SGD([torch.zeros(1)])) as write_epoch:
+    with curves(tmp_path, run, [], torch.optim.SGD([torch.zeros(1)])) as write_epoch:
         write_epoch({"epoch": 1, "val_loss": 1.0}, {})
     assert not [*tmp_path.iterdir()]
 

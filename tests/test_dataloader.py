@@ -135,7 +135,7 @@ def damage(kind: str, path: Path) -> None:
         ("label below", "label -1 of beat 2"),
         ("label fraction", "label 0.5 of beat 0"),
         ("lengths", "labels of shape .*beside 10 beats"),
-        ("beat length", "beats of 100 samples, the configuration names 186"),
+        ("beat length", "beats of 100 samples, the network takes 186"),
         ("dimensions", r"samples of shape \(2, 5, 1, 186\)"),
         ("two leads", r"samples of shape \(10, 2, 186\)"),
         ("no beats", "holds no beats"),

@@ -286,6 +286,7 @@ def test_bad_command_lines(
     capsys: pytest.CaptureFixture[str], toy_data: Path, run_folder: Path, tmp_path: Path
 ) -> None:
     data = ("--data_path", toy_data, "--save_dir", tmp_path / "out")
+    long_beats = write_toy_splits(tmp_path / "long", "mit", length=187)
     assert "known are mit, ptb" in fails(capsys, *data, "--dataset", "chapman")
     assert "known are supervised, notes" in fails(capsys, *data, "--recipe", "fast")
     assert "known are shuffle, balanced, smote" in fails(capsys, *data, "--sampler", "bootstrap")
@@ -308,6 +309,10 @@ def test_bad_command_lines(
     assert "began with 10" in fails(capsys, "--resume", run_folder, "--batch_size", 12)
     assert "one of them" in fails(capsys, "--resume", run_folder, "--test", checkpoint)
     assert "--num_runs: has no effect with --test" in fails(capsys, *data, "--test", checkpoint, "--num_runs", 2)
+    for length in (186, 187):
+        line = fails(capsys, *data, "--test", "mit_beat", "--data_path", long_beats, "--sequence_len", length)
+        takes = "beats of 187 samples, the network takes 186" if length == 186 else "takes 186 samples a beat"
+        assert takes in line
     assert "must be at least 2, which the run in" in fails(capsys, "--resume", run_folder, "--num_epochs", 1)
     for name in ("../escape", "a/b", ".."):
         assert "without a /" in fails(capsys, *data, "--run_description", name)

@@ -332,26 +332,82 @@ def patients_with_beats(draw: st.DrawFn) -> np.ndarray:
     patients, classes = draw(st.integers(3, 25)), draw(st.integers(1, 4))
     cell = st.one_of(st.just(0), st.integers(0, 300))
     counts = draw(st.lists(st.lists(cell, min_size=classes, max_size=classes), min_size=patients, max_size=patients))
-    return np.array(counts) + (np.arange(classes) == 0)  # all have a beat
+    own = np.array(draw(st.lists(st.integers(0, classes - 1), min_size=patients, max_size=patients)))
+    return np.array(counts) + (np.arange(classes) == own[:, None])  # all have a beat, of any class
 
 
 @relaxed
 @given(patients_with_beats(), st.integers(0, 1000))
+@example(np.array([[10, 1, 0], [10, 0, 1], [0, 100, 100]]), 0)  # the best draw of the test would leave one patient
 def test_no_patient_is_in_two_splits(counts: np.ndarray, seed: int) -> None:
     patients, classes = counts.shape
     labels = np.repeat(np.tile(np.arange(classes), patients), counts.ravel())
     records = np.repeat(np.arange(patients), counts.sum(axis=1))
-    names = tuple(f"p{number // 2}" for number in range(patients))  # two records a patient
-    if len(set(names)) < 3:
-        return
+    shared = 2 if patients > 5 else 1  # records a patient
+    names = tuple(f"p{number // shared}" for number in range(patients))
     beats = beat_set(labels, records, names, classes)
     split = splits.split_beats(beats, "inter_patient", None, seed)
     owners = [{names[record] for record in np.unique(records[index])} for index in split.values()]
     assert all(owners) and sum(map(len, owners)) == len(set(names))
     assert sorted(np.concatenate([*split.values()])) == list(range(len(labels)))
-    assert all((labels[index] == 0).any() for index in split.values())  # the class that all patients have
+    held = {label: {names[record] for record in np.unique(records[labels == label])} for label in range(classes)}
+    for label in (label for label in range(classes) if held[label] == {*names}):  # a class that all patients have
+        assert all((labels[index] == label).any() for index in split.values())
     again = splits.split_beats(beats, "inter_patient", None, seed)
     assert all((again[name] == split[name]).all() for name in split)
+
+
+@relaxed
+@given(patients_with_beats(), st.integers(2, 5), st.integers(0, 1000))
+def test_every_patient_is_the_test_of_one_fold(counts: np.ndarray, folds: int, seed: int) -> None:
+    patients, classes = counts.shape
+    labels = np.repeat(np.tile(np.arange(classes), patients), counts.ravel())
+    records = np.repeat(np.arange(patients), counts.sum(axis=1))
+    beats = beat_set(labels, records, tuple(f"p{number}" for number in range(patients)), classes)
+    if patients < (least := max(folds, 4 if folds == 2 else 3)):
+        with pytest.raises(InputError, match=f"needs at least {least} patients in this folder, found {patients}"):
+            splits.fold_splits(beats, folds, seed)
+        return
+    tested = []
+    for split in splits.fold_splits(beats, folds, seed):
+        owners = {name: {*np.unique(records[index])} for name, index in split.items()}
+        assert all(owners.values())
+        assert sum(map(len, owners.values())) == len(set.union(*owners.values())) == patients
+        tested += owners["test"]
+    assert sorted(tested) == list(range(patients))
+
+
+@pytest.mark.usefixtures("small_runs")
+def test_folds_of_mitdb_are_of_ds1_and_have_the_figures_of_ec57(tmp_path: Path) -> None:
+    for name in ("101", "106", "108", "109", "112", "100", "102"):  # five of DS1, one of DS2, one paced
+        write_record(tmp_path / "raw", name, "NVNA" * 5)
+    command = ("--dataset", "mit", "--database", "mitdb", "--raw_path", tmp_path / "raw", "--out", tmp_path)
+    assert run(*command, "--split", "inter_patient", "--folds", "2", "--classes", "N", "S", "V") == 0
+    tested = set()
+    for fold in (1, 2):
+        data = tmp_path / f"fold_{fold}"
+        contents = read_splits(data / "mit")
+        records = {
+            split: {content["record_names"][at] for at in content["records"].unique().tolist()}
+            for split, content in contents.items()
+        }
+        assert set.union(*records.values()) == {"101", "106", "108", "109", "112"}
+        assert {content["protocol"] for content in contents.values()} == {f"inter_patient, fold {fold} of 2"}
+        tested |= records["test"]
+    assert tested == {"101", "106", "108", "109", "112"}
+    logs = ("--save_dir", str(tmp_path / "logs"), "--run_description", "fold", "--num_epochs", "1")
+    training.run(["--data_path", str(data), *logs, "--classes", "N", "S", "V"])
+    assert "ANSI/AAMI EC57: S Se " in (tmp_path / "logs/mit/fold/seed_0/train.log").read_text()
+
+
+def test_records_of_mitdb_that_no_protocol_names_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("101", "106", "100", "102", "999"):
+        write_record(tmp_path / "raw", name, "NV" * 10)
+    command = ("--dataset", "mit", "--database", "mitdb", "--raw_path", tmp_path / "raw", "--out", tmp_path)
+    assert run(*command, "--split", "inter_patient") == 0
+    printed = capsys.readouterr().out
+    assert "left out     paced records, as in the protocol: 102\n" in printed
+    assert "left out     records of neither DS1 nor DS2: 999\n" in printed
 
 
 def test_a_class_of_few_patients_is_in_every_split_where_that_is_possible() -> None:
@@ -463,6 +519,9 @@ def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pyte
     training.run(["--test", str(checkpoint), "--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs")])
     assert run(*command, "--classes", "N", "X") == 2
     assert "--classes X: unknown; known are N, S, V, F, Q" in capsys.readouterr().err
+    synthetic = ("--dataset", "mit", "--source", "synthetic", "--raw_path", tmp_path / "new", "--out", tmp_path)
+    assert run(*synthetic, "--classes", "N", "X") == 2
+    assert "--classes X: unknown" in capsys.readouterr().err and not (tmp_path / "new").exists()
     assert run(*command, "--classes", "N", "S", "N") == 2
     assert "--classes N S N: N is given twice; name each class once" in capsys.readouterr().err
 

@@ -20,6 +20,7 @@ import reproduce.__main__ as reproduce
 import trainer
 import utils
 from data_configs import MIT_CLASSES
+from hparams import RunConfig
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from reproduce import figures, pages, pooled, published, runs, tables
 from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, Row
@@ -382,6 +383,11 @@ def test_split_files_of_other_recordings_are_not_used(raw: Path, tmp_path: Path)
     folder = runs.prepare(MIT, options)
     before = (folder / "mit" / "test.pt").read_bytes()
     assert runs.prepare(MIT, options) == folder
+    same = tmp_path / "same"
+    shutil.copytree(raw / "mitdb", same / "mitdb")
+    for stray in (".DS_Store", "mitdb-1.0.0.sha256"):  # the second is what a download leaves
+        (same / "mitdb" / stray).write_text("")
+    assert runs.prepare(MIT, dataclasses.replace(options, raw_path=same)) == folder
     other = tmp_path / "other"
     write_synthetic_mit(other / "mitdb", 3, 1.0, 1, progress=False)
     with pytest.raises(InputError, match="its split files were made of other recordings"):
@@ -697,6 +703,17 @@ def test_the_card_tells_of_the_run_as_it_last_went_on(everything: Path, raw: Pat
     shutil.copytree(run / "seed_0", tmp_path / "run" / "seed_1")
     with pytest.raises(InputError, match=r"run: has 2 seeds; give the folder of one, such as \S+/seed_0$"):
         keep_network(tmp_path / "run", "longer", raw, tmp_path)
+
+
+@pytest.mark.usefixtures("small_runs")
+def test_a_network_of_some_classes_and_longer_beats_is_kept(tmp_path: Path) -> None:
+    data = write_toy_splits(tmp_path / "data", "mit", length=187)
+    settings = {"classes": ("N", "S", "V"), "sequence_len": 187, "num_epochs": 1, "recipe": "short"}
+    folders = {"data_path": str(data), "save_dir": str(tmp_path), "run_description": "run"}
+    Trainer(RunConfig(**settings, **folders)).train()
+    card = read_json(keep_network(tmp_path / "mit" / "run", "three", tmp_path, tmp_path / "kept").with_suffix(".json"))
+    assert card["classes"] == ["N", "S", "V"]
+    assert "--sequence_len 187 --classes N S V" in card["command"]
 
 
 def test_a_network_of_no_finished_run_is_not_kept(everything: Path, tmp_path: Path) -> None:

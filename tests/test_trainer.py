@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import data_configs
 import hparams
 import kernels.precision
+import main
 import run_folder.resume
 import trainer
 from data_configs import DatasetConfig
@@ -486,12 +487,20 @@ def test_a_checkpoint_is_not_tested_on_beats_cut_otherwise(finished: Path, toy_d
     Trainer(run_config(data, tmp_path / "out")).test(checkpoint)  # trained on one, tested on another
 
 
+def test_a_run_may_be_called_as_a_seed_is(toy_data: Path, tmp_path: Path) -> None:
+    settings = ["--data_path", str(toy_data), "--save_dir", str(tmp_path), "--limit_train", "20"]
+    main.run([*settings, "--num_epochs", "1", "--run_description", "seed_0"])
+    for resumed, epochs in (("mit/seed_0", 2), ("mit/seed_0/seed_0", 3)):
+        main.run(["--resume", str(tmp_path / resumed), "--num_epochs", str(epochs)])
+        assert len(pd.read_csv(tmp_path / "mit/seed_0/seed_0/history.csv")) == epochs
+
+
 def test_a_run_goes_on_as_its_latest_seed_did(tmp_path: Path) -> None:
-    def write(seed: int, path: str, *resumed: tuple[str, str]) -> None:
+    def write(seed: int, path: str, *resumed: tuple[str, str], **began: str) -> None:
         folder = tmp_path / f"seed_{seed}"
         folder.mkdir(exist_ok=True)
         entries = [{"time": time, "run": {"data_path": other}} for time, other in resumed]
-        (folder / "config.json").write_text(json.dumps({"run": {"data_path": path}, "resumed": entries}))
+        (folder / "config.json").write_text(json.dumps({"run": {"data_path": path}, "resumed": entries} | began))
 
     def data_path() -> str:
         _, config = run_folder.resume.latest_config(tmp_path)
@@ -505,6 +514,8 @@ def test_a_run_goes_on_as_its_latest_seed_did(tmp_path: Path) -> None:
     assert data_path() == "moved"
     write(10, "new", ("2026-01-01 11:00:00", "moved again"))
     assert data_path() == "moved again"
+    write(11, "later", time="2026-01-01 12:00:00")  # the first time that this seed runs
+    assert data_path() == "later"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,29 @@ def test_released_checkpoint_gives_the_same_logits(
     torch.testing.assert_close(model(x), plain(x), rtol=0, atol=1e-5)
 
 
+def test_a_released_checkpoint_of_beats_of_another_length(
+    tmp_path: Path, mit: DatasetConfig, supervised: TrainingConfig
+) -> None:
+    plain = PlainECGTransForm(mit, supervised).eval()
+    torch.save({"dataset": "mit", "model": plain.state_dict()}, tmp_path / "released.pt")
+    checkpoint = load_checkpoint(tmp_path / "released.pt", "mit", sequence_len=187)
+    model = ecgTransForm(checkpoint.configs, checkpoint.hparams).eval()
+    utils.load_weights(model, checkpoint, tmp_path / "released.pt")
+    x = torch.randn(3, 1, 187)
+    torch.testing.assert_close(model(x), plain(x), rtol=0, atol=1e-5)
+    save_checkpoint(tmp_path / "ours.pt", checkpoint)
+    assert load_checkpoint(tmp_path / "ours.pt", "mit", sequence_len=187).configs.sequence_len == 187
+    with pytest.raises(InputError, match=r"--sequence_len 186: the network .*ours.pt takes 187 samples a beat"):
+        load_checkpoint(tmp_path / "ours.pt", "mit", sequence_len=186)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, mit: DatasetConfig) -> None:
+    model = ecgTransForm(mit, hparams.supervised())
+    weights = model.state_dict() | {"clf.bias": torch.tensor([0.0, 0.0, torch.nan, 0.0, 0.0])}
+    with pytest.raises(InputError, match=r"c.pt: its weights clf.bias are not all finite"):
+        utils.load_weights(model, Checkpoint("mit", mit, hparams.supervised(), weights), tmp_path / "c.pt")
+
+
 def test_checkpoint_comes_back_as_it_was(tmp_path: Path, mit: DatasetConfig) -> None:
     model = ecgTransForm(mit, hparams.notes())
     kept = Checkpoint("mit", mit, hparams.notes(), model.state_dict(), epoch=1, metrics={"history": [{"epoch": 1}]})
