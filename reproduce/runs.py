@@ -15,10 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-import preprocess.__main__ as preparation
 from data_configs import get_dataset_class
 from dataloader import SPLITS, load_split
 from hparams import RunConfig, get_hparams_class
+from preprocess.__main__ import prepare as prepare_splits
+from preprocess.config import RAW_PATHS, PreparationConfig
 from reproduce.experiments import Beats, Row
 from run_folder.reports import summary_table
 from run_folder.resume import changed_settings
@@ -217,14 +218,17 @@ def prepare(beats: Beats, options: Options) -> Path:
     if not files and source not in ("physionet", "synthetic"):
         remedy = "; --source physionet downloads it" if source == "records" else ""
         raise MissingDataError(f"no {' and '.join(beats.databases) or path.name}{remedy}")
-    arguments = ["--dataset", beats.dataset, "--out", str(folder), "--source", source, "--raw_path", str(path)]
-    if not beats.cut_by_others:
-        arguments += ["--window", beats.window]
-    if beats.protocol != "beat":
-        arguments += ["--split", beats.protocol]
-    if beats.databases:
-        arguments += ["--database", ",".join(beats.databases)]
-    preparation.prepare(preparation.parse(arguments))
+    prepare_splits(
+        PreparationConfig(
+            dataset=beats.dataset,
+            source=source,
+            database=",".join(beats.databases) or None,
+            raw_path=path,
+            out=folder,
+            split=beats.protocol,
+            window=None if beats.cut_by_others else beats.window,
+        )
+    )
     write_json(made_of, _files_in(path, beats.databases))
     return folder
 
@@ -236,7 +240,7 @@ def _source_of(beats: Beats, options: Options) -> tuple[str, Path]:
     if beats.databases:
         return options.source, options.raw_path
     if not beats.cut_by_others:
-        name = Path(preparation.RAW_PATHS[options.source][beats.dataset]).name
+        name = Path(RAW_PATHS[options.source][beats.dataset]).name
         return options.source, options.raw_path / name
     if options.source == "synthetic":
         raise MissingDataError("no synthetic counterpart")

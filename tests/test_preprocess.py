@@ -601,7 +601,7 @@ BAD_ARGUMENTS = {
     "--dataset mit --raw_path TMP/raw --out TMP/taken": "val.pt is a folder and in the way",
     "--dataset mit --raw_path TMP/raw --fractions 1 0 1": "three positive numbers",
     "--dataset mit --raw_path TMP/raw --fractions 1 nan 1": "three positive numbers",
-    "--dataset mit --raw_path TMP/raw --fractions 1 1": "expected 3 arguments",
+    "--dataset mit --raw_path TMP/raw --fractions 1 1": "three positive numbers",
     "--dataset mit --raw_path TMP/raw --seed_id -1": "--seed_id -1",
     "--dataset mit --raw_path TMP/raw --patients 3": "go with --source synthetic only",
     "--dataset mit --raw_path TMP/raw --split inter_patient": "at least 3 patients",

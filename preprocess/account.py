@@ -1,0 +1,134 @@
+"""What became of the recordings, in lines: what was read, left out and split, as `python -m preprocess` prints it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from preprocess import splits
+from preprocess.beats import BeatSet
+from preprocess.databases import DATABASES
+from preprocess.synthetic import DIARY, TRUE_EPISODES, Holter
+
+NAMED = 12  # records named in a line before it says how many more
+
+
+def reading_account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
+    """Describe in lines what was read and what was left out."""
+    lines = [f"{dataset}: {raw}, source {beats.source}" + (f": {beats.source_from}" if beats.source_from else "")]
+    known = f" of {len(beats.record_names)} records of {len({*beats.patients})} patients" if beats.patients else ""
+    lines.append(f"read         {len(beats.labels)} beats{known}")
+    if beats.patients_from:
+        lines.append(f"patients     {beats.patients_from}")
+    if beats.leads:
+        leads = sorted({*beats.leads})
+        lines.append("leads        " + ", ".join(f"{lead} in {beats.leads.count(lead)}" for lead in leads))
+    lines.append(f"window       {beats.window}")
+    for reason, names in beats.account.left_out.items():
+        lines.append(f"left out     {counted(names)}, {reason}: {some(names)}")
+    if any(reason.startswith("no lead ") for reason in beats.account.left_out):  # without --any_lead
+        lines.append("             --lead NAME takes another lead, --any_lead the first ECG channel of such records")
+    for remark, names in beats.account.remarks.items():
+        lines.append(f"note         {counted(names)}, {remark}: {some(names)}")
+    if beats.account.unused:
+        codes = sorted(beats.account.unused.items(), key=lambda item: -item[1])
+        counts = ", ".join(f"{symbol} {count}" for symbol, count in codes)
+        lines.append(f"not used     {sum(beats.account.unused.values())} annotations that mark no beat: {counts}")
+    for reason, count in beats.account.dropped.items():
+        if count:
+            lines.append(f"dropped      windows that {reason}: {count}")
+    for reason, count in beats.account.segments.items():
+        if count:
+            lines.append(f"no beats     in {count} segments {reason}")
+    if sum(beats.account.missed.values()):
+        counts = ", ".join(f"{name} {count}" for name, count in beats.account.missed.items())
+        lines.append(
+            f"missed       {sum(beats.account.missed.values())} annotated beats that could not be cut: {counts}"
+        )
+    if beats.account.flat:
+        lines.append(f"flat         {beats.account.flat} beats without any deflection, kept as zeros")
+    for database in (DATABASES[slug] for slug in dict.fromkeys(beats.databases) if slug):
+        if database.note:
+            lines.append(f"note         {database.slug}: {database.note}")
+        lines.append(f"cite         {database.citation}; doi {database.doi}")
+    return lines
+
+
+def split_account(beats: BeatSet, split: splits.Split, protocol: str, seed: int) -> list[str]:
+    """Describe in lines which beats went where: a table of classes per split, and what to know of it."""
+    lines = [f"split        {protocol}, seed {seed}"]
+    lines.append(f"{'':13}" + "".join(f"{name:>11}" for name in (*beats.classes, "beats", "patients")))
+    for name, index in split.items():
+        counts = [*np.bincount(beats.labels[index], minlength=len(beats.classes)), len(index)]
+        patients = _patients(beats, index)
+        cells = [*map(str, counts), str(len(patients)) if patients else "unknown"]
+        lines.append(f"  {name:<11}" + "".join(f"{cell:>11}" for cell in cells))
+    absent = splits.absent_classes(beats, split)
+    for name, classes in absent.items():
+        if classes:
+            lines.append(f"note         {name} has no beat of class {', '.join(classes)}")
+    if absent["train"]:
+        others = " ".join(name for name in beats.classes if name not in absent["train"])
+        lines.append(
+            "             The paper's loss weighs a class by its training beats, so it needs some of each: leave the "
+            f"class out with --classes {others}, or train with --loss cross_entropy"
+        )
+    if protocol != "beat":
+        lines += _patient_notes(beats, split, protocol)
+    return lines
+
+
+def _patient_notes(beats: BeatSet, split: splits.Split, protocol: str) -> list[str]:
+    lines = [f"validation   patients {', '.join(sorted(_patients(beats, split['val'])))}"]
+    if splits.has_mitdb(beats) and protocol != "inter_patient":
+        lines.append("protocol     of mitdb the patients of DS1 alone (de Chazal et al. 2004); DS2 stays unopened")
+    elif splits.has_mitdb(beats):
+        used = np.unique(np.concatenate([beats.records[index] for index in split.values()]))
+        unused = [name for number, name in enumerate(beats.record_names) if number not in used]
+        paced = [name for name in unused if posixpath.basename(name) in splits.PACED]
+        others = [name for name in unused if name not in paced]
+        of = "" if {*beats.databases} == {"mitdb"} else ", for the records of mitdb"
+        lines.append(f"protocol     DS1 (train, validation) and DS2 (test) of de Chazal et al. 2004{of}")
+        if paced:
+            lines.append(f"left out     paced records, as in the protocol: {', '.join(paced)}")
+        if others:
+            lines.append(f"left out     records of neither DS1 nor DS2: {', '.join(others)}")
+    shared = _patients(beats, split["test"]) & (_patients(beats, split["train"]) | _patients(beats, split["val"]))
+    if shared:
+        names = [name for name, patient in zip(beats.record_names, beats.patients, strict=True) if patient in shared]
+        lines.append(f"note         one subject on both sides, as in the protocol: records {', '.join(names)}")
+    return lines
+
+
+def _patients(beats: BeatSet, index: np.ndarray) -> set[str]:
+    if beats.records is None:
+        return set()
+    return {beats.patients[record] for record in np.unique(beats.records[index])}
+
+
+def counted(names: Sequence[str], what: str = "record") -> str:
+    """How many there are, in words."""
+    return f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first `NAMED` of the names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def recording_account(holter: Holter) -> list[str]:
+    """Describe in lines what a synthetic recording holds."""
+    form, hours = holter.form, holter.samples / holter.form.fs / 3600
+    beats = ", ".join(f"{symbol} {count}" for symbol, count in holter.beats.most_common())
+    episodes = ", ".join(f"{kind} {count}" for kind, count in holter.episodes.most_common())
+    return [
+        f"recording    {holter.record}: a synthetic patient, {hours:g} h from {holter.start:%Y-%m-%d %H:%M} on, "
+        f"{' and '.join(form.leads)} at {form.fs} Hz",
+        f"annotations  {holter.record}.atr: {beats}; rhythms, and time that cannot be read",
+        f"episodes     {holter.record.with_name(TRUE_EPISODES)}, the true ones: {episodes}",
+        f"diary        {holter.record.with_name(DIARY)}: {holter.diary} entries",
+    ]
