@@ -162,7 +162,11 @@ class Definitions(Thresholds):
         8, "R-R intervals over which the rate of a bradycardia or tachycardia is averaged", "", CHOSEN
     )
     rate_bridge: float = threshold(
-        5.0, "interruptions of a bradycardia or tachycardia up to this long are bridged", "s", CHOSEN
+        5.0,
+        "interruptions of a bradycardia or tachycardia up to this long are bridged; and across so much lost time the "
+        "windows of R-R intervals go on, of these, of irregular rhythm and of the lowest and highest heart rate",
+        "s",
+        CHOSEN,
     )
     rate_duration: float = threshold(15.0, "shortest bradycardia and tachycardia", "s", CHOSEN)
     heart_rate_intervals: int = threshold(

@@ -5,9 +5,10 @@ pairs of intervals that are alike, to within the tolerance r, A are followed by 
 
     COSEn = ln(B / A) + ln(2 r) - ln(mean R-R)
 
-is large where one interval says little of the next. It is taken over every window of 20 successive valid intervals.
-Intervals that a V or an F begins or ends take no part, since ectopy explains them; those of S do, since in fibrillation
-many beats come early. A stretch covered by windows above the threshold is an episode if
+is large where one interval says little of the next. It is taken over every window of 20 successive intervals. Those
+that are not valid take no part, as in a recording that loses a few samples now and then; longer interruptions end a
+window. Nor do intervals that a V or an F begins or ends, since ectopy explains them; those of S do, since in
+fibrillation many beats come early. A stretch covered by windows above the threshold is an episode if
 
 - it lasts 30 s,
 - the COSEn of its intervals together is above the threshold as well, and above a higher one if it is shorter than 60 s:
@@ -32,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from report.definitions import Definitions
-from report.rhythm import Rhythm, whole_windows
+from report.rhythm import Rhythm, across, whole_windows
 
 WIDENINGS = (1, 2, 4)
 """The tolerance r and its multiples; the first that finds enough pairs is taken."""
@@ -50,7 +51,7 @@ def irregular_rhythm(rhythm: Rhythm, definitions: Definitions) -> np.ndarray:
     size = definitions.irregular_intervals
     ectopic = np.isin(rhythm.classes, ("V", "F"))
     usable = rhythm.valid & ~(ectopic[:-1] | ectopic[1:])
-    starts = whole_windows(rhythm.valid, size)
+    starts = whole_windows(across(rhythm.valid, rhythm.rr, definitions.rate_bridge * rhythm.fs), size)
     followed = _sums(usable[:-1] & usable[1:], starts, size - 1)
     starts = starts[100 * followed >= definitions.irregular_usable * (size - 1)]  # fewer than that tell nothing
     starts = starts[cosen(rhythm, usable, starts, size, definitions) > definitions.irregular_entropy]

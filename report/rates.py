@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from report.definitions import Definitions
-from report.rhythm import Rhythm, in_spans, whole_windows
+from report.rhythm import Rhythm, across, in_spans
 
 
 @dataclass(frozen=True)
@@ -64,20 +64,25 @@ NO_SPANS = np.zeros((0, 2), dtype=np.int64)
 def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NO_SPANS) -> WindowRates:
     """The heart rate in every window of `heart_rate_intervals` valid R-R intervals.
 
+    Across an interruption of up to `rate_bridge` a window goes on: it then has as many means of two successive ones.
+
     Args:
         unlike: int64 (k, 2), samples, the first and last beat of runs whose beats may be none (`Episodes.unlike`), in
             order: what they have no part in makes the heart rate.
     """
     size = definitions.heart_rate_intervals
     doubtful = in_spans(rhythm.samples, unlike)
-    starts = whole_windows(rhythm.valid & ~doubtful[:-1] & ~doubtful[1:], size)
-    pairs = rhythm.samples[2:] - rhythm.samples[:-2]  # two successive intervals
+    usable = rhythm.valid & ~doubtful[:-1] & ~doubtful[1:]
+    stretch = np.cumsum(~across(usable, rhythm.rr, definitions.rate_bridge * rhythm.fs))  # (n - 1,)
+    at = np.flatnonzero(usable[:-1] & usable[1:])  # the first of two successive intervals
+    starts = np.flatnonzero(stretch[at[size - 2 :]] == stretch[at[: max(at.size - size + 2, 0)]])
     if not starts.size:
         return WindowRates(np.zeros(0, dtype=np.int64), np.zeros(0))
+    pairs = rhythm.samples[at + 2] - rhythm.samples[at]
     windows = np.lib.stride_tricks.sliding_window_view(pairs, size - 1)
     parts = np.array_split(starts, -(-starts.size // WINDOWS))
     medians = np.concatenate([np.median(windows[part], axis=1) for part in parts])
-    return WindowRates(rhythm.samples[starts + size // 2], 120 * rhythm.fs / medians)
+    return WindowRates(rhythm.samples[at[starts + size // 2 - 1] + 1], 120 * rhythm.fs / medians)
 
 
 def heart_rate(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NO_SPANS) -> HeartRate:
@@ -94,24 +99,22 @@ def mean_rate(intervals: np.ndarray, fs: float) -> float | None:
 def slow_and_fast(rhythm: Rhythm, definitions: Definitions) -> Iterator[tuple[str, tuple[int, int]]]:
     """Bradycardia and tachycardia: the kind, and the first and last beat, indices.
 
-    The rate at a beat is the mean rate of 8 valid intervals, 4 before it and 4 after it. Where one of these is not
-    valid, it is that of the nearest beat on the same side of it, if there is one with 8.
+    The rate at a beat is the mean rate of 8 valid intervals, the nearest 4 before it and 4 after it. Beyond an
+    interruption longer than `rate_bridge` none is taken: where too few are left on that side, more are of the other.
     """
-    size = definitions.rate_intervals
-    starts = whole_windows(rhythm.valid, size)
-    if not starts.size:
+    size, bridge = definitions.rate_intervals, definitions.rate_bridge * rhythm.fs
+    at = np.flatnonzero(rhythm.valid)
+    if at.size < size:
         return
-    rates = 60 * size * rhythm.fs / (rhythm.samples[starts + size] - rhythm.samples[starts])
-    # The stretch of valid intervals that each beat is in: of m beats, it has m - size windows.
-    stretch = np.append(0, np.cumsum(~rhythm.valid))
-    counts = np.bincount(stretch)
-    first_beat = np.append(0, np.cumsum(counts)[:-1])[stretch]
-    last_window = first_beat + counts[stretch] - 1 - size
-    rated = last_window >= first_beat
-    beats = np.arange(stretch.size)
-    window = np.clip(beats - size // 2, first_beat, np.maximum(last_window, first_beat))
-    rate = np.full(beats.size, np.nan)
-    rate[rated] = rates[np.searchsorted(starts, window[rated])]
+    totals = np.append(0, np.cumsum(rhythm.rr[at]))
+    rates = 60 * size * rhythm.fs / (totals[size:] - totals[:-size])  # of each window of valid intervals
+    stretch = np.cumsum(~across(rhythm.valid, rhythm.rr, bridge))  # (n - 1,)
+    of_beat = np.append(0, stretch)
+    first, past = (np.searchsorted(stretch[at], of_beat, side) for side in ("left", "right"))  # of its valid intervals
+    rated = past - first >= size
+    before = np.append(0, np.cumsum(rhythm.valid))  # valid intervals before each beat
+    rate = np.full(of_beat.size, np.nan)
+    rate[rated] = rates[np.clip(before - size // 2, first, past - size)[rated]]
     for kind, there in (
         ("bradycardia", rate < definitions.bradycardia),
         ("tachycardia", rate > definitions.tachycardia),
@@ -119,7 +122,7 @@ def slow_and_fast(rhythm: Rhythm, definitions: Definitions) -> Iterator[tuple[st
         at = np.flatnonzero(there)
         gaps = rhythm.samples[at[1:]] - rhythm.samples[at[:-1]]
         follows = (np.diff(at) == 1) & rhythm.valid[at[:-1]]
-        apart = ~(follows | (gaps <= definitions.rate_bridge * rhythm.fs))
+        apart = ~(follows | (gaps <= bridge))
         edge = np.ones(min(at.size, 1), dtype=bool)
         for first, last in zip(at[np.append(edge, apart)], at[np.append(apart, edge)], strict=True):
             if rhythm.samples[last] - rhythm.samples[first] >= definitions.rate_duration * rhythm.fs:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from preprocess.signals import parted
+from preprocess.signals import parted, spans
 from support.errors import InputError, unknown
 
 CLASSES = ("N", "S", "V", "F", "Q")
@@ -170,6 +170,19 @@ def whole_windows(linked: np.ndarray, size: int) -> np.ndarray:
         return np.zeros(0, dtype=np.int64)
     broken = np.append(0, np.cumsum(~linked))
     return np.flatnonzero(broken[size:] == broken[:-size])
+
+
+def across(usable: np.ndarray, lengths: np.ndarray, longest: float) -> np.ndarray:
+    """Which intervals are `usable` (n,), or belong to an interruption that windows of usable ones may go on across.
+
+    Args:
+        lengths: (n,), of the intervals, in any unit.
+        longest: that an interruption may be in all, in that unit.
+    """
+    goes_on = usable.copy()
+    for start, end in spans(~usable):
+        goes_on[start:end] = lengths[start:end].sum() <= longest
+    return goes_on
 
 
 def disjoint(given: ArrayLike, name: str, length: int | None = None) -> np.ndarray:

@@ -666,6 +666,33 @@ def test_an_episode_of_irregular_rhythm_that_is_short_is_more_irregular() -> Non
     assert found(long, irregular_short_entropy=0.5) == found(short) == {"irregular_rhythm": 1}
 
 
+@pytest.mark.parametrize("lost", [5000, 5001])
+def test_windows_go_on_across_lost_time_of_5_s(lost: int) -> None:
+    """In a recording that loses some samples every ten beats no 20 intervals in a row are valid."""
+    text = "|".join(["N" * 7] * 30)
+
+    def dropping(intervals: list[int]) -> Rhythm:
+        return made(text, [lost if at % 7 == 6 else interval for at, interval in enumerate(intervals)])
+
+    found_there = [
+        found(dropping(fibrillation(209))).get("irregular_rhythm"),
+        *(len(slow_and_fast(dropping([interval] * 209))) for interval in (1300, 500)),
+    ]
+    rate = heart_rate(dropping([800] * 209), DEFAULT)
+    if lost == 5000:
+        assert found_there == [1, 1, 1]
+        assert rate.min is not None and rate.min.bpm == 75
+    else:
+        assert found_there == [None, 0, 0]
+        assert rate.min is rate.max is None
+
+
+def test_an_interruption_is_all_that_is_not_valid_in_a_row() -> None:
+    (whole,) = slow_and_fast(made("N" * 6 + "|N|" + "N" * 6, [*[1250] * 5, 2500, 2500, *[1250] * 5]))
+    assert whole.beats == 13
+    assert slow_and_fast(made("N" * 6 + "|N|" + "N" * 6, [*[1250] * 5, 2500, 2501, *[1250] * 5])) == []
+
+
 def test_irregular_rhythm_lasts_30_s() -> None:
     intervals = fibrillation(40)
     intervals[-1] += 30_000 - sum(intervals)
@@ -687,7 +714,7 @@ def test_in_irregular_rhythm_s_and_variability_are_withheld() -> None:
     fibrillating = "NNS" * 20 + "SSSSNV" + "NNS" * 20
     rhythm = made(
         steady + "|" + fibrillating + "|" + steady,
-        [*[800] * 65, 2000, *fibrillation(125), 2000, *[800] * 65],
+        [*[800] * 65, 6000, *fibrillation(125), 6000, *[800] * 65],
     )
     episodes = find_episodes(rhythm, DEFAULT)
     assert episodes.counts()["irregular_rhythm"] == 1

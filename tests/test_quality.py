@@ -77,6 +77,16 @@ def test_a_lead_that_is_off() -> None:
     assert judged(np.full(30_000, -5.0)) == [(0, 30_000, "flat")]
 
 
+def test_samples_lost_now_and_then_do_not_hide_a_lead_that_is_off() -> None:
+    signal = clean()
+    signal[10_000:15_000] = -0.2
+    signal[20_000:20_250] = signal.max() + 1.0  # at the limit, longer than a clipped QRS complex
+    whole = judged(signal)
+    assert [part.reason for part in whole] == ["flat", "saturation"]
+    signal[17::FS] = np.nan
+    assert judged(signal) == whole
+
+
 def test_beats_are_not_read_between_noise_and_a_lead_that_is_off() -> None:
     signal, rng = clean(), np.random.default_rng(2)
     signal[10_000:14_000] = 0.1
@@ -232,9 +242,12 @@ def test_a_wave_too_slow_or_too_fast_is_no_flutter(rate: float) -> None:
     assert flutter_in(signal) == []
 
 
-def test_where_samples_are_missing_flutter_is_not_known() -> None:
-    signal = fibrillating()
-    signal[41 * FS : 80 * FS : 2 * FS] = np.nan
+def test_where_much_is_missing_flutter_is_not_known() -> None:
+    signal, whole = fibrillating(), flutter_in(fibrillating())
+    signal[41 * FS : 80 * FS : FS] = np.nan  # a sample a second, which a line bridges
+    assert flutter_in(signal) == whole
+    for start in range(41 * FS, 80 * FS, 2 * FS):
+        signal[start : start + FS // 8] = np.nan
     assert flutter_in(signal) == []
 
 
