@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +28,15 @@ from report.episodes import Episodes, find_classless, find_episodes
 from report.hrv import Variability, variability
 from report.options import ReportOptions
 from report.pauses import deflection_test, hidden_beats
-from report.quality import Quality, Unreadable, marked_flutter, possible_flutter, unreadable, vf_filtered
+from report.quality import (
+    Quality,
+    Unreadable,
+    marked_flutter,
+    possible_flutter,
+    quiet_pauses,
+    unreadable,
+    vf_filtered,
+)
 from report.rates import HeartRate, heart_rate
 from report.rhythm import CLASSES, Rhythm, inside
 from report.strips import ANNOTATED_FLUTTER, NAMES, Chosen, choose_strips
@@ -142,52 +149,38 @@ def _analysis(
 ) -> Analysis:
     fs, length = recording.fs, recording.length
     entries = read_diary(Path(options.diary), length / fs, recording.start) if options.diary else []
-    annotator = options.annotations and file_suffix(options.annotations)
+    annotator = file_suffix(options.annotations) if options.annotations else None
     given = _given_beats(recording, annotator, options.fs) if annotator else None
 
     step("beats")
     detected = detect_in_parts(recording.read, length, fs)
     peaks = detected if given is None else given.peaks
     step("quality")
-    filtered = vf_filtered(recording.read, length, fs, quality)
-    lost = unreadable(recording.read, length, fs, detected, quality, filtered)
-    if given is not None and classifier is None:
-        lost = _without_beats(lost, given, definitions.pause * fs)
-    spans = np.array([(part.start, part.end) for part in lost], dtype=np.int64).reshape(-1, 2)
-    flutter = given.flutter if given is not None else np.zeros((0, 2), dtype=np.int64)
-    names = ANNOTATED_FLUTTER if len(flutter) else NAMES
-    if classifier is not None and not len(flutter):  # annotations, where there are any, may be of R-peaks alone
-        flutter = possible_flutter(filtered, length, fs, quality)
+    lost = _lost_time(recording, detected, given, classifier, definitions, quality)
     # Beats in noise or flutter must not pass for the rhythm of those around them.
-    kept = ~inside(peaks, spans) & ~inside(peaks, flutter)
+    kept = ~inside(peaks, lost.spans) & ~inside(peaks, lost.flutter)
     peaks = peaks[kept]
 
     step("classes")
-    probabilities, diagnosis = None, None
-    lost_time = interruptions(recording, round(quality.missing_longest * fs))
     if classifier is None:
-        classes = given.classes[kept]
+        classes, probabilities, diagnosis = given.classes[kept], None, None
     else:
-        broken = parted(peaks, np.concatenate([spans[:, 0], flutter[:, 0], lost_time]))
-        bridge_s = quality.missing_longest
-        found = classify_peaks(recording.read, length, fs, peaks, classifier, bridge_s=bridge_s, broken=broken)
-        if classifier.has_episodes:
-            probabilities, classes = in_classes(found, classifier.classes)
-        else:
-            classes, diagnosis = np.full(len(peaks), UNCLASSIFIABLE), found
+        classes, probabilities, diagnosis = _classified(recording, peaks, lost, classifier, quality)
 
     step("episodes")
-    beats = functools.partial(
-        Rhythm, peaks, classes, fs, length, spans, flutter, lost_time, probabilities=probabilities
+    rhythm = Rhythm(
+        peaks, classes, fs, length, lost.spans, lost.flutter, lost.interruptions, probabilities=probabilities
     )
     may_hide = deflection_test(recording.read, length, fs, peaks)
-    rhythm = beats(hidden=hidden_beats(beats(), definitions, may_hide))
+    rhythm = replace(rhythm, hidden=np.union1d(hidden_beats(rhythm, definitions, may_hide), lost.before_quiet))
     if diagnosis is None:
         likeness = shape_test(recording.read, length, fs, rhythm.samples) if classifier is not None else None
         episodes = find_episodes(rhythm, definitions, likeness)
     else:
         episodes = find_classless(rhythm)
     rates = heart_rate(rhythm, definitions, episodes.unlike)
+    minute = first_minute(recording.read, fs)
+    names = ANNOTATED_FLUTTER if given is not None and len(given.flutter) else NAMES
     return Analysis(
         recording=recording,
         synthetic=_is_synthetic(recording),
@@ -195,15 +188,15 @@ def _analysis(
         quality=quality,
         fs_unconfirmed=options.fs is not None and not recording.is_rated,
         classifier=classifier,
-        annotator=options.annotations,
+        annotator=annotator,
         rhythm=rhythm,
         diagnosis=diagnosis,
-        first_minute=(minute := first_minute(recording.read, fs)),
+        first_minute=minute,
         training_record=None if classifier is None else classifier.training_records.get(minute),
         escape_beats=int(given.escape[kept].sum()) if given is not None and classifier is None else None,
         left_out=int((~kept).sum()),
         unclassified=int((rhythm.unclassified if diagnosis is None else np.isnan(diagnosis).any(axis=1)).sum()),
-        unreadable=tuple(lost),
+        unreadable=tuple(lost.unreadable),
         episodes=episodes,
         burden=burden(rhythm, episodes, definitions),
         heart_rate=rates,
@@ -216,6 +209,76 @@ def _analysis(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _LostTime:
+    """Where no beat is counted, and where the time between two beats is not known."""
+
+    unreadable: list[Unreadable]
+    flutter: np.ndarray
+    """int64 (k, 2): ventricular flutter, as annotations mark it, or else as the signal makes it possible."""
+    interruptions: np.ndarray
+    """int64 (k,): of `interruptions`."""
+    before_quiet: np.ndarray
+    """int64 (k,): the beats that begin a pause in which the lead may have been off (`quality.quiet_pauses`)."""
+
+    @property
+    def spans(self) -> np.ndarray:
+        """int64 (k, 2): the unreadable time."""
+        return np.array([(part.start, part.end) for part in self.unreadable], dtype=np.int64).reshape(-1, 2)
+
+
+def _lost_time(
+    recording: Recording,
+    detected: np.ndarray,
+    given: _GivenBeats | None,
+    classifier: Classifier | None,
+    definitions: Definitions,
+    quality: Quality,
+) -> _LostTime:
+    read, length, fs = recording.read, recording.length, recording.fs
+    filtered = vf_filtered(read, length, fs, quality)
+    lost = unreadable(read, length, fs, detected, quality, filtered)
+    if given is not None and classifier is None:
+        lost = _between_given_beats(lost, given, definitions.pause * fs)
+    peaks = detected if given is None else given.peaks
+    lengths = (definitions.pause * fs, definitions.doubtful_pause * fs)
+    quiet = quiet_pauses(read, fs, lost, peaks, lengths, quality)
+    flutter = given.flutter if given is not None else np.zeros((0, 2), dtype=np.int64)
+    if classifier is not None and not len(flutter):  # annotations, where there are any, may be of R-peaks alone
+        flutter = possible_flutter(filtered, length, fs, quality)
+    return _LostTime(
+        unreadable=[part for part in lost if part not in quiet.values()],
+        flutter=flutter,
+        interruptions=interruptions(recording, round(quality.missing_longest * fs)),
+        before_quiet=np.array([*quiet], dtype=np.int64),
+    )
+
+
+def _classified(
+    recording: Recording, peaks: np.ndarray, lost: _LostTime, classifier: Classifier, quality: Quality
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """What a network makes of the beats (n,).
+
+    Returns:
+        The class of EC57 of each (n,), its probabilities (n, 5), and None; of a network that tells infarction from
+        normal Q, None, and the probabilities of its classes (n, 2).
+    """
+    broken = parted(peaks, np.concatenate([lost.spans[:, 0], lost.flutter[:, 0], lost.interruptions]))
+    probabilities = classify_peaks(
+        recording.read,
+        recording.length,
+        recording.fs,
+        peaks,
+        classifier,
+        bridge_s=quality.missing_longest,
+        broken=broken,
+    )
+    if classifier.has_episodes:
+        probabilities, classes = in_classes(probabilities, classifier.classes)
+        return classes, probabilities, None
+    return np.full(len(peaks), UNCLASSIFIABLE), None, probabilities
+
+
 def _is_synthetic(recording: Recording) -> bool:
     """Whether the header of a WFDB record says that a program made it."""
     if recording.format != "WFDB":
@@ -224,7 +287,7 @@ def _is_synthetic(recording: Recording) -> bool:
     return any(MARK in comment for comment in header.comments)
 
 
-def _without_beats(lost: list[Unreadable], given: _GivenBeats, longest: float) -> list[Unreadable]:
+def _between_given_beats(lost: list[Unreadable], given: _GivenBeats, longest: float) -> list[Unreadable]:
     """Unreadable time where beats and flutter were given: whoever named them in it could read it.
 
     Of what is there, noise or a signal at its limit, there is left what is longer than `longest` samples without a beat

@@ -18,7 +18,7 @@ import pandas as pd
 from report.definitions import Definitions
 from report.irregular import irregular_rhythm
 from report.rates import mean_rate, slow_and_fast
-from report.rhythm import Rhythm, disjoint, runs_of
+from report.rhythm import Rhythm, disjoint, inside, runs_of
 
 KINDS = (
     "isolated_v",
@@ -125,6 +125,8 @@ class Episodes:
     """int64 (k, 2) in samples: the first and last beat of each episode of irregular rhythm."""
     withheld: dict[str, int]
     """Of each kind of S the episodes that lie in irregular rhythm, wholly or in part; they are not in `found`."""
+    beatless: np.ndarray
+    """int64 (k, 2) in samples: readable time longer than a pause that no two beats enclose (`beatless_time`)."""
     sought: tuple[str, ...] = KINDS
     """The kinds that were looked for."""
 
@@ -237,20 +239,38 @@ def find_episodes(
     ]
     for kind, (first, last) in slow_and_fast(rhythm, definitions):
         found.append(_between(rhythm, kind, first, last))
-    found += _without_beats(rhythm)
+    found += _lost_time(rhythm)
     return Episodes(
         fs=rhythm.fs,
         found=_in_order(found),
         pauses=pauses,
         irregular=irregular,
         withheld={kind: withheld[kind] for kind in KINDS if kind in SUPRAVENTRICULAR},
+        beatless=beatless_time(rhythm, definitions.pause * rhythm.fs),
     )
 
 
 def find_classless(rhythm: Rhythm) -> Episodes:
     """Find the episodes of the kinds in `CLASSLESS` alone: the beats have no class that ectopy could be told by."""
-    none = np.zeros((0, 2), dtype=np.int64)
-    return Episodes(rhythm.fs, _in_order(_without_beats(rhythm)), (), none, {}, CLASSLESS)
+    nothing = np.zeros((0, 2), dtype=np.int64)
+    return Episodes(rhythm.fs, _in_order(_lost_time(rhythm)), (), nothing, {}, nothing, CLASSLESS)
+
+
+def beatless_time(rhythm: Rhythm, longest: float) -> np.ndarray:
+    """Readable time of more than `longest` samples that no two beats enclose, so that it is no R-R interval.
+
+    It lies between a beat and lost time or an end of the recording, or between two of those.
+
+    Returns:
+        int64 (k, 2), [start, end) in samples, ascending.
+    """
+    lost = disjoint(np.concatenate([rhythm.unreadable, rhythm.flutter]), "lost")
+    others = np.concatenate([[0, rhythm.length], lost.ravel(), rhythm.borders])
+    marks, first = np.unique(np.concatenate([rhythm.samples, others]), return_index=True)
+    is_beat = first < rhythm.samples.size
+    start, end = marks[:-1], marks[1:]
+    chosen = ~(is_beat[:-1] & is_beat[1:]) & ~inside(start, lost) & (end - start > longest)
+    return np.stack([start[chosen], end[chosen]], axis=1)
 
 
 def _in_order(found: list[Episode]) -> tuple[Episode, ...]:
@@ -300,7 +320,7 @@ def prematurity(rhythm: Rhythm, run: Episode) -> float:
     return float((run.end - run.start) / (last - first) / np.median(intervals))
 
 
-def _without_beats(rhythm: Rhythm) -> list[Episode]:
+def _lost_time(rhythm: Rhythm) -> list[Episode]:
     """Flutter and unreadable time, in which no beat is counted."""
     return [
         Episode(kind, int(start), int(end), 0, None)

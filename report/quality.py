@@ -64,7 +64,11 @@ class Quality(Thresholds):
     )
     flat_range: float = threshold(0.01, "a lead is off where the signal stays within this range", "mV", CHOSEN)
     flat_shortest: float = threshold(
-        2.0, "for at least this long; in a true pause the noise of a lead that is on exceeds the range", "s", CHOSEN
+        2.0,
+        "for at least this long; but where it moves within the range, never at one value for so long, and lies in a "
+        "pause of up to --doubtful_pause, it is read, and the pause is doubtful",
+        "s",
+        CHOSEN,
     )
     rail_shortest: float = threshold(
         0.2,
@@ -230,6 +234,44 @@ def unreadable(
     joined["missing"] = _longer(joined["missing"], quality.missing_longest * fs)
     joined["saturation"] = _longer(joined["saturation"], quality.rail_shortest * fs)
     return _without_islands(_apart(joined), quality.noise_bridge * fs)
+
+
+def quiet_pauses(
+    read: Callable[[int, int], np.ndarray],
+    fs: float,
+    lost: Sequence[Unreadable],
+    beats: np.ndarray,
+    lengths: tuple[float, float],
+    quality: Quality = Quality(),
+) -> dict[int, Unreadable]:
+    """Find the flat stretches that may be pauses of the heart in a signal of little noise, and no lead that is off.
+
+    Such a stretch lies between two beats as far apart as in a pause, with nothing else that is lost between them; and
+    it moves a little: a lead that is off, or lost data that a recorder filled, stays at one value.
+
+    Args:
+        read: returns the samples [start, stop) of the signal, in mV, NaN where they are missing.
+        lost: its unreadable time, ascending.
+        beats: int (n,) samples, ascending.
+        lengths: of a pause, in samples: longer than the first, at most the second.
+
+    Returns:
+        The sample of the beat before each such stretch -> the stretch.
+    """
+    found: dict[int, Unreadable] = {}
+    for at, part in enumerate(lost):
+        after = int(np.searchsorted(beats, part.start, side="left"))
+        if part.reason != "flat" or not 0 < after < len(beats):
+            continue
+        first, last = int(beats[after - 1]), int(beats[after])
+        alone = (at == 0 or lost[at - 1].end <= first) and (at + 1 == len(lost) or lost[at + 1].start >= last)
+        if not alone or last < part.end or not lengths[0] < last - first <= lengths[1]:
+            continue
+        signal = bridge(np.asarray(read(part.start, part.end), dtype=np.float64))
+        unmoved = np.diff(spans(signal[1:] == signal[:-1]), axis=1).max(initial=0)
+        if unmoved < quality.flat_shortest * fs:
+            found[first] = part
+    return found
 
 
 def vf_filtered(read: Callable[[int, int], np.ndarray], length: int, fs: float, quality: Quality = Quality()) -> Waves:

@@ -14,6 +14,7 @@ from report.definitions import CLASSLESS, Definition
 from report.diary import Period
 from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
 from report.episodes import KINDS, Episode, extent
+from report.irregular import FOUND, RIGHT
 from report.strips import MOST
 from report.summary import (
     count_of,
@@ -55,6 +56,8 @@ def page(analysis: Analysis) -> str:
         findings=findings(analysis),
         diagnosis=diagnosis_counts(analysis) if analysis.diagnosis is not None else None,
         irregular=irregular_percent(analysis),
+        irregular_found=FOUND,
+        irregular_right=RIGHT,
         excessive=list(excessive_by(analysis)),
         unreadable=unreadable_by_reason(analysis),
         trends={"wide": trends_svg(analysis, WIDE), "narrow": trends_svg(analysis, NARROW)},

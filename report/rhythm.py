@@ -44,7 +44,7 @@ class Rhythm:
     """int64 (k, 2), [start, end) in samples: ventricular flutter or fibrillation: `[` to `]` of given annotations,
     else where the signal makes it possible."""
     borders: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """int64 (k,): the first sample of each segment after the first, where a recording was put together."""
+    """int64 (k,): where a recording was put together, the first sample after time of unknown length was lost."""
     hidden: np.ndarray | None = None
     """int64 (k,): the beats, as samples, after which one may have been missed before the next (`report.pauses`); None:
     it is not known."""

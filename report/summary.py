@@ -147,7 +147,12 @@ def _pause_counts(analysis: Analysis) -> dict[str, Any]:
 
     every, doubtful = counts(after_ectopic=False)
     after, doubtful_after = counts(after_ectopic=True)
-    return {**every, "after_ectopic": after, "doubtful": {**doubtful, "after_ectopic": doubtful_after}}
+    return {
+        **every,
+        "after_ectopic": after,
+        "doubtful": {**doubtful, "after_ectopic": doubtful_after},
+        "beatless": len(analysis.episodes.beatless),
+    }
 
 
 def _by_class(analysis: Analysis) -> dict[str, Any]:
@@ -343,6 +348,7 @@ def warnings(analysis: Analysis) -> list[str]:
             f"The times such as {elapsed(offsets[0].time_s)} in the diary count from the start: that one is "
             f"{moment(analysis, offsets[0].time_s)}. A time of day needs its date, as 2026-01-31 14:05."
         )
+    found += _beatless(analysis)
     found += _cut_entries(analysis)
     if analysis.unclassified:
         found.append(
@@ -356,6 +362,23 @@ def warnings(analysis: Analysis) -> list[str]:
             f"{'is' if one else 'are'} left out."
         )
     return found
+
+
+def _beatless(analysis: Analysis) -> list[str]:
+    """Where beats are absent, but no two of them enclose a pause."""
+    found, fs = analysis.episodes.beatless, analysis.recording.fs
+    if not len(found) or not analysis.rhythm.samples.size:
+        return []
+    start, end = max(found.tolist(), key=lambda span: span[1] - span[0])
+    length = (
+        f"{(end - start) / fs:.1f} s {'at ' if analysis.recording.start else 'from '}{moment(analysis, start / fs)}"
+    )
+    where = "without a beat beside lost time or an end of the recording"
+    one, several = (
+        f"There are {length} {where}",
+        f"Readable time {where} is in {len(found):,} places, the longest {length}",
+    )
+    return [f"{one if len(found) == 1 else several}: a pause there is not counted, for it has no beat on one side."]
 
 
 def _cut_entries(analysis: Analysis) -> list[str]:

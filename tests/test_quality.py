@@ -19,6 +19,7 @@ from report.quality import (
     Unreadable,
     marked_flutter,
     possible_flutter,
+    quiet_pauses,
     spans,
     unreadable,
     vf_filter,
@@ -75,6 +76,34 @@ def test_a_lead_that_is_off() -> None:
     signal[10_000:15_000] = 0.1 + 0.002 * np.random.default_rng(1).standard_normal(5_000).clip(-2, 2)
     assert_one(judged(signal), "flat", 40, 60, within=0.02)
     assert judged(np.full(30_000, -5.0)) == [(0, 30_000, "flat")]
+
+
+@pytest.mark.parametrize(
+    ("value", "apart", "is_quiet"),
+    [
+        ("quiet", 4.0, True),
+        ("still", 4.0, False),  # a lead that is off, or lost data that a recorder filled
+        ("quiet", 15.0, True),
+        ("quiet", 15.1, False),
+    ],
+)
+def test_a_flat_line_that_moves_between_two_beats_may_be_a_pause(value: str, apart: float, is_quiet: bool) -> None:
+    signal = clean(120, noise=0.002)
+    beats = detect_beats(signal, FS)
+    first = int(beats[40])
+    past = first + round(apart * FS)  # the next beat
+    rest = signal[beats[41] - FS // 5 :]
+    noise = np.random.default_rng(3).normal(0, 0.001, len(signal)).clip(-0.003, 0.003)
+    quiet = noise if value == "quiet" else np.zeros(len(signal))
+    begin, end = first + FS // 2, past - FS // 5
+    signal = np.concatenate([signal[:begin], signal[begin] + quiet[: end - begin], rest])
+    beats = np.concatenate([beats[:41], beats[41:] + past - beats[41]])
+    lost = judged(signal)
+    assert [part.reason for part in lost] == ["flat"]
+    found = quiet_pauses(lambda a, b: signal[a:b], FS, lost, beats, (2.0 * FS, 15.0 * FS))
+    assert found == ({first: lost[0]} if is_quiet else {})
+    beside = [*lost, Unreadable(past - 10, past - 5, "missing")]
+    assert quiet_pauses(lambda a, b: signal[a:b], FS, beside, beats, (2.0 * FS, 15.0 * FS)) == {}
 
 
 def test_samples_lost_now_and_then_do_not_hide_a_lead_that_is_off() -> None:

@@ -270,6 +270,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
         assert definition.source in page
     assert "=dizzy &lt;b&gt;" in page  # a note is text, not markup
     assert "25 mm/s &#160; 10 mm/mV" in page
+    assert "93.6 % of the time that is marked as atrial fibrillation is found, and 85.2 %" in page
     numbers = page.split("<h2>Ectopy and rhythm in numbers</h2>")[1].split("</section>")[0]
     none = re.search(r"<p>None found: (.+?)\.</p>", numbers)[1].split(", ")
     counts = {NAMES[kind]: count for kind, count in load(annotated)[0]["episodes"].items() if kind != "unreadable"}
@@ -397,6 +398,37 @@ def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
     page = (tmp_path / "r" / "report.html").read_text()
     found = re.search(r"<li>(\d pause[^<]*)</li>", page)[1]
     assert "1 pause of 3 s and more: longest 3.20 s" in found and "doubtful" not in found
+
+
+def write_quiet(folder: Path, quiet: float) -> Path:
+    """A record of 60 beats with a pause of 4 s, in which the signal stays within `quiet` mV, 3 s before it ends."""
+    peaks = np.cumsum([250, *[200] * 29, 1000, *[200] * 29])
+    rng = np.random.default_rng(1)
+    signal = 0.02 * rng.normal(size=(peaks[-1] + 750, 1))
+    for start, end in ((peaks[29], peaks[30]), (peaks[-1], len(signal))):
+        signal[start + 20 : end - 20] = quiet * rng.uniform(-0.5, 0.5, (end - start - 40, 1))
+    for at, height in itertools.product(peaks, ((-1, 0.3), (0, 1.0), (1, 0.3))):
+        signal[at + height[0]] += height[1]
+    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [1000], "baseline": [0]}
+    wfdb.wrsamp("quiet", p_signal=signal, write_dir=str(folder), **header)
+    wfdb.wrann("quiet", "atr", peaks, symbol=["N"] * len(peaks), write_dir=str(folder), fs=250)
+    return folder / "quiet"
+
+
+@pytest.mark.parametrize(("quiet", "doubtful"), [(0.04, 0), (0.006, 1), (0.0, None)])
+def test_a_quiet_pause_is_doubtful_and_a_line_without_noise_unreadable(
+    tmp_path: Path, quiet: float, doubtful: int | None
+) -> None:
+    assert report_of(write_quiet(tmp_path, quiet), tmp_path / "r", "--annotations", "atr") == 0
+    summary, beats, _ = load(tmp_path / "r")
+    pauses, page = summary["pauses"], (tmp_path / "r" / "report.html").read_text()
+    assert pauses["ge_3_0"] == (0 if doubtful is None else 1)
+    assert pauses["doubtful"]["ge_3_0"] == (doubtful or 0)
+    assert len(beats) == 60
+    flat = summary["unreadable_s"].get("flat", 0.0)
+    assert (flat > 5) == (quiet == 0.0)
+    told = "There are 3.0 s from 0:00:51 without a beat beside lost time or an end of the recording: a pause" in page
+    assert told == (quiet == 0.04) and pauses["beatless"] == int(told)
 
 
 @pytest.mark.parametrize(
