@@ -15,7 +15,7 @@ from report.diary import Period
 from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
 from report.episodes import KINDS, Episode, extent
 from report.irregular import FOUND, RIGHT
-from report.strips import MOST
+from report.strips import ANNOTATED_FLUTTER, MOST
 from report.summary import (
     count_of,
     diagnosis_counts,
@@ -56,6 +56,7 @@ def page(analysis: Analysis) -> str:
         findings=findings(analysis),
         diagnosis=diagnosis_counts(analysis) if analysis.diagnosis is not None else None,
         irregular=irregular_percent(analysis),
+        flutter_is_annotated=names is ANNOTATED_FLUTTER,
         irregular_found=FOUND,
         irregular_right=RIGHT,
         excessive=list(excessive_by(analysis)),
