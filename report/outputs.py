@@ -124,8 +124,10 @@ def annotations_of(analysis: Analysis) -> pd.DataFrame:
             labels[first:past] = note
     first = np.append(0, np.flatnonzero(labels[1:] != labels[:-1]) + 1)[: labels.size]
     readable_again = rhythm.unreadable[:, 1]
+    # The first rhythm comes before all else at sample 0: to EC57, unreadable time goes on to the very next annotation.
     parts = [
-        (np.append(0, rhythm.samples[first[1:]]), 1, "+", 0, labels[first] if labels.size else "(N"),
+        (np.zeros(1, np.int64), -1, "+", 0, labels[0] if labels.size else "(N"),
+        (rhythm.samples[first[1:]], 1, "+", 0, labels[first[1:]]),
         (rhythm.unreadable[:, 0], 0, "~", NOISY, ""),
         (readable_again[readable_again < rhythm.length], 0, "~", CLEAN, ""),
         (rhythm.flutter[:, 0], 2, "[", 0, ""),

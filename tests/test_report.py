@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from test_quality import fibrillating
 
 import data_configs
+import ec57
 import hparams
 import report
 from ec57.__main__ import run as score
@@ -1110,3 +1111,21 @@ def test_flutter_beside_annotated_r_peaks_is_possible_flutter(checkpoint: Path, 
     assert "possible ventricular flutter" in page and "annotated ventricular flutter" not in page
     summary = load(tmp_path / "r")[0]
     assert summary["escape_beats"] is None
+
+
+def test_ec57_counts_unreadable_time_from_the_first_sample_on(tmp_path: Path) -> None:
+    """The ~ that ends it has to be the very next annotation, or EC57 takes shutdown for none and beats for missed."""
+    record = write_rhythm(tmp_path, "flat", "N" * 120, 1.0)
+    signal = wfdb.rdrecord(str(record)).p_signal
+    signal[: 250 * 60] = 0.0
+    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [200], "baseline": [0]}
+    wfdb.wrsamp("flat", p_signal=signal, write_dir=str(tmp_path), **header)
+    reference = ec57.read_annotations(tmp_path / "flat.atr", 250)
+    late = [at for at in reference.times if at > 250 * 60]
+    wfdb.wrann("flat", "pk", np.array(late), symbol=["N"] * len(late), write_dir=str(tmp_path))
+    assert report_of(record, tmp_path / "r", "--annotations", "pk") == 0
+    test = ec57.read_annotations(tmp_path / "r" / "flat.ect", 250)
+    assert (test.times[:2], test.symbols[:3], test.notes[0]) == ([0, 0], ["+", "~", "~"], "(N")
+    found = ec57.compare_beats(reference, test, 250, len(signal), ec57.Protocol(start=0))
+    assert found.shutdown_seconds == 60
+    assert found.matrix.loc["N", ["o", "x"]].tolist() == [0, 60]
