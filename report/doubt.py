@@ -21,6 +21,10 @@ from report.quality import SHAPE_RANK, unit_shapes
 NEIGHBOURS = 100
 """Beats on either side of a run that its beats are compared with."""
 
+MOST = 1000
+"""Beats of a run that are judged, evenly spaced in a longer one, for work and memory grow with their square. The
+longest run that is annotated in mitdb or svdb has 665."""
+
 MARGIN = 2.0  # s of signal on either side, for the band-pass
 
 
@@ -34,18 +38,25 @@ def shape_test(
         peaks: int64 (n,) samples, ascending: all beats.
 
     Returns:
-        A function of the samples of a run's first and last beat: the median over its beats of the correlation with the
-        beat of the run that is most alike, or with the third most alike of the `NEIGHBOURS` on either side of the run,
-        whichever is greater. From -1 to 1.
+        A function of the samples of a run's first and last beat: the median over its beats, at most `MOST` of them, of
+        the correlation with the beat of these that is most alike, or with the third most alike of the `NEIGHBOURS` on
+        either side of the run, whichever is greater. From -1 to 1.
     """
+
+    def shapes_of(beats: np.ndarray) -> np.ndarray:
+        start = max(int(beats[0]) - round(MARGIN * fs), 0)
+        signal = bridge(np.asarray(read(start, min(int(beats[-1]) + round(MARGIN * fs), length)), dtype=np.float64))
+        return unit_shapes(signal, fs, beats - start)[0]
 
     def likeness(first: int, last: int) -> float:
         begin, past = np.searchsorted(peaks, [first, last + 1])
-        chosen = peaks[max(begin - NEIGHBOURS, 0) : past + NEIGHBOURS]
-        start = max(int(chosen[0]) - round(MARGIN * fs), 0)
-        signal = bridge(np.asarray(read(start, min(int(chosen[-1]) + round(MARGIN * fs), length)), dtype=np.float64))
-        shapes, _ = unit_shapes(signal, fs, chosen - start)
-        own = (chosen >= first) & (chosen <= last)
+        judged = np.linspace(begin, past - 1, min(past - begin, MOST)).astype(np.int64)
+        before = np.arange(max(begin - NEIGHBOURS, 0), begin)
+        after = np.arange(past, min(past + NEIGHBOURS, len(peaks)))
+        chosen = np.concatenate([before, judged, after])
+        stretches = np.split(peaks[chosen], np.flatnonzero(np.diff(chosen) > 1) + 1)  # without what is left out between
+        shapes = np.concatenate([shapes_of(beats) for beats in stretches])
+        own = (chosen >= begin) & (chosen < past)
         alike = shapes[own] @ shapes.T  # (beats of the run, n)
         mates, others = alike[:, own] - 2 * np.eye(own.sum()), alike[:, ~own]
         best = mates.max(axis=1)
