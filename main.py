@@ -117,4 +117,4 @@ def train(trainer: Trainer) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(run))
+    sys.exit(run_command(run, "take a smaller --batch_size, or free some"))

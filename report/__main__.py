@@ -24,7 +24,15 @@ from report.render import INDEX_TITLE, IndexRow, index_page, page
 from report.rounding import rounded
 from report.summary import lasting
 from support.cli import ArgumentParser, add_options
-from support.errors import InputError, PartlyFailedError, reason_of, run_command
+from support.errors import (
+    FREE_MEMORY,
+    InputError,
+    PartlyFailedError,
+    is_out_of_memory,
+    out_of_memory,
+    reason_of,
+    run_command,
+)
 from support.files import folder_written_whole, read_json, require_writable, write_text
 
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
@@ -234,6 +242,10 @@ def _attempt(record: Path, folder: Path, work: Work, progress: bool) -> tuple[Pa
         return record, str(error)
     except OSError as error:
         return record, reason_of(error)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return record, out_of_memory(FREE_MEMORY if work.options.jobs == 1 else "give fewer --jobs, or free some")
 
 
 def line_of(summary: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from typing import TextIO
 from support.launch import is_first
 
 BROKEN_PIPE = 141  # what a shell reports of a command that SIGPIPE ended
+FREE_MEMORY = "free some, as by closing other programs"
+"""What helps a command that has no option to take less memory."""
 LONGEST = 2000  # characters of a message; names that a damaged file holds may be of any length
 
 
@@ -54,8 +56,8 @@ class PartlyFailedError(Exception):
     """Of several inputs some failed and were told; what was made of the others is in order. One line, exit code 1."""
 
 
-def run_command(command: Callable[[], None]) -> int:
-    """Run a command line's body and return its exit code.
+def run_command(command: Callable[[], None], memory_remedy: str = FREE_MEMORY) -> int:
+    """Run a command line's body and return its exit code; `memory_remedy` is what to do where memory runs out.
 
     0 when it returns; with one line on stderr 2 for an `InputError` or an `OSError` (a full disk, a folder that cannot
     be written, a file that cannot be read), 1 for a `TrainingError`, a `PartlyFailedError` or where memory runs out,
@@ -78,9 +80,9 @@ def run_command(command: Callable[[], None]) -> int:
     except OSError as error:
         code = _fail(f"error: {reason_of(error)}", 2)
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        code = _fail("error: not enough memory; take less at a time, as by a smaller --batch_size or fewer --jobs", 1)
+        code = _fail(f"error: {out_of_memory(memory_remedy)}", 1)
     else:
         code = 0
     for stream in (sys.stdout, sys.stderr):
@@ -88,10 +90,15 @@ def run_command(command: Callable[[], None]) -> int:
     return code
 
 
-def _out_of_memory(error: MemoryError | RuntimeError) -> bool:
+def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
     """Whether memory ran out: PyTorch has an exception of its own for that on a GPU, and none on the CPU."""
     named = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return isinstance(error, MemoryError) or named
+
+
+def out_of_memory(remedy: str = FREE_MEMORY) -> str:
+    """What is said where memory ran out, and what to do about it."""
+    return f"not enough memory; {remedy}"
 
 
 def reason_of(error: OSError) -> str:

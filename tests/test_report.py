@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -1129,3 +1130,29 @@ def test_ec57_counts_unreadable_time_from_the_first_sample_on(tmp_path: Path) ->
     found = ec57.compare_beats(reference, test, 250, len(signal), ec57.Protocol(start=0))
     assert found.shutdown_seconds == 60
     assert found.matrix.loc["N", ["o", "x"]].tolist() == [0, 60]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_recording_that_memory_is_short_for_leaves_the_others_their_reports(
+    records: Path, tmp_path: Path, jobs: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def attempt(record: Path, *given: object) -> dict:
+        if record.name == "m002":
+            raise MemoryError
+        if record.name == "m003":
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return written(record, *given)
+
+    written = report.__main__.report_one
+    monkeypatch.setattr(report.__main__, "report_one", attempt)
+    # In this process whatever --jobs says: another would not know of the `attempt` above.
+    monkeypatch.setattr(joblib, "Parallel", lambda **_: lambda calls: (call(*a, **k) for call, a, k in calls))
+    paths = [str(records / name) for name in ("m003", "m002", "m001")]
+    arguments = [*paths, "--annotations", "atr", "--jobs", str(jobs), "--out", str(tmp_path / "r")]
+    assert run_command(lambda: run(arguments)) == 1
+    assert (tmp_path / "r" / "m001" / "report.html").is_file() and not (tmp_path / "r" / "m002").exists()
+    told = capsys.readouterr().err
+    remedy = "free some, as by closing other programs" if jobs == 1 else "give fewer --jobs, or free some"
+    for path in paths[:2]:
+        assert f"{path}: not enough memory; {remedy}" in told
+    assert "2 of 3 recordings failed" in told

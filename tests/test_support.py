@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import main
 from support import distributed, launch, threads
-from support.errors import InputError, one_line, reason_of
+from support.errors import InputError, one_line, reason_of, run_command
 from support.fields import fits, from_fields
 from support.files import (
     LogFile,
@@ -266,8 +266,16 @@ def shell(body: str, redirected: str = "", **variables: str) -> subprocess.Compl
 def test_memory_that_runs_out_is_told_in_one_line(raised: str) -> None:
     done = shell(f"raise {raised}")
     assert done.returncode == 1
-    assert done.stderr.decode().startswith("error: not enough memory; take less at a time")
+    assert done.stderr.decode() == "error: not enough memory; free some, as by closing other programs\n"
     assert b"Traceback" in shell("raise RuntimeError('another')").stderr
+
+
+def test_where_memory_runs_out_a_command_is_told_of_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise MemoryError
+
+    assert run_command(command, "take a smaller --batch_size") == 1
+    assert capsys.readouterr().err == "error: not enough memory; take a smaller --batch_size\n"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
