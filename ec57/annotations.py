@@ -92,6 +92,8 @@ def read_header(record: Path) -> Header:
         InputError: it is absent, cannot be parsed, or gives no sampling frequency.
     """
     path = Path(f"{record}.hea")
+    if not path.is_file() and record.is_dir():
+        raise InputError(f"{record} is a folder; name a record in it, by its path, no suffix")
     if not path.is_file():
         raise InputError(f"record {record} has no header: {path} is not there; name a record by its path, no suffix")
     try:

@@ -142,6 +142,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
         for kind in (ReportOptions, Definitions, Quality)
     }
     options: ReportOptions = made[ReportOptions]
+    for record in records:
+        if record.name in ("", ".."):  # `.` has no name; there is none for a report of it either
+            raise InputError(f"{record} is a folder: name a file, or a record in it")
     work = Work(options, made[Definitions], made[Quality])
     if options.pdf:
         require_browser()

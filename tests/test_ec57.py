@@ -543,6 +543,8 @@ def test_a_comparison_of_nothing_is_an_error(tmp_path: Path, capfd: pytest.Captu
     ("files", "arguments", "message"),
     [
         ({"atr": "N", "tst": "N"}, ["absent"], "record absent has no header: absent.hea is not there"),
+        ({}, ["."], "error: . is a folder; name a record in it, by its path, no suffix"),
+        ({}, ["/"], "error: / is a folder; name a record in it, by its path, no suffix"),
         ({"tst": "N"}, [], "r.atr is not there; check the suffixes"),
         ({"atr": "N"}, [], "r.tst is not there"),
         (
@@ -591,7 +593,7 @@ def test_wrong_input_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_record(tmp_path, **files)
-    code, out, err = run(["r", *arguments, *ANNOTATORS], capfd)
+    code, out, err = run([*([] if not files else ["r"]), *arguments, *ANNOTATORS], capfd)
     assert code == 2
     assert out == ""
     assert err.startswith("error: ") and err.count("\n") == 1

@@ -1156,3 +1156,11 @@ def test_a_recording_that_memory_is_short_for_leaves_the_others_their_reports(
     for path in paths[:2]:
         assert f"{path}: not enough memory; {remedy}" in told
     assert "2 of 3 recordings failed" in told
+
+
+@pytest.mark.parametrize("folder", [".", "/", "..", "./"])
+def test_a_folder_without_a_name_is_no_recording(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    says = f"error: {Path(folder)} is a folder: name a file, or a record in it"
+    assert complaint(capsys, folder) == complaint(capsys, folder, "/") == says
+    with pytest.raises(InputError, match="is a folder: name a file"):
+        open_recording(folder)

@@ -18,8 +18,8 @@ UNRATED = f"the header gives no sampling frequency, {DEFAULT_FS:g} Hz assumed"
 
 def record_of(path: Path) -> tuple[Path, str] | None:
     """Return the folder and the name of the record that `path` names, with a suffix or without; None: there is none."""
-    for stem in (path, path.with_suffix("")):
-        if stem.name and stem.with_name(f"{stem.name}.hea").is_file():
+    for stem in (path, path.with_suffix("")) if path.name else ():  # `.` and `/` have none
+        if stem.with_name(f"{stem.name}.hea").is_file():
             return stem.parent, stem.name
     return None
 
