@@ -17,8 +17,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from ec57 import tables
-from ec57.annotations import read_annotations, read_header
+from ec57.annotations import is_rated, read_annotations, read_header
 from ec57.beats import BeatComparison, compare_beats
+from ec57.headers import DEFAULT_FS
 from ec57.protocol import Protocol
 from ec57.runs import RunComparison, compare_runs
 from support.cli import ArgumentParser, add_options, file_suffix
@@ -139,6 +140,13 @@ def run(arguments: Sequence[str] | None = None) -> None:
         require_writable(args.out, "--out")
     records = [Path(record.removesuffix(".hea")) for record in args.records]
     beats, runs = compare(records, args.reference, args.test, args.test_dir, protocol)
+    for record in records:
+        if not is_rated(record):
+            print(
+                f"note: {record}.hea gives no sampling frequency, {DEFAULT_FS:g} Hz assumed as by the WFDB programs; "
+                "add the right one to its first line",
+                file=sys.stderr,
+            )
     unscored = [comparison.record for comparison in beats if not comparison.matrix.to_numpy().any()]
     to = "on" if protocol.end is None else f"to {protocol.end:g} s"
     earlier = "; --start 0 takes all that is earlier" if protocol.start else ""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ec57 import headers
 from ec57.annotation_files import SYMBOLS, UNDEFINED, parse_annotations
-from ec57.headers import parse_header
 from support.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,21 +88,33 @@ class Header(NamedTuple):
 def read_header(record: Path) -> Header:
     """Read the header of a record, `record` being the path of its files without their suffix.
 
+    Where it gives no sampling frequency, 250 Hz are assumed, as by the WFDB programs; `is_rated` tells.
+
     Raises:
-        InputError: it is absent, cannot be parsed, or gives no sampling frequency.
+        InputError: it is absent, cannot be parsed, or gives a sampling frequency below 1 Hz.
     """
+    header = _parsed(record)
+    return Header(header.fs, header.length)
+
+
+def is_rated(record: Path) -> bool:
+    """Whether the header of a record gives its sampling frequency; `record` and errors as for `read_header`."""
+    return _parsed(record).rated
+
+
+def _parsed(record: Path) -> headers.Header:
     path = Path(f"{record}.hea")
     if not path.is_file() and record.is_dir():
         raise InputError(f"{record} is a folder; name a record in it, by its path, no suffix")
     if not path.is_file():
         raise InputError(f"record {record} has no header: {path} is not there; name a record by its path, no suffix")
     try:
-        header = parse_header(path.read_bytes())
+        header = headers.parse_header(path.read_bytes())
     except ValueError as error:
         raise InputError(f"{path} is not a WFDB header: {error}") from error
     if header.fs < 1:
         raise InputError(f"{path} gives a sampling frequency of {header.fs:g} Hz; it must be at least 1 Hz")
-    return Header(header.fs, header.length)
+    return header
 
 
 def read_annotations(path: Path, fs: float) -> Annotations:
