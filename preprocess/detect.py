@@ -45,8 +45,6 @@ PEAK_BAND = (3.0, 40.0)  # Hz, the R-peak is the largest deflection, up or down,
 PEAK_REACH = 0.075  # s, within this distance of the highest steepness
 
 DEFLECTION_WINDOW = 0.16  # s, the size of a deflection is the range of the band of R-peaks in it
-AFTER_BEAT, BEFORE_BEAT = 0.5, 0.3  # s, where the T wave of a beat and the P wave of the next may be
-QRS_SHARE = 0.5  # of the usual size: mitdb's pauses hold up to 0.30 (99 %), its beats 0.74 (1 %) and more
 
 LOWEST_RATE = 50.0  # Hz
 SHORTEST = 0.5  # s
@@ -146,21 +144,6 @@ def deflection_sizes(signal: np.ndarray, fs: float) -> np.ndarray:
     waves = band_pass(bridge(np.where(missing, np.nan, signal)), fs, PEAK_BAND)
     width = _samples(DEFLECTION_WINDOW, fs) | 1
     return maximum_filter1d(waves, width) - minimum_filter1d(waves, width)
-
-
-def deflection_between(signal: np.ndarray, fs: float, start: int, stop: int, typical: float) -> bool:
-    """Say whether a deflection of QRS size lies in a pause: the detector may have missed a beat.
-
-    Args:
-        signal: (n,) at `fs` Hz, with some seconds around the pause.
-        start: R-peak that the pause begins with, a sample of `signal`.
-        stop: R-peak that it ends with.
-        typical: the usual size of a beat: the median of `deflection_sizes` at R-peaks near the pause.
-    """
-    first, last = start + _samples(AFTER_BEAT, fs), stop - _samples(BEFORE_BEAT, fs)
-    if last <= first:
-        return False
-    return bool(deflection_sizes(signal, fs)[first:last].max() >= QRS_SHARE * typical)
 
 
 # -------------------------------------------------------------------------------------------------------- its steps

@@ -17,6 +17,7 @@ import pandas as pd
 from preprocess.readers import clock_time, iso_date
 from report.rates import mean_rate
 from report.rhythm import Rhythm, in_spans, overlap
+from report.rounding import elapsed
 from support.errors import InputError, unknown
 from support.files import text_encoding
 
@@ -178,7 +179,7 @@ def _entry(cells: dict[str, str], kind: str, where: str, duration_s: float, star
     if time_s > duration_s or (time_s < 0 and not early and (end_s is None or end_s <= 0)):
         said = ", counted from the start," if is_offset else ""
         raise InputError(
-            f"{where}: the time {text!r}{said} is outside the recording, which lasts {_hms(duration_s)}"
+            f"{where}: the time {text!r}{said} is outside the recording, which lasts {elapsed(duration_s)}"
             + (f" from {start:%Y-%m-%d %H:%M:%S} on" if start else "")
             + "; correct it or leave the row out"
             + ("; a time of day needs its date, as 2026-01-31 14:05" if said else "")
@@ -223,11 +224,6 @@ def _since(text: str, column: str, where: str, start: datetime | None) -> float:
             "--start_time, or write offsets such as 07:15:00"
         )
     return (clock - start).total_seconds()
-
-
-def _hms(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 # --------------------------------------------------------------------------------------------------- the figures

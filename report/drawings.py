@@ -15,6 +15,7 @@ import numpy as np
 from preprocess.signals import spans
 from report.analysis import Analysis
 from report.rhythm import CLASSES
+from report.rounding import elapsed
 from report.strips import SECONDS, Strip
 
 COLOURS = {"V": "#b8420f", "S": "#0b63a5", "F": "#8a3b8f", "Q": "#5c6470", "N": "#5c6470"}
@@ -399,9 +400,3 @@ def spans_days(analysis: Analysis) -> bool:
     """Whether the time of day alone does not say which moment is meant."""
     start, end = analysis.clock(0), analysis.clock(analysis.duration_s)
     return isinstance(start, datetime) and isinstance(end, datetime) and start.date() != end.date()
-
-
-def elapsed(seconds: float) -> str:
-    """1:02:03 for 3723 s."""
-    whole = int(seconds + 1e-9)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

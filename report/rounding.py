@@ -1,4 +1,4 @@
-"""Figures as files hold them: rounded to what they mean, by the unit that their name ends with."""
+"""Figures as files hold them: rounded to what they mean, by the unit that their name ends with; times as pages do."""
 
 from __future__ import annotations
 
@@ -42,3 +42,9 @@ def rounded_table(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the fractions of every column rounded as its name says."""
     fractions = [name for name in table.select_dtypes("floating") if decimals_of(name) is not None]
     return table.assign(**{name: table[name].astype(float).round(decimals_of(name)) for name in fractions})
+
+
+def elapsed(seconds: float) -> str:
+    """1:02:03 for 3723 s and for 3723.9 s: as on a clock, what has not passed yet does not count."""
+    whole = int(seconds + 1e-9)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -14,10 +14,11 @@ from report.analysis import Analysis
 from report.burden import DAY, HOUR
 from report.classify import called
 from report.diary import Diary
-from report.drawings import elapsed, moment
+from report.drawings import moment
 from report.episodes import KINDS, Episode, Pause
 from report.rates import Rate
 from report.rhythm import UNCLASSIFIED
+from report.rounding import elapsed
 
 ROOT = Path(__file__).resolve().parents[1]
 RATED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "couplet_v", "couplet_s", "tachycardia")

@@ -10,8 +10,9 @@ import pytest
 
 import ec57
 from benchmarks.detector import read_records, score
-from preprocess.detect import PART, deflection_between, deflection_sizes, detect_beats, detect_in_parts
-from report.pauses import deflection_test
+from preprocess.detect import PART, deflection_sizes, detect_beats, detect_in_parts
+from report import pauses
+from report.pauses import deflection_between, deflection_test
 from support.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,10 +154,19 @@ def test_a_deflection_in_a_pause(size: float) -> None:
     times = np.array([1, 1.8, 2.6, 3.4, 6.4, 7.2, 8.0])
     fs = 250.0
     signal = made(times, fs, 9) + size * made(np.array([4.9]), fs, 9, noise=0)
-    typical = float(np.median(deflection_sizes(signal, fs)[(times * fs).astype(int)]))
-    assert deflection_between(signal, fs, round(3.4 * fs), round(6.4 * fs), typical) == (size == 1.0)
-    assert not deflection_between(signal, fs, round(1 * fs), round(1.8 * fs), typical)  # T and P waves are none
-    assert not deflection_between(signal, fs, 250, 300, typical)  # no room
+    sizes = deflection_sizes(signal, fs)
+    typical = float(np.median(sizes[(times * fs).astype(int)]))
+    assert deflection_between(sizes, fs, round(3.4 * fs), round(6.4 * fs), typical) == (size == 1.0)
+    assert not deflection_between(sizes, fs, round(1 * fs), round(1.8 * fs), typical)  # T and P waves are none
+    assert not deflection_between(sizes, fs, 250, 300, typical)  # no room
+
+
+def test_a_pause_is_filtered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    times, fs, filtered = np.array([1, 1.8, 2.6, 3.4, 6.4, 7.2, 8.0]), 250.0, []
+    signal, peaks = made(times, fs, 9), (times * fs).astype(int)
+    monkeypatch.setattr(pauses, "deflection_sizes", lambda *given: filtered.append(given) or deflection_sizes(*given))
+    assert not deflection_test(lambda start, stop: signal[start:stop], len(signal), fs, peaks)(peaks[3], peaks[4])
+    assert len(filtered) == 1
 
 
 @pytest.mark.parametrize("swing", [0.0, 0.5, 1.5])

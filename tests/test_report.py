@@ -1164,3 +1164,12 @@ def test_a_folder_without_a_name_is_no_recording(folder: str, capsys: pytest.Cap
     assert complaint(capsys, folder) == complaint(capsys, folder, "/") == says
     with pytest.raises(InputError, match="is a folder: name a file"):
         open_recording(folder)
+
+
+def test_a_time_from_the_start_is_told_in_one_way(tmp_path: Path) -> None:
+    """The page says 0:01:39 of 99.6 s, and so does what is said of an entry behind its end."""
+    (tmp_path / "d.csv").write_text("time,kind\n200,other\n")
+    with pytest.raises(InputError, match=r"outside the recording, which lasts 0:01:39;"):
+        read_diary(tmp_path / "d.csv", 99.6, None)
+    no_clock = SimpleNamespace(clock=lambda seconds: None)
+    assert [drawings.moment(no_clock, seconds) for seconds in (99.6, 3723 - 1e-12)] == ["0:01:39", "1:02:03"]
