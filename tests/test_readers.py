@@ -803,6 +803,35 @@ def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest
     assert said in fault(tmp_path / "a.csv", fs=200)
 
 
+def test_a_change_of_the_offset_from_utc_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The night that summer time ends in: the clock goes from 2:59 back to 2:00, the recording goes on."""
+    monkeypatch.setattr(tables, "ROWS", 400)
+    start = dt.datetime(2026, 10, 25, 2, 59, 55)
+
+    def stamp(n: int, before: str, after_it: str) -> str:
+        late = n >= 500 and before != after_it
+        return f"{after(100, n, start) - dt.timedelta(hours=late):%Y-%m-%dT%H:%M:%S.%f}{after_it if late else before}"
+
+    for (before, after_it), said in (
+        (("+02:00", "+01:00"), "UTC+01:00, before it of UTC+02:00; all clock times given here are of UTC+02:00"),
+        (("+0100", "Z"), "UTC+00:00, before it of UTC+01:00; all clock times given here are of UTC+01:00"),
+        ((" -03:00", " -0400"), "UTC-04:00, before it of UTC-03:00; all clock times given here are of UTC-03:00"),
+        (("+01:00", "+01:00"), None),
+        (("", ""), None),
+    ):
+        rows = [f"{stamp(n, before, after_it)},{value}" for n, value in enumerate(wave(1000))]
+        with open_recording(put(tmp_path, "\n".join(["time,II (uV)", *rows]), "a.csv")) as recording:
+            assert (recording.fs, recording.length, recording.borders.tolist()) == (100, 1000, [])
+            row = f"From row 501 of the data on, 2026-10-25T02:00:00.000000{after_it}, its times are those of {said}."
+            assert recording.notes == ((row,) if said else ())
+
+
+def test_one_offset_from_utc_in_two_spellings_is_no_change(tmp_path: Path) -> None:
+    rows = [f"{after(100, n)}{('+01:00', '+0100')[n > 500]},{value}" for n, value in enumerate(wave(1000))]
+    with open_recording(put(tmp_path, "\n".join(["time,II (uV)", *rows]), "a.csv")) as recording:
+        assert (recording.start, recording.notes) == (START, ())
+
+
 @pytest.mark.parametrize(
     ("title", "form"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, for they
 DAY = 86_400.0  # s
 LONGEST_GAP = 30.0  # days
 
+OFFSET = re.compile(r":\d\d(?:\.\d+)?\s?(Z|[+-]\d\d:?\d\d)$")
+"""From UTC, at the end of a stamp."""
+
 
 class UntimedError(InputError):
     """The time column does not say where the rows are in time."""
@@ -36,6 +40,8 @@ class Clock:
         self._first = 0.0  # s
         self._last: float | None = None  # s
         self._midnights = 0  # that a clock has passed
+        self._offset: str | None = None  # from UTC, as the first stamp has it; "": it has none
+        self._shift = ""  # which other offset stamps have, and from where on; "": all have the same
         self._late = np.empty(0)  # samples that the stamps of the rows not yet judged are late
         self._judged = 0  # rows
         self._usual = 0.0  # samples that stamps were late in the last block, in the median
@@ -131,6 +137,8 @@ class Clock:
             unit = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}[self._scale]
             title = self._column.title or "of times"
             notes.append(f"the column {title} is taken as {unit}, which makes {self.fs:g} Hz")
+        if self._shift:
+            notes.append(self._shift)
         gaps = sum(int(missing.sum()) for _, missing in self._runs)
         if gaps:
             notes.append(f"its times leave out {gaps} samples ({gaps / self.fs:.1f} s); those are missing")
@@ -145,6 +153,7 @@ class Clock:
         if iso_date(first := str(texts.iloc[0])) != first:
             texts = texts.map(iso_date, na_action="ignore")
         if texts.str.contains("-", regex=False).any():
+            self._watch_offset(texts)
             stamps = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
             instants = stamps.to_numpy("datetime64[ns]")
             seconds = (instants - np.datetime64("2000-01-01", "ns")) / np.timedelta64(1, "s")
@@ -157,11 +166,44 @@ class Clock:
         self._midnights = int(midnights[-1])  # elapsed times go on beyond 24 hours and pass none
         return seconds + DAY * midnights
 
+    def _watch_offset(self, texts: pd.Series) -> None:
+        """See where the stamps of the rows after those added change their offset from UTC, as at the end of summer.
+
+        How far apart they are is told in UTC, but the clock times of a recording all count from the first stamp.
+        """
+        if self._offset is None:
+            self._offset = _offset_of(str(texts.iloc[0]))
+        if not self._offset or self._shift:
+            return
+        for place in np.flatnonzero(~texts.str.endswith(self._offset).to_numpy(bool, na_value=True)):
+            stamp, old = str(texts.iloc[place]), _in_full(self._offset)
+            other = _offset_of(stamp)
+            if other and (new := _in_full(other)) != old:
+                row = self._judged + len(self._late) + int(place) + 1
+                self._shift = (
+                    f"from row {row} of the data on, {stamp}, its times are those of {new}, before it of {old}; all "
+                    f"clock times given here are of {old}"
+                )
+                return
+
     def _irregular(self) -> UntimedError:
         return UntimedError(
             f"{self.path}: the times in column {self._column.title or 'time'} are not regular enough to tell the "
             "sampling frequency; give --fs, in Hz, to take the rows for regular"
         )
+
+
+def _offset_of(stamp: str) -> str:
+    """The offset from UTC at the end of a stamp, as it is written; "": there is none."""
+    match = OFFSET.search(stamp)
+    return match[1] if match else ""
+
+
+def _in_full(offset: str) -> str:
+    """UTC+02:00 for +0200 and +02:00, UTC+00:00 for Z and -00:00."""
+    digits = re.sub(r"\D", "", offset).ljust(4, "0")
+    sign = "-" if offset[0] == "-" and int(digits) else "+"
+    return f"UTC{sign}{digits[:2]}:{digits[2:]}"
 
 
 def _pace(seconds: np.ndarray) -> float | None:
