@@ -24,7 +24,7 @@ from ec57 import GROUPINGS, Annotations, Protocol, compare_runs, read_annotation
 from report.burden import Burden, burden, hours, hours_table
 from report.definitions import Definitions
 from report.diary import Entry, diary_figures
-from report.episodes import KINDS, SUPRAVENTRICULAR, Episode, Episodes, find_episodes
+from report.episodes import KINDS, SUPRAVENTRICULAR, Episode, Episodes, find_episodes, prematurity
 from report.hrv import Variability, variability
 from report.irregular import FOUND, RIGHT, cosen, turning_points
 from report.pauses import hidden_beats
@@ -1183,3 +1183,21 @@ def test_one_strip_has_one_title_for_what_it_is_the_most_of() -> None:
     assert "longest and fastest non-sustained VT, 4 beats, 1.4 s, 133/min" in titles
     assert "first non-sustained VT, 3 beats, 1.1 s, 109/min" in titles
     assert not any(title.startswith("longest non") for title in titles)
+
+
+def test_an_interval_across_an_end_of_a_period_of_the_diary_is_none_of_it() -> None:
+    """Beats of 60/min from 5.1 s to 10.1 s, and 2 s to the beats before and after them."""
+    rhythm = made("N" * 9, [5000 - 2000, 2000, *[1000] * 5, 2000])
+    figures = diary_figures([Entry(5.0, 11.0, "other", "")], rhythm, np.zeros((0, 2), dtype=np.int64)).figures[0]
+    assert figures.during is not None
+    assert (figures.during.beats, figures.during.rate_bpm) == (6, 60.0)
+
+
+def test_a_run_is_early_by_the_beats_on_both_of_its_sides() -> None:
+    for before, after, expected in ((3, 7, 500 / 600), (7, 3, 500 / 1000), (0, 5, 500 / 600), (5, 0, 500 / 1000)):
+        steps = [*[1000] * before, *[500] * 4, *[600] * after]
+        rhythm = made("N" * (before + 1) + "SSS" + "N" * (after + 1), steps)
+        assert prematurity(rhythm, only(rhythm, "run_s")) == pytest.approx(expected)
+    for text, known in (("NNNSSSNN", True), ("NNSSSNNN", True), ("NNSSSNN", False)):  # three intervals are needed
+        rhythm = made(text)
+        assert math.isfinite(prematurity(rhythm, only(rhythm, "run_s"))) == known

@@ -17,6 +17,7 @@ from preprocess.detect import band_pass, detect_beats
 from report.quality import (
     Quality,
     Unreadable,
+    _likeness,
     marked_flutter,
     possible_flutter,
     quiet_pauses,
@@ -392,3 +393,38 @@ def test_electrode_motion(name: str, share: float) -> None:
     assert lost[~noisy].mean() < 0.01
     false = false_beats(record._replace(signal=signal), detect_beats(signal, 360))
     assert lost[false].mean() > 0.8 if share else len(false) < 3
+
+
+def at_its_limits(level: float, glitch: float | None = None) -> np.ndarray:
+    """A signal that touches 3 and -3 mV for 0.1 s, too short for a rail, and stays at `level` from 60 s to 60.4 s.
+
+    `glitch` seconds after that one sample is at 5 mV.
+    """
+    signal = clean()
+    for limit, second in ((3.0, 30), (-3.0, 90)):
+        signal[second * FS : second * FS + FS // 10] = limit
+    signal[60 * FS : 60 * FS + 100] = level
+    if glitch is not None:
+        signal[60 * FS + 100 + round(glitch * FS)] = 5.0
+    return signal
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_plateau_is_a_rail_within_a_hundredth_of_the_range_from_the_limit(side: int) -> None:
+    assert_one(judged(side * at_its_limits(3 - 0.05)), "saturation", 60, 60.4, 0.01)  # of 6 mV
+    for below in (0.07, 0.3, 1.0):
+        assert judged(side * at_its_limits(3 - below)) == []
+
+
+def test_a_plateau_with_something_higher_within_half_a_second_is_no_rail() -> None:
+    assert judged(at_its_limits(3, glitch=0.05)) == []
+    assert_one(judged(at_its_limits(3, glitch=0.55)), "saturation", 60, 60.4, 0.01)
+
+
+def test_beats_of_one_shape_are_alike_where_the_smaller_has_seven_tenths_of_the_size() -> None:
+    peaks = FS * np.arange(1, 5)
+    for share, expected in ((0.72, 1.0), (0.68, 0.68 / 0.7), (0.35, 0.5)):
+        signal = np.zeros(5 * FS)
+        for peak, size in zip(peaks, (1.0, share, share, share), strict=True):
+            signal[peak - 4 : peak + 5] = size * np.hanning(9)
+        assert _likeness(signal, FS, peaks)[0] == pytest.approx(expected, abs=0.01)
