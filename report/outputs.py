@@ -124,11 +124,11 @@ def annotations_of(analysis: Analysis) -> pd.DataFrame:
             labels[first:past] = note
     first = np.append(0, np.flatnonzero(labels[1:] != labels[:-1]) + 1)[: labels.size]
     readable_again = rhythm.unreadable[:, 1]
-    # The first rhythm comes before all else at sample 0: to EC57, unreadable time goes on to the very next annotation.
+    # At one sample a change of rhythm comes before the beat that it begins with, and what begins unreadable time comes
+    # last: EC57 takes that time for shutdown only if the very next annotation ends it, and passes over it in flutter.
     parts = [
-        (np.zeros(1, np.int64), -1, "+", 0, labels[0] if labels.size else "(N"),
-        (rhythm.samples[first[1:]], 1, "+", 0, labels[first[1:]]),
-        (rhythm.unreadable[:, 0], 0, "~", NOISY, ""),
+        (np.append(0, rhythm.samples[first[1:]]), 1, "+", 0, labels[first] if labels.size else "(N"),
+        (rhythm.unreadable[:, 0], 4, "~", NOISY, ""),
         (readable_again[readable_again < rhythm.length], 0, "~", CLEAN, ""),
         (rhythm.flutter[:, 0], 2, "[", 0, ""),
         (rhythm.flutter[:, 1], 2, "]", 0, ""),
@@ -136,7 +136,6 @@ def annotations_of(analysis: Analysis) -> pd.DataFrame:
     ]
     names = ["sample", "order", "symbol", "subtype", "note"]
     table = pd.concat([pd.DataFrame(dict(zip(names, part, strict=True))) for part in parts], ignore_index=True)
-    # At one sample a change of rhythm comes before the beat that it begins with.
     return table.sort_values(["sample", "order"], kind="stable", ignore_index=True).drop(columns="order")
 
 

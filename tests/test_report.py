@@ -43,6 +43,7 @@ from report.analysis import _given_beats, interruptions
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import diary_figures, read_diary
+from report.episodes import find_episodes
 from report.render import title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
@@ -1173,3 +1174,15 @@ def test_a_time_from_the_start_is_told_in_one_way(tmp_path: Path) -> None:
         read_diary(tmp_path / "d.csv", 99.6, None)
     no_clock = SimpleNamespace(clock=lambda seconds: None)
     assert [drawings.moment(no_clock, seconds) for seconds in (99.6, 3723 - 1e-12)] == ["0:01:39", "1:02:03"]
+
+
+def test_ec57_counts_unreadable_time_that_begins_where_flutter_ends() -> None:
+    """A ~ before the ] of its sample would be passed over with the flutter."""
+    lost = np.array([[20_000, 30_000]])
+    rhythm = Rhythm(
+        np.array([9_000]), np.array(["N"]), 100, 60_000, lost, np.array([[10_000, 20_000], [30_000, 31_000]])
+    )
+    table = outputs.annotations_of(SimpleNamespace(rhythm=rhythm, episodes=find_episodes(rhythm, Definitions())))
+    test = ec57.Annotations(*(table[name].tolist() for name in ("sample", "symbol", "subtype", "note")))
+    assert "".join(test.symbols) == "+N[]~~[]"
+    assert ec57.compare_beats(test, test, 100, 60_000).shutdown_seconds == 100
