@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -219,7 +220,7 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
     jobs = work.options.jobs
     calls = (delayed(_attempt)(record, out / name_of(record), work, progress=jobs == 1) for record in records)
     done = Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)  # told as they are made, a long one later
-    for record, result in tqdm(done, "recordings", len(records), unit="", disable=None):
+    for record, result in tqdm(_or_killed(done, records), "recordings", len(records), unit="", disable=None):
         name = name_of(record)
         if isinstance(result, str):
             rows[record] = IndexRow(name, name, None, result)
@@ -235,6 +236,20 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
     failed = sum(row.summary is None for row in rows.values())
     if failed:
         raise PartlyFailedError(f"{failed} of {len(rows)} recordings failed; {out / 'index.html'} names them")
+
+
+def _or_killed(
+    done: Iterable[tuple[Path, dict[str, Any] | str]], records: Sequence[Path]
+) -> Iterator[tuple[Path, dict[str, Any] | str]]:
+    """What `_attempt` made of each of the `records`, and of those that a process was killed over, that it was."""
+    left = [*records]
+    try:
+        for record, result in done:
+            left.remove(record)
+            yield record, result
+    except BrokenProcessPool:
+        for record in left:
+            yield record, "the process that worked on it was killed, as where memory runs out; give fewer --jobs"
 
 
 def _attempt(record: Path, folder: Path, work: Work, progress: bool) -> tuple[Path, dict[str, Any] | str]:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ import torch
 import wfdb
 from hypothesis import given
 from hypothesis import strategies as st
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from test_quality import fibrillating
 
 import data_configs
@@ -1157,6 +1159,25 @@ def test_a_recording_that_memory_is_short_for_leaves_the_others_their_reports(
     for path in paths[:2]:
         assert f"{path}: not enough memory; {remedy}" in told
     assert "2 of 3 recordings failed" in told
+
+
+def test_a_process_that_is_killed_costs_no_report_that_is_done(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def done_but_killed(calls: Iterable[tuple]) -> Iterator[tuple[Path, object]]:
+        call, arguments, named = next(iter(calls))
+        yield call(*arguments, **named)
+        raise TerminatedWorkerError
+
+    monkeypatch.setattr(joblib, "Parallel", lambda **_: done_but_killed)
+    paths = [str(records / name) for name in ("m001", "m002")]
+    arguments = [*paths, "--annotations", "atr", "--jobs", "2", "--out", str(tmp_path / "r")]
+    assert run_command(lambda: run(arguments)) == 1
+    told = capsys.readouterr().err
+    assert f"{paths[1]}: the process that worked on it was killed, as where memory runs out; give fewer --jobs" in told
+    assert "1 of 2 recordings failed" in told
+    index = (tmp_path / "r" / "index.html").read_text()
+    assert "m001/report.html" in index and "was killed" in index
 
 
 @pytest.mark.parametrize("folder", [".", "/", "..", "./"])
