@@ -25,6 +25,9 @@ block varies, 94.8 % is found. Windows and thresholds were chosen on these recor
 elsewhere. Half of the false time is in record 222, between its episodes of flutter and fibrillation; 75 s are of
 bigeminy in 200. Of what is missed 45 % is in 221, with many V, and 21 % in 217, where a pacemaker makes fibrillation
 regular.
+
+By the beats that a report finds (R-peaks detected, classes of `mit_new_patients_fast`), in what it can read of DS2, the
+figures are 93.4, 85.6 and 97.4 %, and of flutter 76.4 %.
 """
 
 from __future__ import annotations
