@@ -5,7 +5,7 @@ the programs bxb, rxr and sumstats of the WFDB Software Package.
 
 examples:
   python -m ec57 data/raw/mitdb/100 --reference atr --test tst
-  python -m ec57 data/raw/mitdb/*.hea --reference atr --test tst --test_dir mine --out results/mine
+  python -m ec57 data/raw/mitdb/*.hea --reference atr --test tst --test_dir reports/mine --out results/own/mine
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from report.classify import called
 from report.diary import Diary
 from report.rhythm import UNCLASSIFIED
 from report.rounding import rounded, rounded_table
-from report.summary import summary
+from report.summary import reason_of, summary
 from support.files import write_json, write_table, write_text
 
 MARKER = "summary.json"
@@ -82,6 +82,7 @@ def beats_tables(analysis: Analysis) -> Iterator[pd.DataFrame]:
 def episodes_table(analysis: Analysis) -> pd.DataFrame:
     """A row an episode."""
     table = analysis.episodes.table()
+    table["reason"] = [reason_of(analysis, episode) for episode in analysis.episodes.found]
     table["clock"] = _clocks(analysis, table["start_s"])
     return table
 

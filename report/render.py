@@ -23,6 +23,7 @@ from report.summary import (
     findings,
     irregular_percent,
     lasting,
+    reason_of,
     unreadable_by_reason,
     version,
     warnings,
@@ -45,6 +46,7 @@ def page(analysis: Analysis) -> str:
     """The report as one HTML file that asks for nothing else."""
     chosen, names = analysis.strips, analysis.names
     listed, left_out = _listed(analysis)
+    lost = unreadable_by_reason(analysis)
     counts, withheld = analysis.episodes.counts(), analysis.episodes.withheld
     none = [kind for kind in analysis.episodes.sought if not (counts[kind] or withheld.get(kind))]
     return _render(
@@ -60,7 +62,8 @@ def page(analysis: Analysis) -> str:
         irregular_found=FOUND,
         irregular_right=RIGHT,
         excessive=list(excessive_by(analysis)),
-        unreadable=unreadable_by_reason(analysis),
+        unreadable=lost,
+        unreadable_words=[f"{reason} {lasting(seconds)}" for reason, seconds in lost.items()],
         trends={"wide": trends_svg(analysis, WIDE), "narrow": trends_svg(analysis, NARROW)},
         strips=[(strip, draw_strip(analysis, strip)) for strip in chosen.strips],
         strips_left_out=chosen.left_out,
@@ -181,6 +184,7 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
     )
     environment.filters |= {"number": number, "percent": percent, "lasting": lasting, "count_of": count_of}
     environment.globals |= {
+        "reason_of": reason_of,
         "COLOURS": COLOURS,
         "moment": moment,
         "minute": minute,

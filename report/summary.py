@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -48,7 +50,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "duration_s": analysis.duration_s,
         "readable_s": rhythm.readable_s,
         "unreadable_s": unreadable_by_reason(analysis),
-        "notes": list(recording.notes),
+        "notes": [*recording.notes, *_other_lead(analysis)],
         "beats_from": beats_from(analysis),
         "grouping": None if analysis.diagnosis is not None else "de_chazal",
         "escape_beats": analysis.escape_beats,
@@ -104,6 +106,16 @@ def unreadable_by_reason(analysis: Analysis) -> dict[str, float]:
     for part in analysis.unreadable:
         seconds[part.reason] += (part.end - part.start) / analysis.recording.fs
     return dict(seconds)
+
+
+def reason_of(analysis: Analysis, episode: Episode) -> str:
+    """Why the time of an episode of unreadable time cannot be read: its reasons in order; "" of another kind."""
+    if episode.kind != "unreadable":
+        return ""
+    parts = analysis.unreadable
+    first = bisect_left(parts, episode.start, key=lambda part: part.start)
+    inside = itertools.takewhile(lambda part: part.start < episode.end, parts[first:])
+    return ", ".join(dict.fromkeys(part.reason for part in inside))
 
 
 def irregular_percent(analysis: Analysis) -> float | None:
@@ -363,6 +375,13 @@ def warnings(analysis: Analysis) -> list[str]:
             f"{'is' if one else 'are'} left out."
         )
     return found
+
+
+def _other_lead(analysis: Analysis) -> list[str]:
+    """That a lead was read which is known to be another than the networks learn from; none where it is not known."""
+    if analysis.classifier is None or not analysis.other_lead or not is_lead(analysis.recording.lead):
+        return []
+    return [f"Lead {analysis.recording.lead} was read, and networks learn from lead II here (of svdb from ECG1)."]
 
 
 def _beatless(analysis: Analysis) -> list[str]:

@@ -390,9 +390,7 @@ def test_interruptions_shorter_than_a_sample_add_up(late: list[int]) -> None:
         with open_recording(put(Path(folder), content, "a.edf")) as recording:
             signal = recording.read() * 1e4
             missing = f"for {np.isnan(signal).sum() / 256:.1f} s in all; those are missing."
-            assert [note.partition("times, ")[2] for note in recording.notes] == [missing] * bool(
-                np.isnan(signal).any()
-            )
+            assert [note.partition(", ")[2] for note in recording.notes] == [missing] * bool(np.isnan(signal).any())
     begins = [np.flatnonzero(np.round(signal) == 400 * number)[0] for number in range(len(onsets))]
     assert np.abs(begins - onsets * 256).max() <= 1.5  # rounded once, and 1 may be left
     assert np.isfinite(signal).sum() == len(values)
@@ -824,6 +822,24 @@ def test_a_change_of_the_offset_from_utc_is_told(tmp_path: Path, monkeypatch: py
             assert (recording.fs, recording.length, recording.borders.tolist()) == (100, 1000, [])
             row = f"From row 501 of the data on, 2026-10-25T02:00:00.000000{after_it}, its times are those of {said}."
             assert recording.notes == ((row,) if said else ())
+
+
+def test_stamps_that_jitter_are_times_all_the_same(tmp_path: Path) -> None:
+    """So much that some go back: they tell no rate, and where the user does, that they are not used."""
+    jitter = np.random.default_rng(0).normal(0, 3, 1000).round()
+    stamps = 1_700_000_000_000 + 4 * np.arange(1000) + jitter.astype(int)
+    rows = [f"{stamp},{value}" for stamp, value in zip(stamps, wave(1000), strict=True)]
+    path = put(tmp_path, "\n".join(["unixTimeMs,II (uV)", *rows]), "a.csv")
+    assert "the times in column unixTimeMs are not regular enough to tell the sampling frequency" in fault(path)
+    with open_recording(path, fs=250) as recording:
+        assert "column unixTimeMs is not used" in recording.notes[0] and recording.length == 1000
+
+
+def test_dashes_are_missing_samples(tmp_path: Path) -> None:
+    values = [*map(str, wave(500))]
+    values[100:110], values[200] = ["--"] * 10, "-"
+    with open_recording(put(tmp_path, "\n".join(["II (uV)", *values]), "a.csv"), fs=250) as recording:
+        assert np.isnan(recording.read(0, 500)).nonzero()[0].tolist() == [*range(100, 110), 200]
 
 
 def test_one_offset_from_utc_in_two_spellings_is_no_change(tmp_path: Path) -> None:

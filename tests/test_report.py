@@ -366,6 +366,24 @@ def test_annotations_stay_at_their_beats_where_fs_is_given(tmp_path: Path) -> No
             assert _given_beats(recording, "atr", fs).peaks.tolist() == [250, 500, 750, 1000, 1250]
 
 
+def test_the_reason_of_unreadable_time_is_told(tmp_path: Path) -> None:
+    assert report_of(write_quiet(tmp_path, 0.0), tmp_path / "r", "--annotations", "atr") == 0
+    episodes = load(tmp_path / "r")[2]
+    assert set(episodes["reason"][episodes["kind"] == "unreadable"]) == {"flat"}
+    assert episodes["reason"][episodes["kind"] != "unreadable"].isna().all()
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert re.search(r"% of the recording; flat \d\.\d s<", page)
+    assert page.count('unreadable time <span class="note">flat</span>') == 2
+
+
+def test_another_lead_is_in_the_notes(records: Path, checkpoint: Path, tmp_path: Path) -> None:
+    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", str(checkpoint), "--lead", "V1") == 0
+    assert (
+        "Lead V1 was read, and networks learn from lead II here (of svdb from ECG1)."
+        in load(tmp_path / "r")[0]["notes"]
+    )
+
+
 def test_escape_beats_are_counted_as_n_and_told(tmp_path: Path) -> None:
     record = write_rhythm(tmp_path, "escape", "NNjNNeNNNA", 1.0)
     assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0

@@ -13,7 +13,8 @@ from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE
 
 MISSING = frozenset(
     {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a", "inf", "-inf", "+inf", "infinity", "-infinity"}
-)  # pandas takes these for missing, or for no finite number
+    | {"-", "--", "---"}
+)  # pandas takes the first for missing, or for no finite number; dashes are what instruments write
 CLOCK = re.compile(r"(\d+:)?\d+:\d\d([.,]\d+)?")
 DATE = re.compile(r"\d{4}([./-])\d\d?\1\d\d?|\d\d?([./-])\d\d?\2(\d{4}|\d\d)")
 DATE_IN_DIGITS = re.compile(r"(19|20|21)\d\d[01]\d[0-3]\d")  # a number by its looks, but not below such a name:
@@ -95,7 +96,9 @@ def _role(number: int, name: str, unit: str, values: np.ndarray) -> str:
     if unit.casefold() in SECONDS or _names_times(name):
         if (steps < 0).any() and (steps <= 0).all():
             return "backwards"
-        return "time" if (steps >= 0).all() else "signal"
+        # Stamps of a time column may jitter, so that some go back; a signal goes back as much as it goes on.
+        goes_on = _names_times(name) and steps.sum() > np.abs(steps).sum() / 2
+        return "time" if goes_on or (steps >= 0).all() else "signal"
     is_called_ecg = is_lead(name) or re.search("e[ck]g", name, re.IGNORECASE)
     if LIKE_TIMES.search(name) and not is_called_ecg and len(steps) and (steps > 0).all():
         return "unclear"

@@ -119,7 +119,9 @@ class EdfSource(Source):
         notes = list(self._notes)
         if len(runs.starts) > 1:
             missing = (runs.length - runs.total) / fs
-            notes.append(f"interrupted {len(runs.starts) - 1} times, for {missing:.1f} s in all; those are missing")
+            times = len(runs.starts) - 1
+            often = "once" if times == 1 else f"{times} times"
+            notes.append(f"interrupted {often}, for {missing:.1f} s in all; those are missing")
         if overlap > 1:
             notes.append(
                 f"its data records overlap by up to {overlap / fs:.3g} s by their times; they are read in turn"
