@@ -53,7 +53,12 @@ def test_the_table_of_the_split_by_beat(beginning: str, page: str, label: str, s
     (row,) = rows(beginning)
     figures = result(page, label, schedule)
     expected = [figures.loc[(name, "f1"), "mean"] for name in COLUMNS] + [figures.loc[("macro", "accuracy"), "mean"]]
-    assert [float(cell) for cell in row[1:]] == pytest.approx([float(value) for value in expected], abs=0.005001)
+    means = [float(cell.partition(" ± ")[0]) for cell in row[1:]]
+    assert means == pytest.approx([float(value) for value in expected], abs=0.005001)
+    spreads = [cell.partition(" ± ")[2] for cell in row[6:]]
+    for shown, figure in zip(spreads, ("f1", "accuracy"), strict=True):
+        spread = figures.loc[("macro", figure), "sd"]
+        assert (float(shown) == pytest.approx(float(spread), abs=0.005001)) if shown else not spread
 
 
 def test_what_others_have_published() -> None:
