@@ -148,7 +148,10 @@ class Definitions(Thresholds):
         20, "from this length on a run of S, too, marks the supraventricular ectopy as excessive", "beats", "ESVEA"
     )
     bigeminy_min: int = threshold(
-        3, "fewest pairs of another beat and a V (or an S) in a row that are bigeminy", "", CHOSEN
+        3,
+        "fewest pairs of another beat and a V (or an S) in a row that are bigeminy; a pause does not end it",
+        "",
+        CHOSEN,
     )
     trigeminy_min: int = threshold(
         3, "fewest triples of two other beats and a V (or an S) in a row that are trigeminy", "", CHOSEN

@@ -31,6 +31,9 @@ from utils import Checkpoint, copy_code, seed_folders, selection_classes, select
 
 FIGURES = ("precision", "recall", "f1")
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+HASHES = frozenset({"fingerprints", "places"})
+OF_CONTEXT = frozenset({"rhythm_classes", "rhythm_features", "morphology_features", "heads"})
+"""Settings that a network without context does not look at."""
 
 
 def headline(metrics: dict[str, Any]) -> str:
@@ -144,6 +147,8 @@ def write_test(
 def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, log: logging.Logger) -> None:
     """Log the effective configuration, and save it with a copy of the code that runs.
 
+    config.json has all of it; the log leaves out hashes, and without context what is of the context.
+
     A run that goes on after `epochs_done` epochs leaves config.json and code/ as they were: it adds an entry to
     `resumed` and, where the code has changed, a copy of its own.
     """
@@ -166,11 +171,14 @@ def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, 
     else:
         write_json(folder / "config.json", config)
         copy_code(code)
+    left_to_the_file = HASHES if run.configs.context != "none" else HASHES | OF_CONTEXT
     for part, values in config.items():
         if isinstance(values, dict):
             log.info(f"{part}:")
             for key, value in values.items():
-                log.info(f"  {key} = {value}")
+                # What the command line leaves open stands below, as the recipe has it.
+                if key not in left_to_the_file and not (part == "run" and value is None):
+                    log.info(f"  {key} = {value}")
         else:
             log.info(f"{part} = {values}")
     for name, split in run.splits.items():
