@@ -411,6 +411,14 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
             )
 
 
+def splits_by_patient(protocol: str) -> bool | None:
+    """Whether no patient of the test was in training, by the `protocol` of a split file; None: it does not say.
+
+    That of a fold is "inter_patient, fold 1 of 5".
+    """
+    return {"inter_patient": True, "beat": False}.get(protocol.partition(",")[0])
+
+
 def training_beats(
     splits: dict[str, Split], configs: DatasetConfig, hparams: TrainingConfig, limit_train: int | None, seed: int
 ) -> Split:
@@ -631,14 +639,6 @@ class Batches:
         units = [self.units[unit] for unit in torch.randperm(len(self.units), generator=generator).tolist()]
         sizes = [sum(map(len, units[first : first + self.size])) for first in range(0, len(units), self.size)]
         return torch.cat(units).to(device).split(sizes)
-
-
-def splits_by_patient(protocol: str) -> bool | None:
-    """Whether no patient of the test was in training, by the `protocol` of a split file; None: it does not say.
-
-    That of a fold is "inter_patient, fold 1 of 5".
-    """
-    return {"inter_patient": True, "beat": False}.get(protocol.partition(",")[0])
 
 
 def consecutive_sequences(split: Split, length: int) -> list[Tensor]:

@@ -99,7 +99,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         # A seed's own folder is taken for the run that it belongs to; a run may be called seed_0, too.
         is_seed = SEED_FOLDER.fullmatch(Path(resume).name) and (Path(resume) / "config.json").is_file()
         folder = Path(resume).parent if is_seed else Path(resume)
-        if folder != Path(resume) and len(seed_folders(folder)) > 1:
+        if is_seed and len(seed_folders(folder)) > 1:
             print(f"{resume}: is a seed of the run {folder}, which goes on with all its seeds")
         train(Trainer(resumed_config(folder, given), folder))
     else:

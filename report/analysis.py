@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +222,7 @@ class _LostTime:
     before_quiet: np.ndarray
     """int64 (k,): the beats that begin a pause in which the lead may have been off (`quality.quiet_pauses`)."""
 
-    @property
+    @cached_property
     def spans(self) -> np.ndarray:
         """int64 (k, 2): the unreadable time."""
         return np.array([(part.start, part.end) for part in self.unreadable], dtype=np.int64).reshape(-1, 2)
@@ -243,11 +244,12 @@ def _lost_time(
     peaks = detected if given is None else given.peaks
     lengths = (definitions.pause * fs, definitions.doubtful_pause * fs)
     quiet = quiet_pauses(read, fs, lost, peaks, lengths, quality)
+    read_after_all = {*quiet.values()}
     flutter = given.flutter if given is not None else np.zeros((0, 2), dtype=np.int64)
     if classifier is not None and not len(flutter):  # annotations, where there are any, may be of R-peaks alone
         flutter = possible_flutter(filtered, length, fs, quality)
     return _LostTime(
-        unreadable=[part for part in lost if part not in quiet.values()],
+        unreadable=[part for part in lost if part not in read_after_all],
         flutter=flutter,
         interruptions=interruptions(recording, round(quality.missing_longest * fs)),
         before_quiet=np.array([*quiet], dtype=np.int64),

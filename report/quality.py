@@ -194,13 +194,13 @@ def unreadable(
         Stretches that do not overlap, ascending.
     """
     second = max(round(HOP * fs), 1)
+    if filtered is None:
+        filtered = vf_filtered(read, length, fs, quality)
     # A few samples that are lost now and then, as on a radio link, must not hide that a lead is off.
     read = bridged(read, length, round(quality.missing_longest * fs))
     found: dict[str, list[np.ndarray]] = {reason: [] for reason in REASONS}
     plateaus, rails, middles = [], (np.inf, -np.inf), []
     indices, hums = [np.zeros(0)], [Hum(np.zeros(0), np.zeros(0))]
-    if filtered is None:
-        filtered = vf_filtered(read, length, fs, quality)
     for first, start, stop, last in parts(length, fs):
         signal = np.asarray(read(first, last), dtype=np.float64)
         signal[~np.isfinite(signal)] = np.nan

@@ -46,7 +46,6 @@ def page(analysis: Analysis) -> str:
     """The report as one HTML file that asks for nothing else."""
     chosen, names = analysis.strips, analysis.names
     listed, left_out = _listed(analysis)
-    lost = unreadable_by_reason(analysis)
     counts, withheld = analysis.episodes.counts(), analysis.episodes.withheld
     none = [kind for kind in analysis.episodes.sought if not (counts[kind] or withheld.get(kind))]
     return _render(
@@ -62,8 +61,7 @@ def page(analysis: Analysis) -> str:
         irregular_found=FOUND,
         irregular_right=RIGHT,
         excessive=list(excessive_by(analysis)),
-        unreadable=lost,
-        unreadable_words=[f"{reason} {lasting(seconds)}" for reason, seconds in lost.items()],
+        unreadable=[f"{reason} {lasting(seconds)}" for reason, seconds in unreadable_by_reason(analysis).items()],
         trends={"wide": trends_svg(analysis, WIDE), "narrow": trends_svg(analysis, NARROW)},
         strips=[(strip, draw_strip(analysis, strip)) for strip in chosen.strips],
         strips_left_out=chosen.left_out,

@@ -179,10 +179,10 @@ def across(usable: np.ndarray, lengths: np.ndarray, longest: float) -> np.ndarra
         lengths: (n,), of the intervals, in any unit.
         longest: that an interruption may be in all, in that unit.
     """
-    goes_on = usable.copy()
-    for start, end in spans(~usable):
-        goes_on[start:end] = lengths[start:end].sum() <= longest
-    return goes_on
+    interruptions = spans(~usable)
+    totals = np.append(0, np.cumsum(lengths))
+    short = np.diff(totals[interruptions], axis=1).ravel() <= longest
+    return usable | inside(np.arange(usable.size), interruptions[short])
 
 
 def disjoint(given: ArrayLike, name: str, length: int | None = None) -> np.ndarray:

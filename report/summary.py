@@ -226,7 +226,7 @@ def findings(analysis: Analysis) -> list[str]:
     episodes, burden, fs = analysis.episodes, analysis.burden, analysis.rhythm.fs
 
     def at(episode: Episode) -> str:
-        return f"{'at ' if analysis.recording.start else 'from '}{moment(analysis, episode.start / fs)}"
+        return _at(analysis, episode.start / fs)
 
     flutter = episodes.of("ventricular_flutter")
     if flutter:
@@ -278,6 +278,11 @@ def findings(analysis: Analysis) -> list[str]:
             total = sum(episode.end - episode.start for episode in some) / fs
             found.append(f"{count_of(len(some), analysis.names[kind])}, {lasting(total)} in all")
     return found
+
+
+def _at(analysis: Analysis, seconds: float) -> str:
+    """At a time of day; where that is not known, from so long after the start."""
+    return f"{'at' if analysis.recording.start else 'from'} {moment(analysis, seconds)}"
 
 
 def _frequent_s(analysis: Analysis) -> list[str]:
@@ -390,15 +395,12 @@ def _beatless(analysis: Analysis) -> list[str]:
     if not len(found) or not analysis.rhythm.samples.size:
         return []
     start, end = max(found.tolist(), key=lambda span: span[1] - span[0])
-    length = (
-        f"{(end - start) / fs:.1f} s {'at ' if analysis.recording.start else 'from '}{moment(analysis, start / fs)}"
-    )
+    length = f"{(end - start) / fs:.1f} s {_at(analysis, start / fs)}"
     where = "without a beat beside lost time or an end of the recording"
-    one, several = (
-        f"There are {length} {where}",
-        f"Readable time {where} is in {len(found):,} places, the longest {length}",
-    )
-    return [f"{one if len(found) == 1 else several}: a pause there is not counted, for it has no beat on one side."]
+    text = f"Readable time {where} is in {len(found):,} places, the longest {length}"
+    if len(found) == 1:
+        text = f"There are {length} {where}"
+    return [f"{text}: a pause there is not counted, for it has no beat on one side."]
 
 
 def _cut_entries(analysis: Analysis) -> list[str]:
@@ -408,8 +410,7 @@ def _cut_entries(analysis: Analysis) -> list[str]:
         return []
     many = f"{len(cut):,} entries of the diary begin before the recording or end after it, the first of them"
     one = "One entry of the diary begins before the recording or ends after it,"
-    last = f" {'at ' if analysis.recording.start else 'from '}{moment(analysis, cut[0].time_s)}"
-    return [f"{one if len(cut) == 1 else many}{last}; what is outside is cut off."]
+    return [f"{one if len(cut) == 1 else many} {_at(analysis, cut[0].time_s)}; what is outside is cut off."]
 
 
 COUNTABLE = ("pause", "doubtful pause", "beat", "annotated beat", "escape beat", "episode")
