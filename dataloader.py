@@ -431,7 +431,7 @@ def training_beats(
         InputError: as `stratified_subset` and `oversample`.
     """
     beats = splits["train"]
-    if hparams.selection == "last":
+    if "val" in hparams.learnt_splits:
         beats = limited(join_splits(beats, splits["val"]), configs, limit_train, seed)
     return oversample(beats, configs, seed) if hparams.sampler == "smote" else beats
 

@@ -16,9 +16,11 @@ SCHEDULES = ("constant", "one_cycle")
 SHORTEST_CYCLE = 4  # training steps of a one-cycle; fewer leave no room for a rise and a fall
 VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "msc_crm_bitrans", "full")
 SAMPLERS = ("shuffle", "balanced", "smote", "thinned")
-SELECTIONS = ("best", "last")
 KERNELS = ("auto", "stock", "torch", "native")
 PRECISIONS = ("fp32", "tf32", "bf16")
+
+LEARNT = {"best": ("train",), "last": ("train", "val")}
+"""Selection (`TrainingConfig.selection`) -> the splits learnt from: validation too, where it chooses no epoch."""
 
 MOST = 10**9
 """Beats in a step, epochs and the like: more than anybody has, and no number is too large to compute with."""
@@ -144,6 +146,11 @@ class TrainingConfig:
         """Whether the network has the encoder of BiTrans, which alone asks for `kernel` and, on a CPU, `precision`."""
         return self.variant not in ("cnn", "msc", "msc_crm")
 
+    @property
+    def learnt_splits(self) -> tuple[str, ...]:
+        """The splits that the network learns from."""
+        return LEARNT[self.selection]
+
     def __post_init__(self) -> None:
         choices = {
             "schedule": SCHEDULES,
@@ -152,7 +159,7 @@ class TrainingConfig:
             "sampler": SAMPLERS,
             "kernel": KERNELS,
             "precision": PRECISIONS,
-            "selection": SELECTIONS,
+            "selection": LEARNT,
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:

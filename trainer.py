@@ -127,7 +127,7 @@ class Trainer:
 
         # Data
         limit = self.run.limit_train
-        of_training = None if self.hparams.selection == "last" else limit  # else of validation too: `training_beats`
+        of_training = limit if self.hparams.learnt_splits == ("train",) else None  # of both: `training_beats`
         splits = data_generator(Path(self.run.data_path), self.configs, of_training, seed)
         weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
         run = SeedRun(

@@ -20,7 +20,7 @@ from data_configs import DatasetConfig
 from dataloader import load_splits, splits_by_patient
 from ec57.figures import has_figures, per_record
 from ec57.headers import millivolts_of
-from hparams import RunConfig
+from hparams import LEARNT, RunConfig
 from preprocess.physionet import first_minute
 from preprocess.readers import open_recording
 from preprocess.records import read_header
@@ -112,7 +112,7 @@ def make_card(
     cautions.append(few and f"It was trained on few beats of class {', '.join(few)}.")
     records = predictions["record"].nunique() if "record" in predictions else None
     environment, hparams = config["environment"], config["hparams"]
-    validation_too, made = hparams["selection"] == "last", hparams["sampler"] == "smote"
+    validation_too, made = "val" in LEARNT[hparams["selection"]], hparams["sampler"] == "smote"
     also = ["those of validation too"] * validation_too + ["those that SMOTE made among them"] * made
     epochs = f"{hparams['num_epochs']} epoch{'' if hparams['num_epochs'] == 1 else 's'}"
     return {
@@ -185,7 +185,7 @@ def training_records(config: dict[str, Any], configs: DatasetConfig, raw_path: P
         Database -> record -> the hash of the first minute of each of its leads; without records that are not there.
     """
     of_beats = dataclasses.replace(configs, context="none")  # which any split file has
-    learnt = ("train", "val") if config["hparams"]["selection"] == "last" else ("train",)
+    learnt = LEARNT[config["hparams"]["selection"]]
     found: dict[str, dict[str, list[str]]] = {}
     for split in load_splits(Path(config["run"]["data_path"]), of_beats, learnt).values():
         for database, name in split.its_records:

@@ -290,8 +290,8 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
     if schedule.limit_train is not None:
         configs = get_dataset_class(row.beats.dataset)()
         recipe = get_hparams_class(row.settings.get("recipe", schedule.recipe))()
-        learnt = ("train", "val") if recipe.selection == "last" else ("train",)
-        beats = sum(len(load_split(data_path / configs.name / f"{name}.pt", configs)) for name in learnt)
+        files = (data_path / configs.name / f"{name}.pt" for name in recipe.learnt_splits)
+        beats = sum(len(load_split(path, configs)) for path in files)
         if beats <= schedule.limit_train:
             schedule = dataclasses.replace(schedule, limit_train=None)
     return RunConfig(

@@ -69,8 +69,7 @@ class SeedRun:
         """Where the beats come from and how they were cut and split, for config.json and the checkpoint."""
         learnt = [self.trained_on]
         if self.trained_on.records is None:  # SMOTE's beats are of no record; those that it makes them of are
-            of_files = ("train", "val") if self.hparams.selection == "last" else ("train",)
-            learnt = [self.splits[name] for name in of_files]
+            learnt = [self.splits[name] for name in self.hparams.learnt_splits]
         names = list(dict.fromkeys(name for split in learnt for _, name in split.its_records))
         known = {"fingerprints": self.fingerprints, "places": self.place_fingerprints, "training_records": names}
         return self.splits["train"].provenance() | known
