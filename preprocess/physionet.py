@@ -291,14 +291,17 @@ def first_minute(read: Read, fs: float) -> str:
     """Return a hash of the first minute of a lead, by which it is known in any format and beside any annotations.
 
     The first 16 hexadecimal digits of the SHA-256 of the rate and of the samples in steps of 1/200 mV (int32, little
-    endian), in which mitdb is stored; a conversion that keeps rate and scale keeps it.
+    endian), in which mitdb is stored, counted from the first that is there; a conversion that keeps rate and scale
+    keeps it, and so does another baseline, as nstdb has one.
 
     Args:
         read: start and stop in samples -> the lead in mV, NaN where samples are missing.
         fs: its rate in Hz.
     """
-    values = 200 * read(0, round(60 * fs))
-    samples = np.where(np.isfinite(values), np.round(values), np.iinfo(np.int32).min).astype("<i4")
+    values = np.round(200 * read(0, round(60 * fs)))
+    there = np.isfinite(values)
+    baseline = values[there][0] if there.any() else 0.0
+    samples = np.where(there, values - baseline, np.iinfo(np.int32).min).astype("<i4")
     return hashlib.sha256(f"{fs:g}\n".encode() + samples.tobytes()).hexdigest()[:16]
 
 

@@ -15,6 +15,7 @@ from preprocess import records
 from preprocess.beats import cut_centred, select_beats
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.physionet import first_minute
+from preprocess.readers import open_recording
 from preprocess.splits import DS1
 from report.classify import classify_peaks, load_classifier
 from reproduce.pretrained import keep_weights
@@ -29,7 +30,7 @@ from utils import (
     save_checkpoint,
 )
 
-MITDB = Path(__file__).parent.parent / "data" / "raw" / "mitdb"
+MITDB, NSTDB = (Path(__file__).parent.parent / "data" / "raw" / name for name in ("mitdb", "nstdb"))
 
 
 @pytest.mark.parametrize("name", pretrained_names())
@@ -68,6 +69,20 @@ def test_the_card_knows_the_training_records_of_mitdb() -> None:
         for channel in (0, 1):
             signal = records.read_signal(MITDB, name, header, channel, 0, 360 * 60)
             assert known.get(first_minute(lambda start, stop, all=signal: all[start:stop], 360.0)) == expected
+
+
+@pytest.mark.skipif(not (NSTDB / "118e06.dat").is_file(), reason="data/raw/nstdb is not there")
+def test_a_training_record_is_known_by_its_copy_in_nstdb_which_has_another_baseline() -> None:
+    known = load_classifier("mit_new_patients").training_records
+    with open_recording(NSTDB / "118e06") as recording:
+        assert known.get(first_minute(recording.read, recording.fs)) == "118 of mitdb"
+
+
+def test_a_flat_lead_is_no_training_record() -> None:
+    known = load_classifier("mit_new_patients").training_records
+    for level in (0.0, 1.5, np.nan):
+        flat = np.full(360 * 60, level)
+        assert first_minute(lambda start, stop, all=flat: all[start:stop], 360.0) not in known
 
 
 @pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")
