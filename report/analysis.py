@@ -181,7 +181,8 @@ def _analysis(
         episodes = find_classless(rhythm)
     rates = heart_rate(rhythm, definitions, episodes.unlike)
     minute = first_minute(recording.read, fs)
-    names = ANNOTATED_FLUTTER if given is not None and len(given.flutter) else NAMES
+    only_annotated = given is not None and (classifier is None or len(given.flutter))
+    names = ANNOTATED_FLUTTER if only_annotated else NAMES
     return Analysis(
         recording=recording,
         synthetic=_is_synthetic(recording),
@@ -240,7 +241,7 @@ def _lost_time(
     filtered = vf_filtered(read, length, fs, quality)
     lost = unreadable(read, length, fs, detected, quality, filtered)
     if given is not None and classifier is None:
-        lost = _between_given_beats(lost, given, definitions.pause * fs)
+        lost = _between_given_beats(lost, given, definitions.doubtful_pause * fs)
     peaks = detected if given is None else given.peaks
     lengths = (definitions.pause * fs, definitions.doubtful_pause * fs)
     quiet = quiet_pauses(read, fs, lost, peaks, lengths, quality)

@@ -74,7 +74,7 @@ def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burd
     readable = rhythm.readable_s / HOUR
     irregular = in_spans(rhythm.samples, episodes.irregular)
     withheld = int((rhythm.classes[irregular] == "S").sum())
-    regular = max(readable - float(np.diff(episodes.irregular).sum()) / rhythm.fs / HOUR, 0.0)
+    regular = readable - float(np.diff(episodes.irregular_time).sum()) / rhythm.fs / HOUR
     v = Share(counts["V"], int(rhythm.judged.sum()), readable)
     s = Share(counts["S"] - withheld, int((rhythm.judged & ~irregular).sum()), regular)
     level = [
@@ -146,7 +146,7 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
         regular = judged & ~irregular[in_hour]
         unreadable_s, irregular_s = (
             overlap(spans, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
-            for spans in (rhythm.unreadable, episodes.irregular)
+            for spans in (rhythm.unreadable, episodes.irregular_time)
         )
         readable_s = end - start - unreadable_s
         low, high = rates.extremes(rhythm.fs, windows[hour])

@@ -47,7 +47,7 @@ _FEWEST = {
     "sve_run": 3,
     "bigeminy_min": 2,
     "trigeminy_min": 2,
-    "heart_rate_intervals": 2,
+    "heart_rate_intervals": 6,  # of the five means of two a pause changes two
     "irregular_intervals": 8,
 }
 
@@ -139,7 +139,11 @@ class Definitions(Thresholds):
         CHOSEN,
     )
     doubtful_pause: float = threshold(
-        15.0, "a pause longer than this is doubtful: the lead may have been off, which noise may hide", "s", CHOSEN
+        15.0,
+        "a pause longer than this is doubtful: the lead may have been off, which noise may hide; between annotated "
+        "beats further apart noise is not read",
+        "s",
+        CHOSEN,
     )
     sve_per_day: float = threshold(
         720.0, "from this number of S in 24 h on the supraventricular ectopy is marked as excessive", "beats", "ESVEA"

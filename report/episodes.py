@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from report.definitions import Definitions
-from report.irregular import irregular_rhythm
-from report.rates import mean_rate, slow_and_fast
-from report.rhythm import Rhythm, disjoint, inside, runs_of
+from report.irregular import enough_for_irregular, irregular_rhythm
+from report.rates import enough_for_rates, mean_rate, slow_and_fast
+from report.rhythm import Rhythm, disjoint, inside, runs_of, without
 
 KINDS = (
     "isolated_v",
@@ -123,6 +123,8 @@ class Episodes:
     """The episodes of kind `pause`, and what is known of each."""
     irregular: np.ndarray
     """int64 (k, 2) in samples: the first and last beat of each episode of irregular rhythm."""
+    irregular_time: np.ndarray
+    """int64 (k, 2) in samples, [start, end): the readable time of these, which may go on across lost time."""
     withheld: dict[str, int]
     """Of each kind of S the episodes that lie in irregular rhythm, wholly or in part; they are not in `found`."""
     beatless: np.ndarray
@@ -245,15 +247,29 @@ def find_episodes(
         found=_in_order(found),
         pauses=pauses,
         irregular=irregular,
+        irregular_time=without(irregular, rhythm.unreadable),
         withheld={kind: withheld[kind] for kind in KINDS if kind in SUPRAVENTRICULAR},
         beatless=beatless_time(rhythm, definitions.pause * rhythm.fs),
+        sought=_sought(rhythm, definitions),
     )
+
+
+def _sought(rhythm: Rhythm, definitions: Definitions) -> tuple[str, ...]:
+    """The kinds that there are beats enough for: a recording of 10 s cannot have what lasts for 15 s."""
+    if not rhythm.samples.size:
+        return CLASSLESS
+    short = set[str]()
+    if not enough_for_rates(rhythm, definitions):
+        short |= {"bradycardia", "tachycardia"}
+    if not enough_for_irregular(rhythm, definitions):
+        short.add("irregular_rhythm")
+    return tuple(kind for kind in KINDS if kind not in short)
 
 
 def find_classless(rhythm: Rhythm) -> Episodes:
     """Find the episodes of the kinds in `CLASSLESS` alone: the beats have no class that ectopy could be told by."""
     nothing = np.zeros((0, 2), dtype=np.int64)
-    return Episodes(rhythm.fs, _in_order(_lost_time(rhythm)), (), nothing, {}, nothing, CLASSLESS)
+    return Episodes(rhythm.fs, _in_order(_lost_time(rhythm)), (), nothing, nothing, {}, nothing, CLASSLESS)
 
 
 def beatless_time(rhythm: Rhythm, longest: float) -> np.ndarray:

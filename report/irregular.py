@@ -26,6 +26,9 @@ elsewhere. Half of the false time is in record 222, between its episodes of flut
 bigeminy in 200. Of what is missed 45 % is in 221, with many V, and 21 % in 217, where a pacemaker makes fibrillation
 regular.
 
+Pieces of 30 s, as watches record them, are no longer than the shortest episode: of 205 pieces of mitdb that are marked
+as fibrillation all along 110 are found, and 8 of 2,542 without any (annotated beats).
+
 By the beats that a report finds (R-peaks detected, classes of `mit_new_patients_fast`), in what it can read of DS2, the
 figures are 93.4, 85.6 and 97.4 %, and of flutter 76.4 %.
 """
@@ -66,13 +69,33 @@ def irregular_rhythm(rhythm: Rhythm, definitions: Definitions) -> np.ndarray:
     # Windows that overlap or touch make one stretch. Intervals i to j lie between the beats i and j + 1.
     apart = np.diff(starts) > size
     first, last = starts[np.append(True, apart)], starts[np.append(apart, True)] + size
-    lasting = rhythm.samples[last] - rhythm.samples[first] >= definitions.irregular_duration * rhythm.fs
-    first, last = first[lasting], last[lasting]
-    short = rhythm.samples[last] - rhythm.samples[first] < definitions.irregular_short * rhythm.fs
+    lengths = _lengths(rhythm, first, last, definitions) / rhythm.fs
+    lasting = lengths >= definitions.irregular_duration
+    first, last, short = first[lasting], last[lasting], lengths[lasting] < definitions.irregular_short
     limit = np.where(short, definitions.irregular_short_entropy, definitions.irregular_entropy)
     irregular = cosen(rhythm, usable, first, last - first, definitions) > limit
     irregular &= turning_points(rhythm, usable, first, last - first) >= definitions.irregular_turning / 100
     return np.stack([first, last], axis=1)[irregular]
+
+
+def enough_for_irregular(rhythm: Rhythm, definitions: Definitions) -> bool:
+    """Whether there are beats enough for an episode of irregular rhythm, somewhere."""
+    parts = rhythm.stretches(definitions.rate_bridge)
+    long = _lengths(rhythm, parts[:, 0], parts[:, 1], definitions) >= definitions.irregular_duration * rhythm.fs
+    return bool((long & (parts[:, 1] - parts[:, 0] >= definitions.irregular_intervals)).any())
+
+
+def _lengths(rhythm: Rhythm, first: np.ndarray, last: np.ndarray, definitions: Definitions) -> np.ndarray:
+    """How long the rhythm from the beats `first` to the beats `last` lasts, in samples.
+
+    One that begins with the first beat or ends with the last goes on to the end of the recording, as far as that can be
+    read and is no pause: in the 30 s of a watch there are 29 from beat to beat.
+    """
+    samples, pause = rhythm.samples, round(definitions.pause * rhythm.fs)
+    lost = np.concatenate([rhythm.unreadable, rhythm.flutter])
+    begin = max(0, samples[0] - pause, *lost[lost[:, 1] <= samples[0], 1])
+    end = min(rhythm.length, samples[-1] + pause, *lost[lost[:, 0] >= samples[-1], 0])
+    return np.where(last == samples.size - 1, end, samples[last]) - np.where(first == 0, begin, samples[first])
 
 
 def turning_points(rhythm: Rhythm, usable: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -96,6 +96,13 @@ def mean_rate(intervals: np.ndarray, fs: float) -> float | None:
     return float(60 * intervals.size * fs / intervals.sum()) if intervals.size else None
 
 
+def enough_for_rates(rhythm: Rhythm, definitions: Definitions) -> bool:
+    """Whether there are beats enough for a bradycardia or tachycardia, somewhere."""
+    first, last = rhythm.stretches(definitions.rate_bridge).T
+    long = rhythm.samples[last] - rhythm.samples[first] >= definitions.rate_duration * rhythm.fs
+    return bool((long & (last - first >= definitions.rate_intervals)).any())
+
+
 def slow_and_fast(rhythm: Rhythm, definitions: Definitions) -> Iterator[tuple[str, tuple[int, int]]]:
     """Bradycardia and tachycardia: the kind, and the first and last beat, indices.
 

@@ -99,6 +99,10 @@ class Rhythm:
         """bool (n - 1,): a beat may have been missed in the R-R interval."""
         return np.isin(self.samples[:-1], () if self.hidden is None else self.hidden)
 
+    def stretches(self, bridge: float) -> np.ndarray:
+        """int64 (k, 2): the first and last beat, indices, of stretches of valid intervals, across up to `bridge` s."""
+        return spans(across(self.valid, self.rr, bridge * self.fs))  # interval k is between the beats k and k + 1
+
     @cached_property
     def linked(self) -> np.ndarray:
         """bool (n - 1,): the R-R interval is valid and no beat of Q is at its ends, so a sequence of beats goes on."""
@@ -148,6 +152,13 @@ class Rhythm:
 def overlap(intervals: np.ndarray, start: float, end: float) -> float:
     """How much of [start, end) the disjoint `intervals` (k, 2) cover."""
     return float(np.clip(np.minimum(intervals[:, 1], end) - np.maximum(intervals[:, 0], start), 0, None).sum())
+
+
+def without(intervals: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """What of the disjoint, ordered `intervals` [start, end) (k, 2) the likewise `others` leave: int64 (m, 2)."""
+    marks = np.unique(np.concatenate([intervals.ravel(), others.ravel()]))
+    parts = np.stack([marks[:-1], marks[1:]], axis=1)
+    return parts[inside(parts[:, 0], intervals) & ~inside(parts[:, 0], others)]
 
 
 def in_spans(points: np.ndarray, spans: np.ndarray) -> np.ndarray:

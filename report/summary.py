@@ -11,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from preprocess.leads import is_lead
 from report.analysis import Analysis
 from report.burden import DAY, HOUR
@@ -122,7 +124,7 @@ def irregular_percent(analysis: Analysis) -> float | None:
     """Share of readable time in irregular rhythm; None without readable time, or where it was not looked for."""
     if "irregular_rhythm" not in analysis.episodes.sought:
         return None
-    irregular = float((analysis.episodes.irregular[:, 1] - analysis.episodes.irregular[:, 0]).sum())
+    irregular = float(np.diff(analysis.episodes.irregular_time).sum())
     readable = analysis.rhythm.readable_s
     return 100 * irregular / analysis.rhythm.fs / readable if readable > 0 else None
 

@@ -713,13 +713,50 @@ def test_an_interruption_is_all_that_is_not_valid_in_a_row() -> None:
     assert slow_and_fast(made("N" * 6 + "|N|" + "N" * 6, [*[1250] * 5, 2500, 2501, *[1250] * 5])) == []
 
 
-def test_irregular_rhythm_lasts_30_s() -> None:
+@pytest.mark.parametrize(("lost_before", "lost_after"), [(0, 0), (40, 0), (0, 40), (100, 100)])
+def test_irregular_rhythm_lasts_30_s_with_the_readable_time_to_the_ends(lost_before: int, lost_after: int) -> None:
     intervals = fibrillation(40)
-    intervals[-1] += 30_000 - sum(intervals)
-    assert 400 <= intervals[-1] <= 1100
-    assert found(made("N" * 41, intervals)) == {"irregular_rhythm": 1}
+    intervals[-1] += 29_800 + lost_before + lost_after - sum(intervals)  # 100 samples before the first beat, and after
+    assert 400 <= intervals[-1] <= 1300
+
+    def sought_and_found(intervals: list[int]) -> tuple[bool, int | None]:
+        length = sum(intervals) + 200
+        unreadable = [(0, lost_before), (length - lost_after, length)]
+        episodes = find_episodes(made("N" * 41, intervals, unreadable=unreadable), DEFAULT)
+        return "irregular_rhythm" in episodes.sought, episodes.counts()["irregular_rhythm"]
+
+    assert sought_and_found(intervals) == (True, 1)
     intervals[-1] -= 1
-    assert found(made("N" * 41, intervals)) == {}
+    assert sought_and_found(intervals) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("beats", "missing"),
+    [
+        (0, {*KINDS} - {"ventricular_flutter", "unreadable"}),
+        (1, {"bradycardia", "tachycardia", "irregular_rhythm"}),
+        (15, {"bradycardia", "tachycardia", "irregular_rhythm"}),
+        (16, {"irregular_rhythm"}),
+        (30, {"irregular_rhythm"}),
+        (31, set()),
+    ],
+)
+def test_what_a_recording_is_too_short_for_is_not_looked_for(beats: int, missing: set[str]) -> None:
+    episodes = find_episodes(made("N" * beats, 1000, length=max(1000 * beats - 800, 1)), DEFAULT)
+    assert {*KINDS} - {*episodes.sought} == missing
+    assert {kind for kind, count in episodes.counts().items() if count is None} == missing
+
+
+def test_irregular_time_leaves_out_what_is_lost_in_it() -> None:
+    rhythm = made("|".join(["N" * 25] * 8), fibrillation(199))
+    episodes = find_episodes(rhythm, DEFAULT)
+    assert len(episodes.irregular) == 1
+    lost = np.diff(rhythm.unreadable).sum()
+    assert lost > 3000
+    assert np.diff(episodes.irregular_time).sum() == np.diff(episodes.irregular).sum() - lost
+    whole = burden(rhythm, episodes, DEFAULT)
+    assert 0 < whole.s.hours * 3600 < 1
+    assert sum(hour.s.hours for hour in hours(rhythm, episodes, DEFAULT)) == pytest.approx(whole.s.hours)
 
 
 def test_ventricular_ectopy_explains_irregular_intervals_but_s_does_not() -> None:
@@ -837,7 +874,7 @@ def test_every_ectopic_beat_is_isolated_or_in_one_couplet_or_run(rhythm: Rhythm)
     result = burden(rhythm, episodes, DEFAULT)
     if not any(episodes.withheld.values()):
         assert beats_in(episodes, "s") == result.beats["S"]
-    counts = episodes.counts()
+    counts = {kind: count or 0 for kind, count in episodes.counts().items()}
     assert counts["run_v"] == counts["nsvt"] + counts["vt_sustained"] + counts["idioventricular"]
     assert sum(counts.values()) == len(episodes.found) == len(episodes.table())
 
@@ -905,7 +942,8 @@ def test_the_hours_add_up_to_the_whole(rhythm: Rhythm, into_hour: float) -> None
     for name in (*CLASSES, "all"):
         assert sum(row.beats[name] for row in rows) == whole.beats[name]
     for kind, count in episodes.counts().items():
-        assert sum(row.episodes[kind] for row in rows) == count
+        assert {row.episodes[kind] is None for row in rows} == {count is None}
+        assert sum(row.episodes[kind] or 0 for row in rows) == (count or 0)
     assert sum(row.readable_s for row in rows) == pytest.approx(slow.readable_s)
     assert len(hours_table(rows)) == len(rows)
 
