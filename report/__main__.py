@@ -23,7 +23,7 @@ from report.outputs import FILES, MARKER, write_report
 from report.quality import Quality
 from report.render import INDEX_TITLE, IndexRow, index_page, page
 from report.rounding import rounded
-from report.summary import lasting
+from report.wording import count_of, lasting
 from support.cli import ArgumentParser, add_options
 from support.errors import (
     FREE_MEMORY,
@@ -274,7 +274,7 @@ def line_of(summary: dict[str, Any]) -> str:
     beats = ", ".join(f"{name} {count:,}" for name, count in shown.items())
     return (
         f"{summary['record']}: {lasting(summary['readable_s'])} of {lasting(summary['duration_s'])} readable, "
-        f"{summary['beats']['all']:,} beats ({beats})"
+        f"{count_of(summary['beats']['all'], 'beat')} ({beats})"
     )
 
 

@@ -241,7 +241,7 @@ def _lost_time(
     filtered = vf_filtered(read, length, fs, quality)
     lost = unreadable(read, length, fs, detected, quality, filtered)
     if given is not None and classifier is None:
-        lost = _between_given_beats(lost, given, definitions.doubtful_pause * fs)
+        lost = _between_given_beats(lost, given, definitions.doubtful_pause * fs, quality.flat_shortest * fs)
     peaks = detected if given is None else given.peaks
     lengths = (definitions.pause * fs, definitions.doubtful_pause * fs)
     quiet = quiet_pauses(read, fs, lost, peaks, lengths, quality)
@@ -290,11 +290,13 @@ def _is_synthetic(recording: Recording) -> bool:
     return any(MARK in comment for comment in header.comments)
 
 
-def _between_given_beats(lost: list[Unreadable], given: _GivenBeats, longest: float) -> list[Unreadable]:
+def _between_given_beats(
+    lost: list[Unreadable], given: _GivenBeats, longest_noise: float, longest_level: float
+) -> list[Unreadable]:
     """Unreadable time where beats and flutter were given: whoever named them in it could read it.
 
-    Of what is there, noise or a signal at its limit, there is left what is longer than `longest` samples without a beat
-    or flutter; missing samples nobody could read.
+    Of noise, and of a signal that is flat or at its limit, there is left what is longer than so many samples without a
+    beat or flutter; missing samples nobody could read.
     """
     found, peaks = [], np.sort(np.concatenate([given.peaks, *(np.arange(*span) for span in given.flutter)]))
     for part in lost:
@@ -304,6 +306,7 @@ def _between_given_beats(lost: list[Unreadable], given: _GivenBeats, longest: fl
         first, past = np.searchsorted(peaks, [part.start, part.end])
         edges = [part.start, *peaks[first:past].tolist(), part.end]
         gaps = ((a + (a > part.start), b) for a, b in itertools.pairwise(edges))  # from the sample after a beat
+        longest = longest_noise if part.reason == "noise" else longest_level
         found += [Unreadable(a, b, part.reason) for a, b in gaps if b - a > longest]
     return found
 

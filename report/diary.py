@@ -43,7 +43,7 @@ class Entry:
     is_offset: bool = False
     """Its time was given as hours, minutes and seconds from the start, which looks like a clock time."""
     is_cut: bool = False
-    """It began before the recording or ended after it, and is cut to it."""
+    """It began before the recording, by more than a diary's minute, or ended after it, and is cut to it."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,8 @@ def _entry(cells: dict[str, str], kind: str, where: str, duration_s: float, star
         )
     cut_time = max(time_s, 0.0)
     cut_end = None if end_s is None else min(max(end_s, cut_time), duration_s)
-    return Entry(cut_time, cut_end, kind, cells.get("note", ""), is_offset, (cut_time, cut_end) != (time_s, end_s))
+    is_cut = (time_s < 0 and not early) or (end_s or 0.0) > duration_s
+    return Entry(cut_time, cut_end, kind, cells.get("note", ""), is_offset, is_cut)
 
 
 def _seconds(text: str, column: str, where: str, start: datetime | None) -> float:

@@ -124,7 +124,7 @@ def _rate_panel(analysis: Analysis, axis: _Axis, top: float) -> Iterator[str]:
     def place(bpm: float) -> float:
         return top + RATE_HEIGHT * (high - bpm) / (high - low)
 
-    yield _panel_label("heart rate", "1/min", axis, top, RATE_HEIGHT)
+    yield _panel_label("heart rate", "1/min", top, RATE_HEIGHT)
     for bpm in np.arange(low, high + 1, step):
         yield _level(axis, place(bpm), f"{bpm:.0f}")
     edges = [axis.x(at) for at in (*values.start_s, analysis.duration_s)]
@@ -152,7 +152,7 @@ def _share_panel(name: str, share: np.ndarray, analysis: Analysis, axis: _Axis, 
     values = analysis.trends
     most = float(np.nanmax(share)) if np.isfinite(share).any() else 0.0
     high = next(step for step in (1, 2, 5, 10, 20, 50, 100) if most <= step)
-    yield _panel_label(name, "% of beats", axis, top, SHARE_HEIGHT)
+    yield _panel_label(name, "% of beats", top, SHARE_HEIGHT)
     for level in (0, high / 2, high):
         yield _level(axis, top + SHARE_HEIGHT * (1 - level / high), f"{level:g}")
     bottom = top + SHARE_HEIGHT
@@ -163,7 +163,7 @@ def _share_panel(name: str, share: np.ndarray, analysis: Analysis, axis: _Axis, 
         yield _rect(left, bottom - height, max(right - left - 0.3, 0.6), height, COLOURS[name])
 
 
-def _panel_label(name: str, unit: str, axis: _Axis, top: float, height: float) -> str:
+def _panel_label(name: str, unit: str, top: float, height: float) -> str:
     middle = top + height / 2
     return (
         f'<text x="4" y="{middle - 2:.1f}" class="l">{escape(name)}</text>'

@@ -301,11 +301,9 @@ def _judged(
     if episode.beats < RUN or episode.kind.startswith(("bigeminy", "trigeminy")):
         return episode
     why = []
-    if rhythm.probabilities is not None:
-        own = slice(*np.searchsorted(rhythm.samples, [episode.start, episode.end + 1]))
-        sure = rhythm.probabilities[own].max(axis=1) >= definitions.doubtful_probability / 100
-        if sure.sum() < RUN:
-            why.append(f"fewer than three of its beats have a class of {definitions.doubtful_probability:g} % or more")
+    own = slice(*np.searchsorted(rhythm.samples, [episode.start, episode.end + 1]))
+    if (~rhythm.unsure(definitions.doubtful_probability)[own]).sum() < RUN:
+        why.append(f"fewer than three of its beats have a class of {definitions.doubtful_probability:g} % or more")
     unlike = likeness is not None and likeness(episode.start, episode.end) < definitions.doubtful_likeness
     if unlike:
         why.append("its beats look neither like one another nor like others")

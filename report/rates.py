@@ -17,6 +17,8 @@ class Rate:
 
     bpm: float
     time_s: float
+    doubtful: bool = False
+    """Two beats of its window or more have a doubtful class, so they may be none."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,21 @@ class WindowRates:
     """int64 (w,): the beat in the middle of each."""
     bpm: np.ndarray
     """float (w,)."""
+    doubtful: np.ndarray
+    """bool (w,): two beats of it or more have a doubtful class; one that is none would not make an extreme."""
 
     def extremes(self, fs: float, chosen: slice = slice(None)) -> tuple[Rate | None, Rate | None]:
-        """The lowest and the highest of the windows `chosen`, the first of those."""
-        samples, bpm = self.samples[chosen], self.bpm[chosen]
+        """The lowest and the highest of the windows `chosen`: the first of those, a doubtful one only where all are."""
+        samples, bpm, doubtful = self.samples[chosen], self.bpm[chosen], self.doubtful[chosen]
         if not bpm.size:
             return None, None
-        low, high = int(bpm.argmin()), int(bpm.argmax())
-        return (Rate(float(bpm[low]), float(samples[low] / fs)), Rate(float(bpm[high]), float(samples[high] / fs)))
+
+        def rate(extreme: float) -> Rate:
+            at = np.flatnonzero(bpm == extreme)
+            at = at[doubtful[at].argmin()]
+            return Rate(float(extreme), float(samples[at] / fs), bool(doubtful[at]))
+
+        return rate(bpm.min()), rate(bpm.max())
 
 
 WINDOWS = 50_000
@@ -77,12 +86,14 @@ def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = 
     at = np.flatnonzero(usable[:-1] & usable[1:])  # the first of two successive intervals
     starts = np.flatnonzero(stretch[at[size - 2 :]] == stretch[at[: max(at.size - size + 2, 0)]])
     if not starts.size:
-        return WindowRates(np.zeros(0, dtype=np.int64), np.zeros(0))
+        return WindowRates(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=bool))
     pairs = rhythm.samples[at + 2] - rhythm.samples[at]
     windows = np.lib.stride_tricks.sliding_window_view(pairs, size - 1)
     parts = np.array_split(starts, -(-starts.size // WINDOWS))
     medians = np.concatenate([np.median(windows[part], axis=1) for part in parts])
-    return WindowRates(rhythm.samples[at[starts + size // 2 - 1] + 1], 120 * rhythm.fs / medians)
+    unsure = np.append(0, np.cumsum(rhythm.unsure(definitions.doubtful_probability)))  # of the beats before each
+    many = unsure[at[starts + size - 2] + 3] - unsure[at[starts]] > 1
+    return WindowRates(rhythm.samples[at[starts + size // 2 - 1] + 1], 120 * rhythm.fs / medians, many)
 
 
 def heart_rate(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NO_SPANS) -> HeartRate:

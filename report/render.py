@@ -9,25 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from report.analysis import Analysis
-from report.burden import Share
 from report.definitions import CLASSLESS, Definition
 from report.diary import Period
 from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
 from report.episodes import KINDS, Episode, extent
 from report.irregular import FOUND, RIGHT
 from report.strips import ANNOTATED_FLUTTER, MOST
-from report.summary import (
-    count_of,
-    diagnosis_counts,
-    excessive_by,
-    findings,
-    irregular_percent,
-    lasting,
-    reason_of,
-    unreadable_by_reason,
-    version,
-    warnings,
-)
+from report.summary import diagnosis_counts, irregular_percent, reason_of, version
+from report.tiles import tiles
+from report.wording import count_of, findings, lasting, number, percent, warnings
 
 TEMPLATES = Path(__file__).parent / "templates"
 NEAR_DAYS = 3  # h: a recording of 21 to 27 h is called one of 24 h
@@ -60,8 +50,7 @@ def page(analysis: Analysis) -> str:
         flutter_is_annotated=names is ANNOTATED_FLUTTER,
         irregular_found=FOUND,
         irregular_right=RIGHT,
-        excessive=list(excessive_by(analysis)),
-        unreadable=[f"{reason} {lasting(seconds)}" for reason, seconds in unreadable_by_reason(analysis).items()],
+        tiles=list(tiles(analysis)),
         trends={"wide": trends_svg(analysis, WIDE), "narrow": trends_svg(analysis, NARROW)},
         strips=[(strip, draw_strip(analysis, strip)) for strip in chosen.strips],
         strips_left_out=chosen.left_out,
@@ -69,6 +58,7 @@ def page(analysis: Analysis) -> str:
         found={kind: counts[kind] for kind in analysis.episodes.sought if kind not in (*none, "unreadable")},
         names=names,
         none_found=[names[kind] for kind in none if kind != "unreadable"],
+        too_short=[names[kind] for kind in KINDS if kind not in analysis.episodes.sought],
         episodes=listed,
         episodes_left_out=left_out,
         definitions=_behind(analysis),
@@ -145,26 +135,9 @@ def _changed(analysis: Analysis) -> frozenset[str]:
 # -------------------------------------------------------------------------------------------------- how it is said
 
 
-def number(value: float | None, decimals: int = 0) -> str:
-    """1,234.5; a dash for what there is too little for."""
-    return "-" if value is None else f"{value:,.{decimals}f}"
-
-
-def percent(value: float | None) -> str:
-    """12.3 %, and below 1 % one figure more."""
-    if value is None:
-        return "-"
-    return f"{value:.2f} %" if 0 < value < 1 else f"{value:.1f} %"
-
-
-def per_hour(share: Share) -> str:
-    """What follows a number of beats: how many that is an hour; nothing where it is not known."""
-    return "" if share.per_hour is None else f", {number(share.per_hour, 1)} per readable hour"
-
-
 def period_cell(period: Period | None, figure: str) -> str:
-    """A figure of a diary's period, without its unit; "" where the entry has no such period."""
-    if period is None:
+    """A figure of a diary's period, without its unit; "" where the entry has no such period, or none of it is read."""
+    if period is None or not period.readable_s:
         return ""
     value = getattr(period, figure)
     return number(value) if figure == "rate_bpm" else percent(value).removesuffix(" %")
@@ -187,7 +160,6 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
         "moment": moment,
         "minute": minute,
         "period_cell": period_cell,
-        "per_hour": per_hour,
         "version": version(),
         "today": date.today().isoformat(),
     }

@@ -16,6 +16,7 @@ SECONDS = 7.0  # of a row: 175 mm at 25 mm/s, the width of an A4 page between it
 LEAD_IN = 1.4  # s of signal before what a strip shows
 MOST = 48  # strips
 MOST_ROWS = 2  # of one strip
+USUAL = 0.2  # of the median R-R interval: what is further off it is no usual rhythm
 
 NAMES = {
     "isolated_v": "isolated V",
@@ -97,7 +98,8 @@ def choose_strips(
         start = float(np.clip(strip.start_s, 0, max(duration - strip.rows * SECONDS, 0)))
         strip = replace(strip, start_s=start)
         for at, other in enumerate(wanted):
-            if other.marked == strip.marked and strip.marked is not None:
+            one_stretch = strip.marked is None and (other.start_s, other.rows) == (strip.start_s, strip.rows)
+            if other.marked == strip.marked and (one_stretch or strip.marked is not None):
                 titles = (*other.titles, *(title for title in strip.titles if title not in other.titles))
                 wanted[at] = replace(other, titles=titles, rows=max(other.rows, strip.rows))
                 break
@@ -131,8 +133,9 @@ def _candidates(
         if entry.kind == "symptom":
             yield _of_entry(entry)
     for title, rate in (("lowest heart rate", heart_rate.min), ("highest heart rate", heart_rate.max)):
-        if rate is not None:
-            yield Strip(rate.time_s - SECONDS / 2, 1, (f"{title}, {rate.bpm:.0f}/min",))
+        if rate is not None and round(heart_rate.min.bpm) != round(heart_rate.max.bpm):
+            doubtful = ", doubtful" if rate.doubtful else ""
+            yield Strip(rate.time_s - SECONDS / 2, 1, (f"{title}, {rate.bpm:.0f}/min{doubtful}",))
     for kind in BY_WEIGHT:
         if len(chosen[kind]) > 1:
             yield _around(chosen[kind][0], f"first {names[kind]}", fs)
@@ -176,7 +179,7 @@ def _of_entry(entry: Entry) -> Strip:
 
 
 def _usual(rhythm: Rhythm) -> float | None:
-    """Where `SECONDS` of N beats begin whose rate is nearest the recording's median; None: nowhere."""
+    """Where `SECONDS` of N beats begin whose rate is nearest the recording's median, and near it; None: nowhere."""
     normal = rhythm.classes == "N"
     ends = np.searchsorted(rhythm.samples, rhythm.samples + SECONDS * rhythm.fs, side="right") - 1
     bad = np.append(0, np.cumsum(~normal))
@@ -188,5 +191,8 @@ def _usual(rhythm: Rhythm) -> float | None:
     if not found.size:
         return None
     mean = (rhythm.samples[ends[found]] - rhythm.samples[found]) / (ends[found] - found)
-    best = found[np.abs(mean - np.median(rhythm.rr[rhythm.valid])).argmin()]
-    return float(rhythm.samples[best] / rhythm.fs - 0.4)
+    median = np.median(rhythm.rr[rhythm.valid])
+    best = np.abs(mean - median).argmin()
+    if abs(mean[best] - median) > USUAL * median:
+        return None
+    return float(rhythm.samples[found[best]] / rhythm.fs - 0.4)

@@ -1,4 +1,4 @@
-"""What a report says in figures, as `summary.json` holds it, and in the few sentences that are read first."""
+"""What a report says in figures, as `summary.json` holds it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import itertools
 import tomllib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,15 @@ import numpy as np
 
 from preprocess.leads import is_lead
 from report.analysis import Analysis
-from report.burden import DAY, HOUR
 from report.classify import called
 from report.diary import Diary
-from report.drawings import moment
-from report.episodes import KINDS, Episode, Pause
+from report.episodes import KINDS, Episode
 from report.rates import Rate
 from report.rhythm import UNCLASSIFIED
-from report.rounding import elapsed
 
 ROOT = Path(__file__).resolve().parents[1]
 RATED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "couplet_v", "couplet_s", "tachycardia")
 LASTING = tuple(kind for kind in KINDS if not kind.startswith("isolated"))  # an isolated beat has no length
-USUAL_RATES = (40.0, 130.0)  # 1/min, the mean of a recording
-MUCH_LOST = 10.0  # %, unreadable
-SOME = 10  # S beats: of fewer one that the network invented may decide
 
 
 def version() -> str:
@@ -137,6 +130,13 @@ def diagnosis_counts(analysis: Analysis) -> dict[str, int]:
     return {name: int((classes == name).sum()) for name in analysis.classifier.classes}
 
 
+def _other_lead(analysis: Analysis) -> list[str]:
+    """That a lead was read which is known to be another than the networks learn from; none where it is not known."""
+    if analysis.classifier is None or not analysis.other_lead or not is_lead(analysis.recording.lead):
+        return []
+    return [f"Lead {analysis.recording.lead} was read, and networks learn from lead II here (of svdb from ECG1)."]
+
+
 def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:
     counts = diagnosis_counts(analysis)
     total = sum(counts.values())
@@ -184,8 +184,8 @@ def _by_class(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _rate(rate: Rate | None) -> dict[str, float] | None:
-    return None if rate is None else {"bpm": rate.bpm, "time_s": rate.time_s}
+def _rate(rate: Rate | None) -> dict[str, Any] | None:
+    return None if rate is None else asdict(rate)
 
 
 def _episode(analysis: Analysis, episode: Episode | None) -> dict[str, Any] | None:
@@ -217,228 +217,3 @@ def _model(analysis: Analysis) -> dict[str, Any] | None:
             for name, figures in classifier.figures.per_class.items()
         },
     }
-
-
-# ------------------------------------------------------------------------------------------------------- in words
-
-
-def findings(analysis: Analysis) -> list[str]:
-    """What stands out, the gravest first; empty where nothing does."""
-    found: list[str] = []
-    episodes, burden, fs = analysis.episodes, analysis.burden, analysis.rhythm.fs
-
-    def at(episode: Episode) -> str:
-        return _at(analysis, episode.start / fs)
-
-    flutter = episodes.of("ventricular_flutter")
-    if flutter:
-        total = sum(episode.end - episode.start for episode in flutter) / fs
-        found.append(
-            f"{count_of(len(flutter), analysis.names['ventricular_flutter'])}, {lasting(total)} in all, the first "
-            f"{at(flutter[0])}; its beats are not counted"
-        )
-    for kind in ("vt_sustained", "nsvt"):
-        runs = episodes.of(kind)
-        if runs:
-            long, fast = episodes.longest(kind), episodes.fastest(kind)
-            text = f"{_counted(runs, analysis.names[kind])}: longest {long.beats} beats"
-            text += f" ({(long.end - long.start) / fs:.1f} s) at {long.rate_bpm:.0f}/min, {at(long)}"
-            if fast is not long:
-                text += f"; fastest {fast.rate_bpm:.0f}/min ({fast.beats} beats), {at(fast)}"
-            found.append(text)
-    found += _pauses(analysis)
-    if len(episodes.irregular):
-        longest, share = episodes.longest("irregular_rhythm"), irregular_percent(analysis)
-        which = "" if len(episodes.irregular) == 1 else "the longest "
-        found.append(
-            f"irregular rhythm, atrial fibrillation possible, in {share:.1f} % of readable time "
-            f"({count_of(len(episodes.irregular), 'episode')}, {which}{at(longest)}); S burden, S episodes and "
-            "heart rate variability are withheld there"
-        )
-    if burden.v_mark:
-        level = analysis.definitions.burden_high if burden.v_mark == "high" else analysis.definitions.burden_marked
-        short = "" if burden.is_day else f" (of {burden.v.of:,} beats in {lasting(analysis.rhythm.readable_s)})"
-        found.append(f"V burden {burden.v.percent:.1f} % of beats, at or above {level:g} %{short}")
-    if burden.excessive_s:
-        found.append(f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}")
-    found += _frequent_s(analysis)
-    svt = episodes.of("svt")
-    if svt:
-        long = episodes.longest("svt")
-        found.append(f"{_counted(svt, 'SVT')}: longest {long.beats} beats at {long.rate_bpm:.0f}/min, {at(long)}")
-    for kind in (
-        "idioventricular",
-        "bigeminy_v",
-        "trigeminy_v",
-        "bigeminy_s",
-        "trigeminy_s",
-        "bradycardia",
-        "tachycardia",
-    ):
-        some = episodes.of(kind)
-        if some:
-            total = sum(episode.end - episode.start for episode in some) / fs
-            found.append(f"{count_of(len(some), analysis.names[kind])}, {lasting(total)} in all")
-    return found
-
-
-def _at(analysis: Analysis, seconds: float) -> str:
-    """At a time of day; where that is not known, from so long after the start."""
-    return f"{'at' if analysis.recording.start else 'from'} {moment(analysis, seconds)}"
-
-
-def _frequent_s(analysis: Analysis) -> list[str]:
-    """Of a recording with too few hours to count the S of a day: whether a day at their rate would have too many."""
-    s, limit = analysis.burden.s, analysis.definitions.sve_per_day
-    known = analysis.burden.excessive_s or "S" in (analysis.burden.per_day or {})
-    if known or s.per_hour is None or s.beats < SOME or DAY * s.per_hour < limit:
-        return []
-    hours = lasting(s.hours * HOUR)
-    return [
-        f"S {s.percent:.1f} % of beats, {s.per_hour:,.0f} per hour, in {hours}; excessive is from {limit:g} in 24 h "
-        "on, which these hours cannot show"
-    ]
-
-
-IN_DOUBT = "in which beats may have been missed or the lead was off"
-
-
-def _pauses(analysis: Analysis) -> list[str]:
-    """The pauses in a sentence, those of the longest threshold where there are some; none where there is no pause."""
-    definitions, fs, pauses = analysis.definitions, analysis.rhythm.fs, analysis.episodes.pauses
-    sure = [pause for pause in pauses if not pause.possible_missed_beat]
-    if not sure:
-        return [f"{count_of(len(pauses), 'doubtful pause')}, {IN_DOUBT}"] if pauses else []
-
-    def very_long(among: Sequence[Pause]) -> list[Pause]:
-        return [pause for pause in among if pause.end - pause.start >= definitions.pause_very_long * fs]
-
-    long_ones = very_long(sure)
-    chosen = long_ones or sure
-    doubtful = len(very_long(pauses) if long_ones else pauses) - len(chosen)
-    longest = max(chosen, key=lambda pause: pause.end - pause.start)
-    limit = f"of {definitions.pause_very_long:g} s and more" if long_ones else f"longer than {definitions.pause:g} s"
-    text = f"{count_of(len(chosen), 'pause')} {limit}: longest {(longest.end - longest.start) / fs:.2f} s, at "
-    return [text + moment(analysis, longest.start / fs) + (f"; and {doubtful:,} doubtful" if doubtful else "")]
-
-
-def warnings(analysis: Analysis) -> list[str]:
-    """What limits every figure of the report."""
-    found: list[str] = []
-    rhythm, duration = analysis.rhythm, analysis.duration_s
-    if analysis.synthetic:
-        found.append("Synthetic data: a program made this recording. It says nothing about any person.")
-    if analysis.training_record:
-        found.append(
-            f"By its first minute this is record {analysis.training_record}, which the network was trained on: its "
-            "classes are likely to be better here than on a new patient, and say nothing about how well it does."
-        )
-    if not rhythm.samples.size:
-        found.append("No beat was found that could be read; there is nothing to report on.")
-    found += analysis.recording.notes
-    if analysis.other_lead and analysis.classifier is not None:
-        verb = "is" if is_lead(analysis.recording.lead) else "may be"
-        found.append(
-            f"Networks learn from lead II here (of svdb from ECG1), and this {verb} another lead: the shape of every "
-            "beat differs there, and how far the classes can be trusted has not been measured."
-        )
-    lost = 100 * (1 - rhythm.readable_s / duration)
-    if lost >= MUCH_LOST:
-        reasons = ", ".join(f"{reason} {lasting(s)}" for reason, s in unreadable_by_reason(analysis).items())
-        found.append(f"{lost:.0f} % of the recording cannot be read ({reasons}); every figure is of the rest.")
-    if not analysis.burden.is_day:
-        found.append(
-            f"{lasting(rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} h: "
-            "no figure stands for a day."
-        )
-    if analysis.diagnosis is not None:
-        found.append(
-            "This network tells infarction from normal, beat by beat. It names no ectopic beats, so there are no "
-            "episodes but unreadable time and ventricular flutter, no ectopy burden and no heart rate variability."
-        )
-    mean = analysis.heart_rate.mean
-    if analysis.fs_unconfirmed and mean is not None and not USUAL_RATES[0] <= mean <= USUAL_RATES[1]:
-        found.append(
-            f"The mean heart rate is {mean:.0f}/min, and every time rests on --fs {analysis.recording.fs:g}, which "
-            "nothing in the file confirms."
-        )
-    offsets = [entry for entry in analysis.diary.entries if entry.is_offset] if analysis.diary else []
-    if offsets and analysis.recording.start is not None:
-        found.append(
-            f"The times such as {elapsed(offsets[0].time_s)} in the diary count from the start: that one is "
-            f"{moment(analysis, offsets[0].time_s)}. A time of day needs its date, as 2026-01-31 14:05."
-        )
-    found += _beatless(analysis)
-    found += _cut_entries(analysis)
-    if analysis.unclassified:
-        found.append(
-            f"{count_of(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
-            "classified; they are counted apart, as unclassified."
-        )
-    if analysis.left_out and analysis.annotator is not None:  # of detected peaks many are none, in noise
-        one = analysis.left_out == 1
-        found.append(
-            f"{count_of(analysis.left_out, 'annotated beat')} in unreadable time or ventricular flutter "
-            f"{'is' if one else 'are'} left out."
-        )
-    return found
-
-
-def _other_lead(analysis: Analysis) -> list[str]:
-    """That a lead was read which is known to be another than the networks learn from; none where it is not known."""
-    if analysis.classifier is None or not analysis.other_lead or not is_lead(analysis.recording.lead):
-        return []
-    return [f"Lead {analysis.recording.lead} was read, and networks learn from lead II here (of svdb from ECG1)."]
-
-
-def _beatless(analysis: Analysis) -> list[str]:
-    """Where beats are absent, but no two of them enclose a pause."""
-    found, fs = analysis.episodes.beatless, analysis.recording.fs
-    if not len(found) or not analysis.rhythm.samples.size:
-        return []
-    start, end = max(found.tolist(), key=lambda span: span[1] - span[0])
-    length = f"{(end - start) / fs:.1f} s {_at(analysis, start / fs)}"
-    where = "without a beat beside lost time or an end of the recording"
-    text = f"Readable time {where} is in {len(found):,} places, the longest {length}"
-    if len(found) == 1:
-        text = f"There are {length} {where}"
-    return [f"{text}: a pause there is not counted, for it has no beat on one side."]
-
-
-def _cut_entries(analysis: Analysis) -> list[str]:
-    """Which entries of the diary begin before the recording or end after it."""
-    cut = [entry for entry in analysis.diary.entries if entry.is_cut] if analysis.diary else []
-    if not cut:
-        return []
-    many = f"{len(cut):,} entries of the diary begin before the recording or end after it, the first of them"
-    one = "One entry of the diary begins before the recording or ends after it,"
-    return [f"{one if len(cut) == 1 else many} {_at(analysis, cut[0].time_s)}; what is outside is cut off."]
-
-
-COUNTABLE = ("pause", "doubtful pause", "beat", "annotated beat", "escape beat", "episode")
-
-
-def count_of(number: int, name: str) -> str:
-    """1 pause, 2 pauses; 3 episodes of what has no plural."""
-    if name in COUNTABLE:
-        return f"{number:,} {name}{'' if number == 1 else 's'}"
-    return f"{number:,} episode{'' if number == 1 else 's'} of {name}"
-
-
-def _counted(episodes: list[Episode], name: str) -> str:
-    """3 episodes of SVT; 3 episodes of SVT, and 12 doubtful; 12 doubtful episodes of SVT."""
-    doubtful = sum(bool(episode.doubtful) for episode in episodes)
-    sure = len(episodes) - doubtful
-    if not sure:
-        return f"{doubtful:,} doubtful episode{'' if doubtful == 1 else 's'} of {name}"
-    return count_of(sure, name) + (f", and {doubtful:,} doubtful" if doubtful else "")
-
-
-def lasting(seconds: float) -> str:
-    """A length of time in words: 12.3 s, 4 min 10 s, 23 h 12 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole // 60 % 60:02d} min"

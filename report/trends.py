@@ -14,6 +14,9 @@ from report.rhythm import Rhythm, in_spans
 WIDTHS = (10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 """Seconds that a bin may be wide: what divides a minute or an hour."""
 
+FEWEST = 3
+"""Beats, or R-R intervals, that a bin tells something by: one V alone would be 100 %."""
+
 BINS = 300
 """At most so many: more than a page has room for."""
 
@@ -67,7 +70,7 @@ def trends(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Tren
     return Trends(
         width_s=float(width),
         start_s=width * np.arange(bins),
-        mean_bpm=_ratio(60 * counts, total),
+        mean_bpm=_ratio(60 * counts, total, counts >= FEWEST),
         low_bpm=np.where(np.isfinite(low), low, np.nan),
         high_bpm=np.where(np.isfinite(high), high, np.nan),
         v_percent=_share(beats, rhythm.classes == "V", rhythm.judged, bins),
@@ -77,8 +80,9 @@ def trends(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Tren
 
 def _share(bin_of: np.ndarray, member: np.ndarray, counted: np.ndarray, bins: int) -> np.ndarray:
     part = np.bincount(bin_of[member & counted], minlength=bins)
-    return _ratio(100 * part, np.bincount(bin_of[counted], minlength=bins))
+    whole = np.bincount(bin_of[counted], minlength=bins)
+    return _ratio(100 * part, whole, whole >= FEWEST)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+def _ratio(part: np.ndarray, whole: np.ndarray, told: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=told)

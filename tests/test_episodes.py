@@ -28,7 +28,7 @@ from report.episodes import KINDS, SUPRAVENTRICULAR, Episode, Episodes, find_epi
 from report.hrv import Variability, variability
 from report.irregular import FOUND, RIGHT, cosen, turning_points
 from report.pauses import hidden_beats
-from report.rates import heart_rate
+from report.rates import Rate, heart_rate
 from report.rhythm import CLASSES, Rhythm
 from report.strips import choose_strips
 from report.trends import trends
@@ -449,7 +449,6 @@ def test_a_beat_that_no_network_could_classify_is_in_no_denominator() -> None:
     assert (result.v.of, result.s.of) == (12, 12)
     assert result.abnormal_percent == pytest.approx(100 * 4 / 12)
     (hour,) = hours(rhythm, episodes, DEFAULT)
-    curves = trends(rhythm, episodes, DEFAULT)
     (start, end) = (0.0, rhythm.length / rhythm.fs)
     diary = diary_figures([Entry(start, end, "other", "")], rhythm, episodes.irregular)
     during = diary.figures[0].during
@@ -457,9 +456,25 @@ def test_a_beat_that_no_network_could_classify_is_in_no_denominator() -> None:
     for percent in (result.v.percent, result.s.percent, hour.v.percent, hour.s.percent):
         assert percent == pytest.approx(100 * 2 / 12)
     assert (during.v_percent, during.s_percent) == pytest.approx((100 * 2 / 12, 100 * 2 / 12))
-    of_bin = np.floor(rhythm.samples / rhythm.fs / curves.width_s).astype(int)
-    assert np.isnan(curves.v_percent[of_bin[6]]) and np.isnan(curves.s_percent[of_bin[6]])
-    assert curves.v_percent[of_bin[4]] == 100
+
+
+@pytest.mark.parametrize(("text", "v_percent"), [("NNNNVSQQQQ", 100 / 6), ("NVN", 100 / 3), ("NVQ", None), ("V", None)])
+def test_a_bin_of_the_trends_tells_a_share_of_three_classified_beats_and_more(text: str, v_percent: float) -> None:
+    rhythm = made(text, 800, length=20_000, probabilities=unclassified_where(text))
+    first, second = trends(rhythm, find_episodes(rhythm, DEFAULT), DEFAULT).v_percent
+    assert first == pytest.approx(v_percent) if v_percent else np.isnan(first)
+    assert np.isnan(second)
+
+
+@pytest.mark.parametrize(("unsure", "doubtful"), [([], False), ([9], False), ([9, 10], True), ([2, 3], False)])
+def test_two_beats_of_a_doubtful_class_make_an_extreme_of_the_heart_rate_doubtful(
+    unsure: list[int], doubtful: bool
+) -> None:
+    probabilities = np.tile([0.9, 0.1, 0, 0, 0], (21, 1))
+    probabilities[unsure] = [0.5, 0.5, 0, 0, 0]
+    rhythm = made("N" * 21, [800] * 6 + [500] * 8 + [800] * 6, probabilities=probabilities)  # fast from beat 6 to 14
+    rate = heart_rate(rhythm, DEFAULT)
+    assert rate.max == Rate(120.0, rhythm.samples[7] / 1000, doubtful)  # 4 of 7 means of two are fast by then
 
 
 def test_where_no_beat_is_classified_no_share_is_known() -> None:
@@ -814,8 +829,7 @@ def test_the_burden_of_s_is_of_time_and_beats_outside_irregular_rhythm() -> None
     curves = trends(rhythm, episodes, DEFAULT)
     assert curves.width_s == 10
     assert curves.s_percent[:59] == pytest.approx(np.full(59, 20.0))
-    assert curves.s_percent[59] == 0  # two N, and the first beats of the fibrillation
-    assert np.isnan(curves.s_percent[60:]).all()
+    assert np.isnan(curves.s_percent[59:]).all()  # two N, and the fibrillation
 
 
 def only_rate(rhythm: Rhythm, first: int, last: int) -> float:

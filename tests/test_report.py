@@ -49,8 +49,9 @@ from report.episodes import find_episodes
 from report.render import title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
-from report.strips import NAMES
-from report.summary import excessive_by, lasting
+from report.strips import ANNOTATED_FLUTTER
+from report.summary import excessive_by
+from report.wording import lasting
 from support.errors import InputError, run_command
 from utils import Checkpoint, save_checkpoint
 
@@ -149,7 +150,7 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
         for text in expected:
             assert text in stands_out
         assert ("Nothing by the definitions" in stands_out) == (name == "none")
-        assert ("which these hours cannot show" in stands_out) == (name == "often")
+        assert ("which so short a recording cannot show" in stands_out) == (name == "often")
 
 
 def test_the_terminal_says_what_limits_every_figure(
@@ -267,7 +268,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
         assert text in page, text
     assert "24-hour" not in page
     spread = load(annotated)[0]["hrv"]
-    assert spread["sdann_ms"] is None and "cannot be compared with that of 24 h; SDANN is not given" in page
+    assert spread["sdann_ms"] is None and "cannot be compared with that of 24 h; SDANN is given from 18 h on" in page
     assert f"The N-N intervals are {lasting(spread['nn_s'])} in all" in page
     assert re.search(r"<small>\d+<br>0\.3 min</small>", page)  # before the diary's first entry there are 20 s
     for definition in Definitions().listed():
@@ -278,7 +279,9 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     assert "93.6 % of the time that is marked as atrial fibrillation is found, and 85.2 %" in page
     numbers = page.split("<h2>Ectopy and rhythm in numbers</h2>")[1].split("</section>")[0]
     none = re.search(r"<p>None found: (.+?)\.</p>", numbers)[1].split(", ")
-    counts = {NAMES[kind]: count for kind, count in load(annotated)[0]["episodes"].items() if kind != "unreadable"}
+    counts = {
+        ANNOTATED_FLUTTER[kind]: count for kind, count in load(annotated)[0]["episodes"].items() if kind != "unreadable"
+    }
     assert none == [name for name, count in counts.items() if not count]
     assert [name for name, count in counts.items() if f'<td class="l">{name}</td><td>{count:,}' in numbers] == [
         name for name, count in counts.items() if count
@@ -420,7 +423,7 @@ def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
     assert pauses["doubtful"]["gt_2_0"] == 1 and pauses["doubtful"]["ge_3_0"] == 0
     page = (tmp_path / "r" / "report.html").read_text()
     found = re.search(r"<li>(\d pause[^<]*)</li>", page)[1]
-    assert "1 pause of 3 s and more: longest 3.20 s" in found and "doubtful" not in found
+    assert "1 pause of 3 s and more: 3.20 s, from 0:00:08" in found and "doubtful" not in found
 
 
 def write_quiet(folder: Path, quiet: float) -> Path:
@@ -965,8 +968,8 @@ def test_an_entry_that_overlaps_an_edge_is_cut_to_the_recording(tmp_path: Path) 
     (tmp_path / "d.csv").write_text("\n".join(["time,end,kind", *rows]))
     entries = read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 3, 2, 8, 0, 20))
     assert [(one.time_s, one.end_s, one.is_cut) for one in entries] == [
-        (0, None, True),
-        (0, 0, True),
+        (0, None, False),
+        (0, 0, False),
         (0, 1800, True),
         (3600, 5400, False),
         (9000, 10_800, True),
@@ -1225,3 +1228,25 @@ def test_ec57_counts_unreadable_time_that_begins_where_flutter_ends() -> None:
     test = ec57.Annotations(*(table[name].tolist() for name in ("sample", "symbol", "subtype", "note")))
     assert "".join(test.symbols) == "+N[]~~[]"
     assert ec57.compare_beats(test, test, 100, 60_000).shutdown_seconds == 100
+
+
+@pytest.mark.parametrize(("beats", "missing"), [(8, True), (45, False)])
+def test_what_a_recording_is_too_short_for_is_said(tmp_path: Path, beats: int, missing: bool) -> None:
+    record = write_rhythm(tmp_path, "short", "N" * beats, 1.0)
+    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
+    summary, page = load(tmp_path / "r")[0], (tmp_path / "r" / "report.html").read_text()
+    kinds = "bradycardia, tachycardia, irregular rhythm (AF possible)"
+    assert (f"too few beats in a row for one: {kinds}." in page) == missing
+    assert (summary["irregular_percent"] is None) == missing
+    assert (summary["episodes"]["tachycardia"] is None) == missing
+    assert ("irregular rhythm" in re.search(r"None found: (.+?)\.</p>", page)[1]) != missing
+
+
+def test_no_tile_and_no_list_speaks_of_runs_where_no_beat_could_be_read(tmp_path: Path) -> None:
+    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [1000], "baseline": [0]}
+    wfdb.wrsamp("still", p_signal=np.zeros((2500, 1)), write_dir=str(tmp_path), **header)
+    assert report_of(tmp_path / "still", tmp_path / "r") == 0
+    summary, page = load(tmp_path / "r")[0], (tmp_path / "r" / "report.html").read_text()
+    assert summary["episodes"]["run_v"] is None and summary["episodes"]["unreadable"] == 1
+    assert "Longest V run" not in page and "Pauses" not in page.split("<h2>")[0]
+    assert "Not looked for, since no beat could be read: isolated V" in page

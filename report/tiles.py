@@ -1,0 +1,124 @@
+"""The figures at the head of a report, one a tile: what is read first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from report.analysis import Analysis
+from report.burden import Share
+from report.drawings import moment
+from report.summary import diagnosis_counts, excessive_by, unreadable_by_reason
+from report.wording import count_of, lasting, number, percent
+
+DASH = "\u2013"
+SPACE = "\u00a0"
+"""Between a class and its number, which stay on one line."""
+
+
+class Tile(NamedTuple):
+    """A figure with its name."""
+
+    name: str
+    value: str
+    unit: str = ""
+    detail: str = ""
+    """What the figure rests on, in a line or two."""
+    mark: str = ""
+    """What is to be noticed of it, such as a threshold that it reaches."""
+
+
+def tiles(analysis: Analysis) -> Iterator[Tile]:
+    """The tiles of a report, in their order."""
+    yield _readable(analysis)
+    if analysis.diagnosis is None:
+        yield _beats(analysis)
+        yield from _burdens(analysis)
+    else:
+        yield from _diagnosed(analysis)
+    yield from _heart_rates(analysis)
+    if analysis.diagnosis is None and analysis.rhythm.samples.size:
+        yield _longest_run(analysis)
+        yield _pauses(analysis)
+
+
+def _readable(analysis: Analysis) -> Tile:
+    seconds = analysis.rhythm.readable_s
+    share = f"{percent(100 * seconds / analysis.duration_s)} of the recording"
+    reasons = [f"{reason} {lasting(lost)}" for reason, lost in unreadable_by_reason(analysis).items()]
+    return Tile("Readable time", lasting(seconds), detail="; ".join([share, *filter(None, [", ".join(reasons)])]))
+
+
+def _beats(analysis: Analysis) -> Tile:
+    counts = analysis.burden.beats
+    of_class = ", ".join(f"{name}{SPACE}{number(counts[name])}" for name in "NSVFQ")
+    apart = f", unclassified {number(analysis.unclassified)}" if analysis.unclassified else ""
+    too = ", S in irregular rhythm too" if analysis.burden.s_withheld else ""
+    share = percent(analysis.burden.abnormal_percent)
+    return Tile("Beats", number(counts["all"]), detail=f"{of_class}{apart}; abnormal (S, V, F{too}) {share}")
+
+
+def _burdens(analysis: Analysis) -> Iterator[Tile]:
+    burden, definitions = analysis.burden, analysis.definitions
+    reached = {"marked": definitions.burden_marked, "high": definitions.burden_high}.get(burden.v_mark)
+    mark = "" if reached is None else f"≥ {reached:g} %"
+    yield Tile("V burden", percent(burden.v.percent), detail=_share(burden.v), mark=mark)
+    where = ", outside irregular rhythm" if len(analysis.episodes.irregular) else ""
+    marks = ", ".join(excessive_by(analysis))
+    yield Tile("S burden", percent(burden.s.percent), detail=_share(burden.s) + where, mark=marks)
+
+
+def _share(share: Share) -> str:
+    """What a burden is of, and how many beats an hour it makes, where that is known."""
+    per_hour = "" if share.per_hour is None else f", {number(share.per_hour, 1)} per readable hour"
+    return f"{number(share.beats)} of {count_of(share.of, 'classified beat')}{per_hour}"
+
+
+def _diagnosed(analysis: Analysis) -> Iterator[Tile]:
+    counts = diagnosis_counts(analysis)
+    total = sum(counts.values())
+    yield Tile("Beats", number(total), detail="classified")
+    for name, count in counts.items():
+        share = 100 * count / total if total else None
+        yield Tile(f"Beats called {name}", percent(share), detail=count_of(count, "beat"))
+
+
+def _heart_rates(analysis: Analysis) -> Iterator[Tile]:
+    low, mean, high = analysis.heart_rate.min, analysis.heart_rate.mean, analysis.heart_rate.max
+    yield Tile("Heart rate, mean", number(mean), "/min", "60 / mean of the valid R-R intervals, pauses too")
+    name = f"Heart rate, lowest {DASH} highest"
+    if low is None or high is None or mean is None:
+        yield Tile(name, "-")
+        return
+    times = dict.fromkeys(moment(analysis, rate.time_s) for rate in (low, high))
+    below = ", so the mean is below the lowest" if round(mean) < round(low.bpm) else ""
+    doubtful = [word for word, rate in (("lowest", low), ("highest", high)) if rate.doubtful]
+    yield Tile(
+        name,
+        f"{low.bpm:.0f} {DASH} {high.bpm:.0f}",
+        "/min",
+        f"at {' and '.join(times)}; each the median of {analysis.definitions.heart_rate_intervals} R-R intervals taken "
+        f"two by two: a single pause counts in the mean, not here{below}",
+        f"{' and '.join(doubtful)} doubtful" if doubtful else "",
+    )
+
+
+def _longest_run(analysis: Analysis) -> Tile:
+    name, fs = "Longest V run", analysis.rhythm.fs
+    long, fast = analysis.episodes.longest("run_v"), analysis.episodes.fastest("run_v")
+    if long is None:
+        fusion = "" if analysis.definitions.fusion_in_runs else "; F are not counted"
+        return Tile(name, "none", detail=f"no three V in a row{fusion}")
+    detail = f"{(long.end - long.start) / fs:.1f} s at {long.rate_bpm:.0f}/min; fastest {fast.rate_bpm:.0f}/min"
+    return Tile(name, number(long.beats), "beats", detail, "doubtful" if long.doubtful else "")
+
+
+def _pauses(analysis: Analysis) -> Tile:
+    episodes, definitions = analysis.episodes, analysis.definitions
+    some, more, most = episodes.pause_counts(definitions, doubtful=False).values()
+    after, *_ = episodes.pause_counts(definitions, after_ectopic=True, doubtful=False).values()
+    doubtful = sum(bool(pause.possible_missed_beat) for pause in episodes.pauses)
+    detail = f"{more} > {definitions.pause_long:g} s, {most} ≥ {definitions.pause_very_long:g} s"
+    detail += f"; {after} after an ectopic beat" if after else ""
+    detail += f"; and {doubtful} doubtful" if doubtful else ""
+    return Tile(f"Pauses > {definitions.pause:g} s", number(some), detail=detail)
