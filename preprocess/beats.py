@@ -276,8 +276,8 @@ def read_beats(
     are of, `patients_file` a CSV file that says whose they are.
 
     Raises:
-        InputError: the folder, one of its records or `patients_file` cannot be read, no beat is found, or one has two
-            classes.
+        InputError: the folder, one of its records or `patients_file` cannot be read, no beat is found, one has two
+            classes, or some headers name a patient and others do not.
     """
     from tqdm import tqdm
 
@@ -320,7 +320,7 @@ def read_beats(
         account.left_out["not in the RECORDS file"] = unlisted
     comments = {name: headers[name].comments for name in parts}
     origin = physionet.identify(folder, comments, channels, dataset, options.annotator, database)
-    patients, patients_from = given or databases.patients_of(comments, origin.database)
+    patients, patients_from = given or databases.patients_of(comments, origin.database, str(folder))
     return BeatSet(
         samples=np.concatenate([part.samples for part in parts.values()])[:, None, :],  # (n, L) -> (n, 1, L): one lead
         labels=np.concatenate([part.labels for part in parts.values()]),

@@ -175,8 +175,10 @@ DEFAULT = {"mit": "mitdb", "ptb": "ptbdb"}
 # -------------------------------------------------------------------------------------------------- patients
 
 _PATIENT_COMMENTS = (
-    # "patient 3" (incartdb), "Patient: 3", "subject id = S07"
-    re.compile(r"(?:patient|subject)(?:[ _]?(?:id|number|no\.?))?\s*[:=#]?\s*(\w*\d\w*)", re.IGNORECASE),
+    # "patient 3" (incartdb), "Patient: 3", "subject id = S07", "Patient ID: A-0.1"; the name has a digit
+    re.compile(
+        r"(?:patient|subject)(?:[ _-]?(?:id|number|no\.?))?\s*[:=#]?\s*(?=\S*\d)(\w+(?:[.-]\w+)*)", re.IGNORECASE
+    ),
     # what WFDB's nst writes: a record with noise is of the patient of the record without
     re.compile(r"Created by `nst' from records (\S+) and .*"),
     re.compile(rf"{MARK}, seed \d+, patient (\d+) of \d+"),
@@ -192,21 +194,33 @@ def patient_in(comments: Sequence[str]) -> str | None:
     return None
 
 
-def patients_of(comments: Comments, database: Database | None = None) -> Patients:
+def patients_of(comments: Comments, database: Database | None = None, where: str = "this folder") -> Patients:
     """Say whose each record is.
 
-    In this order: as `database` says; by the header comments, where each record that is looked at has one; by the
-    folder that a record lies in, where there are several; else each record is taken to be one patient.
+    In this order: as `database` says; by the header comments, where they name a patient; by the folder that a record
+    lies in, where there are several; else each record is taken to be one patient.
 
     Args:
         comments: those of every record, by its name relative to the folder of records.
         database: the one that the records are of, where that is known.
+        where: what the message calls their folder.
+
+    Raises:
+        InputError: some headers name a patient and others do not: whose those are, nobody can guess.
     """
     if database is not None and database.patients is not None:
         return database.patients(comments)
     named = {name: patient_in(lines) for name, lines in comments.items()}
-    if named and all(named.values()):
+    unnamed = [name for name, patient in named.items() if patient is None]
+    if named and not unnamed:
         return {name: str(patient) for name, patient in named.items()}, "as the header comments say"
+    if len(unnamed) < len(named):
+        example, patient = next((name, patient) for name, patient in named.items() if patient is not None)
+        raise InputError(
+            f"{where}: no patient is named in the header of {_some(unnamed)}, while that of {example} names {patient}; "
+            "say whose every record is with --patients_file FILE, a CSV file with the line record,patient above one "
+            "line a record"
+        )
     unknown = "not given" if database is None else "not published"
     folders = {name: posixpath.dirname(name) for name in comments}
     if len({*folders.values()}) > 1:
@@ -251,6 +265,10 @@ def patients_from_file(path: Path, names: Sequence[str]) -> Patients:
         ("gives a patient for", [f"{name} (not there)" for name in patients if name not in {*names}]),
     ):
         if records:
-            more = f" and {len(records) - 5} more" if len(records) > 5 else ""
-            raise InputError(f"--patients_file {path} {fault} {', '.join(records[:5])}{more}: name each once")
+            raise InputError(f"--patients_file {path} {fault} {_some(records)}: name each once")
     return {name: patients[name] for name in names}, f"as {path} says"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first five of the names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -109,6 +109,9 @@ def test_fingerprints_are_of_databases_and_unlike() -> None:
         (["synthetic record, seed 0, patient 3 of 20"], "3"),
         (["Patient ID: p0007"], "p0007"),
         (["subject = S12"], "S12"),
+        (["Patient ID: A-0"], "A-0"),
+        (["patient-no. 12.07-b"], "12.07-b"),
+        (["Patient: unknown", "patient 3 - 4 weeks later", "patient -"], None),
         (["69 M 1085 1629 x1", "Aldomet, Inderal"], None),  # mitdb
         (["The patient has 2 pacemakers", "patient reports pain", "Patient:"], None),
         ([], None),
@@ -125,8 +128,45 @@ def test_patients_of_records_that_nothing_is_known_of() -> None:
     patients, how = patients_of(folders)
     assert patients == {"p1/a": "p1", "p1/b": "p1", "p2/a": "p2", "alone": "alone"}
     assert how == "not given: taken to be one a folder"
-    assert patients_of({"a": ["patient 1"], "b": []})[0] == {"a": "a", "b": "b"}  # some named: not a database that does
     assert patients_of({"800": [], "801": []}, DATABASES["svdb"])[1] == "not published: taken to be one a record"
+
+
+def test_headers_of_which_some_name_no_patient_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(8):
+        comments = ["note"] if number == 5 else [f"patient {number // 2}"]
+        write_record(tmp_path / "raw", f"r{number}", comments=comments, seed=number)
+    command = (
+        "--dataset",
+        "mit",
+        "--raw_path",
+        tmp_path / "raw",
+        "--split",
+        "inter_patient",
+        "--out",
+        tmp_path / "out",
+    )
+    assert run(*command) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: {tmp_path / 'raw'}: no patient is named in the header of r5, while that of r0 names 0; say whose "
+        "every record is with --patients_file FILE, a CSV file with the line record,patient above one line a record"
+    )
+    assert not (tmp_path / "out").exists()
+    table = tmp_path / "patients.csv"
+    table.write_text("record,patient\n" + "".join(f"r{number},{number // 2}\n" for number in range(8)))
+    assert run(*command, "--patients_file", table) == 0
+    patients = owners(read_splits(tmp_path / "out/mit"))
+    assert sum(map(len, patients.values())) == len(set.union(*patients.values())) == 4
+
+
+def test_patients_whose_names_have_hyphens_are_kept_apart(tmp_path: Path) -> None:
+    for number in range(8):
+        write_record(tmp_path / "raw", f"r{number}", comments=[f"Patient ID: A-{number // 2}"], seed=number)
+    command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
+    assert run(*command) == 0
+    files = read_splits(tmp_path / "mit")
+    assert files["train"]["patients_from"] == "as the header comments say"
+    patients = owners(files)
+    assert sum(map(len, patients.values())) == len(set.union(*patients.values())) == 4
 
 
 def test_patients_of_mitdb_and_ptbdb_one_level_down() -> None:
