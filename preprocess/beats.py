@@ -39,6 +39,8 @@ WINDOW = (
 )
 PEAKS = {"mit": "annotated R-peak", "ptb": "R-peak that preprocess.detect finds"}
 
+FLAT = 0.1  # mV, peak to peak: a lead with less in a minute looks like any other, in steps of 1/200 mV
+
 OUTSIDE = "annotated outside their record"
 DOUBLED = "annotated again at the instant of another, which is kept"
 
@@ -289,6 +291,7 @@ def read_beats(
     record_fs = _common_rate(folder, {name: headers[name].rate(channel) for name, channel in channels.items()})
 
     parts: dict[str, RecordBeats] = {}
+    first_minutes: dict[str, str | None] = {}
     accounts: list[Account] = []
     annotated = 0  # beats
     for name, channel in tqdm(channels.items(), f"{dataset} records", disable=None if progress else True):
@@ -305,7 +308,7 @@ def read_beats(
         beats = kind.cut(signal, record_fs, truth)
         accounts += [beats.account, Account(remarks={note: [name] for note in trace.notes})]
         if len(beats.labels):
-            parts[name] = beats
+            parts[name], first_minutes[name] = beats, _first_minute(signal, record_fs)
         else:
             left_out.setdefault("no beats found", []).append(name)
 
@@ -320,7 +323,11 @@ def read_beats(
         account.left_out["not in the RECORDS file"] = unlisted
     comments = {name: headers[name].comments for name in parts}
     origin = physionet.identify(folder, comments, channels, dataset, options.annotator, database)
-    patients, patients_from = given or databases.patients_of(comments, origin.database, str(folder))
+    copies = _copies(first_minutes)
+    patients, patients_from = given or databases.patients_of(comments, origin.database, str(folder), copies)
+    for group in copies:
+        of = ", ".join(dict.fromkeys(patients[name] for name in group))
+        account.remarks.setdefault(f"the first minute of their signals is the same (patient {of})", []).extend(group)
     return BeatSet(
         samples=np.concatenate([part.samples for part in parts.values()])[:, None, :],  # (n, L) -> (n, 1, L): one lead
         labels=np.concatenate([part.labels for part in parts.values()]),
@@ -464,6 +471,24 @@ def _common_rate(folder: Path, rates: dict[str, float]) -> float:
         examples = ", ".join(f"{name} at {rate:g} Hz" for rate, name in sorted(by_rate.items()))
         raise InputError(f"{folder} holds records of different rates ({examples}); keep one rate in a folder")
     return float(next(iter(by_rate)))
+
+
+def _first_minute(signal: np.ndarray, fs: float) -> str | None:
+    """What tells a copy of a record under another name; None where the lead (n,), in mV, is flat or missing so long."""
+    start = signal[: round(60 * fs)]
+    there = start[np.isfinite(start)]
+    if not there.size or np.ptp(there) < FLAT:
+        return None
+    return physionet.first_minute(lambda first, stop: signal[first:stop], fs)
+
+
+def _copies(first_minutes: dict[str, str | None]) -> list[list[str]]:
+    """Groups of records that have the same first minute."""
+    groups: dict[str, list[str]] = {}
+    for name, minute in first_minutes.items():
+        if minute is not None:
+            groups.setdefault(minute, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _diagnosis(header: Header) -> int | None:

@@ -96,7 +96,7 @@ class PreparationConfig:
         None,
         "CSV file that says whose the records are: record,patient in its first line, then one line a record, named as "
         "in RECORDS",
-        default="as the database or the headers say; else one patient a folder, or a record",
+        default="as the database or the headers say; else one patient a (top) folder, or a record",
         metavar="FILE",
     )
     window: str | None = option(

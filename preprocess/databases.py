@@ -194,16 +194,23 @@ def patient_in(comments: Sequence[str]) -> str | None:
     return None
 
 
-def patients_of(comments: Comments, database: Database | None = None, where: str = "this folder") -> Patients:
+def patients_of(
+    comments: Comments,
+    database: Database | None = None,
+    where: str = "this folder",
+    copies: Sequence[Sequence[str]] = (),
+) -> Patients:
     """Say whose each record is.
 
-    In this order: as `database` says; by the header comments, where they name a patient; by the folder that a record
-    lies in, where there are several; else each record is taken to be one patient.
+    In this order: as `database` says; by the header comments, where they name a patient; where records lie in several
+    folders, by the top one, since those below may be the sessions of a patient; else each record is taken to be one
+    patient. These two are a guess, by which copies of one signal are not of two patients.
 
     Args:
         comments: those of every record, by its name relative to the folder of records.
         database: the one that the records are of, where that is known.
         where: what the message calls their folder.
+        copies: groups of records that have the same signal.
 
     Raises:
         InputError: some headers name a patient and others do not: whose those are, nobody can guess.
@@ -222,10 +229,24 @@ def patients_of(comments: Comments, database: Database | None = None, where: str
             "line a record"
         )
     unknown = "not given" if database is None else "not published"
-    folders = {name: posixpath.dirname(name) for name in comments}
-    if len({*folders.values()}) > 1:
-        return {name: folder or name for name, folder in folders.items()}, f"{unknown}: taken to be one a folder"
-    return {name: name for name in comments}, f"{unknown}: taken to be one a record"
+    remedy = "; --patients_file FILE says whose they are" if database is None else ""
+    patients, one = {name: name for name in comments}, "record"
+    if len({posixpath.dirname(name) for name in comments}) > 1:
+        patients = {name: name.partition("/")[0] for name in comments}
+        one = "top folder, with all below it" if any(name.count("/") > 1 for name in comments) else "folder"
+    return _joined(
+        patients, copies
+    ), f"{unknown}: taken to be one a {one} (a patient with several may be in two splits){remedy}"
+
+
+def _joined(patients: Mapping[str, str], copies: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Record -> its patient, where the records of each of the groups `copies` are of one."""
+    joined = dict(patients)
+    for names in copies:
+        owners = {joined[name] for name in names}
+        first = joined[names[0]]
+        joined = {name: first if owner in owners else owner for name, owner in joined.items()}
+    return joined
 
 
 def read_patients(path: Path) -> dict[str, str]:

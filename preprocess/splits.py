@@ -273,7 +273,7 @@ def _need(counts: np.ndarray, least: int, where: str) -> None:
     if len(counts) < least:
         raise InputError(
             f"--split inter_patient needs at least {least} patients in {where}, found {len(counts)}; "
-            "add records or use --split beat"
+            "add records, say whose they are with --patients_file FILE, or use --split beat"
         )
 
 

@@ -15,7 +15,7 @@ import wfdb
 import preprocess.__main__ as preparation
 from preprocess import physionet, splits
 from preprocess.__main__ import main
-from preprocess.beats import DOUBLED, OUTSIDE, BeatSet, ReadingOptions, read_beats
+from preprocess.beats import DOUBLED, OUTSIDE, BeatSet, ReadingOptions, _copies, _first_minute, read_beats
 from preprocess.databases import DATABASES, DEFAULT, patient_in, patients_of
 from preprocess.joined import join
 from preprocess.records import list_records
@@ -121,14 +121,23 @@ def test_the_patient_that_comments_name(comments: list[str], patient: str | None
     assert patient_in(comments) == patient
 
 
+MAYBE = "(a patient with several may be in two splits)"
+
+
 def test_patients_of_records_that_nothing_is_known_of() -> None:
     one_folder = {"study/a": [], "study/b": []}
-    assert patients_of(one_folder) == ({name: name for name in one_folder}, "not given: taken to be one a record")
+    patients, how = patients_of(one_folder)
+    assert patients == {name: name for name in one_folder}
+    assert how == f"not given: taken to be one a record {MAYBE}; --patients_file FILE says whose they are"
     folders = {"p1/a": [], "p1/b": [], "p2/a": [], "alone": []}
     patients, how = patients_of(folders)
     assert patients == {"p1/a": "p1", "p1/b": "p1", "p2/a": "p2", "alone": "alone"}
-    assert how == "not given: taken to be one a folder"
-    assert patients_of({"800": [], "801": []}, DATABASES["svdb"])[1] == "not published: taken to be one a record"
+    assert how == f"not given: taken to be one a folder {MAYBE}; --patients_file FILE says whose they are"
+    patients, how = patients_of({"p1/session0/a": [], "p1/session1/b": [], "p2/c": [], "alone": []})
+    assert patients == {"p1/session0/a": "p1", "p1/session1/b": "p1", "p2/c": "p2", "alone": "alone"}
+    assert how.startswith(f"not given: taken to be one a top folder, with all below it {MAYBE};")
+    how = patients_of({"800": [], "801": []}, DATABASES["svdb"])[1]
+    assert how == f"not published: taken to be one a record {MAYBE}"
 
 
 def test_headers_of_which_some_name_no_patient_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,6 +176,53 @@ def test_patients_whose_names_have_hyphens_are_kept_apart(tmp_path: Path) -> Non
     assert files["train"]["patients_from"] == "as the header comments say"
     patients = owners(files)
     assert sum(map(len, patients.values())) == len(set.union(*patients.values())) == 4
+
+
+def test_the_sessions_of_a_patient_stay_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(8):
+        write_record(tmp_path / "raw", f"p{number // 2}/session{number % 2}/r{number}", seed=number)
+    command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
+    assert run(*command) == 0
+    assert "of 8 records of 4 patients\npatients     not given: taken to be one a top" in capsys.readouterr().out
+    patients = owners(read_splits(tmp_path / "mit"))
+    assert sorted(patient for those in patients.values() for patient in those) == ["p0", "p1", "p2", "p3"]
+
+
+def test_copies_of_a_record_stay_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(8):
+        write_record(tmp_path / "raw", f"r{number}", seed=number // 2)
+    command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
+    assert run(*command) == 0
+    printed = capsys.readouterr().out
+    assert "of 8 records of 4 patients" in printed
+    for number in range(0, 8, 2):
+        assert (
+            f"note         2 records, the first minute of their signals is the same (patient r{number}): r{number}, "
+            f"r{number + 1}\n"
+        ) in printed
+    patients = owners(read_splits(tmp_path / "mit"))
+    assert sorted(patient for those in patients.values() for patient in those) == ["r0", "r2", "r4", "r6"]
+
+
+def test_whoever_says_whose_copies_are_is_believed_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        write_record(tmp_path / "raw", f"r{number}", comments=[f"patient {number}"])
+    assert run("--dataset", "mit", "--raw_path", tmp_path / "raw", "--out", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "of 4 records of 4 patients\npatients     as the header comments say" in printed
+    assert (
+        "note         4 records, the first minute of their signals is the same (patient 0, 1, 2, 3): r0, r1" in printed
+    )
+
+
+def test_copies_join_whole_patients_and_flat_leads_nobody() -> None:
+    comments = {"p1/a": [], "p1/b": [], "p2/c": [], "p2/d": [], "p3/e": [], "p4/f": []}
+    patients, _ = patients_of(comments, copies=[["p2/d", "p3/e"], ["p1/a", "p1/b"], ["p1/b", "p2/c"]])
+    assert [*patients.values()] == ["p1"] * 5 + ["p4"]
+    assert _copies({"a": "x", "b": None, "c": "y", "d": "x", "e": None}) == [["a", "d"]]
+    flat = np.zeros(1000)
+    assert _first_minute(flat + 0.002 * np.sin(np.arange(1000)), 100) is None  # volts taken for millivolts, say
+    assert _first_minute(flat, 100) is _first_minute(flat * np.nan, 100) is _first_minute(flat[:0], 100) is None
 
 
 def test_patients_of_mitdb_and_ptbdb_one_level_down() -> None:
