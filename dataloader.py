@@ -414,7 +414,8 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
 def splits_by_patient(protocol: str) -> bool | None:
     """Whether no patient of the test was in training, by the `protocol` of a split file; None: it does not say.
 
-    That of a fold is "inter_patient, fold 1 of 5".
+    Of DS1 and DS2 of mitdb that is so but for one, as in the published protocol: record 202 (DS2) is of the patient of
+    201 (DS1). The protocol of a fold is "inter_patient, fold 1 of 5".
     """
     return {"inter_patient": True, "beat": False}.get(protocol.partition(",")[0])
 

@@ -11,7 +11,7 @@ import torch
 import data_configs
 from ec57.annotation_files import StoredAnnotations
 from ec57.figures import ec57_figures
-from preprocess import records
+from preprocess import databases, records
 from preprocess.beats import cut_centred, select_beats
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.physionet import first_minute
@@ -56,6 +56,17 @@ def test_every_network_is_small_and_has_a_card(name: str) -> None:
     for name, figures in card.get("ec57", {}).items():
         assert figures["sensitivity"] == round(100 * standard[name]["se"], 2)
         assert figures["predictivity"] == round(100 * standard[name]["ppv"], 2)
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_a_card_names_the_test_records_of_training_patients(name: str) -> None:
+    card = read_json(PRETRAINED / f"{name}.json")
+    if card["new_patients"]:
+        page = (PRETRAINED / f"{name}.md").read_text(encoding="utf-8")
+        (tested_on,) = [line for line in page.splitlines() if line.startswith("| tested on |")]
+        for record, other in databases.SAME_SUBJECT.items():
+            assert f"mitdb/{record}" in card["per_record"] and other in card["training_records"]["mitdb"]
+            assert all(number in line for number in (record, other) for line in (card["tested_on"], tested_on))
 
 
 @pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")

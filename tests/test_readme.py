@@ -14,6 +14,7 @@ import main
 import preprocess.__main__ as preparation
 import report.__main__ as reporting
 import reproduce.__main__ as reproduction
+from preprocess.databases import SAME_SUBJECT
 from reproduce.experiments import EXPERIMENTS
 from reproduce.pages import cell
 from reproduce.published import INTER_PATIENT, TABLE2
@@ -90,6 +91,13 @@ def test_the_table_of_new_patients() -> None:
     for shown, key in zip(row[1:], keys, strict=True):
         value = figures.loc[key, "mean"] if key in figures.index else ""
         assert (float(shown) if shown else "") == (pytest.approx(float(value), abs=0.005001) if value else "")
+
+
+def test_who_is_not_new_among_the_new_patients() -> None:
+    _, _, section = README.partition("### New patients\n")
+    above, _, _ = section.partition("\n|")
+    for record, other in SAME_SUBJECT.items():
+        assert f"{record} of DS2 is of the patient of {other} in DS1" in " ".join(above.split())
 
 
 @pytest.mark.parametrize(
