@@ -1,6 +1,6 @@
 """Recordings in, split files out: `python -m preprocess --help`.
 
-records -> labels -> beats -> splits, one room each: `records` reads a folder of recordings (`headers`, `samples` and
+records -> labels -> beats -> splits, one module each: `records` reads a folder of recordings (`headers`, `samples` and
 `annotations` what their files say, `leads` which channel is meant), `labels` knows what an annotation or a diagnosis
 means, `beats` how a beat is cut, `splits` which beat goes where and what is written.
 `readers` opens one lead of a recording in any other format, too, for whoever has no folder of records.

@@ -25,13 +25,13 @@ def resample(signal: np.ndarray, fs: float, target: float = FS) -> np.ndarray:
 
     ratio = Fraction(target / fs).limit_denominator(1000)
     # "line": without it the filter sees a step from zero at both ends, which a detector takes for a beat.
-    resampled = resample_poly(bridge(signal), ratio.numerator, ratio.denominator, padtype="line")
-    nearest = np.round(np.arange(len(resampled)) * fs / target).astype(np.int64)
-    resampled[np.isnan(signal)[np.minimum(nearest, len(signal) - 1)]] = np.nan
-    return resampled
+    at_target = resample_poly(bridge(signal), ratio.numerator, ratio.denominator, padtype="line")
+    nearest = np.round(np.arange(len(at_target)) * fs / target).astype(np.int64)
+    at_target[np.isnan(signal)[np.minimum(nearest, len(signal) - 1)]] = np.nan
+    return at_target
 
 
-def resampled(read: Read, length: int, fs: float, target: float = FS) -> tuple[Read, int]:
+def resampling_reader(read: Read, length: int, fs: float, target: float = FS) -> tuple[Read, int]:
     """Read a signal of `length` samples at `fs` Hz as one at `target` Hz, a stretch at a time.
 
     A stretch takes the memory of that stretch. Its samples are those of the whole signal that `resample` brings to
@@ -67,7 +67,7 @@ def parted(peaks: np.ndarray, borders: np.ndarray) -> np.ndarray:
     return np.diff(np.searchsorted(np.sort(borders), peaks, side="right")) > 0
 
 
-def bridged(read: Read, length: int, longest: int) -> Read:
+def bridging_reader(read: Read, length: int, longest: int) -> Read:
     """Read a signal of `length` samples with a line in the place of missing ones, of up to `longest` in a row.
 
     Longer gaps stay, and so do those at the ends of the signal, which nothing can be drawn a line to.

@@ -18,7 +18,7 @@ from preprocess.detect import detect_in_parts
 from preprocess.leads import is_lead_ii
 from preprocess.physionet import first_minute
 from preprocess.readers import Recording, open_recording
-from preprocess.signals import bridged, parted
+from preprocess.signals import bridging_reader, parted
 from preprocess.synthetic import MARK
 from report.burden import HOUR, Burden, Hour, burden, hours
 from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_classes
@@ -317,7 +317,7 @@ def interruptions(recording: Recording, longest: int) -> np.ndarray:
     Not so at a gap of up to `longest` missing samples, which is bridged: how long it is is known.
     """
 
-    read = bridged(recording.read, recording.length, longest)
+    read = bridging_reader(recording.read, recording.length, longest)
 
     def is_bridged(border: int) -> bool:
         beside = slice(max(border - 1, 0), min(border + 1, recording.length))  # a border may be either end of a gap

@@ -28,7 +28,7 @@ from preprocess.context import (
 )
 from preprocess.readers.opening import LOWEST_RATE
 from preprocess.readers.recording import HIGHEST_RATE
-from preprocess.signals import BRIDGED, FS, Read, bridged, resampled
+from preprocess.signals import BRIDGED, FS, Read, bridging_reader, resampling_reader
 from report.rhythm import CLASSES, UNCLASSIFIED
 from run_folder.network import load_network, read_card
 from support.errors import InputError
@@ -263,8 +263,8 @@ def classify_peaks(
         float32 (n, C): the probability of each of `classifier.classes`; NaN for a beat whose window leaves the
         recording or holds more missing samples, which nothing can classify.
     """
-    read = bridged(read, length, round(bridge_s * fs))
-    read, length = resampled(read, length, fs)
+    read = bridging_reader(read, length, round(bridge_s * fs))
+    read, length = resampling_reader(read, length, fs)
     at_fs = np.round(np.asarray(peaks, dtype=np.int64) * FS / fs).astype(np.int64)
     probabilities = np.full((len(at_fs), len(classifier.classes)), np.nan, dtype=np.float32)
     rhythm = record_rhythm(at_fs, broken) if classifier.context and len(at_fs) else {}

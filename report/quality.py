@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocess.detect import band_pass, level_at, parts, steepness
-from preprocess.signals import BRIDGED, bridge, bridged, spans
+from preprocess.signals import BRIDGED, bridge, bridging_reader, spans
 from report.definitions import CHOSEN, Thresholds, threshold
 from report.rhythm import disjoint
 from support.errors import InputError
@@ -197,7 +197,7 @@ def unreadable(
     if filtered is None:
         filtered = vf_filtered(read, length, fs, quality)
     # A few samples that are lost now and then, as on a radio link, must not hide that a lead is off.
-    read = bridged(read, length, round(quality.missing_longest * fs))
+    read = bridging_reader(read, length, round(quality.missing_longest * fs))
     found: dict[str, list[np.ndarray]] = {reason: [] for reason in REASONS}
     plateaus, rails, middles = [], (np.inf, -np.inf), []
     indices, hums = [np.zeros(0)], [Hum(np.zeros(0), np.zeros(0))]
@@ -281,7 +281,7 @@ def vf_filtered(read: Callable[[int, int], np.ndarray], length: int, fs: float, 
         read: returns the samples [start, stop) of the signal, NaN where they are missing.
     """
     second, half = max(round(HOP * fs), 1), max(round(quality.noise_window * fs / 2), 1)
-    read = bridged(read, length, round(quality.missing_longest * fs))
+    read = bridging_reader(read, length, round(quality.missing_longest * fs))
     found = [Waves(np.zeros(0), np.zeros(0))]
     for first, start, stop, last in parts(length, fs):
         signal = np.asarray(read(first, last), dtype=np.float64)

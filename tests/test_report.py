@@ -37,7 +37,7 @@ from models import ecgTransForm
 from preprocess.beats import WINDOWS
 from preprocess.context import record_context, record_rhythm, stretch_context, stretches
 from preprocess.readers import open_recording
-from preprocess.signals import bridged, resample, resampled, spans
+from preprocess.signals import bridging_reader, resample, resampling_reader, spans
 from preprocess.synthetic import write_synthetic_mit
 from report import drawings, outputs
 from report.__main__ import build_parser, line_of, run
@@ -336,7 +336,7 @@ def test_a_signal_bridged_in_parts_is_that_of_the_whole(seed: int, longest: int)
     rng = np.random.default_rng(seed)
     signal = np.cumsum(rng.normal(size=80))
     signal[rng.random(80) < rng.random()] = np.nan
-    read = bridged(lambda start, stop: signal[start:stop], 80, longest)
+    read = bridging_reader(lambda start, stop: signal[start:stop], 80, longest)
     whole = read(0, 80)
     for gap, end in spans(np.isnan(signal)):
         bridges = end - gap <= longest and gap > 0 and end < 80
@@ -1023,7 +1023,7 @@ def test_a_signal_resampled_in_stretches_is_that_of_the_whole() -> None:
     rng = np.random.default_rng(0)
     signal = np.cumsum(rng.standard_normal(250 * 60)) / 10
     signal[5000:5100] = np.nan
-    read, length = resampled(lambda start, stop: signal[start:stop], len(signal), 250.0)
+    read, length = resampling_reader(lambda start, stop: signal[start:stop], len(signal), 250.0)
     whole = resample(signal, 250.0)
     assert length == len(whole) == 360 * 60
     for start, stop in ((0, 1000), (777, 9001), (15_000, length), (length - 5, length)):
@@ -1035,7 +1035,7 @@ def test_a_signal_resampled_in_stretches_is_that_of_the_whole() -> None:
 
 def test_a_rate_of_no_small_ratio_keeps_to_the_clock() -> None:
     fs = 512.508
-    read, length = resampled(lambda start, stop: np.sin(np.arange(start, stop) / fs), int(fs * 86_400), fs)
+    read, length = resampling_reader(lambda start, stop: np.sin(np.arange(start, stop) / fs), int(fs * 86_400), fs)
     for start in (100, 1_000_000, length - 400):  # off by 0.1 s the sine would be off by 0.1
         assert read(start, start + 100) == pytest.approx(np.sin(np.arange(start, start + 100) / 360), abs=0.003)
 

@@ -11,10 +11,10 @@ To it come the ectopic beats with their timing, paced beats, bundle branch block
 electrode adds: baseline wander, mains hum, muscle noise and motion. Every number below is a round textbook range
 (amplitudes and durations of an adult's ECG), drawn once a patient and varied from beat to beat.
 
-Each room imports from those before it: `waves`, `shapes`, `rhythm`, `noise`, `patients`, `files` (databases in the
+Each module imports from those before it: `waves`, `shapes`, `rhythm`, `noise`, `patients`, `files` (databases in the
 manner of mitdb and ptbdb), `day` and `holter` (hours or days of one patient, with a diary and the true episodes). The
 same seed writes the same bytes. Every header carries the words of `MARK`, so that no reader mistakes a record of
-this module for a person's.
+this package for a person's.
 """
 
 from __future__ import annotations
