@@ -145,28 +145,71 @@ def load_split(
             not fit `configs`.
     """
     contents = read_torch(path, "split file", remedy)
+    _require_own_name(contents, path)
+    samples, context = _samples_and_context(contents, configs, any_length, path)
+    numbers = _labels(contents, len(samples), path)
+    _require_finite(samples, path)
+    stored_classes = _stored_classes(contents, configs, path)
+    labels = _in_classes(numbers, stored_classes, configs, path)
+    records, record_names, databases = _records(contents, len(labels), path)
+    split = Split(
+        samples,
+        labels,
+        records=records,
+        positions=_per_beat(contents, "positions", len(labels), path),
+        record_names=record_names,
+        databases=databases,
+        fs=_rate(contents, path),
+        source=_text(contents, "source", path),
+        protocol=_text(contents, "protocol", path),
+        window=_text(contents, "window", path),
+        seed=_seed(contents, path),
+        context=context,
+    )
+    return split if stored_classes == configs.classes else _only_classes(split, stored_classes, configs, path)
+
+
+def _require_own_name(contents: dict[str, Any], path: Path) -> None:
+    """Raise an `InputError` where a file is named for one split and says that it is another."""
     says = _text(contents, "split", path)
     if {says, path.stem} <= {*SPLITS} and says != path.stem:
         raise InputError(f"{path}: is the {says} split by its entry 'split'; give each file the name of its split")
+
+
+def _samples_and_context(
+    contents: dict[str, Any], configs: DatasetConfig, any_length: bool, path: Path
+) -> tuple[Tensor, Tensor | None]:
+    """What the network sees: the beats or their differences (n, 1, L), and the context (n, K) where it sees one."""
     samples = _beats_first(_numbers(contents, "samples", path), path, configs, any_length)
-    context = None
-    if configs.context != "none":
-        difference, context = _difference_and_context(contents, configs, samples.shape, path)
-        samples = difference if configs.has_morphology_head else samples
+    if configs.context == "none":
+        return samples, None
+    difference, context = _difference_and_context(contents, configs, samples.shape, path)
+    return (difference if configs.has_morphology_head else samples), context
+
+
+def _labels(contents: dict[str, Any], beats: int, path: Path) -> Tensor:
+    """The labels (n,) as the file has them, one for each of the `beats`, of which there is one at least."""
     labels = _numbers(contents, "labels", path)
-    if labels.dim() != 1 or len(labels) != len(samples):
+    if labels.dim() != 1 or len(labels) != beats:
         raise InputError(
-            f"{path}: labels of shape {tuple(labels.shape)} beside {len(samples)} beats; one label a beat is right"
+            f"{path}: labels of shape {tuple(labels.shape)} beside {beats} beats; one label a beat is right"
         )
-    if len(labels) == 0:
+    if beats == 0:
         raise InputError(f"{path}: holds no beats; at least one is needed")
+    return labels
+
+
+def _require_finite(samples: Tensor, path: Path) -> None:
     bad = ~torch.isfinite(samples).all(dim=2).all(dim=1)
     if bad.any():
         raise InputError(
             f"{path}: {int(bad.sum())} beats hold NaN or infinite samples, the first is beat {int(bad.nonzero()[0])}; "
             "every sample must be finite"
         )
-    stored_classes = _stored_classes(contents, configs, path)
+
+
+def _in_classes(labels: Tensor, stored_classes: tuple[str, ...], configs: DatasetConfig, path: Path) -> Tensor:
+    """The labels (n,) as int64, each a number of one of the classes of the file."""
     classes = labels.long()
     outside = (classes != labels) | (classes < 0) | (classes >= len(stored_classes))
     if outside.any():
@@ -175,7 +218,14 @@ def load_split(
             f"{path}: label {labels[first].item():g} of beat {first} is no class of {configs.name}; "
             f"0 to {len(stored_classes) - 1} are ({', '.join(stored_classes)})"
         )
-    records = _per_beat(contents, "records", len(classes), path)
+    return classes
+
+
+def _records(
+    contents: dict[str, Any], beats: int, path: Path
+) -> tuple[Tensor | None, tuple[str, ...], tuple[str, ...]]:
+    """The record of each beat (n,), and the name and the database of each record; None and empty where not known."""
+    records = _per_beat(contents, "records", beats, path)
     record_names = _names(contents, "record_names", path) or ()
     if records is not None and not 0 <= int(records.min()) <= int(records.max()) < max(len(record_names), 1):
         raise InputError(
@@ -187,21 +237,7 @@ def load_split(
         raise InputError(
             f"{path}: {len(databases)} 'databases' beside {len(record_names)} 'record_names'; one a record is right"
         )
-    split = Split(
-        samples,
-        classes,
-        records=records,
-        positions=_per_beat(contents, "positions", len(classes), path),
-        record_names=record_names,
-        databases=databases,
-        fs=_rate(contents, path),
-        source=_text(contents, "source", path),
-        protocol=_text(contents, "protocol", path),
-        window=_text(contents, "window", path),
-        seed=_seed(contents, path),
-        context=context,
-    )
-    return split if stored_classes == configs.classes else _only_classes(split, stored_classes, configs, path)
+    return records, record_names, databases
 
 
 def _stored_classes(contents: dict[str, Any], configs: DatasetConfig, path: Path) -> tuple[str, ...]:
