@@ -9,7 +9,7 @@ annotated R-peaks; those of ptbdb are detected (`preprocess.detect`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -156,6 +156,8 @@ class RecordBeats:
     positions: np.ndarray  # int64 (n,), at the record's own rate
     account: Account
     context: Context | None = None  # of the n beats; None: the window has none
+    annotated: int = 0  # beats that the annotations mark, cut or not
+    first_minute: str | None = None  # `preprocess.physionet.first_minute` of the lead; None: it tells nothing
 
 
 def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
@@ -283,69 +285,75 @@ def read_beats(
     """
     from tqdm import tqdm
 
-    folder, kind = Path(folder), WINDOWS[options.window]
+    folder = Path(folder)
     names = recordings.list_records(folder, dataset)
     headers = {name: recordings.read_header(folder, name) for name in names}
     given = databases.patients_from_file(patients_file, names) if patients_file else None
     channels, left_out = _choose(dataset, folder, headers, options)
     record_fs = _common_rate(folder, {name: headers[name].rate(channel) for name, channel in channels.items()})
 
-    parts: dict[str, RecordBeats] = {}
-    first_minutes: dict[str, str | None] = {}
-    accounts: list[Account] = []
-    annotated = 0  # beats
-    for name, channel in tqdm(channels.items(), f"{dataset} records", disable=None if progress else True):
-        header = headers[name]
-        trace = open_signal(folder, name, header, channel)
-        signal = trace.read(0, trace.length)
-        if dataset == "mit":
-            annotations = _read_annotations(folder, name, header, options.annotator, record_fs)
-            truth, account = select_beats(name, annotations, len(signal), record_fs, kind.fs)
-            accounts.append(account)
-            annotated += len(truth[0]) + sum(account.dropped.values())
-        else:
-            truth = _diagnosis(header)
-        beats = kind.cut(signal, record_fs, truth)
-        accounts += [beats.account, Account(remarks={note: [name] for note in trace.notes})]
-        if len(beats.labels):
-            parts[name], first_minutes[name] = beats, _first_minute(signal, record_fs)
-        else:
-            left_out.setdefault("no beats found", []).append(name)
-
-    account = total([*accounts, Account(left_out)])
+    read = {
+        name: _read_record(dataset, folder, name, headers[name], channel, record_fs, options)
+        for name, channel in tqdm(channels.items(), f"{dataset} records", disable=None if progress else True)
+    }
+    parts = {name: part for name, part in read.items() if len(part.labels)}
+    if len(parts) < len(read):
+        left_out["no beats found"] = [name for name in read if name not in parts]
+    account = total([*(part.account for part in read.values()), Account(left_out)])
     if not parts:
-        why = _none_cut(account)
-        if dataset == "mit" and not annotated:
-            why = _none_annotated(folder, headers, channels, options, account)
-        raise InputError(f"{folder}: no beats in {len(channels)} records{why}")
-    unlisted = recordings.unlisted_records(folder, names)
-    if unlisted:
+        raise InputError(_no_beats(dataset, folder, headers, read, options, account))
+    if unlisted := recordings.unlisted_records(folder, names):
         account.left_out["not in the RECORDS file"] = unlisted
+
     comments = {name: headers[name].comments for name in parts}
     origin = physionet.identify(folder, comments, channels, dataset, options.annotator, database)
-    copies = _copies(first_minutes)
+    copies = _copies({name: part.first_minute for name, part in parts.items()})
     patients, patients_from = given or databases.patients_of(comments, origin.database, str(folder), copies)
-    for group in copies:
-        of = ", ".join(dict.fromkeys(patients[name] for name in group))
-        account.remarks.setdefault(f"the first minute of their signals is the same (patient {of})", []).extend(group)
+    account.remarks.update(_remarks_on_copies(copies, patients))
+    return replace(
+        _assemble(dataset, parts, record_fs, options.window),
+        leads=tuple(headers[name].signals[channels[name]].name or "unnamed" for name in parts),
+        source=origin.source,
+        source_from=origin.reason,
+        databases=(origin.database.slug if origin.database else "",) * len(parts),
+        patients=tuple(patients[name] for name in parts),
+        patients_from=patients_from,
+        account=account,
+    )
+
+
+def _read_record(
+    dataset: str, folder: Path, name: str, header: Header, channel: int, fs: float, options: ReadingOptions
+) -> RecordBeats:
+    """Read one lead of a record at `fs` Hz and what is known of its beats, and cut them."""
+    window = WINDOWS[options.window]
+    trace = open_signal(folder, name, header, channel)
+    signal = trace.read(0, trace.length)
+    truth, selection, annotated = _diagnosis(header), Account(), 0
+    if dataset == "mit":
+        annotations = _read_annotations(folder, name, header, options.annotator, fs)
+        truth, selection = select_beats(name, annotations, len(signal), fs, window.fs)
+        annotated = len(truth[0]) + sum(selection.dropped.values())
+    beats = window.cut(signal, fs, truth)
+    account = total([selection, beats.account, Account(remarks={note: [name] for note in trace.notes})])
+    return replace(beats, account=account, annotated=annotated, first_minute=_first_minute(signal, fs))
+
+
+def _assemble(dataset: str, parts: dict[str, RecordBeats], record_fs: float, window: str) -> BeatSet:
+    """Put the beats of all records into one set; where they are from and whose they are is not yet in it."""
+    kind = WINDOWS[window]
     return BeatSet(
         samples=np.concatenate([part.samples for part in parts.values()])[:, None, :],  # (n, L) -> (n, 1, L): one lead
         labels=np.concatenate([part.labels for part in parts.values()]),
         classes=meanings.CLASSES[dataset],
         fs=kind.fs,
-        source=origin.source,
+        source="records",
         window=kind.sentence.format(length=LENGTH, peak=kind.peaks[dataset]),
         records=np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts.values()]),
         positions=np.concatenate([part.positions for part in parts.values()]),
         record_fs=(record_fs,) * len(parts),
         record_names=tuple(parts),
-        leads=tuple(headers[name].signals[channels[name]].name or "unnamed" for name in parts),
-        patients=tuple(patients[name] for name in parts),
-        databases=(origin.database.slug if origin.database else "",) * len(parts),
-        source_from=origin.reason,
-        patients_from=patients_from,
         context=join_contexts([part.context for part in parts.values()]),
-        account=account,
     )
 
 
@@ -438,6 +446,20 @@ def _no_records(
     return f"{folder} holds no record to read ({why}){''.join(f'; {remedy}' for remedy in remedies)}"
 
 
+def _no_beats(
+    dataset: str,
+    folder: Path,
+    headers: dict[str, Header],
+    read: dict[str, RecordBeats],
+    options: ReadingOptions,
+    account: Account,
+) -> str:
+    """Say that the records that were read have no beats, and why."""
+    unmarked = dataset == "mit" and not any(part.annotated for part in read.values())
+    why = _none_annotated(folder, headers, read, options, account) if unmarked else _none_cut(account)
+    return f"{folder}: no beats in {len(read)} records{why}"
+
+
 def _none_annotated(
     folder: Path, headers: dict[str, Header], names: Iterable[str], options: ReadingOptions, account: Account
 ) -> str:
@@ -489,6 +511,15 @@ def _copies(first_minutes: dict[str, str | None]) -> list[list[str]]:
         if minute is not None:
             groups.setdefault(minute, []).append(name)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _remarks_on_copies(copies: Iterable[Sequence[str]], patients: Mapping[str, str]) -> dict[str, list[str]]:
+    """Name the records of each group that has the same first minute, and their patients."""
+    remarks: dict[str, list[str]] = {}
+    for group in copies:
+        of = ", ".join(dict.fromkeys(patients[name] for name in group))
+        remarks.setdefault(f"the first minute of their signals is the same (patient {of})", []).extend(group)
+    return remarks
 
 
 def _diagnosis(header: Header) -> int | None:
