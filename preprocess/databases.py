@@ -234,9 +234,8 @@ def patients_of(
     if len({posixpath.dirname(name) for name in comments}) > 1:
         patients = {name: name.partition("/")[0] for name in comments}
         one = "top folder, with all below it" if any(name.count("/") > 1 for name in comments) else "folder"
-    return _joined(
-        patients, copies
-    ), f"{unknown}: taken to be one a {one} (a patient with several may be in two splits){remedy}"
+    guess = f"{unknown}: taken to be one a {one} (a patient with several may be in two splits){remedy}"
+    return _joined(patients, copies), guess
 
 
 def _joined(patients: Mapping[str, str], copies: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pandas as pd
 from report.definitions import Definitions
 from report.episodes import KINDS, Episodes
 from report.rates import Rate, mean_rate, window_rates
-from report.rhythm import Rhythm, in_spans, overlap
+from report.rhythm import Rhythm, overlap
 
 HOUR = 3600  # s
 DAY = 24  # h
@@ -72,11 +72,11 @@ def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burd
     """The burden of the whole recording."""
     counts = rhythm.counts()
     readable = rhythm.readable_s / HOUR
-    irregular = in_spans(rhythm.samples, episodes.irregular)
-    withheld = int((rhythm.classes[irregular] == "S").sum())
+    regular_beats = rhythm.judged_outside(episodes.irregular)
+    withheld = int((rhythm.classes[~regular_beats] == "S").sum())
     regular = readable - float(np.diff(episodes.irregular_time).sum()) / rhythm.fs / HOUR
     v = Share(counts["V"], int(rhythm.judged.sum()), readable)
-    s = Share(counts["S"] - withheld, int((rhythm.judged & ~irregular).sum()), regular)
+    s = Share(counts["S"] - withheld, int(regular_beats.sum()), regular)
     level = [
         100 * v.beats >= threshold * max(v.of, 1) for threshold in (definitions.burden_marked, definitions.burden_high)
     ]
@@ -129,7 +129,7 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
             the first of them cut short.
     """
     rates = window_rates(rhythm, definitions, episodes.unlike)
-    irregular = in_spans(rhythm.samples, episodes.irregular)
+    regular_beats = rhythm.judged_outside(episodes.irregular)
     duration = rhythm.length / rhythm.fs
     edges = np.concatenate([[0.0], np.arange(HOUR - into_hour_s % HOUR, duration, HOUR), [duration]])
     bounds = np.append(np.ceil(edges[:-1] * rhythm.fs - 1e-6).astype(np.int64), rhythm.length + 1)
@@ -143,7 +143,7 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
     for hour, (start, end) in enumerate(itertools.pairwise(edges.tolist())):
         in_hour = beats[hour]
         classes, judged = rhythm.classes[in_hour], rhythm.judged[in_hour]
-        regular = judged & ~irregular[in_hour]
+        regular = regular_beats[in_hour]
         unreadable_s, irregular_s = (
             overlap(spans, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
             for spans in (rhythm.unreadable, episodes.irregular_time)

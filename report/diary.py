@@ -16,7 +16,7 @@ import pandas as pd
 
 from preprocess.readers import clock_time, iso_date
 from report.rates import mean_rate
-from report.rhythm import Rhythm, in_spans, overlap
+from report.rhythm import Rhythm, overlap
 from report.rounding import elapsed
 from support.errors import InputError, unknown
 from support.files import text_encoding
@@ -263,7 +263,7 @@ def diary_figures(entries: Sequence[Entry], rhythm: Rhythm, irregular: np.ndarra
 
 def _period_of(rhythm: Rhythm, irregular: np.ndarray) -> Callable[[Iterable[tuple[float, float]]], Period]:
     """A function that gives the `Period` of several stretches [start, end) in seconds."""
-    in_irregular = in_spans(rhythm.samples, irregular)
+    regular_beats = rhythm.judged_outside(irregular)
 
     def share(name: str, chosen: np.ndarray) -> float | None:
         return float(100 * np.mean(rhythm.classes[chosen] == name)) if chosen.any() else None
@@ -275,15 +275,13 @@ def _period_of(rhythm: Rhythm, irregular: np.ndarray) -> Callable[[Iterable[tupl
         for start, end in merged:
             inside |= (rhythm.samples >= start * rhythm.fs) & (rhythm.samples < end * rhythm.fs)
             readable += end - start - overlap(rhythm.unreadable, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
-        judged = inside & rhythm.judged
-        regular = judged & ~in_irregular
         intervals = rhythm.rr[rhythm.valid & inside[:-1] & inside[1:]]
         return Period(
             beats=int(inside.sum()),
             readable_s=readable,
             rate_bpm=mean_rate(intervals, rhythm.fs),
-            v_percent=share("V", judged),
-            s_percent=share("S", regular),
+            v_percent=share("V", inside & rhythm.judged),
+            s_percent=share("S", inside & regular_beats),
         )
 
     return period

@@ -127,6 +127,10 @@ class Rhythm:
         """bool (n,): the beat has a class, Q too; every burden is a share of these."""
         return ~self.unclassified
 
+    def judged_outside(self, spans: np.ndarray) -> np.ndarray:
+        """bool (n,): judged beats outside the `spans` (k, 2) of irregular rhythm, which a burden of S is a share of."""
+        return self.judged & ~in_spans(self.samples, spans)
+
     def counts(self, chosen: slice = slice(None)) -> dict[str, int]:
         """The beats of each class, those that are unclassified apart from Q, and "all" of the `chosen`."""
         classes = np.where(self.unclassified, UNCLASSIFIED, self.classes)[chosen]

@@ -9,7 +9,7 @@ import numpy as np
 from report.definitions import Definitions
 from report.episodes import Episodes
 from report.rates import window_rates
-from report.rhythm import Rhythm, in_spans
+from report.rhythm import Rhythm
 
 WIDTHS = (10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 """Seconds that a bin may be wide: what divides a minute or an hour."""
@@ -66,7 +66,6 @@ def trends(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Tren
     low, high = np.full(bins, np.inf), np.full(bins, -np.inf)
     np.minimum.at(low, bin_of(rates.samples), rates.bpm)
     np.maximum.at(high, bin_of(rates.samples), rates.bpm)
-    regular = rhythm.judged & ~in_spans(rhythm.samples, episodes.irregular)
     return Trends(
         width_s=float(width),
         start_s=width * np.arange(bins),
@@ -74,7 +73,7 @@ def trends(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Tren
         low_bpm=np.where(np.isfinite(low), low, np.nan),
         high_bpm=np.where(np.isfinite(high), high, np.nan),
         v_percent=_share(beats, rhythm.classes == "V", rhythm.judged, bins),
-        s_percent=_share(beats, rhythm.classes == "S", regular, bins),
+        s_percent=_share(beats, rhythm.classes == "S", rhythm.judged_outside(episodes.irregular), bins),
     )
 
 

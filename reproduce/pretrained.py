@@ -54,7 +54,9 @@ CAUTIONS = {
 }
 SEES_CONTEXT = (
     "It sees the record around a beat (data/README.md, Context): it needs the whole record, with up to fifty beats to "
-    "come, and is not for beat-by-beat use."
+    "come, and is not for beat-by-beat use.",
+    "It compares a beat with the usual beat of its own recording: where most beats are ventricular or paced, it calls "
+    "those N.",
 )
 LICENCES = {"physionet": "weights: as this package; data: ODC-BY 1.0 (PhysioNet), cite as in the README"}
 
@@ -108,7 +110,7 @@ def make_card(
     few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < max(FEW * learnt["all"], FEW_BEATS)]
     kinds = (data["source"], data["protocol"], config["dataset"]["name"])
     cautions = [ALWAYS, *map(CAUTIONS.get, kinds)]
-    cautions.append(SEES_CONTEXT if config["dataset"]["context"] != "none" else None)
+    cautions += SEES_CONTEXT if config["dataset"]["context"] != "none" else ()
     cautions.append(few and f"It was trained on few beats of class {', '.join(few)}.")
     records = predictions["record"].nunique() if "record" in predictions else None
     environment, hparams = config["environment"], config["hparams"]
