@@ -92,14 +92,15 @@ def _heart_rates(analysis: Analysis) -> Iterator[Tile]:
         return
     times = dict.fromkeys(moment(analysis, rate.time_s) for rate in (low, high))
     below = ", so the mean is below the lowest" if round(mean) < round(low.bpm) else ""
-    doubtful = [word for word, rate in (("lowest", low), ("highest", high)) if rate.doubtful]
+    words = " and ".join(word for word, rate in (("lowest", low), ("highest", high)) if rate.doubtful)
+    doubtful = f"; {words} doubtful: some of its beats may be none" if words else ""
+    size = analysis.definitions.heart_rate_intervals
     yield Tile(
         name,
         f"{low.bpm:.0f} {DASH} {high.bpm:.0f}",
         "/min",
-        f"at {' and '.join(times)}; each the median of {analysis.definitions.heart_rate_intervals} R-R intervals taken "
-        f"two by two: a single pause counts in the mean, not here{below}",
-        f"{' and '.join(doubtful)} doubtful" if doubtful else "",
+        f"at {' and '.join(times)}{doubtful}; each the median of {size} R-R intervals taken two by two: a single pause "
+        f"counts in the mean, not here{below}",
     )
 
 

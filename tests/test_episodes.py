@@ -477,6 +477,24 @@ def test_two_beats_of_a_doubtful_class_make_an_extreme_of_the_heart_rate_doubtfu
     assert rate.max == Rate(120.0, rhythm.samples[7] / 1000, doubtful)  # 4 of 7 means of two are fast by then
 
 
+def titles(rhythm: Rhythm) -> list[tuple[str, ...]]:
+    """Of the strips of a recording without a diary."""
+    episodes = find_episodes(rhythm, DEFAULT)
+    return [strip.titles for strip in choose_strips(rhythm, episodes, heart_rate(rhythm, DEFAULT), ()).strips]
+
+
+def test_a_strip_of_the_usual_rhythm_has_nearly_the_usual_rate() -> None:
+    mixed, slow = "NNNS" * 20, "N" * 8
+    assert titles(made(mixed + slow, [800] * 80 + [960] * 7))[0] == ("usual rhythm",)
+    assert ("usual rhythm",) not in titles(made(mixed + slow, [800] * 80 + [961] * 7))
+
+
+def test_a_stretch_that_is_lowest_and_highest_is_shown_once() -> None:
+    assert titles(made("N" * 40)) == [("usual rhythm",)]  # lowest and highest are the same 75/min
+    faster = made("N" * 11, [600] * 5 + [500] * 5, length=6_900)
+    assert titles(faster) == [("lowest heart rate, 100/min", "highest heart rate, 120/min")]
+
+
 def test_where_no_beat_is_classified_no_share_is_known() -> None:
     rhythm = made("QQQQ", 400_000, probabilities=unclassified_where("QQQQ"))
     result = burden_of(rhythm)
