@@ -97,7 +97,7 @@ def ecg_channels(channels: Sequence[Channel]) -> list[int]:
     named = [
         number
         for number in possible
-        if is_lead(channels[number].name) or re.search("e[ck]g", canonical(channels[number].name))
+        if is_lead(channels[number].name) or re.search("e[ck]g", channels[number].name or "", re.IGNORECASE)
     ]
     return named or possible
 

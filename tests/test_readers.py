@@ -8,6 +8,7 @@ import math
 import os
 import random
 import re
+import shlex
 import struct
 import tempfile
 import tracemalloc
@@ -401,6 +402,15 @@ def test_data_records_that_overlap_a_little_are_told(tmp_path: Path) -> None:
     with open_recording(put(tmp_path, content, "a.edf")) as recording:
         assert (recording.length, recording.borders.tolist()) == (100 * 256, [])
         assert recording.notes == ("Its data records overlap by up to 0.297 s by their times; they are read in turn.",)
+
+
+@pytest.mark.parametrize("name", ["EKG L", "ECG LA-RA", "ECG_CH1", "ekg-r", "ECG"])
+def test_any_lead_is_one_that_is_called_ecg(tmp_path: Path, name: str) -> None:
+    path = put(tmp_path, edf({"C4-A1": wave(2560), name: wave(2560, 1), "ECG 9": wave(2560, 2)}), "a.edf")
+    assert f"name the one to be read, such as --lead {shlex.quote(name)}, or" in fault(path)
+    with open_recording(path, any_lead=True) as recording:
+        assert recording.lead == name
+        np.testing.assert_allclose(recording.read(), wave(2560, 1) * 1e-4, rtol=1e-12, atol=1e-12)
 
 
 def test_edf_that_is_cut_open_or_longer(tmp_path: Path) -> None:
