@@ -116,6 +116,10 @@ def _same(name: str | None, wanted: str) -> bool:
     return (name or "").casefold() == wanted.casefold()
 
 
+def names_other_signal(text: str | None) -> bool:
+    """Say whether a word of a text names a signal that is no ECG, such as "Resp" or "ACC2"."""
+    return any(_OTHER.fullmatch(word.rstrip("0123456789")) for word in _words(text))
+
+
 def _may_be_ecg(channel: Channel) -> bool:
-    is_other = any(_OTHER.fullmatch(word.rstrip("0123456789")) for word in _words(channel.name))
-    return not is_other and channel.millivolts is not None
+    return not names_other_signal(channel.name) and channel.millivolts is not None

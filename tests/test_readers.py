@@ -988,7 +988,18 @@ def test_times_that_tell_no_rate(tmp_path: Path) -> None:
         ("Low pass (Hz),100|Samples,30000|Sampling interval (ms),4|Sampling rate (kHz),0.25", None),
         ("# Low pass: 100 Hz|Cut-off,150 Hz", None),
         ("Display,60 Hz|Refresh,250 Hz", "its head has several rates, 'Display,60 Hz' and 'Refresh,250 Hz', and it"),
-        ("Sampling rate of ECG,250 Hz|Sampling rate of SpO2,75 Hz", "'Sampling rate of SpO2,75 Hz'"),
+        ("Sampling rate of ECG 1,250 Hz|Sampling rate of ECG 2,125 Hz", "'Sampling rate of ECG 2,125 Hz'"),
+        ("Sampling rate of ECG,250 Hz|Sampling rate of SpO2,75 Hz", 250),
+        ("ECGSamplingRate,250 Hz|ACCSamplingRate,100 Hz", 250),
+        ("Datenrate;250 Hz|Anzeige;60 Hz", 250),
+        ("Frequency (Hz),250", 250),
+        ("Częstotliwość próbkowania;250 Hz", 250),
+        ("Accelerometer sampling rate,100 Hz|EMG,35 Hz|PPG rate,100 Hz|Resp rate,125 Hz", None),
+        (
+            "Upper limit,150 Hz",
+            "its head does not call 'Upper limit,150 Hz' a sampling rate, and it has no time column",
+        ),
+        ("High,150 Hz", "its head does not call 'High,150 Hz' a sampling rate, and it has no time column"),
     ],
 )
 def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: float | str | None) -> None:

@@ -1,7 +1,7 @@
 """What the lines above the data of a table say of the recording, such as `Sample Rate,250 hertz` or `# Unit: mV`.
 
 A line is known by its value, for its key may be in any language. Where lines state different values, their keys decide;
-where these do not, the head does not say it.
+where these do not, the head does not say it. A rate is known by its key, too: many a line is in Hz.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from ec57.headers import millivolts_of
-from preprocess.leads import is_lead
+from preprocess.leads import is_lead, names_other_signal
 from preprocess.readers.recording import iso_date
 
 Value = TypeVar("Value")
@@ -41,8 +41,11 @@ FILTER = _words(
     r"\bband|mains|\b(power ?)?line\b|netz|secteur|\b[hl]pf?\b"
 )
 SAMPLING = _words(
-    r"sampl|abtast|[ée]chantillon|muestreo|campion|amostra|дискрет|サンプ|采样|採樣|샘플|\bf ?s\b|\bsfreq\b"
+    r"sampl|abtast|[ée]chantillon|muestreo|campion|amostra|bemonster|pr[óo]bkow|vzork|mintav|n[äa]yttee|[öo]rnekle|"
+    r"δειγματολ|дискрет|サンプ|采样|採樣|샘플|\bf ?s\b|\bsfreq\b|"
+    r"^(e[ck]g |data ?|daten|mess)?(rate|fr[eé][qck]\w*)( ?[(\[]|$)"  # of nothing else
 )
+
 RATE = _words(r"rat[ea]|fr[eé][qck]|h[äa]ufig|taux|tasa|taxa|per sec|\bf ?s\b")
 
 NO_START = _words(
@@ -76,7 +79,7 @@ class Line:
             match = re.fullmatch(rf"(\D+)\s({IN_HERTZ.pattern})", text.strip(), re.IGNORECASE)
         if not match:
             return cls(text.strip(), "", "")
-        key = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", match[1].strip("#%\"' "))
+        key = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_", " ", match[1].strip("#%\"' "))
         return cls(text.strip(), key, match[2].strip("\"', ;"))
 
     @property
@@ -111,7 +114,7 @@ class Head:
     """What a head says; None or "" is what it does not state, or states in several ways."""
 
     fs: float | None  # Hz
-    rates: tuple[str, ...]  # the lines that state different rates, any of which may be that of sampling
+    rates: tuple[str, ...]  # the lines with a rate of which it is not said that it, and it alone, is that of sampling
     unit: str  # of all columns that state none
     lead: str | None
     start: datetime | None
@@ -123,11 +126,14 @@ class Head:
     def of(cls, above: Sequence[str]) -> Head:
         """Read the lines above the data and above the titles of its columns."""
         lines = [Line.of(text) for text in above]
-        rates = _stated(((line, line.rate) for line in lines), FILTER, SAMPLING)
+        is_watch = is_key_value(above) and any(WATCH.search(line.value) for line in lines)
+        rates = [(line, rate) for line in lines if (rate := line.rate) and not _is_of_other(line)]
+        rates = [(line, rate) for line, rate in rates if is_watch or SAMPLING.search(line.key)] or rates
         units = ((line, line.value if millivolts_of(line.value) is not None else None) for line in lines)
         leads = ((line, line.lead) for line in lines)
         start, undated = _start(lines)
-        fs = _only(rates)
+        # The watch, whose export is in any of its languages, writes one rate.
+        fs = _only(rates) if all(is_watch or SAMPLING.search(line.key) for line, _ in rates) else None
         return cls(
             fs=fs,
             rates=() if fs else tuple(line.text for line, _ in rates),
@@ -136,8 +142,13 @@ class Head:
             start=start,
             undated=undated,
             in_utc=any(is_utc(line.value) for line in lines if start and stamp_of(line.value) == start),
-            is_watch=is_key_value(above) and any(WATCH.search(line.value) for line in lines),
+            is_watch=is_watch,
         )
+
+
+def _is_of_other(line: Line) -> bool:
+    """Whether a rate is that of a filter or of another signal."""
+    return FILTER.search(line.key) is not None or any(map(names_other_signal, (line.key, line.text)))  # ACCRate, SpO2
 
 
 def is_key_value(above: Sequence[str]) -> bool:

@@ -74,8 +74,10 @@ class TableSource(Source):
             options.check_rate(path, layout.head.fs)
         unsaid = {}  # what the file does not say -> how to say it
         if options.fs is None and layout.head.fs is None and layout.time is None:
-            several = f"its head has several rates, {' and '.join(map(repr, layout.head.rates))}, and "
-            why = f"{several if layout.head.rates else ''}{layout.unread or 'it has no time column'}"
+            lines = " and ".join(map(repr, layout.head.rates))
+            several = f"its head has several rates, {lines}, and " if len(layout.head.rates) > 1 else ""
+            other = f"its head does not call {lines} a sampling rate, and " if lines and not several else ""
+            why = f"{several}{other}{layout.unread or 'it has no time column'}"
             unsaid[f"its sampling frequency ({why})"] = "--fs HZ"
         if options.millivolts is None and not any(self._unit(number) for number in self._signals):
             unsaid["the unit of its values"] = "--unit mV, uV or V, or --unit adu --gain ADU_PER_MV"
