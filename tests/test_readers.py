@@ -973,6 +973,50 @@ def test_times_that_tell_no_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "step", "rate"),  # the rate: the only one that the numbers can mean, or in which units they may be
+    [
+        (0, 0.004, 250),
+        (0, 8, 125),
+        (5000, 7.8125, 128),
+        (0, 4, "seconds or milliseconds"),
+        (0, 125, "milliseconds or microseconds"),  # packets, or a rate no recorder has
+        (0, 1000, "milliseconds or microseconds"),  # a heart rate
+        (599_616_000_000_000_000, 7_692_308, 130),  # since 2000, as Polar counts
+        (436_325_120_256, 1, "samples or milliseconds"),  # Hexoskin's 1/256 s: 1983, if they were ms since 1970
+        (436_325_120_256, 2, "seconds or milliseconds"),
+        (1_769_868_307_000, 1, 1000),
+        (1_769_868_307_000, 4, 250),
+    ],
+)
+def test_the_unit_of_times_is_what_it_can_only_be(tmp_path: Path, first: float, step: float, rate: int | str) -> None:
+    rows = [f"{first + n * step},{value}" for n, value in enumerate(wave(400))]
+    path = put(tmp_path, "\n".join(["time,II (uV)", *rows]), "a.csv")
+    if isinstance(rate, int):
+        with open_recording(path) as recording:
+            assert recording.fs == rate
+            is_told = any("The column time is taken as" in note for note in recording.notes)
+            assert is_told == (step >= 1 or first > 1e9)
+            assert any("count from 1970" in note for note in recording.notes) == (first > 1e9 and step < 5)
+            assert any("from when the times in column time count" in note for note in recording.notes) == (step > 1e6)
+        return
+    assert f"column time counts {step:g} a row, which may be {rate}: give --fs, in Hz" in fault(path)
+    with open_recording(path, fs=250) as recording:
+        assert (recording.fs, recording.length) == (250, 400)
+
+
+def test_a_stated_rate_tells_the_unit_of_times(tmp_path: Path) -> None:
+    rows = [f"{4 * n},{value}" for n, value in enumerate(wave(400)) if not 200 <= n < 250]
+    path = put(tmp_path, "\n".join(["time,II (uV)", *rows]), "a.csv")
+    assert "give --fs, in Hz, or the unit in the title, such as time_ms" in fault(path)
+    with open_recording(path, fs=250) as recording:
+        assert recording.notes == (
+            "The column time is taken as milliseconds, which makes 250 Hz.",
+            "Its times leave out 50 samples (0.2 s); those are missing.",
+        )
+        assert recording.length == 400
+
+
+@pytest.mark.parametrize(
     ("head", "fs"),
     [
         ("# Low pass: 100 Hz|# Sampling rate: 250 Hz", 250),

@@ -12,9 +12,14 @@ from preprocess.readers.columns import SECONDS, Column
 from preprocess.readers.recording import HIGHEST_RATE, Runs, iso_date
 from support.errors import InputError
 
-RATES = (20.0, HIGHEST_RATE)  # Hz, between which a time column that gives no unit can only mean one
+RATES = (0.2, HIGHEST_RATE)  # Hz, that the rows of a table may have: one with a heart rate has one in 5 s
 EPOCHS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
-"""Numbers from here on count from 1970 -> s in one of them."""
+"""Numbers from here on may count from 1970 -> s in one of them."""
+
+FIRST_EPOCH = 946_684_800.0  # s from 1970 to 2000: no file of numbers is older, so smaller ones count from elsewhere
+
+NAMES = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}
+"""The s in one unit -> what it is called."""
 
 IRREGULAR = 0.01  # share of intervals of a time column that may be longer than a sample, or shorter
 BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, for they may be late in a rhythm
@@ -48,15 +53,18 @@ class Clock:
         self._runs: list[tuple[np.ndarray, np.ndarray]] = []  # rows that begin a run, samples missing before each
 
     @classmethod
-    def of(cls, path: Path, column: Column, cells: pd.Series) -> Clock:
+    def of(cls, path: Path, column: Column, cells: pd.Series, stated: float | None = None) -> Clock:
         """Find the sampling frequency in the first rows.
 
+        Args:
+            stated: Hz, as the user or the head says; it tells the unit of times that do not give it.
+
         Raises:
-            UntimedError: they are not regular.
+            UntimedError: they are not regular, or in a unit that cannot be told.
         """
         scale = None
         if pd.api.types.is_numeric_dtype(cells.dtype):
-            scale = _scale_of(path, column, cells.to_numpy(np.float64))
+            scale = _scale_of(path, column, cells.to_numpy(np.float64), stated)
         clock = cls(path, column, scale)
         seconds = cls(path, column, scale)._seconds(cells)  # `add` will count the midnights in them
         seconds = seconds[np.isfinite(seconds)]
@@ -134,9 +142,8 @@ class Clock:
         """What to know of the times, in phrases."""
         notes = []
         if self._scale not in (None, 1.0) and self._column.unit.casefold() not in SECONDS:
-            unit = {1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}[self._scale]
             title = self._column.title or "of times"
-            notes.append(f"the column {title} is taken as {unit}, which makes {self.fs:g} Hz")
+            notes.append(f"the column {title} is taken as {NAMES[self._scale]}, which makes {self.fs:g} Hz")
         if self._shift:
             notes.append(self._shift)
         gaps = sum(int(missing.sum()) for _, missing in self._runs)
@@ -223,18 +230,27 @@ def _pace(seconds: np.ndarray) -> float | None:
     return float(rows / usual)
 
 
-def _scale_of(path: Path, column: Column, times: np.ndarray) -> float:
+def since_1970(first: float, unit: str = "") -> float | None:
+    """The s from 1970 to the first of the times of a column, in its unit or, "", in that of its size; None: no such."""
+    scale = SECONDS.get(unit.casefold()) or next((seconds for least, seconds in EPOCHS if first >= least), 0.0)
+    return first * scale if first * scale >= FIRST_EPOCH else None
+
+
+def _scale_of(path: Path, column: Column, times: np.ndarray, stated: float | None) -> float:
     """The s in one unit of a column of numbers that count time: as it says, or else as the numbers can only be."""
     if column.unit.casefold() in SECONDS:
         return SECONDS[column.unit.casefold()]
-    for least, seconds in EPOCHS:
-        if times[0] >= least:
-            return seconds
+    if since_1970(times[0]) is not None:
+        return next(seconds for least, seconds in EPOCHS if times[0] >= least)
     usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    for seconds in (1.0, 1e-3, 1e-6):
-        if usual != 1 and usual * seconds > 0 and RATES[0] <= 1 / (usual * seconds) <= RATES[1]:
-            return seconds
+    rates = {seconds: 1 / (usual * seconds) for seconds in (1.0, 1e-3, 1e-6, 1e-9) if usual > 0 and usual != 1}
+    possible = [seconds for seconds, rate in rates.items() if RATES[0] <= rate <= RATES[1]]
+    if stated is not None and len(possible) > 1:
+        possible = [seconds for seconds in possible if 0.5 < rates[seconds] / stated < 2]  # units are 1000 apart
+    if len(possible) == 1:
+        return possible[0]
+    title, units = column.title or "of times", " or ".join(NAMES[seconds] for seconds in possible)
     raise UntimedError(
-        f"{path}: column {column.title or 'of times'} counts {usual:g} a row, which may be samples or milliseconds: "
-        "give --fs, in Hz"
+        f"{path}: column {title} counts {usual:g} a row, which may be {units or 'samples or milliseconds'}: give --fs, "
+        f"in Hz{f', or the unit in the title, such as {title}_ms' if units and column.title else ''}"
     )

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from ec57.headers import millivolts_of
-from preprocess.readers.clock import EPOCHS, Clock, UntimedError
+from preprocess.readers.clock import EPOCHS, Clock, UntimedError, since_1970
 from preprocess.readers.columns import CLOCK, MISSING, SECONDS
 from preprocess.readers.heads import NUMBER, is_utc, stamp_of
 from preprocess.readers.layout import ELAPSED, first_lines, layout_of
@@ -179,10 +179,12 @@ class TableSource(Source):
         if CLOCK.fullmatch(cell.strip("[]")):
             since_start = ELAPSED.search(title) or not re.search("[1-9]", cell)
             return None, "" if since_start else f"the times in column {title} have no date"
-        seconds = float(cell.replace(",", ".")) if NUMBER.fullmatch(cell) else 0.0
-        if seconds * SECONDS.get(column.unit.casefold(), 1.0) < EPOCHS[-1][0]:
+        first = float(cell.replace(",", ".")) if NUMBER.fullmatch(cell) else 0.0
+        if since_1970(first, column.unit) is not None:
+            return None, f"the times in column {title} count from 1970, in no time zone that is stated"
+        if first * SECONDS.get(column.unit.casefold(), 1.0) < EPOCHS[-1][0]:
             return None, ""
-        return None, f"the times in column {title} count from 1970, in no time zone that is stated"
+        return None, f"it is not said from when the times in column {title} count, the first of which is {cell}"
 
     # ------------------------------------------------------------------------------------------------- rows
 
@@ -203,7 +205,7 @@ class TableSource(Source):
                 times = self._layout.times(chunk)
                 try:
                     if clock is None:
-                        clock = Clock.of(self.path, self._layout.columns[time], times)
+                        clock = Clock.of(self.path, self._layout.columns[time], times, self._stated_rate)
                         self._check_clock(clock)
                     clock.add(times, total)
                 except UntimedError:
