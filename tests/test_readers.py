@@ -1135,6 +1135,48 @@ def test_a_signal_is_not_taken_for_times_by_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("title", "value"),
+    [
+        ("X_Value", lambda n: n / 250),
+        ("Sample Index", lambda n: n % 256),
+        ("nSeq", lambda n: n % 16),
+        ("", lambda n: n % 16),
+        ("packet_no", lambda n: n % 8),
+        ("index", lambda n: n + 100 * (n > 300)),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_counters_and_ramps_are_no_signal(
+    tmp_path: Path, title: str, value: Callable[[int], float], is_first: bool
+) -> None:
+    pairs = [(title, "left"), *((f"{value(n):g}", str(one)) for n, one in enumerate(wave(1000)))]
+    path = put(tmp_path, "\n".join(",".join(pair if is_first else pair[::-1]) for pair in pairs), "a.csv")
+    with open_recording(path, fs=250, unit="uV", any_lead=True) as recording:
+        assert recording.leads == ("left",)
+        assert recording.read(0, 300).tolist() == (wave(300) * 1e-3).tolist()
+    ramp = f"column {title} rises evenly, but is not called times: if it is, name it such as time_ms"
+    said = ramp if title == "X_Value" else "it has no time column"
+    assert f"its sampling frequency ({said}): give --fs HZ" in fault(path, unit="uV")
+
+
+def test_stamps_of_an_ecg_are_times(tmp_path: Path) -> None:
+    rows = [f"{n / 250:.3f},{value}" for n, value in enumerate(wave(400))]
+    path = put(tmp_path, "\n".join(["EcgTimestamps,EcgWaveform (uV)", *rows]), "a.csv")
+    with open_recording(path) as recording:
+        assert (recording.fs, recording.lead) == (250, "EcgWaveform")
+
+
+def test_a_signal_that_rises_evenly_at_first_is_no_time(tmp_path: Path) -> None:
+    values = np.concatenate([np.arange(25), 25 + wave(975)])
+    path = put(tmp_path, "\n".join(f"{value}" for value in values), "a.csv")
+    with open_recording(path, fs=250, unit="uV") as recording:
+        check(recording, values * 1e-3)
+    path = put(tmp_path, "\n".join(f"{value},0" for value in values), "b.csv")
+    with open_recording(path, fs=250, unit="uV", lead="1") as recording:
+        check(recording, values * 1e-3)
+
+
+@pytest.mark.parametrize(
     ("kind", "why"),
     [
         ("a clock past midnight", "The times in column clock have no date"),

@@ -21,7 +21,12 @@ DATE_IN_DIGITS = re.compile(r"(19|20|21)\d\d[01]\d[0-3]\d")  # a number by its l
 CALLED_DATE = re.compile(r"date|datum|data|fecha", re.IGNORECASE)
 WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*?)[\s_](?P<unit_>[^\s_]+)")
 
-COUNTS = re.compile(r"(index|idx|samples?|sample\s?(no|number|#)\.?|n|no|row|frame|#|unnamed.*)?", re.IGNORECASE)
+COUNTS = re.compile(
+    r"(index|idx|samples?|(samples?|packet|frame)[\s_]?(no|num|number|nr|index|idx|id|count|counter|#)\.?|n|no|row|frame|"
+    r"packet|counter|count|n?[\s_]?seq(uence)?([\s_]?(no|num|number))?|#|unnamed.*)?",
+    re.IGNORECASE,
+)
+EVEN = 0.85  # share of the steps of a counter that are alike; one that wraps every 8 rows has 0.875
 SECONDS = {
     name: seconds
     for names, seconds in (
@@ -35,10 +40,10 @@ SECONDS = {
 """The s in one unit of time."""
 
 TIMES = re.compile(
-    r"time|timestamp|ts?|epoch|unix|since|sec|seconds?|ms|msec|milliseconds?|date|datetime|clock|zeit|uhrzeit|temps|"
+    r"time|timestamps?|ts?|epoch|unix|since|sec|seconds?|ms|msec|milliseconds?|date|datetime|clock|zeit|uhrzeit|temps|"
     r"tiempo|tempo"
 )
-BESIDE = re.compile(r"elapsed|relative|absolute|stamp|system|from|in|of|the|start|begin|beginning|recording")
+BESIDE = re.compile(r"e[ck]g|elapsed|relative|absolute|stamp|system|from|in|of|the|start|begin|beginning|recording")
 """Words that may stand beside one of `TIMES` in the name of a column of times, as units may."""
 
 LIKE_TIMES = re.compile(r"time(?!d)|epoch|clock|zeit|\btemps\b|tiempo|\btempo\b", re.IGNORECASE)
@@ -51,8 +56,8 @@ class Column:
     name: str | None  # without its unit; None: not given
     unit: str  # "": not given
     # "signal", "time", "date" (without a time of day), "backwards" (times that go back), "strange" (times in a form
-    # that is not read), "unclear" (numbers that are called times, in an unknown unit), "count" (of samples), "text" or
-    # "empty"
+    # that is not read), "unclear" (numbers that are called times, in an unknown unit), "count" (of samples), "ramp"
+    # (numbers that rise evenly and are called neither a lead nor times), "text" or "empty"
     role: str
     title: str  # as the file has it, such as "ecg_mV"; "": not given
     odd: str = ""  # of a text: a cell that is no number
@@ -63,8 +68,13 @@ class Column:
         return {name.casefold() for name in (self.name, self.title) if name}
 
 
-def column_of(number: int, title: str, unit: str, cells: list[str], decimal: str) -> Column:
-    """Describe a column by its title, such as "MLII (mV)", and its first cells."""
+def column_of(
+    number: int, title: str, unit: str, cells: list[str], further: list[str], decimal: str, is_alone: bool
+) -> Column:
+    """Describe a column by its title, such as "MLII (mV)", its first cells, and those below them, of any kind.
+
+    That of a table of one column is never taken for times or counts that it is not called.
+    """
     name = title
     if title.casefold() in SECONDS or millivolts_of(title) is not None:
         name, unit = "", title
@@ -80,7 +90,11 @@ def column_of(number: int, title: str, unit: str, cells: list[str], decimal: str
     elif cells and _are_dates(name, cells):
         role = "date"
     elif all(NUMBER.fullmatch(cell) for cell in cells):
-        role = _role(number, name, unit, np.array([float(cell.replace(decimal, ".")) for cell in cells]))
+        values, others = (
+            np.array([float(cell.replace(decimal, ".")) for cell in some if NUMBER.fullmatch(cell)])
+            for some in (cells, further)
+        )
+        role = _role(number, name, unit, values, np.empty(0) if is_alone else np.append(values, others))
     else:
         times = [cell.strip("[]") for cell in cells]
         is_time = all(map(STAMP.fullmatch, times)) or all(map(CLOCK.fullmatch, times))
@@ -90,8 +104,8 @@ def column_of(number: int, title: str, unit: str, cells: list[str], decimal: str
     return Column(name or None, unit, role, title, odd)
 
 
-def _role(number: int, name: str, unit: str, values: np.ndarray) -> str:
-    """Tell a column that counts time or samples from a signal."""
+def _role(number: int, name: str, unit: str, values: np.ndarray, more: np.ndarray) -> str:
+    """Tell a column that counts time or samples from a signal, by its first values and `more`, with these at first."""
     steps = np.diff(values)
     if unit.casefold() in SECONDS or _names_times(name):
         if (steps < 0).any() and (steps <= 0).all():
@@ -102,12 +116,19 @@ def _role(number: int, name: str, unit: str, values: np.ndarray) -> str:
     is_called_ecg = is_lead(name) or re.search("e[ck]g", name, re.IGNORECASE)
     if LIKE_TIMES.search(name) and not is_called_ecg and len(steps) and (steps > 0).all():
         return "unclear"
-    is_steady = len(steps) > 1 and steps.min() > 0 and steps.max() <= 2 * steps.min() + 1e-9  # stamps are rounded
-    if not is_steady or is_lead(name):
+    if is_called_ecg or millivolts_of(unit) is not None or not _is_even(more):
         return "signal"
     if COUNTS.fullmatch(name) and (name or steps[0] == 1):
         return "count"
-    return "time" if not number and not name else "signal"
+    return "time" if not number and not name else "ramp"
+
+
+def _is_even(values: np.ndarray) -> bool:
+    """Whether values rise evenly, but for gaps and for where a counter begins anew."""
+    steps = np.diff(values)
+    usual = float(np.median(steps)) if len(steps) > 1 else 0.0
+    alike = (steps > 0.45 * usual) & (steps < 2.05 * usual)  # stamps are rounded
+    return usual > 0 and bool(alike.mean() >= EVEN)
 
 
 def _are_dates(name: str, cells: list[str]) -> bool:

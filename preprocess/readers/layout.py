@@ -89,6 +89,7 @@ class Layout:
     def unread(self) -> str | None:
         """Which column has times that are not read, and why; None: there is none, or another that is read."""
         number = self._first("unclear") if self.strange is None else self.strange
+        number = self._first("ramp") if number is None else number
         if self.time is not None or number is None:
             return None
         title, cell = self.columns[number].title or f"{number + 1}", self.first[number][:40]
@@ -96,6 +97,8 @@ class Layout:
             return (
                 f"the times in column {title}, such as {cell!r}, are not understood, 2026-01-31 14:05:07.004 would be"
             )
+        if self.columns[number].role == "ramp":
+            return f"column {title} rises evenly, but is not called times: if it is, name it such as time_ms"
         return f"column {title} is called times, but in no unit that is known: name it such as time_ms"
 
     def _first(self, role: str) -> int | None:
@@ -166,9 +169,19 @@ def _describe(begin: int, above: list[str], below: list[str], data: list[str], d
         return None
     decimal = "," if "," in numbers else "."
     width = len(rows[0])
+    further = [_cells(line, delimiter) for line in below[:-1] if width > 1 and line.strip()][ALIKE:]  # the last is cut
+    further = [row for row in further if len(row) == width]
     names, units, above = _titles(above, delimiter, width)
     columns = tuple(
-        column_of(number, names[number], units[number], [row[number] for row in rows], decimal)
+        column_of(
+            number,
+            names[number],
+            units[number],
+            [row[number] for row in rows],
+            [row[number] for row in further],
+            decimal,
+            is_alone=width == 1,
+        )
         for number in range(width)
     )
     return Layout(
