@@ -1059,6 +1059,46 @@ def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: f
         assert recording.fs == 250
 
 
+LABCHART = (
+    "Interval=\t0.004 s|ExcelDateTime=\t4.35e+04\t3/4/2019 14:30:00.0|TimeFormat=\tStartOfBlock|DateFormat=\t|"
+    "ChannelTitle=\tECG\tResp|Range=\t10 mV\t10 V|UnitName=\tmV\tV|TopValue=\t5\t5"
+)
+ACQ = "a.acq|4 msec/sample|2 channels|ECG|mV|RSP|Volts|"
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        (LABCHART, "{time:.3f}\t{value}\t0"),
+        (LABCHART, "{value}\t0"),
+        (LABCHART.replace("\tResp", "").replace("\t10 V", "").replace("\tV", ""), "{value}"),
+        (LABCHART.replace("\tResp", "").replace("\t10 V", "").replace("\tV", ""), "{time:.3f}\t{value}"),
+        (ACQ + "sec\tCH1\tCH2\t|\t400\t400\t", "{time:.3f}\t{value}\t0\t"),
+        (ACQ + "min\tCH1\tCH2\t|\t400\t400\t", "{minutes:.8f}\t{value}\t0\t"),
+        ("a.acq|4 msec/sample|1 channels|ECG|mV|sec\tCH1|\t400", "{time:.3f}\t{value}"),
+        ("a.acq|4 msec/sample|1 channels|ECG|mV", "{value}"),
+    ],
+)
+def test_tables_of_labchart_and_acqknowledge(tmp_path: Path, head: str, row: str) -> None:
+    values = wave(400) / 1000
+    rows = [row.format(time=n / 250, minutes=n / 15000, value=value) for n, value in enumerate(values)]
+    path = put(tmp_path, "\n".join([*head.split("|"), *rows]), "a.txt")
+    with open_recording(path) as recording:
+        assert (recording.fs, recording.lead) == (250, "ECG")
+        assert recording.leads in (("ECG", "RSP"), ("ECG", "Resp"), ("ECG",))
+        check(recording, values)
+
+
+def test_an_interval_in_a_head_tells_the_rate(tmp_path: Path) -> None:
+    for line, fs in (("Sampling interval,4 ms", 250), ("Sample period: 2000 us", 500), ("RR interval,800 ms", None)):
+        path = put(tmp_path, "\n".join([line, "II (uV)", *map(str, wave(400))]), "a.csv")
+        if fs is None:
+            assert "does not say its sampling frequency (it has no time column)" in fault(path)
+            continue
+        with open_recording(path) as recording:
+            assert recording.fs == fs
+
+
 @pytest.mark.parametrize(
     ("head", "start", "note"),
     [

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from preprocess.readers.columns import SECONDS, Column
+from preprocess.readers.columns import Column
+from preprocess.readers.heads import SECONDS
 from preprocess.readers.recording import HIGHEST_RATE, Runs, iso_date
 from support.errors import InputError
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ec57.headers import millivolts_of
 from preprocess.leads import is_lead
-from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE
+from preprocess.readers.heads import NUMBER, SECONDS, STAMP, TIMELIKE
 
 MISSING = frozenset(
     {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a", "inf", "-inf", "+inf", "infinity", "-infinity"}
@@ -27,18 +27,6 @@ COUNTS = re.compile(
     re.IGNORECASE,
 )
 EVEN = 0.85  # share of the steps of a counter that are alike; one that wraps every 8 rows has 0.875
-SECONDS = {
-    name: seconds
-    for names, seconds in (
-        ("s sec second seconds", 1.0),
-        ("ms msec millisecond milliseconds", 1e-3),
-        ("us µs μs usec microsecond microseconds", 1e-6),
-        ("ns nsec nanosecond nanoseconds", 1e-9),
-    )
-    for name in names.split()
-}
-"""The s in one unit of time."""
-
 TIMES = re.compile(
     r"time|timestamps?|ts?|epoch|unix|since|sec|seconds?|ms|msec|milliseconds?|date|datetime|clock|zeit|uhrzeit|temps|"
     r"tiempo|tempo"

@@ -25,8 +25,21 @@ STAMP = re.compile(
 TIMELIKE = re.compile(r"(?<!\d)(\d{4}([./-])\d\d?\2\d\d?|\d\d?([./-])\d\d?\3\d{4}|\d\d?:\d\d)(?!\d)")
 """A date or a clock time in any form; which day it means may be open, as in 03/04/2026."""
 
+SECONDS = {
+    name: seconds
+    for names, seconds in (
+        ("s sec second seconds", 1.0),
+        ("ms msec millisecond milliseconds", 1e-3),
+        ("us µs μs usec microsecond microseconds", 1e-6),
+        ("ns nsec nanosecond nanoseconds", 1e-9),
+    )
+    for name in names.split()
+}
+"""The s in one unit of time."""
+
 HERTZ = r"hz|hertz|hercios?|герц|ヘルツ|赫兹|赫茲|헤르츠"
 IN_HERTZ = re.compile(rf"(\d+(?:[.,]\d+)?)\s*(k?)({HERTZ})\.?", re.IGNORECASE)
+INTERVAL = re.compile(rf"(\d+(?:[.,]\d+)?)\s*({'|'.join(SECONDS)})(?P<each>\s?/\s?sample)?", re.IGNORECASE)
 KEY_UNIT = re.compile(r"[(\[]\s*([^)\]]*?)\s*[)\]]")
 LEAD = re.compile(r"(.*?)\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
 WATCH = re.compile(r"\bwatch\s?\d|apple\s?watch", re.IGNORECASE)  # the device of all its exports, such as "Watch6,1"
@@ -43,9 +56,10 @@ FILTER = _words(
 SAMPLING = _words(
     r"sampl|abtast|[ée]chantillon|muestreo|campion|amostra|bemonster|pr[óo]bkow|vzork|mintav|n[äa]yttee|[öo]rnekle|"
     r"δειγματολ|дискрет|サンプ|采样|採樣|샘플|\bf ?s\b|\bsfreq\b|"
-    r"^(e[ck]g |data ?|daten|mess)?(rate|fr[eé][qck]\w*)( ?[(\[]|$)"  # of nothing else
+    r"^interval|^(e[ck]g |data ?|daten|mess)?(rate|fr[eé][qck]\w*)( ?[(\[]|$)"  # of nothing else
 )
 
+IS_INTERVAL = _words(r"^interval$|(?=.*sampl).*(interval|period)")
 RATE = _words(r"rat[ea]|fr[eé][qck]|h[äa]ufig|taux|tasa|taxa|per sec|\bf ?s\b")
 
 NO_START = _words(
@@ -77,6 +91,8 @@ class Line:
         match = re.fullmatch(r"([^,;:=\t]*)[,;:=\t]\s*(.*)", text.strip())
         if not match:
             match = re.fullmatch(rf"(\D+)\s({IN_HERTZ.pattern})", text.strip(), re.IGNORECASE)
+        if not match and (each := INTERVAL.fullmatch(text.strip())) and each["each"]:
+            return cls(text.strip(), "Interval", text.strip())  # as AcqKnowledge has it: 2 msec/sample
         if not match:
             return cls(text.strip(), "", "")
         key = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_", " ", match[1].strip("#%\"' "))
@@ -90,6 +106,9 @@ class Line:
             number, thousands = match[1], 1000 if match[2] else 1
         elif NUMBER.fullmatch(self.value) and self._counts_hertz:
             number = self.value
+        elif IS_INTERVAL.search(self.key) and (match := INTERVAL.fullmatch(self.value)):
+            interval = float(match[1].replace(",", ".")) * SECONDS[match[2].casefold()]
+            return round(1 / interval, 9) if interval > 0 else None
         else:
             return None
         rate = float(number.replace(",", ".")) * thousands

@@ -24,6 +24,12 @@ DELIMITERS = ("\t", ";", "|", ",", " ")
 NOWHERE = "\x1f"
 """A delimiter that no table has: there is one column, and a comma in it is a decimal one."""
 
+KEY = re.compile(r"[^,;|\t]*[=:]\s*[,;|\t]")
+"""The first cell of a line of a head, such as `Range=` in what LabChart exports."""
+
+CHANNELS = re.compile(r"(\d+) channels")
+"""Below it AcqKnowledge writes the name and the unit of each, a line for one."""
+
 ELAPSED = re.compile(r"elapsed|relative", re.IGNORECASE)
 
 
@@ -130,14 +136,24 @@ def _is_spaced(lines: Sequence[str]) -> bool:
 def layout_of(lines: list[str]) -> Layout | None:
     """Find how a table is made by its first lines; None: it is no table."""
     for begin, line in enumerate(lines):
-        if any(letter.isdigit() for letter in line):
+        if any(letter.isdigit() for letter in line) and not KEY.match(line):
             data = [other for other in lines[begin:] if other.strip()][:ALIKE]
             above = [other for other in lines[:begin] if other.strip()]
             for delimiter in _delimiters(above, data):
                 rows = [_cells(other, delimiter) for other in data]
                 if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
+                    if _are_totals(rows):
+                        return layout_of([*lines[:begin], "", *lines[begin + 1 :]])
                     return _describe(begin, above, lines[begin:], data, delimiter)
     return None
+
+
+def _are_totals(rows: list[tuple[str, ...]]) -> bool:
+    """Whether the first of some rows, alone without a time, is none: AcqKnowledge writes how many samples there are."""
+    times = [row[0] for row in rows[1:]]
+    return (
+        not rows[0][0] and len(times) > 1 and all(times) and column_of(0, "", "", times, [], ".", False).role == "time"
+    )
 
 
 def _delimiters(above: list[str], data: list[str]) -> list[str]:
@@ -201,7 +217,7 @@ def _titles(above: list[str], delimiter: str, width: int) -> tuple[tuple[str, ..
     titles: list[tuple[str, ...]] = []
     while above and len(titles) < 2:
         cells = _cells(above[-1].lstrip("#% "), delimiter)
-        if len(cells) != width or (width == 1 and Line.of(above[-1]).value):
+        if len(cells) != width or cells[0].endswith("=") or (width == 1 and Line.of(above[-1]).value):
             break
         titles.append(cells)
         above = above[:-1]
@@ -209,4 +225,22 @@ def _titles(above: list[str], delimiter: str, width: int) -> tuple[tuple[str, ..
             break
     nothing = ("",) * width
     names, units = (titles[-1], titles[0]) if len(titles) == 2 else (titles[0] if titles else nothing, nothing)
+    listed, their_units = _channels(above)
+    first = int(width > len(listed))  # the one before it is of times
+    if listed and first + len(listed) <= width:
+        names = (*names[:first], *listed, *names[first + len(listed) :])
+        units = (*units[:first], *their_units, *units[first + len(listed) :])
     return names, units, above
+
+
+def _channels(above: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names and the units of all channels, as LabChart and AcqKnowledge list them; none where they do not."""
+    rows = {row[0]: row[1:] for row in (_cells(line, "\t") for line in above)}
+    if names := rows.get("ChannelTitle="):
+        return names, (*rows.get("UnitName=", ()), *[""] * len(names))[: len(names)]
+    for place, line in enumerate(above):
+        if match := CHANNELS.fullmatch(line.strip()):
+            count = int(match[1])
+            listed = tuple(other.strip() for other in above[place + 1 :][: 2 * count])
+            return (listed[::2], listed[1::2]) if len(listed) == 2 * count else ((), ())
+    return (), ()

@@ -24,8 +24,8 @@ import pandas as pd
 
 from ec57.headers import millivolts_of
 from preprocess.readers.clock import EPOCHS, Clock, UntimedError, since_1970
-from preprocess.readers.columns import CLOCK, MISSING, SECONDS
-from preprocess.readers.heads import NUMBER, is_utc, stamp_of
+from preprocess.readers.columns import CLOCK, MISSING
+from preprocess.readers.heads import NUMBER, SECONDS, is_utc, stamp_of
 from preprocess.readers.layout import ELAPSED, first_lines, layout_of
 from preprocess.readers.recording import ADU, Channel, Options, Source, Trace, missing_values, same_rate
 from support.errors import InputError, unknown
