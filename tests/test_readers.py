@@ -1127,6 +1127,48 @@ def test_the_start_in_a_head_is_known_by_its_key(
         assert recording.start == START and recording.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("title", "first", "start"),  # where the head says 14:05:07
+    [
+        ("time_s", "0.000", START),
+        ("time_s", "0.004", START),
+        ("time_s", "10800.000", None),
+        ("time_ms", "10000", None),
+        ("time", "14:05:07.000", START),
+        ("time", "14:05:30.000", START),
+        ("time", "17:05:17.000", None),
+        ("time", "00:00:00.000", START),
+        ("Elapsed time", "03:00:10.000", None),
+        ("Elapsed time", "14:05:07.000", None),
+        ("time_ms", "1769864707000", START),  # in UTC, the head in UTC+01:00
+        ("time_ms", "1769865907000", None),
+        ("time", "2026-01-31 14:05:07.000", START),
+        ("time", "2026-01-31 17:05:07.000", START.replace(hour=17)),
+    ],
+)
+def test_a_start_in_a_head_that_the_first_row_contradicts(
+    tmp_path: Path, title: str, first: str, start: dt.datetime | None
+) -> None:
+    def stamp(n: int) -> str:
+        if "-" in first:
+            return f"{after(250, n, dt.datetime.fromisoformat(first))}"
+        if ":" in first:
+            return after(250, n, dt.datetime.combine(START, dt.time.fromisoformat(first))).strftime("%H:%M:%S.%f")
+        return f"{float(first) + n / 250:.3f}" if title == "time_s" else str(int(first) + 4 * n)
+
+    rows = [f"{stamp(n)},{value}" for n, value in enumerate(wave(400))]
+    path = put(tmp_path, "\n".join([f"Start,{START}", f"{title},II (uV)", *rows]), "a.csv")
+    with open_recording(path) as recording:
+        assert (recording.fs, recording.start) == (250, start)
+        said = f"The head says that it began at {START}, column {title} begins at {stamp(0)}; it is not known when the "
+        taken = f"Its head says that it began at {START}, its first row that it is of {start}, which is taken."
+        notes = [note for note in recording.notes if "began at" in note]
+        if start is None:
+            assert notes == [f"{said}recording began, --start_time says it."]
+        else:
+            assert notes == ([] if start == START else [taken])
+
+
 def test_the_other_lines_of_a_head_are_known_by_their_keys(tmp_path: Path) -> None:
     head = ["Device,Recorder V3", "Name,Karl III", "Lead,Lead II", "Scale,mV", "Unit,uV", "Sample Rate,250 Hz"]
     path = put(tmp_path, "\n".join([*head, *map(str, wave(400).tolist())]), "a.csv")

@@ -31,6 +31,8 @@ from preprocess.readers.recording import ADU, Channel, Options, Source, Trace, m
 from support.errors import InputError, unknown
 
 ROWS = 200_000  # rows read at once
+MINUTE = 60.0  # s, to which a head may state the start
+OFFSETS = 900.0  # s: time zones are so many apart
 
 
 class TableSource(Source):
@@ -116,6 +118,9 @@ class TableSource(Source):
             is_rated = layout.head.fs is not None
             return Trace(float(fs), total, read_stored, notes=tuple(notes), is_rated=is_rated, close=close)
         runs, days = clock.runs(total), []
+        head, first = layout.head.start, stamp_of(layout.first_time)
+        if head is not None and first is not None and abs((first - head).total_seconds()) >= MINUTE:
+            days.append(f"its head says that it began at {head}, its first row that it is of {first}, which is taken")
         if layout.undated:
             days.append(f"days without a row would not be seen: {layout.undated}")
         return Trace(
@@ -169,8 +174,10 @@ class TableSource(Source):
             return layout.head.start, layout.head.undated or (
                 "" if layout.strange is None else "its times are not understood"
             )
-        column, cell = layout.columns[layout.time], layout.first_time
-        start = stamp_of(cell) or layout.head.start
+        column, cell, head = layout.columns[layout.time], layout.first_time, layout.head.start
+        if head is not None and not self._begins_with(head):
+            return None, f"the head says that it began at {head}, column {column.title or 'of times'} begins at {cell}"
+        start = stamp_of(cell) or head
         if start is not None or layout.head.undated:
             return start, layout.head.undated
         if layout.undated:
@@ -185,6 +192,26 @@ class TableSource(Source):
         if first * SECONDS.get(column.unit.casefold(), 1.0) < EPOCHS[-1][0]:
             return None, ""
         return None, f"it is not said from when the times in column {title} count, the first of which is {cell}"
+
+    def _begins_with(self, head: datetime) -> bool:
+        """Whether the first time of the column can be the start that the head states.
+
+        A part of a recording may have been exported, with the head of the whole. Where both state a date the column's
+        is that of the first row.
+        """
+        column, cell = self._layout.columns[self._layout.time or 0], self._layout.first_time.strip("[]'\" ")
+        if stamp_of(cell) is not None:
+            return True
+        if CLOCK.fullmatch(cell):
+            *hours, minutes, seconds = (float(part.replace(",", ".")) for part in cell.split(":"))
+            first = 3600 * sum(hours) + 60 * minutes + seconds
+            clock = (head - head.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
+            return first < 1 or (not ELAPSED.search(column.title) and abs(first - clock) < MINUTE)
+        first = float(cell.replace(",", ".")) if NUMBER.fullmatch(cell) else 0.0
+        if (since := since_1970(first, column.unit)) is None:
+            return first * SECONDS.get(column.unit.casefold(), 1.0) < 1
+        apart = (since - (head - datetime(1970, 1, 1)).total_seconds()) % OFFSETS
+        return min(apart, OFFSETS - apart) < 2
 
     # ------------------------------------------------------------------------------------------------- rows
 
