@@ -1181,6 +1181,43 @@ def test_the_other_lines_of_a_head_are_known_by_their_keys(tmp_path: Path) -> No
             assert recording.notes == ("The file does not say which lead it has.",)
 
 
+def test_a_second_column_of_times_is_read_where_the_first_is_irregular(tmp_path: Path) -> None:
+    """The first says when the packets came, as that of the phone does in what Polar's sensors send."""
+    kept = [n for n in range(1000) if not 500 <= n < 573]
+    rows = [f"{after(250, n // 73 * 73).isoformat()};{4 * n};{wave(1000)[n]}" for n in kept]
+    path = put(tmp_path, "\n".join(["Phone timestamp;timestamp [ms];II [uV]", *rows]), "a.txt")
+    for fs in (None, 250):
+        with open_recording(path, fs=fs) as recording:
+            assert (recording.fs, recording.length, recording.start) == (250, 1000, START)
+            assert recording.notes[:2] == (
+                "The times in column Phone timestamp are not regular; those in column timestamp [ms] are used.",
+                "Its times leave out 73 samples (0.3 s); those are missing.",
+            )
+
+
+@pytest.mark.parametrize("title", ["index", "sample #", ""])
+def test_counts_tell_what_is_missing(tmp_path: Path, title: str) -> None:
+    kept = np.flatnonzero(np.arange(4000) // 1000 != 2)
+    rows = [f"{100 + n},{wave(4000)[n]}" for n in kept]
+    path = put(tmp_path, "\n".join([f"{title},II (uV)", *rows]), "a.csv")
+    with open_recording(path, fs=512.5) as recording:
+        assert (recording.fs, recording.length, recording.borders.tolist()) == (512.5, 4000, [3000])
+        assert recording.notes == ("Its counts leave out 1000 samples (2.0 s); those are missing.",)
+        assert not recording.is_rated
+        expected = np.full(4000, np.nan)
+        expected[kept] = wave(4000)[kept] * 1e-3
+        check(recording, expected)
+    assert "does not say its sampling frequency (it has no time column): give --fs HZ" in fault(path)
+
+
+@pytest.mark.parametrize("count", [lambda n: n % 256, lambda n: 2 * n, lambda n: n - 700 * (n > 700)])
+def test_counts_that_are_not_used_are_told(tmp_path: Path, count: Callable[[int], int]) -> None:
+    rows = [f"{count(n)},{value}" for n, value in enumerate(wave(1000))]
+    with open_recording(put(tmp_path, "\n".join(["index,II (uV)", *rows]), "a.csv"), fs=250) as recording:
+        said = "The rows are taken for 250 Hz without a gap, as --fs says; column index is not used."
+        assert (recording.length, recording.notes) == (1000, (said,))
+
+
 def test_times_that_are_not_understood_are_told(tmp_path: Path) -> None:
     stamps = [after(250, n).strftime("%m/%d/%Y %I:%M:%S.%f %p") for n in range(400)]
     path = put(tmp_path, "\n".join(["when,II (uV)", *(f"{stamp},{n}" for n, stamp in enumerate(stamps))]), "a.csv")

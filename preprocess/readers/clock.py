@@ -10,7 +10,7 @@ import pandas as pd
 
 from preprocess.readers.columns import Column
 from preprocess.readers.heads import SECONDS
-from preprocess.readers.recording import HIGHEST_RATE, Runs, iso_date
+from preprocess.readers.recording import HIGHEST_RATE, Runs, iso_date, same_rate
 from support.errors import InputError
 
 RATES = (0.2, HIGHEST_RATE)  # Hz, that the rows of a table may have: one with a heart rate has one in 5 s
@@ -58,13 +58,15 @@ class Clock:
         """Find the sampling frequency in the first rows.
 
         Args:
-            stated: Hz, as the user or the head says; it tells the unit of times that do not give it.
+            stated: Hz, as the user or the head says; it tells the unit of times that do not give it, and of counts.
 
         Raises:
             UntimedError: they are not regular, or in a unit that cannot be told.
         """
-        scale = None
-        if pd.api.types.is_numeric_dtype(cells.dtype):
+        scale, counted = None, stated if column.role == "count" else None
+        if counted is not None:
+            scale = 1 / counted
+        elif pd.api.types.is_numeric_dtype(cells.dtype):
             scale = _scale_of(path, column, cells.to_numpy(np.float64), stated)
         clock = cls(path, column, scale)
         seconds = cls(path, column, scale)._seconds(cells)  # `add` will count the midnights in them
@@ -79,6 +81,10 @@ class Clock:
         samples = steps * clock.fs  # 0.5 or 1.5 where 500 Hz is counted in ms
         if max(np.mean(samples > 1.55), np.mean(samples < 0.45)) > IRREGULAR:  # a late stamp makes one of each
             raise clock._irregular()
+        if counted is not None:
+            if not same_rate(pace, counted):
+                raise clock._irregular()
+            clock._pace = clock.fs = counted
         clock._first = float(seconds[0])
         late = clock._lateness(seconds[:BLOCK], 0)
         long = np.flatnonzero(np.diff(late) >= 0.5)
@@ -142,14 +148,16 @@ class Clock:
     def notes(self) -> list[str]:
         """What to know of the times, in phrases."""
         notes = []
-        if self._scale not in (None, 1.0) and self._column.unit.casefold() not in SECONDS:
+        is_count = self._column.role == "count"
+        if self._scale not in (None, 1.0) and self._column.unit.casefold() not in SECONDS and not is_count:
             title = self._column.title or "of times"
             notes.append(f"the column {title} is taken as {NAMES[self._scale]}, which makes {self.fs:g} Hz")
         if self._shift:
             notes.append(self._shift)
         gaps = sum(int(missing.sum()) for _, missing in self._runs)
         if gaps:
-            notes.append(f"its times leave out {gaps} samples ({gaps / self.fs:.1f} s); those are missing")
+            what = "counts" if is_count else "times"
+            notes.append(f"its {what} leave out {gaps} samples ({gaps / self.fs:.1f} s); those are missing")
         return notes
 
     def _seconds(self, cells: pd.Series) -> np.ndarray:

@@ -52,6 +52,11 @@ class Layout:
         return self._first("time")
 
     @property
+    def clocks(self) -> tuple[int, ...]:
+        """The columns that may say when each sample is, by precedence: those of times, then those of counts."""
+        return tuple(n for role in ("time", "count") for n, column in enumerate(self.columns) if column.role == role)
+
+    @property
     def date(self) -> int | None:
         """The column of the dates of the clock times in column `time`; None: there is none, or those are no such."""
         is_clock = self.time is not None and CLOCK.fullmatch(self.first[self.time].strip("[]"))
@@ -65,11 +70,11 @@ class Layout:
     @property
     def first_time(self) -> str:
         """That of the first row, with its date where that has a column of its own; "": there is none."""
-        return "" if self.time is None else str(self.times(pd.DataFrame([self.first])).iloc[0])
+        return "" if self.time is None else str(self.times(pd.DataFrame([self.first]), self.time).iloc[0])
 
-    def times(self, rows: pd.DataFrame) -> pd.Series:
-        """The cells of column `time`, with their dates where those have a column of their own."""
-        return self._stamps(rows) if self.is_dated else rows[self.time]
+    def times(self, rows: pd.DataFrame, number: int) -> pd.Series:
+        """The cells of one of the `clocks`, with the dates of column `time` where those have a column of their own."""
+        return self._stamps(rows) if number == self.time and self.is_dated else rows[number]
 
     def _stamps(self, rows: pd.DataFrame) -> pd.Series:
         days, clocks = (rows[column].astype("string").str.strip(" '\"[]") for column in (self.date, self.time))

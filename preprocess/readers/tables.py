@@ -94,7 +94,7 @@ class TableSource(Source):
         with ExitStack() as stack:
             try:
                 store = stack.enter_context(tempfile.TemporaryFile(prefix="ecg"))
-                total, missing, clock = self._convert(column, 1.0 if millivolts is None else millivolts, store)
+                total, missing, clock, others = self._convert(column, 1.0 if millivolts is None else millivolts, store)
             except OSError as error:
                 raise InputError(
                     f"{self.path} cannot be converted in {tempfile.gettempdir()} ({error.strerror or error}): name "
@@ -109,15 +109,15 @@ class TableSource(Source):
         if clock is None:
             fs, notes = self._stated_rate or 0.0, []
             why = layout.unread
-            if layout.time is not None:
-                why = f"column {layout.columns[layout.time].title or 'of times'} is not used"
+            if layout.clocks:
+                why = f"column {self._title(layout.clocks[0])} is not used"
             if why is not None:
                 says = "--fs says" if self._options.fs else "its head says"
                 notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; {why}")
             notes += missing_values(missing, fs)
             is_rated = layout.head.fs is not None
             return Trace(float(fs), total, read_stored, notes=tuple(notes), is_rated=is_rated, close=close)
-        runs, days = clock.runs(total), []
+        runs, days = clock.runs(total), others
         head, first = layout.head.start, stamp_of(layout.first_time)
         if head is not None and first is not None and abs((first - head).total_seconds()) >= MINUTE:
             days.append(f"its head says that it began at {head}, its first row that it is of {first}, which is taken")
@@ -129,6 +129,7 @@ class TableSource(Source):
             lambda first, last: runs.read(first, last, read_stored),
             borders=runs.starts[1:],
             notes=(*days, *clock.notes(), *missing_values(missing, clock.fs)),
+            is_rated=layout.time is not None or layout.head.fs is not None,
             close=close,
         )
 
@@ -215,40 +216,65 @@ class TableSource(Source):
 
     # ------------------------------------------------------------------------------------------------- rows
 
-    def _convert(self, column: int, millivolts: float, store: IO[bytes]) -> tuple[int, int, Clock | None]:
-        """Write a column to `store`, in mV -> how many rows, how many without a value, and where they are in time.
+    def _convert(self, column: int, millivolts: float, store: IO[bytes]) -> tuple[int, int, Clock | None, list[str]]:
+        """Write a column to `store`, in mV -> how many rows, how many without a value, where these are in time, notes.
 
         Where the rate is stated, and the time column cannot tell one, the rows are taken for regular: no clock.
 
         Raises:
             InputError: the time column tells another rate than the user or the head.
         """
-        time = self._layout.time
-        timed = time is not None
-        clock: Clock | None = None
+        number, clock = 0, None
+        notes: list[str] = []
         total = missing = 0
         for chunk in self._chunks():
-            if timed:
-                times = self._layout.times(chunk)
+            if not total:
+                number, clock = self._clock(chunk)
+                if clock is not None and number != self._layout.clocks[0]:
+                    first, used = self._title(self._layout.clocks[0]), self._title(number)
+                    notes.append(f"the times in column {first} are not regular; those in column {used} are used")
+            if clock is not None:
                 try:
-                    if clock is None:
-                        clock = Clock.of(self.path, self._layout.columns[time], times, self._stated_rate)
-                        self._check_clock(clock)
-                    clock.add(times, total)
+                    clock.add(self._layout.times(chunk, number), total)
                 except UntimedError:
                     if self._stated_rate is None:
                         raise
-                    timed, clock = False, None
+                    clock = None
             values = self._numbers(chunk[column]) * millivolts
             store.write(values.tobytes())
             total += len(values)
             missing += int((~np.isfinite(values)).sum())
         store.flush()
-        return total, missing, clock
+        return total, missing, clock, notes if clock is not None else []
 
-    def _check_clock(self, clock: Clock) -> None:
+    def _clock(self, rows: pd.DataFrame) -> tuple[int, Clock | None]:
+        """Find the first column, and its number, by which the first rows are regular; none, where the rate is stated.
+
+        Raises:
+            UntimedError: there are only others, and the rate is not stated.
+        """
+        why: UntimedError | None = None
+        for number in self._layout.clocks:
+            column = self._layout.columns[number]
+            if column.role == "count" and self._stated_rate is None:
+                continue
+            try:
+                clock = Clock.of(self.path, column, self._layout.times(rows, number), self._stated_rate)
+            except UntimedError as error:
+                why = why or error
+                continue
+            self._check_clock(clock, number)
+            return number, clock
+        if why is not None and self._stated_rate is None:
+            raise why
+        return 0, None
+
+    def _title(self, number: int) -> str:
+        return self._layout.columns[number].title or "of times"
+
+    def _check_clock(self, clock: Clock, number: int) -> None:
         """Raise an `InputError` where the time column tells another rate than the user or the head."""
-        title, head = self._layout.columns[self._layout.time or 0].title or "of times", self._layout.head.fs
+        title, head = self._title(number), self._layout.head.fs
         self._options.check_rate(self.path, clock.fs, f" by its column {title}")
         if head is not None and not same_rate(clock.fs, head):
             raise InputError(
