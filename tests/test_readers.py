@@ -751,7 +751,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     path = put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv")
     assert "'oops' in row 271 of the data is no number" in fault(path, column="2", **options)
     rows[270] = "270,1,1,x,1,5"
-    assert "Expected 5 fields in line 272, saw 6" in fault(
+    assert "as a table: line 272 has 6 cells, the lines above it have 5; correct the line" in fault(
         put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv"), column="2", **options
     )
 

@@ -31,6 +31,9 @@ from preprocess.readers.recording import ADU, Channel, Options, Source, Trace, m
 from support.errors import InputError, unknown
 
 ROWS = 200_000  # rows read at once
+WIDTHS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+"""What pandas says of a row that is longer than others."""
+
 MINUTE = 60.0  # s, to which a head may state the start
 OFFSETS = 900.0  # s: time zones are so many apart
 
@@ -65,7 +68,9 @@ class TableSource(Source):
         )
         self._signals = signals or empty  # of several, one without title or numbers is what a last delimiter makes
         if options.column is not None:
-            self.chosen = self._named(options.column)
+            number = self._named(options.column)
+            self._signals = sorted({*self._signals, number})
+            self.chosen = self._signals.index(number)
         elif not self._signals:
             odd = next((f"; {column.odd[:40]!r} is no number" for column in layout.columns if column.odd), "")
             raise InputError(f"{path} has no column of a signal, only {self._list_columns()}{odd}")
@@ -141,7 +146,11 @@ class TableSource(Source):
     # ---------------------------------------------------------------------------------------------- columns
 
     def _named(self, wanted: str) -> int:
-        """Return which of the signals --column means."""
+        """Return the number of the column that --column means.
+
+        Raises:
+            InputError: there is none, or it holds no numbers.
+        """
         columns = self._layout.columns
         alike = [n for n, column in enumerate(columns) if wanted.strip().casefold() in column.names]
         if not alike and wanted.strip().isdecimal() and 1 <= int(wanted) <= len(columns):
@@ -150,9 +159,7 @@ class TableSource(Source):
             raise unknown(f"{self.path}: --column", wanted, [self._list_columns()])
         if columns[alike[0]].role in ("text", "strange", "date"):
             raise InputError(f"{self.path}: column {wanted} holds no numbers; there are {self._list_columns()}")
-        if alike[0] not in self._signals:
-            self._signals = sorted([*self._signals, alike[0]])
-        return self._signals.index(alike[0])
+        return alike[0]
 
     def _list_columns(self) -> str:
         return ", ".join(
@@ -341,6 +348,14 @@ class TableSource(Source):
             yield
         except InputError:
             raise
+        except pd.errors.ParserError as error:
+            if match := WIDTHS.search(str(error)):
+                raise InputError(
+                    f"{self.path} cannot be read as a table: line {match[2]} has {match[3]} cells, the lines above it "
+                    f"have {match[1]}; correct the line, or make a file of each table"
+                ) from error
+            why = str(error).removeprefix("Error tokenizing data. C error: ")
+            raise InputError(f"{self.path} cannot be read as a table: {why}; correct the line") from error
         except (ValueError, OverflowError, MemoryError) as error:  # those of pandas are ValueErrors
             raise InputError(f"{self.path} cannot be read as a table: {error}; correct the line") from error
 
