@@ -426,6 +426,24 @@ def test_edf_that_is_cut_open_or_longer(tmp_path: Path) -> None:
     assert "holds no samples" in fault(put(tmp_path, content[:236] + b"0       " + content[244:512], "a.edf"))
 
 
+def test_decimal_commas_in_edf_are_read(tmp_path: Path) -> None:
+    content = edf({"II": wave(2560), "V1": wave(2560)})
+    changed = content[:768].replace(b"-3276.8 ", b"-3276,8 ").replace(b"3276.7  ", b"3276,7  ")
+    changed = changed[:244] + b"1,0     " + changed[252:]
+    for path in (put(tmp_path, content, "a.edf"), put(tmp_path, changed + content[768:], "b.edf")):
+        with open_recording(path) as recording:
+            np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)
+            assert recording.fs == 256
+    assert recording.notes == ("Its header has decimal commas; they are read as points.",)
+
+
+@pytest.mark.parametrize(("duration", "said"), [("0", "0 s"), ("-1", "-1 s"), ("nan", "nan s")])
+def test_data_records_of_no_duration_are_told(tmp_path: Path, duration: str, said: str) -> None:
+    content = edf({"II": wave(2560)})
+    path = put(tmp_path, content[:244] + f"{duration:8}".encode() + content[252:], "a.edf")
+    assert fault(path) == f"{path} is damaged: by its header a data record lasts {said}; copy it again"
+
+
 def test_the_unit_of_edf(tmp_path: Path) -> None:
     path = put(tmp_path, edf({"II": wave(2560)}, dimension=""), "a.edf")
     assert "II does not say its unit; give --unit mV, uV, V" in fault(path)

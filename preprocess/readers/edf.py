@@ -31,8 +31,10 @@ FIELDS = 256  # bytes of the header, and again for each signal
 RECORDING = slice(88, 168)  # of the header: what EDF+ says of the recording
 DATE, TIME = slice(168, 176), slice(176, 184)  # of the header: when it began
 RECORDS = slice(236, 244)  # of the header: how many data records there are
+DURATION = slice(244, 252)  # of the header: of a data record, s
 SIGNALS = slice(252, 256)  # of the header
 LABEL = (0, 16)  # of each signal: begin, size in bytes
+PHYSICAL = (104, 16)  # of each signal: the least and the greatest value
 SAMPLES = (216, 8)  # of each signal: samples in a data record
 OPEN = -1  # data records, while the recording is being made
 
@@ -69,25 +71,29 @@ class EdfSource(Source):
             )
         if count < 1 or len(self._header) < size:
             raise self._damaged(f"it ends in its header of {count} signals")
+        self._notes: list[str] = []
+        self._labels = [text.strip() for text in self._fields(*LABEL)]
+        if {*self._labels} <= {*ANNOTATIONS}:
+            raise InputError(f"{path} holds annotations alone, no signal; name the file with the ECG")
+        self._read_commas(count)
+        with self._parsing():
+            self._duration = float(self._header[DURATION])
+            self._sizes = [int(text) for text in self._fields(*SAMPLES)]
+        if not 0 < self._duration < np.inf:
+            raise self._damaged(f"by its header a data record lasts {self._duration:g} s")
         with self._parsing():
             edf = self._decode(self._header, b"")
-            self._labels = [text.strip() for text in self._fields(*LABEL)]
-            self._sizes = [int(text) for text in self._fields(*SAMPLES)]
-            self._duration = edf.data_record_duration
             self.channels = tuple(map(self._channel, edf.signals))
             self._shown = [number for number, label in enumerate(self._labels) if label not in ANNOTATIONS]
             stated, reserved, begin = int(self._header[RECORDS]), edf.reserved, edf.bytes_in_header_record
-        if begin != size or min(self._sizes) < 1 or not 0 < self._duration < np.inf:
+        if begin != size or min(self._sizes) < 1:
             raise self._damaged(
                 f"its header of {begin} bytes has {count} signals and data records of {self._duration:g} s with "
                 f"{min(self._sizes)} samples and more of each"
             )
-        if not self.channels:
-            raise InputError(f"{path} holds annotations alone, no signal; name the file with the ECG")
         plus = re.match(r"[EB]DF(\+[CD])", reserved)
         self.format = kind + (plus[1] if plus else "")
         self._record = sum(self._sizes) * (3 if self._is_bdf else 2)  # bytes
-        self._notes: list[str] = []
         self._stored = self._count(stated)
         self.start, self.undated = self._started() if self._stored else (None, "")
 
@@ -141,6 +147,17 @@ class EdfSource(Source):
         count = len(self._header) // FIELDS - 1
         place = FIELDS + begin * count
         return [self._header[place + size * one :][:size].decode("latin-1") for one in range(count)]
+
+    def _read_commas(self, count: int) -> None:
+        """Write points for the decimal commas of a header, which the format does not have but programs do."""
+        begin, size = PHYSICAL
+        signals = slice(FIELDS + begin * count, FIELDS + (begin + size) * count)
+        before, header = self._header, bytearray(self._header)
+        for place in (DURATION, signals):
+            header[place] = header[place].replace(b",", b".")
+        self._header = bytes(header)
+        if self._header != before:
+            self._notes.append("its header has decimal commas; they are read as points")
 
     def _channel(self, signal: edfio.EdfSignal | edfio.BdfSignal) -> Channel:
         units = signal.physical_dimension.strip()
