@@ -374,6 +374,12 @@ def test_an_interrupted_edf_has_missing_samples(tmp_path: Path, bdf: bool) -> No
         expected[:512], expected[1280:1536], expected[1664:] = values[:512], values[512:768], values[768:]
         np.testing.assert_allclose(recording.read(), expected * 1e-4, rtol=1e-12, atol=1e-12)
         check(recording, recording.read())
+    continuous = content.replace(b"DF+D", b"DF+C", 1)  # as its header says, not its data records
+    with open_recording(tmp_path / "a.edf") as recording, open_recording(put(tmp_path, continuous, "c.edf")) as other:
+        kind = "BDF+C" if bdf else "EDF+C"
+        said = f"It is {kind}, without interruptions, but the times of its data records have some."
+        assert other.notes == (said, *recording.notes)
+        np.testing.assert_array_equal(other.read(), recording.read())
     content = interrupted(edf({"II": values}, annotated=True), [0, 1, 1.5, 3])
     assert "data record 3 begins before the one before it ends" in fault(put(tmp_path, content, "a.edf"))
     content = edf({"II": values})

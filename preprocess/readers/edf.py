@@ -119,10 +119,13 @@ class EdfSource(Source):
             values = np.concatenate(blocks) if blocks else np.empty(0)
             return values[first - begin * per_record :][: last - first] * millivolts
 
-        if not self.format.endswith("+D"):
+        is_late = self.format.endswith("+C") and self._stored > 1 and self._is_late(fs)
+        if not self.format.endswith("+D") and not is_late:
             return Trace(fs, self._stored * per_record, read_stored, notes=tuple(self._notes))
         runs, overlap = self._runs(fs, per_record)
         notes = list(self._notes)
+        if is_late:
+            notes.append(f"it is {self.format}, without interruptions, but the times of its data records have some")
         if len(runs.starts) > 1:
             missing = (runs.length - runs.total) / fs
             times = len(runs.starts) - 1
@@ -247,7 +250,15 @@ class EdfSource(Source):
         stored = np.array(first) * per_record
         return Runs(stored + missing, stored, self._stored * per_record), overlap
 
-    def _onsets(self) -> Iterator[float]:
+    def _is_late(self, fs: float) -> bool:
+        """Whether the last data record of a file that should have no interruptions begins later than it would then."""
+        with suppress(InputError):  # it does not say when, which here it need not
+            first, last = (next(self._onsets(record)) for record in (0, self._stored - 1))
+            return last - first - (self._stored - 1) * self._duration > 1.5 / fs  # a sample may be rounding
+        return False
+
+    def _onsets(self, begin_with: int = 0) -> Iterator[float]:
+        """When the data records begin, s, from record `begin_with` on."""
         number = next((one for one, label in enumerate(self._labels) if label in ANNOTATIONS), None)
         if number is None:
             raise InputError(
@@ -257,7 +268,7 @@ class EdfSource(Source):
         width = 3 if self._is_bdf else 2
         begin, size = sum(self._sizes[:number]) * width, self._sizes[number] * width
         step = max(1, BLOCK // self._record)
-        for first in range(0, self._stored, step):
+        for first in range(begin_with, self._stored, step):
             last = min(first + step, self._stored)
             content = self._bytes(first, last)
             for record in range(last - first):
