@@ -270,6 +270,17 @@ def test_a_record_with_a_time_but_no_date(tmp_path: Path, when: str, undated: st
         assert (recording.start, "in its header" in str(recording.notes)) == (START, False)
 
 
+def test_a_record_in_no_voltage_has_a_remedy(tmp_path: Path) -> None:
+    said = "II is in NU, which is no voltage; "
+    path = write_wfdb(tmp_path, {"II": wave(700)}, gain="200/NU")
+    assert fault(path).endswith(f"{said}correct the units in its header")
+    write_wfdb(tmp_path, {"II": wave(700), "V1": wave(700)}, gain="200/NU")
+    (tmp_path / "r.hea").write_text(
+        (tmp_path / "r.hea").read_text().replace("200/NU", "200/mV").replace("200/mV", "200/NU", 1)
+    )
+    assert fault(path).endswith(f"{said}--lead NAME takes another one")
+
+
 def test_a_record_of_annotations_alone(tmp_path: Path) -> None:
     path = put(tmp_path, "a 0 360 650000\n", "a.hea")
     assert fault(path) == f"{path} holds no signal, only annotations go with it; name a record with an ECG"
@@ -616,6 +627,15 @@ def test_times_in_utc_are_told(tmp_path: Path) -> None:
             assert UTC not in recording.notes
     with open_recording(put(tmp_path, files["a.csv"].replace("Z", "+01:00"), "d.csv")) as recording:
         assert (recording.start, recording.notes) == (START, ())
+
+
+def test_ishne_whose_samples_were_not_counted(tmp_path: Path) -> None:
+    content = bytearray(ishne(np.stack([wave(700), wave(700, 1)], axis=1)))
+    struct.pack_into("<i", content, 14, 0)
+    content[8:10] = crc16(bytes(content[10:522])).to_bytes(2, "little")
+    with open_recording(put(tmp_path, bytes(content), "a.ecg")) as recording:
+        assert recording.notes == ("Its header gives no samples; all 700 that it holds of each lead are read.",)
+        check(recording, wave(700) * 0.0025)
 
 
 def test_kardia_of_one_lead_is_lead_i(tmp_path: Path) -> None:
@@ -1059,6 +1079,8 @@ def test_a_stated_rate_tells_the_unit_of_times(tmp_path: Path) -> None:
         ("Sampling rate of ECG 1,250 Hz|Sampling rate of ECG 2,125 Hz", "'Sampling rate of ECG 2,125 Hz'"),
         ("Sampling rate of ECG,250 Hz|Sampling rate of SpO2,75 Hz", 250),
         ("ECGSamplingRate,250 Hz|ACCSamplingRate,100 Hz", 250),
+        ('# OpenSignals|# {"20:16": {"device": "bitalino", "sampling rate": 250, "resolution": [4]}}|# End', 250),
+        ('# OpenSignals|# {"a": {"sampling rate": 250}, "b": {"sampling rate": 100}}|# End', None),
         ("Datenrate;250 Hz|Anzeige;60 Hz", 250),
         ("Frequency (Hz),250", 250),
         ("Częstotliwość próbkowania;250 Hz", 250),

@@ -40,6 +40,7 @@ SECONDS = {
 HERTZ = r"hz|hertz|hercios?|герц|ヘルツ|赫兹|赫茲|헤르츠"
 IN_HERTZ = re.compile(rf"(\d+(?:[.,]\d+)?)\s*(k?)({HERTZ})\.?", re.IGNORECASE)
 INTERVAL = re.compile(rf"(\d+(?:[.,]\d+)?)\s*({'|'.join(SECONDS)})(?P<each>\s?/\s?sample)?", re.IGNORECASE)
+JSON_RATE = re.compile(r'"sampling rate": ?(\d+(?:\.\d+)?)[,}\s]')  # OpenSignals writes its head as JSON
 KEY_UNIT = re.compile(r"[(\[]\s*([^)\]]*?)\s*[)\]]")
 LEAD = re.compile(r"(.*?)\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
 WATCH = re.compile(r"\bwatch\s?\d|apple\s?watch", re.IGNORECASE)  # the device of all its exports, such as "Watch6,1"
@@ -91,6 +92,8 @@ class Line:
         match = re.fullmatch(r"([^,;:=\t]*)[,;:=\t]\s*(.*)", text.strip())
         if not match:
             match = re.fullmatch(rf"(\D+)\s({IN_HERTZ.pattern})", text.strip(), re.IGNORECASE)
+        if rates := set(JSON_RATE.findall(text)):
+            return cls(text.strip(), "sampling rate", f"{rates.pop()} Hz" if len(rates) == 1 else "")
         if not match and (each := INTERVAL.fullmatch(text.strip())) and each["each"]:
             return cls(text.strip(), "Interval", text.strip())  # as AcqKnowledge has it: 2 msec/sample
         if not match:

@@ -67,6 +67,7 @@ class IshneSource(Source):
             for code, resolution in zip(codes, self._resolutions, strict=True)
         )
         self.start, self.undated = _start(head)
+        self._is_uncounted = samples == 0 and size > self._offset
         self._length = self._count(samples, (size - self._offset) // 2)
         options.check_rate(path, self._fs)
 
@@ -84,11 +85,15 @@ class IshneSource(Source):
             values = values.reshape(-1, self._leads)[:, channel]  # (samples, leads) -> (samples,)
             return np.where(values == MISSING, np.nan, values * (resolution / 1e6))
 
-        missing = count_missing(read, self._length)
-        return Trace(self._fs, self._length, read, notes=missing_values(missing, self._fs))
+        notes = missing_values(count_missing(read, self._length), self._fs)
+        if self._is_uncounted:
+            notes = (f"its header gives no samples; all {self._length} that it holds of each lead are read", *notes)
+        return Trace(self._fs, self._length, read, notes=notes)
 
     def _count(self, samples: int, stored: int) -> int:
         """Return the samples of each lead: some recorders state them, others those of all leads together."""
+        if self._is_uncounted:
+            return stored // self._leads
         if samples * self._leads > stored and samples - samples % self._leads == stored - stored % self._leads:
             return stored // self._leads
         if samples < 0 or samples * self._leads > stored:

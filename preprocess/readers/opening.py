@@ -203,7 +203,8 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
     if channels[channel].millivolts is None:
         units = channels[channel].units
         what = f"is in {units}, which is no voltage" if units else "does not say its unit"
-        remedy = f"give --unit {', '.join(UNITS[:3])}" if source.takes_unit else "--lead NAME takes another one"
+        remedy = "--lead NAME takes another one" if possible else "correct the units in its header"
+        remedy = f"give --unit {', '.join(UNITS[:3])}" if source.takes_unit else remedy
         raise InputError(f"{path}: {names[channel]} {what}; {remedy}")
     name, called, notes = channels[channel].name, stated or names[channel], []
     if stated:
