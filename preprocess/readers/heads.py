@@ -72,6 +72,10 @@ START = _words(
     r"start|begin|began|record|aufnahme|aufzeich|acqui|d[ée]but|inici|inizi|grab|regist|начал|開始|开始|記録|记录"
 )
 
+START_DATE = _words(rf"{START.pattern}|\bdate|datum|fecha")
+DAY = re.compile(r"\d{4}-\d\d-\d\d|\d\d?\.\d\d?\.\d{4}")
+TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d([.,]\d+)?)?")
+
 NO_LEAD = _words(r"\bname|subject|devic|gerät|recorder|model|vers|ware\b|patient|physic")
 IS_LEAD = _words(r"lead|ableit|channel|kanal|d[ée]riva|誘導|导联|導聯")
 IS_UNIT = _words(r"\bunit|einheit|unidad|\bunité|unità|единиц|単位|单位|單位|단위")
@@ -200,6 +204,8 @@ def _start(lines: list[Line]) -> tuple[datetime | None, str]:
     """When the recording began, and why the head does not say so although lines speak of it; "": none does."""
     stamps = _stated(((line, stamp_of(line.value)) for line in lines), NO_START, START)
     start = _only(stamps)
+    if not stamps and (start := _start_of_two(lines)) is not None:
+        return start, ""
     if start is None and stamps:
         return None, f"its head has several times, {_quoted(line.text for line, _ in stamps)}, of which none is taken"
     if start is None or not any(START.search(line.key) for line, _ in stamps):
@@ -207,6 +213,14 @@ def _start(lines: list[Line]) -> tuple[datetime | None, str]:
             if START.search(line.key) and not NO_START.search(line.key) and TIMELIKE.search(line.value):
                 return None, f"the line {line.text[:60]!r} of its head is not understood"
     return start, ""
+
+
+def _start_of_two(lines: list[Line]) -> datetime | None:
+    """The start that one line has the date of, and another the clock time; None: there are no such, or several."""
+    of_start = [line for line in lines if not NO_START.search(line.key)]
+    days = {line.value for line in of_start if START_DATE.search(line.key) and DAY.fullmatch(line.value)}
+    clocks = {line.value for line in of_start if START.search(line.key) and TIME_OF_DAY.fullmatch(line.value)}
+    return stamp_of(f"{days.pop()} {clocks.pop()}") if len(days) == len(clocks) == 1 else None
 
 
 def _stated(
