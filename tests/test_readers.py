@@ -727,6 +727,14 @@ def test_a_delimiter_in_quotes_is_part_of_a_cell(
         check(recording, np.array([float(f"{value / 1000:.3f}") for value in wave(400)]))
 
 
+def test_numbers_of_two_decimal_marks_are_refused(tmp_path: Path) -> None:
+    rows = [f'{n / 250:.3f},{n},"{n / 10:.1f}"' for n in range(100)] + [
+        f'{n / 250:.3f},{n},"1,{n}"' for n in (100, 101)
+    ]
+    said = "'1,100' in row 101 of the data is no number"
+    assert said in fault(put(tmp_path, "\n".join(["time_s,other,II_uV", *rows]), "a.csv"))
+
+
 def test_quotes_that_come_late_are_seen(tmp_path: Path) -> None:
     rows = [f"{n / 250:.3f},{value}," for n, value in enumerate(wave(400))]
     rows[100] += '"walk, fast"'
@@ -1079,7 +1087,10 @@ def test_a_stated_rate_tells_the_unit_of_times(tmp_path: Path) -> None:
         ("Sampling rate of ECG 1,250 Hz|Sampling rate of ECG 2,125 Hz", "'Sampling rate of ECG 2,125 Hz'"),
         ("Sampling rate of ECG,250 Hz|Sampling rate of SpO2,75 Hz", 250),
         ("ECGSamplingRate,250 Hz|ACCSamplingRate,100 Hz", 250),
-        ('# OpenSignals|# {"20:16": {"device": "bitalino", "sampling rate": 250, "resolution": [4]}}|# End', 250),
+        (
+            '# OpenSignals|# {"20:16": {"position": 0, "device": "bitalino", "sampling rate": 250, "n": [4]}}|# End',
+            250,
+        ),
         ('# OpenSignals|# {"a": {"sampling rate": 250}, "b": {"sampling rate": 100}}|# End', None),
         ("Datenrate;250 Hz|Anzeige;60 Hz", 250),
         ("Frequency (Hz),250", 250),

@@ -78,10 +78,7 @@ def column_of(
     elif cells and _are_dates(name, cells):
         role = "date"
     elif all(NUMBER.fullmatch(cell) for cell in cells):
-        values, others = (
-            np.array([float(cell.replace(decimal, ".")) for cell in some if NUMBER.fullmatch(cell)])
-            for some in (cells, further)
-        )
+        values, others = _numbers(cells, decimal), _numbers(further, decimal)
         role = _role(number, name, unit, values, np.empty(0) if is_alone else np.append(values, others))
     else:
         times = [cell.strip("[]") for cell in cells]
@@ -90,6 +87,12 @@ def column_of(
         role = "time" if is_time else "strange" if is_strange else "text"
     odd = next((cell for cell in cells if not NUMBER.fullmatch(cell)), "") if role == "text" else ""
     return Column(name or None, unit, role, title, odd)
+
+
+def _numbers(cells: list[str], decimal: str) -> np.ndarray:
+    """The numbers among cells -> float64 (n,); 1,234.5 is none."""
+    texts = (cell.replace(decimal, ".") for cell in cells if NUMBER.fullmatch(cell))
+    return np.array([float(text) for text in texts if "," not in text])
 
 
 def _role(number: int, name: str, unit: str, values: np.ndarray, more: np.ndarray) -> str:

@@ -97,7 +97,8 @@ class Line:
         if not match:
             match = re.fullmatch(rf"(\D+)\s({IN_HERTZ.pattern})", text.strip(), re.IGNORECASE)
         if rates := set(JSON_RATE.findall(text)):
-            return cls(text.strip(), "sampling rate", f"{rates.pop()} Hz" if len(rates) == 1 else "")
+            key, value = "sampling rate", f"{rates.pop()} Hz" if len(rates) == 1 else ""
+            return cls(f"{key}: {value}", key, value)
         if not match and (each := INTERVAL.fullmatch(text.strip())) and each["each"]:
             return cls(text.strip(), "Interval", text.strip())  # as AcqKnowledge has it: 2 msec/sample
         if not match:

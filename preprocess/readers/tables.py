@@ -277,7 +277,8 @@ class TableSource(Source):
         return 0, None
 
     def _title(self, number: int) -> str:
-        return self._layout.columns[number].title or "of times"
+        column = self._layout.columns[number]
+        return column.title or ("of counts" if column.role == "count" else "of times")
 
     def _check_clock(self, clock: Clock, number: int) -> None:
         """Raise an `InputError` where the time column tells another rate than the user or the head."""
