@@ -26,7 +26,7 @@ from report.definitions import Definitions
 from report.diary import Entry, diary_figures
 from report.episodes import KINDS, SUPRAVENTRICULAR, Episode, Episodes, find_episodes, prematurity
 from report.hrv import Variability, variability
-from report.irregular import FOUND, RIGHT, cosen, turning_points
+from report.irregular import FOUND, RIGHT, cosen, irregular_rhythm, turning_points
 from report.pauses import hidden_beats
 from report.rates import Rate, heart_rate
 from report.rhythm import CLASSES, Rhythm
@@ -484,9 +484,9 @@ def titles(rhythm: Rhythm) -> list[tuple[str, ...]]:
 
 
 def test_a_strip_of_the_usual_rhythm_has_nearly_the_usual_rate() -> None:
-    mixed, slow = "NNNS" * 20, "N" * 8
-    assert titles(made(mixed + slow, [800] * 80 + [960] * 7))[0] == ("usual rhythm",)
-    assert ("usual rhythm",) not in titles(made(mixed + slow, [800] * 80 + [961] * 7))
+    mixed, slow = "NNNS" * 20, "N" * 12
+    assert titles(made(mixed + slow, [800] * 80 + [960] * 11))[0] == ("usual rhythm",)
+    assert ("usual rhythm",) not in titles(made(mixed + slow, [800] * 80 + [961] * 11))
 
 
 def test_a_stretch_that_is_lowest_and_highest_is_shown_once() -> None:
@@ -1164,6 +1164,27 @@ def test_pauses_in_mitdb() -> None:
     counts = sum((Counter(one.pause_counts(DEFAULT)) for one in mitdb_episodes().values()), Counter())
     # Of 141, 90 and 42 intervals as long, 6 hold the flutter of record 207; one is of 3.000 s to the sample.
     assert counts == {"gt_2_0": 135, "gt_2_5": 84, "ge_3_0": 36}
+
+
+@needs_mitdb
+def test_irregular_rhythm_in_pieces_of_30_s() -> None:
+    """The figures that `report.irregular` states of recordings as short as those of a watch."""
+    size, pieces = 30 * 360, Counter[tuple[bool, bool]]()
+    for record in mitdb().values():
+        beats, length = record.rhythm, record.rhythm.length
+        share = np.zeros((2, length // size))  # of each piece, in fibrillation and in flutter
+        for row, mark in zip(share, ("(AFIB", "(AFL"), strict=True):
+            for start, end in record.marked(mark):
+                edges = np.clip(np.arange(len(row) + 1) * size, start, end)
+                row += np.diff(edges) / size
+        for number, (fibrillation, flutter) in enumerate(share.T):
+            first, past = np.searchsorted(beats.samples, [number * size, (number + 1) * size])
+            if past - first < 2 or flutter > 0 or 0 < fibrillation < 0.999_999:
+                continue
+            piece = Rhythm(beats.samples[first:past] - number * size, beats.classes[first:past], 360, size)
+            pieces[bool(fibrillation), len(irregular_rhythm(piece, DEFAULT)) > 0] += 1
+    assert (pieces[True, True], pieces[True, False]) == (110, 95)
+    assert (pieces[False, True], pieces[False, False]) == (8, 2534)
 
 
 @needs_mitdb

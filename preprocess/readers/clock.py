@@ -13,7 +13,7 @@ from preprocess.readers.heads import SECONDS
 from preprocess.readers.recording import HIGHEST_RATE, Runs, iso_date, same_rate
 from support.errors import InputError
 
-RATES = (0.2, HIGHEST_RATE)  # Hz, that the rows of a table may have: one with a heart rate has one in 5 s
+RATES = (1.0, HIGHEST_RATE)  # Hz, that the rows of a table may have: one of heart rates has a row a second
 EPOCHS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
 """Numbers from here on may count from 1970 -> s in one of them."""
 
