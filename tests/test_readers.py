@@ -1030,7 +1030,9 @@ def test_times_that_tell_no_rate(tmp_path: Path) -> None:
         (0, 0.004, 250),
         (0, 8, 125),
         (5000, 7.8125, 128),
-        (0, 4, "seconds or milliseconds"),
+        (0, 4, 250),
+        (0, 2, 500),
+        (0, 0.5, "seconds or milliseconds"),
         (0, 125, "milliseconds or microseconds"),  # packets, or a rate no recorder has
         (0, 1000, "milliseconds or microseconds"),  # a heart rate
         (599_616_000_000_000_000, 7_692_308, 130),  # since 2000, as Polar counts
@@ -1047,7 +1049,7 @@ def test_the_unit_of_times_is_what_it_can_only_be(tmp_path: Path, first: float, 
         with open_recording(path) as recording:
             assert recording.fs == rate
             is_told = any("The column time is taken as" in note for note in recording.notes)
-            assert is_told == (step >= 1 or first > 1e9)
+            assert is_told == (step >= 1 or first > 1e9), recording.notes
             assert any("count from 1970" in note for note in recording.notes) == (first > 1e9 and step < 5)
             assert any("from when the times in column time count" in note for note in recording.notes) == (step > 1e6)
         return
@@ -1057,13 +1059,13 @@ def test_the_unit_of_times_is_what_it_can_only_be(tmp_path: Path, first: float, 
 
 
 def test_a_stated_rate_tells_the_unit_of_times(tmp_path: Path) -> None:
-    rows = [f"{4 * n},{value}" for n, value in enumerate(wave(400)) if not 200 <= n < 250]
+    rows = [f"{1000 * n},{value}" for n, value in enumerate(wave(400)) if not 200 <= n < 250]
     path = put(tmp_path, "\n".join(["time,II (uV)", *rows]), "a.csv")
     assert "give --fs, in Hz, or the unit in the title, such as time_ms" in fault(path)
-    with open_recording(path, fs=250) as recording:
+    with open_recording(path, fs=1000) as recording:
         assert recording.notes == (
-            "The column time is taken as milliseconds, which makes 250 Hz.",
-            "Its times leave out 50 samples (0.2 s); those are missing.",
+            "The column time is taken as microseconds, which makes 1000 Hz.",
+            "Its times leave out 50 samples (0.1 s); those are missing.",
         )
         assert recording.length == 400
 

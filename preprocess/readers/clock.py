@@ -253,7 +253,8 @@ def _scale_of(path: Path, column: Column, times: np.ndarray, stated: float | Non
         return next(seconds for least, seconds in EPOCHS if times[0] >= least)
     usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     rates = {seconds: 1 / (usual * seconds) for seconds in (1.0, 1e-3, 1e-6, 1e-9) if usual > 0 and usual != 1}
-    possible = [seconds for seconds, rate in rates.items() if RATES[0] <= rate <= RATES[1]]
+    least = RATES[0] if times[0] < EPOCHS[-1][0] else RATES[0] / 5  # what counts from nobody knows when is less certain
+    possible = [seconds for seconds, rate in rates.items() if least <= rate <= RATES[1]]
     if stated is not None and len(possible) > 1:
         possible = [seconds for seconds in possible if 0.5 < rates[seconds] / stated < 2]  # units are 1000 apart
     if len(possible) == 1:
