@@ -27,7 +27,6 @@ from typing import Any, Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from kernels import native
 from support.errors import InputError
@@ -221,7 +220,7 @@ class _FeedForward(torch.autograd.Function):
         return out.add_(b2)
 
     @staticmethod
-    @once_differentiable
+    @native.first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x1, weight, w1, w2 = ctx.saved_tensors
         scaled = (grad / (1 - ctx.p)).to(x1.dtype)  # the scale of dropout that the hidden map lacks
@@ -302,7 +301,7 @@ class _DropoutAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @native.first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         (qkv,) = ctx.saved_tensors
         grad_qkv = torch.empty_like(qkv)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 SOURCE = Path(__file__).with_name("encoder.cpp")
 
@@ -177,6 +177,29 @@ def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
+Backward = Callable[..., tuple[Tensor | None, ...]]
+
+
+def first_order(backward: Backward) -> Backward:
+    """Decorates the backward pass of an operator whose gradients have no gradients, so that asking for them is refused.
+
+    PyTorch's `once_differentiable` says so only where the node that it leaves behind is reached, and from a gradient
+    that came in without a graph it is not: second derivatives then lack this operator's part, without a word.
+    """
+
+    @functools.wraps(backward)
+    def refusing(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        if torch.is_grad_enabled():  # where create_graph asks for a graph of the backward pass
+            raise RuntimeError(
+                "the encoder kernels torch and native have first derivatives only (no create_graph=True); for second "
+                "ones take kernel='stock', forward and backward within "
+                "torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)"
+            )
+        return backward(ctx, *grads)
+
+    return refusing
+
+
 class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, lib: ctypes.CDLL, call: _Call, *parameters: Tensor) -> Tensor:  # noqa: ANN401
@@ -186,7 +209,7 @@ class _Layer(torch.autograd.Function):
         return _forward(x, lib, call, parameters, saved)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x, saved, *parameters = ctx.saved_tensors
         grad_y = grad_y.contiguous()

@@ -65,6 +65,26 @@ def test_the_same_gradients_as_the_stock_layer(kernel: str, sequences: int, feat
         assert (got[name].double() - gradient).norm() <= 1e-4 * gradient.norm(), name
 
 
+def penalised(layer: nn.Module, x: Tensor) -> Tensor:
+    """The gradient by `x` of a gradient penalty, the squared norm of a gradient by `x`: second derivatives."""
+    x = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    return torch.autograd.grad(gradient.square().sum(), x)[0]
+
+
+@pytest.mark.parametrize("kernel", FAST)
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_second_derivatives_are_refused_and_the_stock_layer_has_them(kernel: str, dropout: float) -> None:
+    """They would lack the part of this layer, without a word."""
+    _, ours = pair(kernel, dropout=dropout)
+    x = torch.randn(1, 128, 25)
+    with pytest.raises(RuntimeError, match=r"first derivatives only .*; for second ones take kernel='stock'"):
+        penalised(ours, x)
+    ours.kernel = "stock"
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        assert penalised(ours, x).norm() > 0
+
+
 @pytest.mark.parametrize("kernel", FAST)
 def test_no_sequence_is_none_after_it(kernel: str) -> None:
     """As with the stock layer: a recording without a beat has no window."""
