@@ -258,8 +258,8 @@ class Trainer:
             reports.write_metrics(folder / f"test_{kept}.json", metrics)  # test_last.json: the seed is finished
         return results
 
-    def test(self, checkpoint_path: Path) -> dict[str, Any]:
-        """Test the checkpoint at `checkpoint_path` on the dataset's test split; return its metrics.
+    def test(self, checkpoint_path: str | Path) -> dict[str, Any]:
+        """Test a checkpoint (a name, file or folder, as for `load_network`) on the test split; return its metrics.
 
         Raises:
             InputError: checkpoint, test split or folder do not fit.
@@ -272,13 +272,13 @@ class Trainer:
         model = network_of(checkpoint, path, self.device, *arithmetic)
         configs, trained_on = checkpoint.configs, checkpoint.metrics.get("data") or {}
         test = load_splits(Path(self.run.data_path), configs, ["test"])["test"].to(self.device)
-        require_same_window(checkpoint_path, trained_on, test)
+        require_same_window(path, trained_on, test)
         if self.run.umap:
             require_umap(len(test))
         weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
         evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs.classes)
         metrics = {
-            "checkpoint": str(checkpoint_path),
+            "checkpoint": str(path),
             "dataset": configs.name,
             "trained_on": trained_on or None,
             **test_metrics(checkpoint.epoch, test, evaluation),
@@ -287,12 +287,12 @@ class Trainer:
         run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
         folder = self.run_folder = new_run_folder(Path(self.run.save_dir), self.run.experiment, run)
         with run_log(folder / "test.log") as log:
-            learnt = reports.learnt_note(checkpoint_path, checkpoint, test)
+            learnt = reports.learnt_note(path, checkpoint, test)
             for line in filter(None, (note, reports.left_out_note(test), learnt)):
                 log.info(line)
-            log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {test.origin}:")
+            log.info(f"test of {path} (epoch {checkpoint.epoch}), {test.origin}:")
             reports.log_metrics(metrics, log)
-        title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{test.origin}"
+        title = f"{self.run.dataset} test of {'/'.join(path.parts[-3:])}\n{test.origin}"
         reports.write_test(folder, test, evaluation.probabilities, metrics, configs.classes, title)
         if self.run.umap:
             pictures.draw_umap(folder / "umap.png", title, model, test, configs, self.run.seed_id)

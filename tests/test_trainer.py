@@ -487,6 +487,14 @@ def test_a_checkpoint_is_not_tested_on_beats_cut_otherwise(finished: Path, toy_d
     Trainer(run_config(data, tmp_path / "out")).test(checkpoint)  # trained on one, tested on another
 
 
+def test_a_checkpoint_to_test_may_be_named_by_a_text(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    best = finished / "checkpoint_best.pt"
+    tested = Trainer(run_config(toy_data, tmp_path)).test(str(best))
+    assert tested["checkpoint"] == str(best)
+    assert tested["macro_f1"] == json.loads((finished / "test_best.json").read_text())["macro_f1"]
+    assert (tmp_path / "mit" / "run" / "test.json").is_file()
+
+
 def test_a_run_may_be_called_as_a_seed_is(toy_data: Path, tmp_path: Path) -> None:
     settings = ["--data_path", str(toy_data), "--save_dir", str(tmp_path), "--limit_train", "20"]
     main.run([*settings, "--num_epochs", "1", "--run_description", "seed_0"])
