@@ -10,7 +10,7 @@ from data_configs import DatasetConfig
 from dataloader import get_class_weights, require_every_class, shape_weights
 from hparams import TrainingConfig
 from support import distributed
-from support.errors import InputError
+from support.errors import InputError, TrainingError
 
 
 class ClassWeightedLoss(nn.Module):
@@ -18,6 +18,9 @@ class ClassWeightedLoss(nn.Module):
 
     The mean is sum(w_i * cross-entropy) / sum(w_i), as in `nn.CrossEntropyLoss(weight=w)`. The two sums are
     also there one by one, since several processes that share a batch must divide by the sum over all of it.
+
+    A loss of your own is a subclass that overrides `total`, and `total_weight` where its beats do not weigh as their
+    classes do. Training calls these two and never `forward`, so that stays as it is.
     """
 
     weight: Tensor  # (C,)
@@ -85,6 +88,17 @@ def make_loss(hparams: TrainingConfig, weight: Tensor) -> ClassWeightedLoss:
     return FocalLoss(weight, hparams.focal_gamma) if hparams.loss == "focal" else ClassWeightedLoss(weight)
 
 
+def require_sums(loss_function: object) -> None:
+    """Raise a `TypeError` where `loss_function` is no `ClassWeightedLoss`, or one whose `forward` is its own."""
+    name = type(loss_function).__name__
+    if not isinstance(loss_function, ClassWeightedLoss):
+        raise TypeError(f"loss_function: {name} is no losses.ClassWeightedLoss; give a subclass of it")
+    if type(loss_function).forward is not ClassWeightedLoss.forward:
+        raise TypeError(
+            f"loss_function: {name} overrides forward, which training does not call; override total, the sum over beats"
+        )
+
+
 def batch_loss(loss_function: ClassWeightedLoss, logits: Tensor, labels: Tensor, batch_labels: Tensor) -> Tensor:
     """The loss of a batch, of which this process has the beats `logits` (b, C), `labels` (b,), and all of them
     together `batch_labels` (B,); for a single process simply the loss of its beats.
@@ -95,3 +109,14 @@ def batch_loss(loss_function: ClassWeightedLoss, logits: Tensor, labels: Tensor,
     """
     total = loss_function.total(logits, labels) / loss_function.total_weight(batch_labels)
     return total * distributed.world_size()
+
+
+def require_finite(losses: Tensor, epoch: int | None, first_step: int) -> None:
+    """Raise a `TrainingError` for the first of the losses (steps,), from `first_step` on, that is not finite."""
+    bad = (~torch.isfinite(losses)).nonzero().flatten()
+    if len(bad):
+        where = "" if epoch is None else f"epoch {epoch}, "
+        raise TrainingError(
+            f"the loss is {float(losses[bad[0]])} in {where}batch {first_step + int(bad[0])}; the run stops, "
+            "the checkpoints of earlier epochs stay. A smaller learning rate or a look at the data may help"
+        )

@@ -28,7 +28,7 @@ from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator, load_splits, training_beats
 from hparams import SHORTEST_CYCLE, RunConfig, TrainingConfig
 from kernels.precision import Layer, Settled, require_arithmetic, usable_precision
-from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss
+from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss, require_finite, require_sums
 from models import ecgTransForm
 from rhythm import fit_context, require_fit
 from run_folder import board, pictures, reports
@@ -363,7 +363,9 @@ def train_one_epoch(
     Raises:
         TrainingError: the loss of a batch is not finite; on the CPU before the weights took that step.
         ValueError: there is no batch.
+        TypeError: as `losses.require_sums`.
     """
+    require_sums(loss_function)
     model.train()
     losses, weights, predictions, labels = [], [], [], []
     for step, indices in enumerate(batches, start=1):
@@ -374,7 +376,7 @@ def train_one_epoch(
         logits = model(*x)[: len(own)]  # (b, 1, L) -> (b, C); with context (b, 1, L), (b, K) -> (b, C)
         loss = batch_loss(loss_function, logits, y, split.labels[indices])
         if loss.device.type == "cpu":  # elsewhere reading the loss would make the host wait: see below
-            _require_finite(loss.detach().reshape(1), epoch, first_step=step)
+            require_finite(loss.detach().reshape(1), epoch, first_step=step)
         loss.backward()
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
@@ -390,7 +392,7 @@ def train_one_epoch(
     if not losses:
         raise ValueError("train_one_epoch: batches is empty; it takes one index tensor (b,) for each step")
     own_losses = torch.stack(losses).cpu().double()  # in this order: MPS has no float64
-    _require_finite(own_losses, epoch, first_step=1)
+    require_finite(own_losses, epoch, first_step=1)
     every_loss = distributed.gather(own_losses.unsqueeze(0).numpy()).mean(axis=0)  # (processes, steps) -> (steps,)
     true, predicted = (distributed.gather(torch.cat(parts).cpu().numpy()) for parts in (labels, predictions))
     metrics = classification_metrics(true, predicted, classes)
@@ -399,16 +401,6 @@ def train_one_epoch(
         "accuracy": metrics["accuracy"],
         "macro_f1": metrics["macro_f1"],
     }
-
-
-def _require_finite(losses: Tensor, epoch: int | None, first_step: int) -> None:
-    bad = (~torch.isfinite(losses)).nonzero().flatten()
-    if len(bad):
-        where = "" if epoch is None else f"epoch {epoch}, "
-        raise TrainingError(
-            f"the loss is {float(losses[bad[0]])} in {where}batch {first_step + int(bad[0])}; the run stops, "
-            "the checkpoints of earlier epochs stay. A smaller learning rate or a look at the data may help"
-        )
 
 
 @torch.no_grad()
@@ -427,7 +419,9 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
 
     Raises:
         TrainingError: an output of the network is not finite, so there is no class to name.
+        TypeError: as `losses.require_sums`.
     """
+    require_sums(loss_function)
     own = distributed.share(torch.arange(len(split)))
     parts = [split.inputs(slice(int(own[0]), int(own[-1]) + 1))] if len(own) else []
     logits = [*stream_logits(model, parts), split.samples.new_empty(0, len(classes))]

@@ -453,6 +453,44 @@ def test_an_epoch_without_batches_is_told(mit: DatasetConfig) -> None:
         train_one_epoch(model, toy_split(), [], UNWEIGHTED, torch.optim.SGD(model.parameters()), mit.classes)
 
 
+class OwnForward(ClassWeightedLoss):
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return super().forward(logits, labels) + 1
+
+
+class OwnTotal(ClassWeightedLoss):
+    """Twice the cross-entropy of each beat."""
+
+    def total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return 2 * super().total(logits, labels)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (nn.CrossEntropyLoss(), "loss_function: CrossEntropyLoss is no losses.ClassWeightedLoss; give a subclass"),
+        (nn.functional.cross_entropy, "loss_function: function is no losses.ClassWeightedLoss"),
+        (OwnForward(torch.ones(5)), "loss_function: OwnForward overrides forward, .*; override total"),
+    ],
+)
+def test_a_loss_that_cannot_be_summed_over_batches_is_refused(mit: DatasetConfig, loss: object, message: str) -> None:
+    model, split = LinearNetwork(), toy_split()
+    optimizer = torch.optim.SGD(model.parameters())
+    with pytest.raises(TypeError, match=message):
+        train_one_epoch(model, split, [torch.arange(40)], loss, optimizer, mit.classes)
+    with pytest.raises(TypeError, match=message):
+        evaluate(model, split, loss, mit.classes)
+
+
+def test_a_loss_of_ones_own_is_trained_and_evaluated_with(mit: DatasetConfig) -> None:
+    model, split, own = LinearNetwork(), toy_split(), OwnTotal(torch.ones(5))
+    usual = evaluate(model, split, UNWEIGHTED, mit.classes).loss
+    assert evaluate(model, split, own, mit.classes).loss == pytest.approx(2 * usual, rel=1e-5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    figures = train_one_epoch(model, split, [torch.arange(40)], own, optimizer, mit.classes)
+    assert figures["loss"] == pytest.approx(2 * usual, rel=1e-5)
+
+
 def test_an_output_that_is_not_finite_has_no_class(mit: DatasetConfig) -> None:
     model, split = LinearNetwork(), toy_split()
     with torch.no_grad():
