@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -111,12 +113,27 @@ def batch_loss(loss_function: ClassWeightedLoss, logits: Tensor, labels: Tensor,
     return total * distributed.world_size()
 
 
-def require_finite(losses: Tensor, epoch: int | None, first_step: int) -> None:
-    """Raise a `TrainingError` for the first of the losses (steps,), from `first_step` on, that is not finite."""
+def require_finite(losses: Tensor, weights: Sequence[Tensor], epoch: int | None, first_step: int) -> None:
+    """Raise an error for the first batch, from `first_step` on, whose loss is not finite.
+
+    Args:
+        losses: (steps,).
+        weights: scalars, the total weight of each of these batches.
+        epoch: its number, for the message.
+
+    Raises:
+        ValueError: it has no beat, or none that weighs anything.
+        TrainingError: its loss is infinite or NaN though it has.
+    """
     bad = (~torch.isfinite(losses)).nonzero().flatten()
-    if len(bad):
-        where = "" if epoch is None else f"epoch {epoch}, "
-        raise TrainingError(
-            f"the loss is {float(losses[bad[0]])} in {where}batch {first_step + int(bad[0])}; the run stops, "
-            "the checkpoints of earlier epochs stay. A smaller learning rate or a look at the data may help"
+    if not len(bad):
+        return
+    where = f"{'' if epoch is None else f'epoch {epoch}, '}batch {first_step + int(bad[0])}"
+    if weights[int(bad[0])] == 0:
+        raise ValueError(
+            f"{where}: no beat in it weighs anything in the loss; leave it out, or weigh its classes above 0"
         )
+    raise TrainingError(
+        f"the loss is {float(losses[bad[0]])} in {where}; the run stops, the checkpoints of earlier epochs stay. "
+        "A smaller learning rate or a look at the data may help"
+    )

@@ -362,7 +362,7 @@ def train_one_epoch(
 
     Raises:
         TrainingError: the loss of a batch is not finite; on the CPU before the weights took that step.
-        ValueError: there is no batch.
+        ValueError: there is no batch, or one without a beat that weighs anything.
         TypeError: as `losses.require_sums`.
     """
     require_sums(loss_function)
@@ -375,8 +375,9 @@ def train_one_epoch(
         optimizer.zero_grad(set_to_none=True)
         logits = model(*x)[: len(own)]  # (b, 1, L) -> (b, C); with context (b, 1, L), (b, K) -> (b, C)
         loss = batch_loss(loss_function, logits, y, split.labels[indices])
+        weights.append(loss_function.total_weight(split.labels[indices]))
         if loss.device.type == "cpu":  # elsewhere reading the loss would make the host wait: see below
-            require_finite(loss.detach().reshape(1), epoch, first_step=step)
+            require_finite(loss.detach().reshape(1), weights[-1:], epoch, first_step=step)
         loss.backward()
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
@@ -384,7 +385,6 @@ def train_one_epoch(
         if scheduler is not None:
             scheduler.step()
         losses.append(loss.detach())
-        weights.append(loss_function.total_weight(split.labels[indices]))
         predictions.append(logits.detach().argmax(dim=1))
         labels.append(y)
         if on_step is not None:
@@ -392,7 +392,7 @@ def train_one_epoch(
     if not losses:
         raise ValueError("train_one_epoch: batches is empty; it takes one index tensor (b,) for each step")
     own_losses = torch.stack(losses).cpu().double()  # in this order: MPS has no float64
-    require_finite(own_losses, epoch, first_step=1)
+    require_finite(own_losses, weights, epoch, first_step=1)
     every_loss = distributed.gather(own_losses.unsqueeze(0).numpy()).mean(axis=0)  # (processes, steps) -> (steps,)
     true, predicted = (distributed.gather(torch.cat(parts).cpu().numpy()) for parts in (labels, predictions))
     metrics = classification_metrics(true, predicted, classes)

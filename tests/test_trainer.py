@@ -453,6 +453,17 @@ def test_an_epoch_without_batches_is_told(mit: DatasetConfig) -> None:
         train_one_epoch(model, toy_split(), [], UNWEIGHTED, torch.optim.SGD(model.parameters()), mit.classes)
 
 
+@pytest.mark.parametrize("empty", [torch.arange(0), torch.tensor([2, 7, 12])], ids=["no beat", "none that weighs"])
+def test_a_batch_that_weighs_nothing_is_told(mit: DatasetConfig, empty: Tensor) -> None:
+    """It is no loss that diverges: the weights did not take that step, and no smaller learning rate would help."""
+    model, split = LinearNetwork(), toy_split()
+    loss = ClassWeightedLoss(torch.tensor([1.0, 1, 0, 1, 1]))  # beats 2, 7 and 12 are of class 2
+    before = model.linear.weight.clone()
+    with pytest.raises(ValueError, match=r"^epoch 3, batch 1: no beat in it weighs anything in the loss; leave it out"):
+        train_one_epoch(model, split, [empty], loss, torch.optim.SGD(model.parameters(), 0.1), mit.classes, epoch=3)
+    assert torch.equal(model.linear.weight, before)
+
+
 class OwnForward(ClassWeightedLoss):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         return super().forward(logits, labels) + 1
