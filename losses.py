@@ -54,7 +54,9 @@ class FocalLoss(ClassWeightedLoss):
     def total(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum of the weighted terms of all beats: (B, C), (B,) -> scalar."""
         log_p = logits.log_softmax(dim=1).gather(1, labels[:, None]).squeeze(1)  # (B,)
-        return -(self.weight[labels] * (1 - log_p.exp()) ** self.gamma * log_p).sum()
+        # Not quite 0 where p is 1: there the slope of a power below 1 is infinite, and infinity times 0 is NaN.
+        others = (1 - log_p.exp()).clamp(min=torch.finfo(log_p.dtype).tiny)
+        return -(self.weight[labels] * others**self.gamma * log_p).sum()
 
 
 def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: Tensor) -> Tensor:

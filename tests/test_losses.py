@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -49,6 +50,17 @@ def test_focal_loss_of_gamma_zero_is_cross_entropy() -> None:
     logits, labels = torch.randn(9, 5), torch.arange(9) % 5
     expected = torch.nn.functional.cross_entropy(logits, labels)
     torch.testing.assert_close(FocalLoss(torch.ones(5), gamma=0.0)(logits, labels), expected)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1e-3, 0.5, 1.0, 2.0])
+def test_focal_loss_of_a_beat_that_is_certain_moves_nothing(gamma: float) -> None:
+    """p is 1 to the last bit: its loss and its gradient are 0, and those of the beat beside it are as they were."""
+    logits = torch.tensor([[200.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    labels = torch.zeros(2, dtype=torch.int64)
+    FocalLoss(torch.ones(2), gamma)(logits, labels).backward()
+    p = 1 / (1 + math.exp(-1))  # of the second beat; d/dz of -(1 - p)^gamma log p, of two beats the mean
+    slope = gamma * (1 - p) ** gamma * p * math.log(p) - (1 - p) ** (gamma + 1)
+    torch.testing.assert_close(logits.grad, torch.tensor([[0.0, 0.0], [slope / 2, -slope / 2]]))
 
 
 def test_unknown_names() -> None:
