@@ -28,7 +28,7 @@ import hparams as recipes
 from support.distributed import is_first
 from support.errors import InputError, one_line, unknown
 from support.fields import fits, from_fields
-from support.figures import CLASS_COLOURS, new_figure, save_figure
+from support.figures import class_colours, new_figure, save_figure
 from support.files import LogFile, read_torch, write_torch, written_whole
 
 ROOT = Path(__file__).resolve().parent
@@ -477,11 +477,11 @@ def plot_umap(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], ti
     """Draw (n, 2) embedded features, coloured by their true class; rare classes lie on top."""
     figure = new_figure(6, 5.2)
     axes = figure.add_subplot()
-    counts = np.bincount(labels, minlength=len(classes))
+    counts, colours = np.bincount(labels, minlength=len(classes)), class_colours(len(classes))
     for label in np.argsort(-counts, kind="stable"):
         if counts[label]:
             chosen = points[labels == label]
-            axes.scatter(*chosen.T, s=5, color=CLASS_COLOURS[label], label=f"{classes[label]} ({counts[label]:,})")
+            axes.scatter(*chosen.T, s=5, color=colours[label], label=f"{classes[label]} ({counts[label]:,})")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel("UMAP 1")

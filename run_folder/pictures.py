@@ -14,7 +14,7 @@ import torch
 from data_configs import DatasetConfig
 from dataloader import Split, stratified_subset
 from models import ecgTransForm
-from support.figures import CLASS_COLOURS, new_figure, save_figure
+from support.figures import CLASS_COLOURS, class_colours, new_figure, save_figure
 from utils import plot_umap, umap_embedding
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str],
     axes = figure.add_subplot()
     epochs = histories[0]["epoch"]
     columns = {**{name: f"val_f1_{name}" for name in classes}, "macro": "val_macro_f1"}
-    for (name, column), colour in zip(columns.items(), [*CLASS_COLOURS[: len(classes)], "black"], strict=True):
+    for (name, column), colour in zip(columns.items(), [*class_colours(len(classes)), "black"], strict=True):
         values = 100 * np.stack([history[column].to_numpy() for history in histories])  # (seeds, epochs)
         mean, style = values.mean(axis=0), "--" if name == "macro" else "-"
         axes.plot(epochs, mean, style, color=colour, marker="o", markersize=3, label=f"{name}, {mean[-1]:.1f} at last")

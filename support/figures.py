@@ -14,6 +14,15 @@ CLASS_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#AA3377", "#66CCEE
 """Qualitative colours that colour-blind readers can tell apart (Paul Tol's "bright" scheme)."""
 
 
+def class_colours(count: int) -> list[str]:
+    """A colour of its own for each of `count` classes: `CLASS_COLOURS`, and of more those of a rainbow beside them."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    more = count - len(CLASS_COLOURS)
+    return [*CLASS_COLOURS[:count], *(to_hex(colormaps["turbo"](place / max(more - 1, 1))) for place in range(more))]
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of `width` x `height` inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -19,6 +19,7 @@ from run_folder.layout import new_run_folder
 from run_folder.network import load_network
 from run_folder.reports import metrics_table, never_called_note, summary_table
 from support.errors import InputError
+from support.figures import CLASS_COLOURS, class_colours
 from utils import Checkpoint, classification_metrics, get_device, load_checkpoint, save_checkpoint
 
 
@@ -218,6 +219,20 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     utils.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
     for name in ("curves", "confusion_matrix", "umap"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 12])
+def test_every_class_has_a_colour_however_many_there_are(tmp_path: Path, count: int) -> None:
+    from run_folder import pictures
+
+    colours = class_colours(count)
+    assert len({*colours}) == count
+    assert colours[:7] == [*CLASS_COLOURS[:count]]
+    classes = [f"class {label}" for label in range(count)]
+    history = pd.DataFrame({"epoch": [1, 2]} | {f"val_f1_{name}": [0.1, 0.2] for name in classes})
+    pictures.plot_class_curves([history.assign(val_macro_f1=0.1)], classes, "synthetic", tmp_path / "classes.png")
+    points = np.random.default_rng(0).normal(size=(24, 2))
+    utils.plot_umap(points, np.arange(24) % count, classes, "synthetic", tmp_path / "umap.png")
 
 
 def test_classes_that_are_never_called_are_told() -> None:
