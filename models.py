@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -272,6 +273,17 @@ class MorphologyHead(JointClassifier):
         return log_mean(torch.stack([by_network, self.ensemble(context).to(by_network.dtype)]), dim=0)
 
 
+def _autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
+    """Matrix products in bfloat16, or in the type of what they multiply, whatever autocast the caller is in.
+
+    A caller's autocast must not reach the network: it computes in its own `precision`, else its logits would depend on
+    who calls it. A device such as meta has no autocast, so no caller's either.
+    """
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
 class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     """The whole network (Fig. 1): 530,516 parameters for five classes, all of them trained.
 
@@ -340,13 +352,14 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
             raise InputError("this network sees the context of a beat: model(x, context), as Split.inputs() gives both")
         # On the CPU only the encoder layers use bf16, and they see to it themselves.
         bf16 = self.precision == "bf16" and x.device.type == "cuda"
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+        with _autocast(x.device, bf16):
             features = self.features(x)
             logits = self.clf(features, context) if isinstance(self.clf, JointClassifier) else self.clf(features)
         logits = logits.float() if bf16 else logits
         if context is None or not self.has_rhythm_head:
             return logits
-        return self._with_rhythm(logits if self.has_morphology_head else logits.log_softmax(dim=1), context)
+        with _autocast(x.device, bf16=False):
+            return self._with_rhythm(logits if self.has_morphology_head else logits.log_softmax(dim=1), context)
 
     def _with_rhythm(self, by_shape: Tensor, context: Tensor) -> Tensor:
         """Log-probabilities (B, C - 1) of NS and the other classes, and context (B, K) -> of all classes (B, C)."""

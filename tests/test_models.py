@@ -199,6 +199,26 @@ def test_dropout_rates_come_from_the_recipe(mit: DatasetConfig) -> None:
     assert rates == {0.5, 0.3}
 
 
+def test_the_network_runs_on_the_meta_device(mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    """Shapes alone, without memory or arithmetic, as tools that count operations ask for it."""
+    with torch.device("meta"):
+        model = ecgTransForm(mit, supervised)
+    logits = model(torch.empty(3, 1, 186, device="meta"))
+    assert (logits.device.type, logits.shape) == ("meta", (3, 5))
+
+
+@pytest.mark.parametrize("kernel", ["auto", "stock"])
+@pytest.mark.parametrize("context", ["none", "rhythm"])
+def test_a_callers_autocast_changes_no_logits(context: str, kernel: str, supervised: TrainingConfig) -> None:
+    configs = data_configs.mit(context=context)
+    model = scrambled(ecgTransForm(configs, dataclasses.replace(supervised, kernel=kernel))).eval()
+    x, _ = toy_beats(3, 5)
+    inputs = (x, torch.randn(3, len(configs.context_features)))[: 1 + (context != "none")]
+    expected = model(*inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model(*inputs), expected)
+
+
 def test_plain_formulation_has_the_keys_of_a_released_checkpoint(
     mit: DatasetConfig, supervised: TrainingConfig
 ) -> None:
