@@ -60,7 +60,7 @@ def usable_precision(
             arithmetic in the middle of the run. It is on a processor that has another kernel for it.
 
     Returns:
-        The precision to use, and a message where it is not the one asked for.
+        The precision to use, and a message where it is not the one asked for, or where `kernel` is for nothing.
 
     Raises:
         InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
@@ -70,9 +70,14 @@ def usable_precision(
         _kernel_of(kernel, layer, device)  # one that cannot be had is refused
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    if (
+        layer is None and device.type != "cuda"
+    ):  # on CUDA any kernel but auto does something: it leaves out the compiler
+        notes = [] if kernel == "auto" else [f"--kernel {kernel}: is of the encoder, and this network has none"]
+        if precision == "bf16":
+            notes += ["--precision bf16: on a CPU the encoder alone has it, and this network has none: float32"]
+        return "fp32", "; ".join(notes) or None
     if precision == "bf16" and device.type == "cpu":
-        if layer is None:
-            return "fp32", "--precision bf16: on a CPU the encoder alone has it, and this network has none: float32"
         if settled is not None and settled.kernel == _kernel_of(kernel, layer, device, settled.precision):
             return settled.precision, None
         if reason := _against_bf16(kernel, layer):

@@ -677,6 +677,16 @@ def test_a_network_without_an_encoder_has_no_bf16_on_a_cpu(monkeypatch: pytest.M
     assert "this network has none: float32" in message
 
 
+def test_a_kernel_for_a_network_without_an_encoder_is_told() -> None:
+    cpu = torch.device("cpu")
+    for kernel in ("stock", "torch", "native"):
+        said = f"--kernel {kernel}: is of the encoder, and this network has none"
+        assert precision.usable_precision("fp32", cpu, kernel, layer=None) == ("fp32", said)
+    assert precision.usable_precision("fp32", cpu, "auto", layer=None) == ("fp32", None)
+    both = precision.usable_precision("bf16", cpu, "torch", layer=None)[1]
+    assert both is not None and "--kernel torch: " in both and "--precision bf16: " in both
+
+
 def test_the_stock_kernel_has_no_bf16() -> None:
     with pytest.raises(InputError, match="not with --kernel stock; auto, native and torch have it"):
         precision.usable_precision("bf16", torch.device("cpu"), "stock")
