@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from data_configs import CONTEXTS, DATASETS, DatasetConfig, get_dataset_class
+from data_configs import CONTEXTS, DATASETS, LARGEST, DatasetConfig, get_dataset_class
 from support.cli import option
 from support.errors import InputError, unknown
 
@@ -24,6 +24,9 @@ LEARNT = {"best": ("train",), "last": ("train", "val")}
 
 MOST = 10**9
 """Beats in a step, epochs and the like: more than anybody has, and no number is too large to compute with."""
+
+MOST_SEEDS = 2**32
+"""Seeds are 0 to one less: what numpy's generator takes."""
 
 COUNTED = ("num_epochs", "batch_size", "sequence_beats", "rhythm_epochs", "shape_epochs")
 POSITIVE = ("learning_rate", "clip_norm", "hard_class_weight")
@@ -347,17 +350,31 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        minimum = {"seed_id": 0, "num_runs": 1, "num_epochs": 1, "batch_size": 1, "limit_train": 1, "sequence_len": 1}
-        for name, bound in minimum.items():
+        bounds = {
+            "seed_id": (0, MOST_SEEDS - 1),
+            "num_runs": (1, math.inf),
+            "num_epochs": (1, MOST),
+            "batch_size": (1, MOST),
+            "limit_train": (1, math.inf),
+            "sequence_len": (1, LARGEST["sequence_len"]),
+        }
+        for name, (least, most) in bounds.items():
             value = getattr(self, name)
-            if value is not None and value < bound:
-                raise InputError(f"--{name} must be at least {bound}, got {value}")
-        if self.seed_id + self.num_runs > 2**32:
-            raise InputError(f"--seed_id {self.seed_id}: the seeds must stay below {2**32}")
+            if value is not None and value < least:
+                raise InputError(f"--{name} must be at least {least}, got {value}")
+            if value is not None and value > most:
+                raise InputError(f"--{name} must be {least} to {most:,}, got {value}")
+        if self.num_runs > (left := MOST_SEEDS - self.seed_id):
+            raise InputError(f"--num_runs must be 1 to {left:,} from --seed_id {self.seed_id} on, got {self.num_runs}")
+        for name in ("data_path", "save_dir"):
+            if not getattr(self, name):
+                raise InputError(f"--{name}: got an empty text; give the path of a folder, . for this one")
         for name in ("experiment_description", "run_description"):
             value = getattr(self, name)
-            if value is not None and (value in ("", ".", "..") or {"/", "\\", "\0"} & set(value)):
-                raise InputError(f"--{name} {value}: must be the name of a folder in --save_dir, without a /")
+            if value is not None and (value in ("", ".", "..") or {"/", "\\"} & set(value) or not value.isprintable()):
+                raise InputError(
+                    f"--{name} {value}: must be the name of a folder in --save_dir, without a / or a line break"
+                )
 
     @property
     def experiment(self) -> str:

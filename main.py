@@ -89,6 +89,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """
     given = vars(build_parser().parse_args(arguments))
     resume, test = given.pop("resume", None), given.pop("test", None)
+    if resume == "":
+        raise InputError("--resume: got an empty text; give the folder of a run")
+    if test == "":
+        raise InputError("--test: got an empty text; give a checkpoint, the folder of a run, or a name in pretrained/")
     if resume is not None and test is not None:
         raise InputError("--resume and --test: one of them at a time")
     if test is not None:

@@ -317,6 +317,15 @@ def test_bad_command_lines(
     for name in ("../escape", "a/b", ".."):
         assert "without a /" in fails(capsys, *data, "--run_description", name)
         assert "without a /" in fails(capsys, *data, "--experiment_description", name)
+    for name in ("a\nb", "a\tb", "a\0b"):
+        assert "without a / or a line break" in fails(capsys, *data, "--run_description", name)
+    for name in ("data_path", "save_dir", "resume", "test"):
+        assert fails(capsys, f"--{name}", "").startswith(f"error: --{name}: got an empty text; give ")
+    line = fails(capsys, *data, "--seed_id", 5, "--num_runs", 10**20)
+    assert line == f"error: --num_runs must be 1 to 4,294,967,291 from --seed_id 5 on, got {10**20}"
+    assert "--seed_id must be 0 to 4,294,967,295, got 4294967296" in fails(capsys, *data, "--seed_id", 2**32)
+    assert "--sequence_len must be 1 to 10,000, got 10001" in fails(capsys, *data, "--sequence_len", 10_001)
+    assert "--num_epochs must be 1 to 1,000,000,000, got" in fails(capsys, *data, "--num_epochs", 10**20)
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
     assert "cannot be written" in fails(capsys, "--data_path", toy_data, "--save_dir", in_the_way)
