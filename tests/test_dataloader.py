@@ -27,7 +27,9 @@ from dataloader import (
     load_split,
     load_splits,
     oversample,
+    shape_weights,
     stratified_subset,
+    thinned_to,
 )
 from support.errors import InputError
 
@@ -328,6 +330,27 @@ def test_balanced_depends_on_seed_and_epoch_alone() -> None:
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert not torch.equal(one, torch.cat(balanced(split, 1).order(4)))
+
+
+def test_a_thinned_class_gives_a_quarter_of_its_beats_rounded_up() -> None:
+    assert [thinned_to(beats) for beats in (0, 1, 4, 5, 8, 9, 72471)] == [0, 1, 1, 2, 2, 3, 18118]
+
+
+@pytest.mark.parametrize(
+    ("q_beats", "expected"),
+    [
+        (1, 1000 / 40),  # rarer than S: it weighs as S does by its own 40 beats
+        (40, 1000 / 40),
+        (160, 1000 / 160),  # commoner: by its own
+    ],
+)
+@pytest.mark.parametrize("context", ["none", "rhythm"])
+def test_q_weighs_no_more_than_the_hard_class(q_beats: int, expected: float, context: str) -> None:
+    """Of 1000 beats; with a rhythm head N and S, of `pair` beats together, weigh as one class."""
+    pair = 1000 - 100 - 20 - q_beats
+    weight = shape_weights(labels_of([pair - 40, 40, 100, 20, q_beats]), data_configs.mit(context=context), power=0.5)
+    n, s = (1000 / pair, 1000 / pair) if context == "rhythm" else (1000 / (pair - 40), 1000 / 40)
+    assert weight.tolist() == pytest.approx([value**0.5 for value in (n, s, 10, 50, expected)], rel=1e-6)
 
 
 def test_shuffle_keeps_its_order() -> None:

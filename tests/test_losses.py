@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import hparams
+import losses
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
-from losses import FocalLoss, loss_weights, make_loss
+from losses import ClassWeightedLoss, FocalLoss, batch_loss, loss_weights, make_loss
 from support.errors import InputError
 
 COUNTS = torch.tensor([100, 10, 5, 2, 1])
@@ -61,6 +62,15 @@ def test_focal_loss_of_a_beat_that_is_certain_moves_nothing(gamma: float) -> Non
     p = 1 / (1 + math.exp(-1))  # of the second beat; d/dz of -(1 - p)^gamma log p, of two beats the mean
     slope = gamma * (1 - p) ** gamma * p * math.log(p) - (1 - p) ** (gamma + 1)
     torch.testing.assert_close(logits.grad, torch.tensor([[0.0, 0.0], [slope / 2, -slope / 2]]))
+
+
+def test_the_mean_over_processes_of_their_shares_is_the_loss_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two beats of weights 1 and 3, each with one of five equal logits; a third process has none of them."""
+    monkeypatch.setattr(losses.distributed, "world_size", lambda: 3)
+    loss, batch = ClassWeightedLoss(torch.tensor([1.0, 3, 1, 1, 1])), torch.tensor([0, 1])
+    shares = [float(batch_loss(loss, torch.zeros(len(own), 5), own, batch)) for own in batch.tensor_split(3)]
+    assert shares == pytest.approx([3 * math.log(5) / 4, 3 * 3 * math.log(5) / 4, 0])
+    assert sum(shares) / 3 == pytest.approx(math.log(5))
 
 
 def test_unknown_names() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import data_configs
 import hparams
 import main
+import rhythm
 import trainer
 from data_configs import MORPHOLOGY_FEATURES, RHYTHM_FEATURES, DatasetConfig
 from dataloader import THINNING, Batches, Split, join_splits, load_split, load_splits, shape_labels
@@ -24,7 +25,7 @@ from losses import loss_weights
 from models import RhythmHead, Standardise, ecgTransForm
 from preprocess import splits
 from preprocess.context import CONTEXT_NAMES
-from rhythm import beats_by_database, fit_context, with_unnamed_classes
+from rhythm import beats_by_database, fit_context, fit_ensemble, with_unnamed_classes
 from support.errors import InputError
 from support.files import read_json
 from trainer import Trainer
@@ -232,6 +233,65 @@ def test_rhythm_head_learns_and_repeats_itself(configs: DatasetConfig, recipe: T
     pair = train.labels < 2
     called = model.eval().rhythm(train.context[pair]).argmax(dim=1)
     assert float((called == train.labels[pair]).float().mean()) > 0.95
+
+
+def head_at_zero(configs: DatasetConfig, plain: hparams.ContextConfig) -> RhythmHead:
+    """A rhythm head whose answer is 1/2 to everything, since all its weights are 0."""
+    head = RhythmHead(configs, plain)
+    for parameter in head.parameters():
+        parameter.zero_()
+    return head
+
+
+@pytest.mark.parametrize(("rare", "moves"), [(4, False), (3, True), (1, True)])
+def test_a_thinned_beat_stands_for_four(configs: DatasetConfig, rare: int, moves: bool) -> None:
+    """Of 4 common beats, all alike, one is taken and weighs 4: beside 4 of the other class 1/2 is the best answer."""
+    plain = hparams.ContextConfig(members=1, dropout=0.0, noise=0.0)
+    head = head_at_zero(configs, plain)
+    labels = torch.tensor([0] * 4 + [1] * rare)
+    context = torch.zeros(len(labels), len(configs.context_features))
+    fit_ensemble(head, context, labels, torch.ones(len(labels)), labels == 0, plain, num_epochs=1)
+    assert bool(head.biases[-1].any()) == moves
+    assert not moves or head.biases[-1][0, 0, 0] > 0 > head.biases[-1][0, 0, 1]  # towards the common class
+
+
+def test_ensembles_learn_from_features_with_noise(configs: DatasetConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features of 0 are seen with noise of the deviation that is set, another for every member, beat and column."""
+    plain = hparams.ContextConfig(members=2, dropout=0.0, noise=0.15)
+    head, seen = head_at_zero(configs, plain), []
+    whole = head.logits
+    monkeypatch.setattr(head, "logits", lambda x, drop: seen.append(x.detach()) or whole(x, drop=drop))
+    labels = torch.arange(200) % 2
+    torch.manual_seed(0)
+    context = torch.zeros(200, len(configs.context_features))
+    fit_ensemble(head, context, labels, torch.ones(200), torch.zeros(200, dtype=torch.bool), plain, num_epochs=1)
+    (noise,) = seen
+    assert noise.shape == (2, 200, len(RHYTHM_FEATURES))
+    assert len(noise.unique()) > 0.99 * noise.numel()
+    assert float(noise.mean()) == pytest.approx(0, abs=5 * 0.15 / noise.numel() ** 0.5)
+    assert float(noise.std()) == pytest.approx(0.15, abs=5 * 0.15 / (2 * noise.numel()) ** 0.5)
+
+
+def test_what_each_ensemble_learns_from(
+    configs: DatasetConfig, recipe: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 beats, 12 of N, 4 of S, 2 of V, 1 of F and 1 of Q: N and S are one class to the shape, of 16 beats."""
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr(rhythm, "fit_ensemble", lambda *arguments: given.append(arguments))
+    labels = torch.repeat_interleave(torch.arange(5), torch.tensor([12, 4, 2, 1, 1]))
+    split = Split(torch.zeros(20, 1, 186), labels, context=torch.zeros(20, len(configs.context_features)))
+    heads = dataclasses.replace(recipe.heads, rhythm_weight_power=1.0, shape_weight_power=0.5, shape_epochs=3)
+    fit_context(ecgTransForm(configs, recipe), split, configs, dataclasses.replace(recipe, heads=heads), seed=0)
+    by_shape, by_rhythm = given
+    _, _, target, weight, thinned, _, epochs = by_shape
+    assert (target.tolist(), epochs) == ([0] * 16 + [1, 1, 2, 3], 3)
+    expected = [20 / 16] * 16 + [20 / 2] * 2 + [20 / 1] + [20 / 4]  # Q weighs no more than S by itself
+    assert weight.tolist() == pytest.approx([value**0.5 for value in expected])
+    assert thinned.tolist() == [True] * 12 + [False] * 8
+    _, context, target, weight, thinned, _, epochs = by_rhythm
+    assert (len(context), target.tolist(), epochs) == (16, [0] * 12 + [1] * 4, 4)
+    assert weight.tolist() == pytest.approx([16 / 12] * 12 + [16 / 4] * 4)
+    assert thinned.tolist() == [True] * 12 + [False] * 4
 
 
 def test_each_member_learns_from_one_database(configs: DatasetConfig, recipe: TrainingConfig, data: Path) -> None:
