@@ -14,6 +14,9 @@ cannot be had is refused. With `precision` "bf16" the CPU multiplies in bfloat16
 products but the attention's scores, where the processor has the instructions (AVX512-BF16), "torch" in those of the
 feed-forward, nearly all the arithmetic there is. Masks, softmax, LayerNorm, gradients and parameters stay in float32.
 
+"torch" and "native" have first derivatives only, and PyTorch cannot look into them: for second derivatives (with the
+attention of torch.nn.attention.SDPBackend.MATH), torch.export, torch.jit.trace and torch.func take "stock".
+
 All of them agree on NaN and infinity: where one gives a finite number, so do the others, but for numbers so large that
 the order of a sum decides whether it overflows.
 

@@ -15,6 +15,7 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from models import CRM, MSC, BiTrans, conv_block, ecgTransForm
+from run_folder.network import load_network
 from support.errors import InputError
 from utils import released_to_ours
 
@@ -217,6 +218,21 @@ def test_a_callers_autocast_changes_no_logits(context: str, kernel: str, supervi
     expected = model(*inputs)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(model(*inputs), expected)
+
+
+@pytest.mark.filterwarnings("ignore")  # of PyTorch, about itself
+def test_with_the_stock_kernel_the_network_can_be_traced_exported_and_mapped() -> None:
+    """As the README says; the fast kernels cannot."""
+    model, x = load_network("mit_beat", kernel="stock")[0], toy_beats(3, 5)[0]
+    with torch.no_grad():
+        expected = model(x)
+        torch.testing.assert_close(torch.jit.trace(model, (x,), check_trace=False)(x), expected)
+        torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), expected)
+    each = torch.func.vmap(lambda beat: model(beat.unsqueeze(0)).squeeze(0))
+    torch.testing.assert_close(each(x), expected, rtol=0, atol=1e-4)
+    slope = torch.func.grad(lambda beats: model(beats).square().sum())(x)
+    assert slope.shape == x.shape
+    assert slope.isfinite().all()
 
 
 def test_plain_formulation_has_the_keys_of_a_released_checkpoint(
