@@ -278,7 +278,7 @@ class Trainer:
         weight = torch.tensor(checkpoint.metrics.get("class_weights", [1.0] * configs.num_classes))
         evaluation = evaluate(model, test, make_loss(checkpoint.hparams, weight).to(self.device), configs.classes)
         metrics = {
-            "checkpoint": str(path),
+            "checkpoint": str(checkpoint_path),
             "dataset": configs.name,
             "trained_on": trained_on or None,
             **test_metrics(checkpoint.epoch, test, evaluation),
@@ -290,9 +290,9 @@ class Trainer:
             learnt = reports.learnt_note(path, checkpoint, test)
             for line in filter(None, (note, reports.left_out_note(test), learnt)):
                 log.info(line)
-            log.info(f"test of {path} (epoch {checkpoint.epoch}), {test.origin}:")
+            log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {test.origin}:")
             reports.log_metrics(metrics, log)
-        title = f"{self.run.dataset} test of {'/'.join(path.parts[-3:])}\n{test.origin}"
+        title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{test.origin}"
         reports.write_test(folder, test, evaluation.probabilities, metrics, configs.classes, title)
         if self.run.umap:
             pictures.draw_umap(folder / "umap.png", title, model, test, configs, self.run.seed_id)

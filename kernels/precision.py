@@ -70,9 +70,8 @@ def usable_precision(
         _kernel_of(kernel, layer, device)  # one that cannot be had is refused
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
-    if (
-        layer is None and device.type != "cuda"
-    ):  # on CUDA any kernel but auto does something: it leaves out the compiler
+    # On CUDA any kernel but auto does something without an encoder, too: it leaves out the compiler.
+    if layer is None and device.type != "cuda":
         notes = [] if kernel == "auto" else [f"--kernel {kernel}: is of the encoder, and this network has none"]
         if precision == "bf16":
             notes += ["--precision bf16: on a CPU the encoder alone has it, and this network has none: float32"]
