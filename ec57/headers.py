@@ -28,7 +28,12 @@ NULL_FORMAT = "0"
 
 MILLIVOLTS = {
     unit: millivolts
-    for units, millivolts in (("v volt", 1e3), ("mv millivolt", 1.0), ("uv μv microvolt", 1e-3), ("nv nanovolt", 1e-6))
+    for units, millivolts in (
+        ("v volt", 1e3),
+        ("mv mvolt milliv millivolt", 1.0),
+        ("uv μv uvolt μvolt microv microvolt", 1e-3),
+        ("nv nvolt nanovolt", 1e-6),
+    )
     for name in units.split()
     for unit in (name, f"{name}s")
 }

@@ -179,7 +179,9 @@ def test_signal_lines(line: str, wanted: tuple) -> None:
     assert found == wanted
 
 
-@pytest.mark.parametrize("unit", ["µV".encode(), "μV".encode(), "µV".encode("latin-1"), b"uV", b"UV", b"microvolts"])
+@pytest.mark.parametrize(
+    "unit", ["µV".encode(), "μV".encode(), "µV".encode("latin-1"), b"uV", b"UV", b"microvolts", b"uVolt"]
+)
 def test_microvolts_in_every_spelling(unit: bytes) -> None:
     lead = parse_header(b"a 1 250\na.dat 16 200/" + unit + b" 12 0 0 0 0 II").signals[0]
     assert lead.millivolts == 1e-3 and lead.name == "II"
