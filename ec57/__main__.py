@@ -153,13 +153,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
     note = f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s {to}{earlier}"
     if len(unscored) == len(beats):
         raise InputError(note)
+    print(f"from {protocol.start:g} s {to}, grouping {protocol.grouping}", file=sys.stderr)
     sys.stdout.write(tables.beats_summary(beats))
     if unscored:
         print(note, file=sys.stderr)
     if args.out is not None:
         written = write(args.out, beats, runs, args.reference, args.test)
         count = f"{len(beats)} record{'' if len(beats) == 1 else 's'}"
-        print(f"written to {args.out}: tables of {count}, grouping {protocol.grouping}", file=sys.stderr)
+        print(f"written to {args.out}: tables of {count}", file=sys.stderr)
         if older := sorted({path.name for path in args.out.glob("bxb_*.txt")} - {*written}):
             print(
                 f"note: {args.out} has {older[0]}{', ...' if len(older) > 1 else ''} of another comparison too; name "

@@ -70,7 +70,7 @@ class Work:
 def _require_report(folder: Path) -> None:
     """Raise an `InputError` unless `folder` is a report and nothing else, or empty: the rest would be lost."""
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file()):
-        raise InputError(f"{folder} is there and holds no {MARKER}: it would be lost; name another folder")
+        raise InputError(f"{folder} is there and holds no {MARKER}: it would be lost; name another folder with --out")
     others = sorted(path.name for path in folder.iterdir() if path.name not in FILES and path.suffix != ".ect")
     if others:
         raise InputError(
@@ -200,12 +200,12 @@ def _check_names(records: Sequence[Path]) -> None:
     names = [name_of(record) for record in records]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        same = [str(record) for record in records if name_of(record) == twice]
+        same = [record for record in records if name_of(record) == twice]
         if same[0] == same[1]:
             raise InputError(f"{same[0]} is given twice; name it once")
-        raise InputError(
-            f"{same[0]} and {same[1]} would both become {twice}/; report on them one at a time, with --out"
-        )
+        is_wfdb = any(record.suffix == ".hea" for record in same)
+        remedy = "of a WFDB record give the header alone" if is_wfdb else "report on them one at a time, with --out"
+        raise InputError(f"{same[0]} and {same[1]} would both become {twice}/; {remedy}")
 
 
 def report_many(records: Sequence[Path], out: Path, work: Work) -> None:

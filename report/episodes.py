@@ -156,6 +156,10 @@ class Episodes:
         """int64 (k, 2), samples, disjoint and in order: first and last beat of runs whose beats may be none."""
         return disjoint([(one.start, one.end) for one in self.found if one.unlike], "doubtful")
 
+    def doubtful_beats(self) -> dict[str, int]:
+        """How many beats of V and of S the doubtful runs of each have."""
+        return {name: sum(run.beats for run in self.of(f"run_{name.lower()}") if run.doubtful) for name in ("V", "S")}
+
     def doubtful_counts(self) -> dict[str, int]:
         """Of every kind that has doubtful ones how many of `counts` they are."""
         return dict(Counter(episode.kind for episode in self.found if episode.doubtful))

@@ -58,6 +58,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         },
         "episodes": episodes.counts(),
         "doubtful_episodes": episodes.doubtful_counts(),
+        "doubtful_beats": episodes.doubtful_beats() if analysis.diagnosis is None else None,
         "withheld_episodes": episodes.withheld if analysis.diagnosis is None else None,
         "withheld_beats": {"S": analysis.burden.s_withheld} if analysis.diagnosis is None else None,
         "irregular_percent": irregular_percent(analysis),

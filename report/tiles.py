@@ -62,10 +62,14 @@ def _burdens(analysis: Analysis) -> Iterator[Tile]:
     burden, definitions = analysis.burden, analysis.definitions
     reached = {"marked": definitions.burden_marked, "high": definitions.burden_high}.get(burden.v_mark)
     mark = "" if reached is None else f"≥ {reached:g} %"
-    yield Tile("V burden", percent(burden.v.percent), detail=_share(burden.v), mark=mark)
+    doubtful = {
+        name: f"; {number(beats)} of them in doubtful runs" if beats else ""
+        for name, beats in analysis.episodes.doubtful_beats().items()
+    }
+    yield Tile("V burden", percent(burden.v.percent), detail=_share(burden.v) + doubtful["V"], mark=mark)
     where = ", outside irregular rhythm" if len(analysis.episodes.irregular) else ""
     marks = ", ".join(excessive_by(analysis))
-    yield Tile("S burden", percent(burden.s.percent), detail=_share(burden.s) + where, mark=marks)
+    yield Tile("S burden", percent(burden.s.percent), detail=_share(burden.s) + where + doubtful["S"], mark=marks)
 
 
 def _share(share: Share) -> str:
@@ -91,7 +95,8 @@ def _heart_rates(analysis: Analysis) -> Iterator[Tile]:
         yield Tile(name, "-")
         return
     times = dict.fromkeys(moment(analysis, rate.time_s) for rate in (low, high))
-    below = ", so the mean is below the lowest" if round(mean) < round(low.bpm) else ""
+    outside = ", so the mean is below the lowest" if round(mean) < round(low.bpm) else ""
+    outside = "; the mean, of all intervals, is above the highest" if round(mean) > round(high.bpm) else outside
     words = " and ".join(word for word, rate in (("lowest", low), ("highest", high)) if rate.doubtful)
     doubtful = f"; {words} doubtful: some of its beats may be none" if words else ""
     size = analysis.definitions.heart_rate_intervals
@@ -100,7 +105,7 @@ def _heart_rates(analysis: Analysis) -> Iterator[Tile]:
         f"{low.bpm:.0f} {DASH} {high.bpm:.0f}",
         "/min",
         f"at {' and '.join(times)}{doubtful}; each the median of {size} R-R intervals taken two by two: a single pause "
-        f"counts in the mean, not here{below}",
+        f"counts in the mean, not here{outside}",
     )
 
 

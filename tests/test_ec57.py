@@ -524,9 +524,9 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
     record = write_record(tmp_path, atr="NNN", tst=b"\0\0")
     code, out, error = run([longer, record, *ANNOTATORS, "--start", "400"], capfd)
     assert code == 0
-    assert (
-        error
-        == f"no beat was compared of {record.name}: none lies from 400 s on; --start 0 takes all that is earlier\n"
+    assert error == (
+        "from 400 s on, grouping ec57\n"
+        f"no beat was compared of {record.name}: none lies from 400 s on; --start 0 takes all that is earlier\n"
     )
     assert out.splitlines()[2].endswith("      -" * 6 + "     -")
 
@@ -534,13 +534,13 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
 def test_a_header_without_a_rate_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rated = write_record(tmp_path, "rated", "1 250 60000", atr="NNN", tst="NNN")
     code, table, error = run([rated, *ANNOTATORS, "--start", "0"], capfd)
-    assert (code, error) == (0, "")
+    assert (code, error) == (0, "from 0 s on, grouping ec57\n")
     record = write_record(tmp_path, "other", "1", atr="NNN", tst="NNN")
     code, out, error = run([rated, record, *ANNOTATORS, "--start", "0"], capfd)
     assert code == 0 and out.splitlines()[2].split()[1:] == table.splitlines()[1].split()[1:]  # as at 250 Hz
     assert error == (
         f"note: {record}.hea gives no sampling frequency, 250 Hz assumed as by the WFDB programs; "
-        "add the right one to its first line\n"
+        "add the right one to its first line\nfrom 0 s on, grouping ec57\n"
     )
 
 

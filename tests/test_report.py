@@ -1250,3 +1250,27 @@ def test_no_tile_and_no_list_speaks_of_runs_where_no_beat_could_be_read(tmp_path
     assert summary["episodes"]["run_v"] is None and summary["episodes"]["unreadable"] == 1
     assert "Longest V run" not in page and "Pauses" not in page.split("<h2>")[0]
     assert "Not looked for, since no beat could be read: isolated V" in page
+
+
+def test_the_files_of_one_record_are_told_from_two_recordings(records: Path, tmp_path: Path) -> None:
+    for others, remedy in (
+        ((records / "m001.dat", records / "m001.hea"), "of a WFDB record give the header alone"),
+        ((tmp_path / "a.csv", tmp_path / "a.edf"), "report on them one at a time, with --out"),
+    ):
+        for path in others:
+            path.touch()
+        with pytest.raises(InputError, match=f"would both become {others[0].stem}/; {remedy}"):
+            run([*map(str, others), "--annotations", "atr", "--out", str(tmp_path / "r")])
+
+
+def test_beats_in_doubtful_runs_are_told_beside_the_burden(tmp_path: Path) -> None:
+    record = write_rhythm(tmp_path, "runs", "N" * 20 + "AAAA" + "N" * 20, 0.36)
+    assert report_of(record, tmp_path / "r", "--annotations", "atr", "--doubtful_rate", "120") == 0
+    summary, page = load(tmp_path / "r")[0], (tmp_path / "r" / "report.html").read_text()
+    assert summary["doubtful_beats"] == {"V": 0, "S": 4}
+    assert "4 of 44 classified beats" in page and "; 4 of them in doubtful runs" in page
+
+
+def test_lead_ii_may_be_asked_for_by_its_name(records: Path, tmp_path: Path) -> None:
+    assert report_of(records / "m001", tmp_path / "r", "--annotations", "atr", "--lead", "II") == 0
+    assert load(tmp_path / "r")[0]["lead"] == "MLII"
