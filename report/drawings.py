@@ -53,7 +53,7 @@ LANES = (
 )
 LANE, RATE_HEIGHT, SHARE_HEIGHT, GAP = 15, 130, 56, 20  # px; the figures of two panels must stay apart
 LEFT, RIGHT = {True: 92, False: 80}, 10  # px beside the panels, wide and narrow
-TICKS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800)  # s
+TICKS = (5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800)  # s
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,8 @@ def _time_axis(analysis: Analysis, axis: _Axis, y: float, top: float, wide: bool
     for at in np.arange(first, duration + 1e-6, step):
         x = axis.x(at)
         clock = None if start is None else start + timedelta(seconds=float(at))
-        text = _elapsed(at) if clock is None else f"{clock:%H:%M}"
+        text = elapsed(at) if clock is None else f"{clock:%H:%M:%S}"
+        text = text if step < 60 else text[:-3]
         yield f'<path d="M{x:.1f} {top}V{y + 4:.1f}" stroke="{GRID}"/>'
         anchor = "middle" if x < axis.right - 12 else "end"  # or the last one would be cut off
         place = x if anchor == "middle" else axis.right + RIGHT - 1
@@ -237,13 +238,8 @@ def _time_axis(analysis: Analysis, axis: _Axis, y: float, top: float, wide: bool
             yield f'<text x="{x:.1f}" y="{y + 29:.1f}" class="f" text-anchor="middle">{day}</text>'
             shown = day
     if start is None:
-        yield (f'<text x="{axis.right}" y="{y + 29:.1f}" class="f" text-anchor="end">time from the start, h:mm</text>')
-
-
-def _elapsed(seconds: float) -> str:
-    """1:02 for 3723 s."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}"
+        form = "h:mm:ss" if step < 60 else "h:mm"
+        yield f'<text x="{axis.right}" y="{y + 29:.1f}" class="f" text-anchor="end">time from the start, {form}</text>'
 
 
 def _rect(x: float, y: float, width: float, height: float, fill: str) -> str:

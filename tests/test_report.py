@@ -1274,3 +1274,13 @@ def test_beats_in_doubtful_runs_are_told_beside_the_burden(tmp_path: Path) -> No
 def test_lead_ii_may_be_asked_for_by_its_name(records: Path, tmp_path: Path) -> None:
     assert report_of(records / "m001", tmp_path / "r", "--annotations", "atr", "--lead", "II") == 0
     assert load(tmp_path / "r")[0]["lead"] == "MLII"
+
+
+@pytest.mark.parametrize(("beats", "labels"), [(8, ["0:00:00", "0:00:05"]), (1500, ["0:00", "0:02", "0:18"])])
+def test_the_trends_of_a_short_recording_have_times_below_them(tmp_path: Path, beats: int, labels: list[str]) -> None:
+    record = write_rhythm(tmp_path, "short", "N" * beats, 0.8)
+    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
+    drawn = re.search(r'<svg class="trends".*?</svg>', (tmp_path / "r" / "report.html").read_text(), re.DOTALL)[0]
+    shown = re.findall(r">(\d+:\d\d(?::\d\d)?)<", drawn)
+    assert [label for label in labels if label in shown] == labels
+    assert f"time from the start, {'h:mm:ss' if beats < 100 else 'h:mm'}<" in drawn
