@@ -8,8 +8,8 @@ from typing import NamedTuple
 from report.analysis import Analysis
 from report.burden import Share
 from report.drawings import moment
-from report.summary import diagnosis_counts, excessive_by, unreadable_by_reason
-from report.wording import count_of, lasting, number, percent
+from report.summary import diagnosis_counts, excessive_by
+from report.wording import count_of, lasting, lost_time, number, percent
 
 DASH = "\u2013"
 SPACE = "\u00a0"
@@ -45,8 +45,7 @@ def tiles(analysis: Analysis) -> Iterator[Tile]:
 def _readable(analysis: Analysis) -> Tile:
     seconds = analysis.rhythm.readable_s
     share = f"{percent(100 * seconds / analysis.duration_s)} of the recording"
-    reasons = [f"{reason} {lasting(lost)}" for reason, lost in unreadable_by_reason(analysis).items()]
-    return Tile("Readable time", lasting(seconds), detail="; ".join([share, *filter(None, [", ".join(reasons)])]))
+    return Tile("Readable time", lasting(seconds), detail="; ".join(filter(None, (share, lost_time(analysis)))))
 
 
 def _beats(analysis: Analysis) -> Tile:
@@ -123,7 +122,7 @@ def _pauses(analysis: Analysis) -> Tile:
     episodes, definitions = analysis.episodes, analysis.definitions
     some, more, most = episodes.pause_counts(definitions, doubtful=False).values()
     after, *_ = episodes.pause_counts(definitions, after_ectopic=True, doubtful=False).values()
-    doubtful = sum(bool(pause.possible_missed_beat) for pause in episodes.pauses)
+    doubtful = episodes.doubtful_counts().get("pause", 0)
     detail = f"{more} > {definitions.pause_long:g} s, {most} ≥ {definitions.pause_very_long:g} s"
     detail += f"; {after} after an ectopic beat" if after else ""
     detail += f"; and {doubtful} doubtful" if doubtful else ""

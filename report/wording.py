@@ -141,8 +141,9 @@ def warnings(analysis: Analysis) -> list[str]:
         )
     lost = 100 * (1 - rhythm.readable_s / duration)
     if lost >= MUCH_LOST:
-        reasons = ", ".join(f"{reason} {lasting(s)}" for reason, s in unreadable_by_reason(analysis).items())
-        found.append(f"{lost:.0f} % of the recording cannot be read ({reasons}); every figure is of the rest.")
+        found.append(
+            f"{lost:.0f} % of the recording cannot be read ({lost_time(analysis)}); every figure is of the rest."
+        )
     if not analysis.burden.is_day:
         found.append(
             f"{lasting(rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} h: "
@@ -179,6 +180,11 @@ def warnings(analysis: Analysis) -> list[str]:
             f"{'is' if one else 'are'} left out."
         )
     return found
+
+
+def lost_time(analysis: Analysis) -> str:
+    """How much time is unreadable, by what makes it so: noise 12.0 s, flat 1 min 5 s; "": none is."""
+    return ", ".join(f"{reason} {lasting(seconds)}" for reason, seconds in unreadable_by_reason(analysis).items())
 
 
 def _beatless(analysis: Analysis) -> list[str]:

@@ -239,9 +239,14 @@ def _pace(seconds: np.ndarray) -> float | None:
     return float(rows / usual)
 
 
+def _unit_by_size(first: float) -> float:
+    """The s in one unit of numbers from `first` on that are large enough to count from 1970; 0: they are not."""
+    return next((seconds for least, seconds in EPOCHS if first >= least), 0.0)
+
+
 def since_1970(first: float, unit: str = "") -> float | None:
     """The s from 1970 to the first of the times of a column, in its unit or, "", in that of its size; None: no such."""
-    scale = SECONDS.get(unit.casefold()) or next((seconds for least, seconds in EPOCHS if first >= least), 0.0)
+    scale = SECONDS.get(unit.casefold()) or _unit_by_size(first)
     return first * scale if first * scale >= FIRST_EPOCH else None
 
 
@@ -250,10 +255,11 @@ def _scale_of(path: Path, column: Column, times: np.ndarray, stated: float | Non
     if column.unit.casefold() in SECONDS:
         return SECONDS[column.unit.casefold()]
     if since_1970(times[0]) is not None:
-        return next(seconds for least, seconds in EPOCHS if times[0] >= least)
+        return _unit_by_size(times[0])
     usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     rates = {seconds: 1 / (usual * seconds) for seconds in (1.0, 1e-3, 1e-6, 1e-9) if usual > 0 and usual != 1}
-    least = RATES[0] if times[0] < EPOCHS[-1][0] else RATES[0] / 5  # what counts from nobody knows when is less certain
+    # Numbers this large that do not count from 1970 are of an unknown recorder, so slower tables are thought of too.
+    least = RATES[0] if times[0] < EPOCHS[-1][0] else RATES[0] / 5
     possible = [seconds for seconds, rate in rates.items() if least <= rate <= RATES[1]]
     if stated is not None and len(possible) > 1:
         possible = [seconds for seconds in possible if 0.5 < rates[seconds] / stated < 2]  # units are 1000 apart

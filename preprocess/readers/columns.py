@@ -115,7 +115,7 @@ def _role(number: int, name: str, unit: str, values: np.ndarray, more: np.ndarra
 
 
 def _is_even(values: np.ndarray) -> bool:
-    """Whether values rise evenly, but for gaps and for where a counter begins anew."""
+    """Whether values rise evenly, but for gaps and for where a counter starts over."""
     steps = np.diff(values)
     usual = float(np.median(steps)) if len(steps) > 1 else 0.0
     alike = (steps > 0.45 * usual) & (steps < 2.05 * usual)  # stamps are rounded

@@ -190,7 +190,7 @@ def _describe(begin: int, above: list[str], below: list[str], data: list[str], d
         return None
     decimal = "," if "," in numbers else "."
     width = len(rows[0])
-    further = [_cells(line, delimiter) for line in below[:-1] if width > 1 and line.strip()][ALIKE:]  # the last is cut
+    further = [_cells(line, delimiter) for line in below[:-1] if line.strip()][ALIKE:]  # the last is cut
     further = [row for row in further if len(row) == width]
     names, units, above = _titles(above, delimiter, width)
     columns = tuple(

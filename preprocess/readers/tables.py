@@ -38,6 +38,11 @@ MINUTE = 60.0  # s, to which a head may state the start
 OFFSETS = 900.0  # s: time zones are so many apart
 
 
+def _number_of(cell: str) -> float:
+    """The number in a cell, with either decimal mark; 0.0 where there is none."""
+    return float(cell.replace(",", ".")) if NUMBER.fullmatch(cell) else 0.0
+
+
 class TableSource(Source):
     """A table with a row for each sample."""
 
@@ -194,7 +199,7 @@ class TableSource(Source):
         if CLOCK.fullmatch(cell.strip("[]")):
             since_start = ELAPSED.search(title) or not re.search("[1-9]", cell)
             return None, "" if since_start else f"the times in column {title} have no date"
-        first = float(cell.replace(",", ".")) if NUMBER.fullmatch(cell) else 0.0
+        first = _number_of(cell)
         if since_1970(first, column.unit) is not None:
             return None, f"the times in column {title} count from 1970, in no time zone that is stated"
         if first * SECONDS.get(column.unit.casefold(), 1.0) < EPOCHS[-1][0]:
@@ -215,7 +220,7 @@ class TableSource(Source):
             first = 3600 * sum(hours) + 60 * minutes + seconds
             clock = (head - head.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
             return first < 1 or (not ELAPSED.search(column.title) and abs(first - clock) < MINUTE)
-        first = float(cell.replace(",", ".")) if NUMBER.fullmatch(cell) else 0.0
+        first = _number_of(cell)
         if (since := since_1970(first, column.unit)) is None:
             return first * SECONDS.get(column.unit.casefold(), 1.0) < 1
         apart = (since - (head - datetime(1970, 1, 1)).total_seconds()) % OFFSETS
