@@ -75,10 +75,12 @@ def _in_roman(lead: str) -> str:
 def find_lead(channels: Sequence[Channel], wanted: Sequence[str] = LEAD_II, any_lead: bool = False) -> int | None:
     """Return the channel of the first of the `wanted` leads that a record has, else None.
 
-    With `any_lead` a record without them gives lead II, and without that the first of its `ecg_channels`.
+    Who wants II or MLII takes the other where a record has but that. With `any_lead` a record without the wanted leads
+    gives lead II, and without that the first of its `ecg_channels`.
     """
     names = [canonical(channel.name) for channel in channels]
-    for lead in (*wanted, *(LEAD_II if any_lead else ())):
+    spellings = [name for lead in wanted for name in (lead, *(LEAD_II if is_lead_ii(lead) else ()))]
+    for lead in (*spellings, *(LEAD_II if any_lead else ())):
         exact = [number for number, channel in enumerate(channels) if _same(channel.name, lead)]
         alike = [number for number, name in enumerate(names) if name == canonical(lead)]
         if exact or alike:

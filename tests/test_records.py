@@ -749,6 +749,9 @@ def test_what_is_not_lead_ii(name: str | None) -> None:
         (["MLII", "V1"], ("V5", "v1"), False, 1),
         (["MLII", "V1"], ("V5",), False, None),
         (["V1", "MLII"], ("V5",), True, 1),  # lead II before any other
+        (["V1", "MLII"], ("II",), False, 1),
+        (["V1", "ECG lead II"], ("MLII", "V1"), False, 1),
+        (["MLII", "II", "V1"], ("II",), False, 1),
         (["mod.V1", "V1"], ("V1",), False, 1),  # the exact name first
         (["ECG lead V1", "ABP"], ("V1",), False, 0),
         (["RESP", "ABP", "PLETH", "V"], LEAD_II, True, 3),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.leads import LEAD_II, ecg_channels, find_lead, is_lead, is_lead_ii
+from preprocess.leads import ecg_channels, find_lead, is_lead
 from preprocess.readers import edf, ishne, kardia, wfdb
 from preprocess.readers.edf import EdfSource
 from preprocess.readers.ishne import IshneSource
@@ -183,7 +183,7 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
         channel = find_lead(channels, any_lead=any_lead)
         channel = unnamed if channel is None else channel
     else:
-        channel = find_lead(channels, (lead, *(LEAD_II if is_lead_ii(lead) else ())))  # MLII is a lead II
+        channel = find_lead(channels, (lead,))
         if channel is None and lead in names:
             channel = names.index(lead)
         elif channel is None and lead.isdecimal() and 1 <= int(lead) <= len(channels):
