@@ -205,7 +205,7 @@ def _analysis(
         variability=variability(rhythm, episodes.irregular, definitions),
         hours=tuple(hours(rhythm, episodes, definitions, _into_hour(recording.start))),
         trends=trends(rhythm, episodes, definitions),
-        diary=diary_figures(entries, rhythm, episodes.irregular) if options.diary else None,
+        diary=diary_figures(entries, rhythm, episodes) if options.diary else None,
         names=names,
         strips=choose_strips(rhythm, episodes, rates, entries, names),
     )

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from preprocess.readers import clock_time, iso_date
+from report.episodes import Episodes
 from report.rates import mean_rate
-from report.rhythm import Rhythm, overlap
+from report.rhythm import Rhythm, in_spans, overlap
 from report.rounding import elapsed
 from support.errors import InputError, unknown
 from support.files import text_encoding
@@ -58,6 +59,9 @@ class Period:
     """Of all beats that have a class (`Rhythm.judged`)."""
     s_percent: float | None
     """Of those outside irregular rhythm, in which every beat may come early."""
+    v_doubtful: int
+    """Beats of V in doubtful runs, which `v_percent` counts among the others."""
+    s_doubtful: int
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,15 @@ class Diary:
             for kind, around in self.by_kind.items()
         ]
         table = pd.DataFrame(rows)
-        return table.astype({name: "Int64" for name in table if name.endswith("_beats")})  # some may be missing
+        counts = [name for name in table if name.endswith(("_beats", "_doubtful"))]
+        return table.astype(dict.fromkeys(counts, "Int64"))  # some may be missing
 
 
 def _columns(around: Around) -> dict[str, float | None]:
     columns: dict[str, float | None] = {}
     for name in ("before", "during", "after"):
         period = getattr(around, name)
-        for figure in ("beats", "readable_s", "rate_bpm", "v_percent", "s_percent"):
+        for figure in ("beats", "readable_s", "rate_bpm", "v_percent", "s_percent", "v_doubtful", "s_doubtful"):
             columns[f"{name}_{figure}"] = None if period is None else getattr(period, figure)
     return columns
 
@@ -230,14 +235,11 @@ def _since(text: str, column: str, where: str, start: datetime | None) -> float:
 # --------------------------------------------------------------------------------------------------- the figures
 
 
-def diary_figures(entries: Sequence[Entry], rhythm: Rhythm, irregular: np.ndarray) -> Diary:
+def diary_figures(entries: Sequence[Entry], rhythm: Rhythm, episodes: Episodes) -> Diary:
     """What heart rate and ectopy were in the hour before, during and in the hour after each entry.
 
     Of a kind the stretches of all its entries are taken together, each moment once, so entries in quick succession do
     not count a beat twice.
-
-    Args:
-        irregular: (k, 2) in samples, first and last beat (`Episodes.irregular`).
     """
     duration = rhythm.length / rhythm.fs
 
@@ -249,7 +251,7 @@ def diary_figures(entries: Sequence[Entry], rhythm: Rhythm, irregular: np.ndarra
         after = [(end, min(end + AROUND, duration)) for end in ends]
         return Around(period(before), period(during) if during else None, period(after))
 
-    period = _period_of(rhythm, irregular)
+    period = _period_of(rhythm, episodes)
     return Diary(
         entries=tuple(entries),
         figures=tuple(around([entry]) for entry in entries),
@@ -261,12 +263,16 @@ def diary_figures(entries: Sequence[Entry], rhythm: Rhythm, irregular: np.ndarra
     )
 
 
-def _period_of(rhythm: Rhythm, irregular: np.ndarray) -> Callable[[Iterable[tuple[float, float]]], Period]:
+def _period_of(rhythm: Rhythm, episodes: Episodes) -> Callable[[Iterable[tuple[float, float]]], Period]:
     """A function that gives the `Period` of several stretches [start, end) in seconds."""
-    regular_beats = rhythm.judged_outside(irregular)
+    regular_beats = rhythm.judged_outside(episodes.irregular)
+    doubtful = in_spans(rhythm.samples, episodes.doubtful_runs)
 
     def share(name: str, chosen: np.ndarray) -> float | None:
         return float(100 * np.mean(rhythm.classes[chosen] == name)) if chosen.any() else None
+
+    def count(name: str, chosen: np.ndarray) -> int:
+        return int((rhythm.classes[chosen] == name).sum())
 
     def period(stretches: Iterable[tuple[float, float]]) -> Period:
         merged = _merge(stretches)
@@ -282,6 +288,8 @@ def _period_of(rhythm: Rhythm, irregular: np.ndarray) -> Callable[[Iterable[tupl
             rate_bpm=mean_rate(intervals, rhythm.fs),
             v_percent=share("V", inside & rhythm.judged),
             s_percent=share("S", inside & regular_beats),
+            v_doubtful=count("V", inside & doubtful),
+            s_doubtful=count("S", inside & doubtful & regular_beats),
         )
 
     return period

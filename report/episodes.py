@@ -156,6 +156,12 @@ class Episodes:
         """int64 (k, 2), samples, disjoint and in order: first and last beat of runs whose beats may be none."""
         return disjoint([(one.start, one.end) for one in self.found if one.unlike], "doubtful")
 
+    @property
+    def doubtful_runs(self) -> np.ndarray:
+        """int64 (k, 2), samples, disjoint and in order: first and last beat of the doubtful runs of V and of S."""
+        runs = [*self.of("run_v"), *self.of("run_s")]
+        return disjoint([(run.start, run.end) for run in runs if run.doubtful], "doubtful")
+
     def doubtful_beats(self) -> dict[str, int]:
         """How many beats of V and of S the doubtful runs of each have."""
         return {name: sum(run.beats for run in self.of(f"run_{name.lower()}") if run.doubtful) for name in ("V", "S")}

@@ -136,11 +136,16 @@ def _changed(analysis: Analysis) -> frozenset[str]:
 
 
 def period_cell(period: Period | None, figure: str) -> str:
-    """A figure of a diary's period, without its unit; "" where the entry has no such period, or none of it is read."""
+    """A figure of a diary's period, without its unit; "" where the entry has no such period, or none of it is read.
+
+    Shares of V and S in which doubtful runs have a part end in a question mark.
+    """
     if period is None or not period.readable_s:
         return ""
-    value = getattr(period, figure)
-    return number(value) if figure == "rate_bpm" else percent(value).removesuffix(" %")
+    if figure == "rate_bpm":
+        return number(period.rate_bpm)
+    doubtful = " ?" if getattr(period, f"{figure[0]}_doubtful") else ""
+    return percent(getattr(period, figure)).removesuffix(" %") + doubtful
 
 
 def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a template shows)

@@ -450,7 +450,7 @@ def test_a_beat_that_no_network_could_classify_is_in_no_denominator() -> None:
     assert result.abnormal_percent == pytest.approx(100 * 4 / 12)
     (hour,) = hours(rhythm, episodes, DEFAULT)
     (start, end) = (0.0, rhythm.length / rhythm.fs)
-    diary = diary_figures([Entry(start, end, "other", "")], rhythm, episodes.irregular)
+    diary = diary_figures([Entry(start, end, "other", "")], rhythm, episodes)
     during = diary.figures[0].during
     assert during is not None and during.beats == 20
     for percent in (result.v.percent, result.s.percent, hour.v.percent, hour.s.percent):
@@ -1279,7 +1279,7 @@ def test_one_strip_has_one_title_for_what_it_is_the_most_of() -> None:
 def test_an_interval_across_an_end_of_a_period_of_the_diary_is_none_of_it() -> None:
     """Beats of 60/min from 5.1 s to 10.1 s, and 2 s to the beats before and after them."""
     rhythm = made("N" * 9, [5000 - 2000, 2000, *[1000] * 5, 2000])
-    figures = diary_figures([Entry(5.0, 11.0, "other", "")], rhythm, np.zeros((0, 2), dtype=np.int64)).figures[0]
+    figures = diary_figures([Entry(5.0, 11.0, "other", "")], rhythm, find_episodes(rhythm, DEFAULT)).figures[0]
     assert figures.during is not None
     assert (figures.during.beats, figures.during.rate_bpm) == (6, 60.0)
 

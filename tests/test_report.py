@@ -44,9 +44,9 @@ from report.__main__ import build_parser, line_of, run
 from report.analysis import _given_beats, interruptions
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions
-from report.diary import diary_figures, read_diary
+from report.diary import Entry, diary_figures, read_diary
 from report.episodes import find_episodes
-from report.render import title_of
+from report.render import period_cell, title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
 from report.strips import ANNOTATED_FLUTTER
@@ -904,8 +904,8 @@ def made_rhythm() -> Rhythm:
 def test_before_during_and_after_an_entry(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("time;kind;end\n01:00:00;activity;02:00:00\n7200;symptom;\n")
     entries = read_diary(tmp_path / "d.csv", 10_800, None)
-    none = np.zeros((0, 2), dtype=np.int64)
-    diary = diary_figures(entries, made_rhythm(), none)
+    rhythm = made_rhythm()
+    diary = diary_figures(entries, rhythm, find_episodes(rhythm, Definitions()))
     activity = diary.figures[0]
     assert (activity.before.beats, activity.during.beats, activity.after.beats) == (3600, 6000, 6000)
     assert activity.before.rate_bpm == pytest.approx(60)
@@ -919,8 +919,25 @@ def test_before_during_and_after_an_entry(tmp_path: Path) -> None:
 def test_entries_in_quick_succession_count_no_beat_twice(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("time,kind\n3600,symptom\n3660,symptom\n")
     entries = read_diary(tmp_path / "d.csv", 10_800, None)
-    diary = diary_figures(entries, made_rhythm(), np.zeros((0, 2), dtype=np.int64))
+    rhythm = made_rhythm()
+    diary = diary_figures(entries, rhythm, find_episodes(rhythm, Definitions()))
     assert diary.by_kind["symptom"].after.beats == 6100  # an hour and a minute at 100 a minute
+
+
+def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
+    """An isolated V, a run of V slower than 100/min and a faster one; what is faster is doubtful."""
+    samples = 100 * np.cumsum([1, *[1] * 12, *[0.5] * 2, *[1] * 12])
+    classes = [*"NNNNVNNVVVNNVVVNNNNNNNNNNNN"]
+    rhythm = Rhythm(samples.astype(np.int64), classes, 100, 2800)
+    episodes = find_episodes(rhythm, Definitions(doubtful_rate=100))
+    assert [run.doubtful != "" for run in episodes.of("run_v")] == [False, True]
+    entries = [Entry(start, end, "other", "") for start, end in ((0.0, 11.5), (0.0, 14.2), (20.0, 24.0))]
+    diary = diary_figures(entries, rhythm, episodes)
+    during = [around.during for around in diary.figures]
+    assert [period.v_doubtful for period in during] == [0, 3, 0]
+    assert [period_cell(period, "v_percent") for period in during] == ["36.4", "46.7 ?", "0.0"]
+    assert [period_cell(period, "s_percent") for period in during] == ["0.0"] * 3
+    assert diary.table()["during_v_doubtful"].tolist()[:3] == [0, 3, 0]
 
 
 @pytest.mark.parametrize(
