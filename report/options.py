@@ -64,7 +64,10 @@ class ReportOptions:
         metavar="ADU_PER_MV",
     )
     column: str | None = option(
-        None, "column of a CSV file, by its name or its number from 1", default="the one that there is"
+        None,
+        "column of a CSV file, or signal of another one, by its name or its number from 1; --lead then says which lead "
+        "it is, where the file does not",
+        default="the one that there is",
     )
     diary: str | None = option(
         None,

@@ -468,6 +468,9 @@ def test_the_unit_of_edf(tmp_path: Path) -> None:
         np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)
     path = put(tmp_path, edf({"II": wave(2560)}, dimension="mmHg"), "a.edf")
     assert "II is in mmHg, which is no voltage; give --unit" in fault(path)
+    content = edf({"II": wave(2560)}).replace(b"uV      ", "\u00b5V".encode().ljust(8))
+    with open_recording(put(tmp_path, content, "a.edf")) as recording:  # in UTF-8
+        np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)
     path = put(tmp_path, edf({"II": wave(2560)}, dimension="uV"), "a.edf")
     with open_recording(path, unit="mV") as recording:
         assert "Values are taken as mV, as --unit says; the file says uV." in recording.notes
@@ -627,6 +630,30 @@ def test_times_in_utc_are_told(tmp_path: Path) -> None:
             assert UTC not in recording.notes
     with open_recording(put(tmp_path, files["a.csv"].replace("Z", "+01:00"), "d.csv")) as recording:
         assert (recording.start, recording.notes) == (START, ())
+
+
+def test_ishne_without_a_checksum(tmp_path: Path) -> None:
+    content = bytearray(ishne(np.stack([wave(700), wave(700, 1)], axis=1)))
+    content[8:10] = bytes(2)
+    with open_recording(put(tmp_path, bytes(content), "a.ecg")) as recording:
+        assert recording.notes == ("Its header has no checksum, so it cannot be seen whether it is damaged.",)
+        check(recording, wave(700) * 0.0025)
+
+
+def test_which_lead_a_signal_without_a_name_is(tmp_path: Path) -> None:
+    generic = ishne(np.stack([wave(700), wave(700, 1)], axis=1), codes=(1, 1))
+    files = {"a.ecg": (generic, 0.001, "2"), "a.edf": (edf({"ECG1": wave(2560), "ECG2": wave(2560, 1)}), 1e-4, "ecg2")}
+    for name, (content, scale, column) in files.items():
+        path = put(tmp_path, content, name)
+        with open_recording(path, column=column, lead="II") as recording:
+            assert recording.lead == "II"
+            assert recording.notes == ("The file does not name the lead; it is II, as --lead says.",)
+            expected = wave(recording.length, 1) * scale
+            np.testing.assert_allclose(recording.read(), expected, rtol=1e-12, atol=1e-12)
+    path = put(tmp_path, edf({"V5": wave(2560), "II": wave(2560, 1)}), "b.edf")
+    assert "what --column names is lead V5, not II" in fault(path, column="1", lead="II")
+    with open_recording(path, column="1") as recording:
+        assert recording.lead == "V5"
 
 
 def test_ishne_whose_samples_were_not_counted(tmp_path: Path) -> None:
@@ -794,7 +821,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     titled = put(
         tmp_path, "\n".join(["II,V5,ecg", *(row.replace(",x,", ",")[row.index(",") + 1 :] for row in rows)]), "b.csv"
     )
-    assert "the column that --column names is lead V5, not II" in fault(titled, column="2", lead="II", **options)
+    assert "what --column names is lead V5, not II" in fault(titled, column="2", lead="II", **options)
     assert "--lead III: unknown; known are II, V5, ecg" in fault(titled, lead="III", **options)
     with open_recording(titled, lead="Ecg", **options) as recording:
         assert recording.lead == "ecg"
@@ -1472,9 +1499,8 @@ def test_paths_that_are_no_recordings(tmp_path: Path) -> None:
     assert "has 99 samples a second" in fault(path)
     path = write_wfdb(tmp_path, {"II": wave(900)})
     assert "--fs 500 is not the sampling frequency in" in fault(path, fs=500)
-    assert "--unit does not go with" in fault(path, unit="uV") and "--column does not go with" in fault(
-        path, column="1"
-    )
+    assert "--unit does not go with" in fault(path, unit="uV")
+    assert "--column 2: unknown; known are II" in fault(path, column="2")
     assert "--lead V9: unknown; known are II" in fault(path, lead="V9")
     (tmp_path / "r.hea").write_text("r/2 1 250 0\nlayout 0\n~ 99999999999\n")
     (tmp_path / "layout.hea").write_text("layout 1 250 0\n~ 0 200/mV 16 0 0 0 0 II\n")

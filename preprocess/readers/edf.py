@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ec57.annotation_files import decode_text
 from ec57.headers import millivolts_of
 from preprocess.readers.recording import ADU, Channel, Options, Runs, Source, Trace
 from support.errors import InputError
@@ -64,7 +65,7 @@ class EdfSource(Source):
             size = FIELDS * (max(count, 0) + 1)
             self._header = file.read(size)
         kind = "BDF" if self._is_bdf else "EDF"
-        options.refuse(path, f"an {kind} file", "gain", "column")
+        options.refuse(path, f"an {kind} file", "gain")
         if options.unit == ADU:
             raise InputError(
                 f"--unit adu does not go with {path}, an {kind} file, which has its scale: give mV, uV or V"
@@ -163,8 +164,8 @@ class EdfSource(Source):
             self._notes.append("its header has decimal commas; they are read as points")
 
     def _channel(self, signal: edfio.EdfSignal | edfio.BdfSignal) -> Channel:
-        units = signal.physical_dimension.strip()
-        return Channel(signal.label.strip() or None, self._options.millivolts or millivolts_of(units), units)
+        label, units = (_decoded(text) for text in (signal.label, signal.physical_dimension))
+        return Channel(label or None, self._options.millivolts or millivolts_of(units), units)
 
     def _count(self, stated: int) -> int:
         """Return how many data records the file holds."""
@@ -292,3 +293,8 @@ class EdfSource(Source):
 
     def _damaged(self, what: str) -> InputError:
         return InputError(f"{self.path} is damaged: {what}; copy it again")
+
+
+def _decoded(text: str) -> str:
+    """A field of a header, which was read byte by byte: some programs write UTF-8, as for the µ of µV."""
+    return decode_text(text.encode("latin-1")).strip()

@@ -1,7 +1,8 @@
 """ISHNE Holter files (.ecg): Badilini, The ISHNE Holter standard output file format, A.N.E. 1998, 3: 263-266.
 
-"ISHNE1.0", a checksum of the header (CRC-16-CCITT that starts from 0xFFFF), a header of 512 bytes, a block of any
-length, and the samples: int16, all leads of one instant after another. All numbers are little-endian.
+"ISHNE1.0", a checksum of the header (CRC-16-CCITT that starts from 0xFFFF; some recorders write 0 instead), a header of
+512 bytes, a block of any length, and the samples: int16, all leads of one instant after another. All numbers are
+little-endian.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class IshneSource(Source):
 
     def __init__(self, path: Path, options: Options) -> None:
         self.path, self.name = path, path.stem
-        options.refuse(path, "an ISHNE file", "unit", "gain", "column")
+        options.refuse(path, "an ISHNE file", "unit", "gain")
         with path.open("rb") as file:
             head = file.read(FIXED)
         if head.startswith(ANNOTATIONS):
@@ -54,7 +55,8 @@ class IshneSource(Source):
         if variable < 0 or self._offset != FIXED + variable or self._offset > size:
             raise self._damaged(f"its samples begin at byte {self._offset} of {size}")
         stated = int.from_bytes(head[8:10], "little")
-        if stated != _checksum(path, self._offset):
+        self._is_unchecked = stated == 0
+        if not self._is_unchecked and stated != _checksum(path, self._offset):
             raise self._damaged("the checksum of its header differs")
         (self._leads,) = struct.unpack_from("<h", head, 156)
         (self._fs,) = struct.unpack_from("<h", head, 272)
@@ -88,6 +90,8 @@ class IshneSource(Source):
         notes = missing_values(count_missing(read, self._length), self._fs)
         if self._is_uncounted:
             notes = (f"its header gives no samples; all {self._length} that it holds of each lead are read", *notes)
+        if self._is_unchecked:
+            notes = ("its header has no checksum, so it cannot be seen whether it is damaged", *notes)
         return Trace(self._fs, self._length, read, notes=notes)
 
     def _count(self, samples: int, stored: int) -> int:

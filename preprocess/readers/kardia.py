@@ -36,7 +36,7 @@ class KardiaSource(Source):
 
     def __init__(self, path: Path, options: Options) -> None:
         self.path, self.name = path, path.stem
-        options.refuse(path, "a Kardia file", "unit", "gain", "column")
+        options.refuse(path, "a Kardia file", "unit", "gain")
         blocks = self._blocks()
         form = self._data(blocks, "fmt ")
         if len(form) < 5:

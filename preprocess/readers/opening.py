@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +14,17 @@ from preprocess.readers import edf, ishne, kardia, wfdb
 from preprocess.readers.edf import EdfSource
 from preprocess.readers.ishne import IshneSource
 from preprocess.readers.kardia import KardiaSource
-from preprocess.readers.recording import HIGHEST_RATE, UNITS, YEARS, Options, Recording, Source, Trace, parse_start
+from preprocess.readers.recording import (
+    HIGHEST_RATE,
+    UNITS,
+    YEARS,
+    Channel,
+    Options,
+    Recording,
+    Source,
+    Trace,
+    parse_start,
+)
 from preprocess.readers.tables import TableSource
 from preprocess.readers.wfdb import WfdbSource
 from support.errors import InputError, unknown
@@ -73,7 +83,7 @@ def open_recording(
             than that of the file is refused.
         unit: mV, uV, V, nV or adu: the unit of a table or an EDF file; where the file says another, a note tells that.
         gain: ADC units per mV, for unit adu; likewise.
-        column: name, or number from 1 on, of the column of a table that is read.
+        column: name, or number from 1 on, of the column of a table, or of the signal of another file, that is read.
         any_lead: without lead II take the first ECG lead that is there.
         start_time: when the recording began, in local time, as ISO 8601 has it, without a time zone; instead of what
             the file says, which a note then tells.
@@ -91,7 +101,7 @@ def open_recording(
     start = None if start_time is None else parse_start(start_time)
     try:
         source = _recognise(path, options)
-        channel, name, notes = _choose(path, source, lead, any_lead)
+        channel, name, notes = _choose(path, source, lead, any_lead, column)
         trace = source.open(channel)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -164,7 +174,19 @@ def _names(source: Source) -> tuple[str, ...]:
     return tuple(channel.name or f"channel {number}" for number, channel in enumerate(source.channels, 1))
 
 
-def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tuple[int, str, list[str]]:
+def _named(channels: Sequence[Channel], names: Sequence[str], wanted: str) -> int | None:
+    """The channel that the name of a lead or of a signal means, or its number from 1 on; None: there is none."""
+    channel = find_lead(channels, (wanted,))
+    if channel is None and wanted in names:
+        return names.index(wanted)
+    if channel is None and wanted.isdecimal() and 1 <= int(wanted) <= len(channels):
+        return int(wanted) - 1
+    return channel
+
+
+def _choose(
+    path: Path, source: Source, lead: str | None, any_lead: bool, column: str | None
+) -> tuple[int, str, list[str]]:
     """Choose the channel that is read -> its number, the name of the lead, and what to know of the choice.
 
     Raises:
@@ -174,21 +196,21 @@ def _choose(path: Path, source: Source, lead: str | None, any_lead: bool) -> tup
     possible = ecg_channels(channels)
     unnamed = possible[0] if len(possible) == 1 and not is_lead(channels[possible[0]].name) else None
     stated = None  # which lead it is, as the user says and the file does not
-    if source.chosen is not None:
-        channel = source.chosen
+    channel = source.chosen
+    if channel is None and column is not None:
+        channel = _named(channels, names, column)
+        if channel is None:
+            raise unknown(f"{path}: --column", column, names, "or give its number from 1 on")
+    if channel is not None:
         stated = lead if lead is not None and find_lead(channels[channel : channel + 1], (lead,)) is None else None
         if stated and is_lead(channels[channel].name):
-            raise InputError(f"{path}: the column that --column names is lead {names[channel]}, not {lead}")
+            raise InputError(f"{path}: what --column names is lead {names[channel]}, not {lead}")
     elif lead is None:
         channel = find_lead(channels, any_lead=any_lead)
         channel = unnamed if channel is None else channel
     else:
-        channel = find_lead(channels, (lead,))
-        if channel is None and lead in names:
-            channel = names.index(lead)
-        elif channel is None and lead.isdecimal() and 1 <= int(lead) <= len(channels):
-            channel = int(lead) - 1
-        elif channel is None and is_lead(lead) and unnamed is not None:
+        channel = _named(channels, names, lead)
+        if channel is None and is_lead(lead) and unnamed is not None:
             channel, stated = unnamed, lead
     if channel is None and lead is not None:
         raise unknown(f"{path}: --lead", lead, names, "or give its number from 1 on")

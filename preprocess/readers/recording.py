@@ -38,7 +38,7 @@ class Options:
     fs: float | None = None  # Hz
     unit: str | None = None  # one of `UNITS`
     gain: float | None = None  # ADC units per mV, where the unit is adu
-    column: str | None = None  # of a table: its name, or its number from 1 on
+    column: str | None = None  # of a table, or a signal of another file: its name, or its number from 1 on
 
     def __post_init__(self) -> None:
         """Check each value.
@@ -184,7 +184,7 @@ class Source(ABC):
     start: datetime | None = None
     undated: str = ""  # why the start is not known although the file has times; "": it is, or the file has none
     in_utc: bool = False  # the start is stated in UTC
-    chosen: int | None = None  # the channel that an option of the format names, such as --column
+    chosen: int | None = None  # the channel that --column names, where columns are not channels
     takes_unit: bool = False  # --unit may say what the file does not
 
     @abstractmethod

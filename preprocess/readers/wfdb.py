@@ -40,7 +40,7 @@ class WfdbSource(Source):
         self._options, self._rated = options, self._header.rated
         if not self._rated and options.fs is not None:
             self._header = replace(self._header, fs=options.fs, rated=True)
-        options.refuse(self.path, "a WFDB record", "unit", "gain", "column")
+        options.refuse(self.path, "a WFDB record", "unit", "gain")
         if not self.channels:
             raise InputError(f"{self.path} holds no signal, only annotations go with it; name a record with an ECG")
 
