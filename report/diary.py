@@ -17,7 +17,7 @@ import pandas as pd
 from preprocess.readers import clock_time, iso_date
 from report.episodes import Episodes
 from report.rates import mean_rate
-from report.rhythm import Rhythm, in_spans, overlap
+from report.rhythm import Rhythm, in_spans, overlap, without
 from report.rounding import elapsed
 from support.errors import InputError, unknown
 from support.files import text_encoding
@@ -239,7 +239,7 @@ def diary_figures(entries: Sequence[Entry], rhythm: Rhythm, episodes: Episodes) 
     """What heart rate and ectopy were in the hour before, during and in the hour after each entry.
 
     Of a kind the stretches of all its entries are taken together, each moment once, so entries in quick succession do
-    not count a beat twice.
+    not count a beat twice; and what is during one of them is neither before nor after another.
     """
     duration = rhythm.length / rhythm.fs
 
@@ -249,7 +249,11 @@ def diary_figures(entries: Sequence[Entry], rhythm: Rhythm, episodes: Episodes) 
         during = [(entry.time_s, entry.end_s) for entry in chosen if entry.end_s is not None]
         ends = [entry.time_s if entry.end_s is None else entry.end_s for entry in chosen]
         after = [(end, min(end + AROUND, duration)) for end in ends]
-        return Around(period(before), period(during) if during else None, period(after))
+        return Around(
+            before=period(_merge(before, during)),
+            during=period(_merge(during)) if during else None,
+            after=period(_merge(after, during)),
+        )
 
     period = _period_of(rhythm, episodes)
     return Diary(
@@ -263,8 +267,8 @@ def diary_figures(entries: Sequence[Entry], rhythm: Rhythm, episodes: Episodes) 
     )
 
 
-def _period_of(rhythm: Rhythm, episodes: Episodes) -> Callable[[Iterable[tuple[float, float]]], Period]:
-    """A function that gives the `Period` of several stretches [start, end) in seconds."""
+def _period_of(rhythm: Rhythm, episodes: Episodes) -> Callable[[np.ndarray], Period]:
+    """A function that gives the `Period` of the disjoint stretches [start, end) (k, 2), in seconds."""
     regular_beats = rhythm.judged_outside(episodes.irregular)
     doubtful = in_spans(rhythm.samples, episodes.doubtful_runs)
 
@@ -274,11 +278,10 @@ def _period_of(rhythm: Rhythm, episodes: Episodes) -> Callable[[Iterable[tuple[f
     def count(name: str, chosen: np.ndarray) -> int:
         return int((rhythm.classes[chosen] == name).sum())
 
-    def period(stretches: Iterable[tuple[float, float]]) -> Period:
-        merged = _merge(stretches)
+    def period(stretches: np.ndarray) -> Period:
         inside = np.zeros(rhythm.samples.size, dtype=bool)
         readable = 0.0
-        for start, end in merged:
+        for start, end in stretches.tolist():
             inside |= (rhythm.samples >= start * rhythm.fs) & (rhythm.samples < end * rhythm.fs)
             readable += end - start - overlap(rhythm.unreadable, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
         intervals = rhythm.rr[rhythm.valid & inside[:-1] & inside[1:]]
@@ -295,12 +298,13 @@ def _period_of(rhythm: Rhythm, episodes: Episodes) -> Callable[[Iterable[tuple[f
     return period
 
 
-def _merge(stretches: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Stretches of time in order, those that overlap made one."""
+def _merge(stretches: Iterable[tuple[float, float]], others: Sequence[tuple[float, float]] = ()) -> np.ndarray:
+    """Stretches of time in order, (k, 2), those that overlap made one, less the `others`."""
     merged: list[tuple[float, float]] = []
     for start, end in sorted(stretches):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         elif end > start:
             merged.append((start, end))
-    return merged
+    whole = np.array(merged, dtype=np.float64).reshape(-1, 2)
+    return without(whole, _merge(others)) if others else whole

@@ -165,7 +165,7 @@ def overlap(intervals: np.ndarray, start: float, end: float) -> float:
 
 
 def without(intervals: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """What of the disjoint, ordered `intervals` [start, end) (k, 2) the likewise `others` leave: int64 (m, 2)."""
+    """What of the disjoint, ordered `intervals` [start, end) (k, 2) the likewise `others` leave: (m, 2)."""
     marks = np.unique(np.concatenate([intervals.ravel(), others.ravel()]))
     parts = np.stack([marks[:-1], marks[1:]], axis=1)
     return parts[inside(parts[:, 0], intervals) & ~inside(parts[:, 0], others)]

@@ -924,6 +924,16 @@ def test_entries_in_quick_succession_count_no_beat_twice(tmp_path: Path) -> None
     assert diary.by_kind["symptom"].after.beats == 6100  # an hour and a minute at 100 a minute
 
 
+def test_of_a_kind_what_is_during_an_entry_is_before_none(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("time,kind,end\n600,activity,1200\n1500,activity,2100\n2400,symptom,\n")
+    rhythm = made_rhythm()
+    entries = read_diary(tmp_path / "d.csv", 10_800, None)
+    diary = diary_figures(entries, rhythm, find_episodes(rhythm, Definitions()))
+    activity = diary.by_kind["activity"]
+    assert [period.readable_s for period in (activity.before, activity.during, activity.after)] == [900, 1200, 3900]
+    assert diary.figures[1].before.readable_s == 1500  # of one entry it is the hour before, whatever was in it
+
+
 def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
     """An isolated V, a run of V slower than 100/min and a faster one; what is faster is doubtful."""
     samples = 100 * np.cumsum([1, *[1] * 12, *[0.5] * 2, *[1] * 12])
