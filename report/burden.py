@@ -54,7 +54,8 @@ class Burden:
     """"", "marked" or "high": from 10 and from 20 % of V on."""
     excessive_s: dict[str, float] | None
     """What makes ectopy of S excessive: of each threshold that is reached, `sve_run` or `sve_per_day`, the beats of the
-    longest run, or those in 24 h. None: no such run, and too short to tell a day's beats."""
+    longest run, or those in 24 h; of a shorter recording those in it, where they are enough. None: neither, and too
+    short to tell a day's beats."""
     is_day: bool
     """From 18 readable hours on; below that nothing is called 24 h."""
     per_day: dict[str, float] | None
@@ -88,6 +89,8 @@ def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burd
     s_figures = {"sve_run": max((run.beats for run in episodes.of("run_s") if not run.doubtful), default=0)}
     if "S" in per_day:
         s_figures["sve_per_day"] = per_day["S"]
+    elif s.beats >= definitions.sve_per_day:  # a day has no fewer than a part of it
+        s_figures["sve_per_day"] = s.beats
     excessive = {name: figure for name, figure in s_figures.items() if figure >= getattr(definitions, name)}
     return Burden(
         beats=counts,

@@ -223,6 +223,12 @@ class Definitions(Thresholds):
     nn_deviation: float = threshold(
         20.0, "an N-N interval further off the mean of these neighbours is left out", "%", "PhysioNet HRV toolkit"
     )
+    nn_share: float = threshold(
+        80.0,
+        "with a smaller share of N-N among R-R intervals the report says that its variability says little",
+        "%",
+        CHOSEN,
+    )
     nn_difference: float = threshold(50.0, "pNN50 counts successive differences above this", "ms", "Task Force 1996")
     nn_segment: float = threshold(300.0, "segments of SDANN and of the SDNN index", "s", "Task Force 1996")
     nn_filled: float = threshold(50.0, "least share of a segment that its N-N intervals must fill", "%", CHOSEN)

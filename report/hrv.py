@@ -32,6 +32,8 @@ class Variability:
     """Root mean square of successive differences."""
     pnn50_percent: float | None
     """Share of successive differences above 50 ms."""
+    few_nn: bool
+    """So many R-R intervals are none of N-N that these figures say little about the heart rate."""
 
     @property
     def nn_share(self) -> float | None:
@@ -67,6 +69,7 @@ def variability(rhythm: Rhythm, irregular: np.ndarray, definitions: Definitions)
     segments = [values for values in by_segment if values.size > 1 and values.sum() >= least]
     is_day = len(segments) * definitions.nn_segment >= 3600 * definitions.day_readable  # of N-N, not of fibrillation
     return Variability(
+        few_nn=bool(100 * at.size < definitions.nn_share * outside.sum()),
         nn=at.size,
         nn_s=float(seconds[at].sum()),
         rr=int(outside.sum()),

@@ -18,7 +18,7 @@ class Rate:
     bpm: float
     time_s: float
     doubtful: bool = False
-    """Two beats of its window or more have a doubtful class, so they may be none."""
+    """Two beats of its window or more may be none (`WindowRates.doubtful`)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class WindowRates:
     bpm: np.ndarray
     """float (w,)."""
     doubtful: np.ndarray
-    """bool (w,): two beats of it or more have a doubtful class; one that is none would not make an extreme."""
+    """bool (w,): two beats of it or more are called ectopic, fused or Q, and that is doubtful: they may be none. One
+    that is none would not make an extreme."""
 
     def extremes(self, fs: float, chosen: slice = slice(None)) -> tuple[Rate | None, Rate | None]:
         """The lowest and the highest of the windows `chosen`: the first of those, a doubtful one only where all are."""
@@ -91,7 +92,9 @@ def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = 
     windows = np.lib.stride_tricks.sliding_window_view(pairs, size - 1)
     parts = np.array_split(starts, -(-starts.size // WINDOWS))
     medians = np.concatenate([np.median(windows[part], axis=1) for part in parts])
-    unsure = np.append(0, np.cumsum(rhythm.unsure(definitions.doubtful_probability)))  # of the beats before each
+    # What is no beat the network calls V more often than not, and N hardly ever.
+    unsure = rhythm.unsure(definitions.doubtful_probability) & (rhythm.classes != "N")
+    unsure = np.append(0, np.cumsum(unsure))  # of the beats before each
     many = unsure[at[starts + size - 2] + 3] - unsure[at[starts]] > 1
     return WindowRates(rhythm.samples[at[starts + size // 2 - 1] + 1], 120 * rhythm.fs / medians, many)
 

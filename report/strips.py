@@ -24,7 +24,7 @@ NAMES = {
     "run_v": "V run",
     "nsvt": "non-sustained VT",
     "vt_sustained": "sustained VT",
-    "idioventricular": "slow V run (idioventricular)",
+    "idioventricular": "slow V run (idioventricular or AIVR)",
     "bigeminy_v": "ventricular bigeminy",
     "trigeminy_v": "ventricular trigeminy",
     "isolated_s": "isolated S",
@@ -83,6 +83,7 @@ def choose_strips(
     entries: Sequence[Entry],
     names: Mapping[str, str] = NAMES,
     most: int = MOST,
+    doubtful: float = 0.0,
 ) -> Chosen:
     """Choose the strips of a report: a usual stretch, what matters most, symptoms, the rest as far as there is room.
 
@@ -91,10 +92,11 @@ def choose_strips(
     Args:
         names: of the kinds of episodes, in words.
         most: strips.
+        doubtful: %, below which a class is; a usual stretch has no such beats where that can be.
     """
     duration = rhythm.length / rhythm.fs
     wanted: list[Strip] = []
-    for strip in _candidates(rhythm, episodes, heart_rate, entries, names):
+    for strip in _candidates(rhythm, episodes, heart_rate, entries, names, doubtful):
         start = float(np.clip(strip.start_s, 0, max(duration - strip.rows * SECONDS, 0)))
         strip = replace(strip, start_s=start)
         for at, other in enumerate(wanted):
@@ -119,11 +121,14 @@ def _together(titles: Sequence[str]) -> tuple[str, ...]:
 
 
 def _candidates(
-    rhythm: Rhythm, episodes: Episodes, heart_rate: HeartRate, entries: Sequence[Entry], names: Mapping[str, str]
+    rhythm: Rhythm,
+    episodes: Episodes,
+    heart_rate: HeartRate,
+    entries: Sequence[Entry],
+    names: Mapping[str, str],
+    doubtful: float,
 ) -> Iterator[Strip]:
-    usual = _usual(rhythm)
-    if usual is not None:
-        yield Strip(usual, 1, ("usual rhythm",))
+    yield from _usual(rhythm, doubtful)
     fs, once = episodes.fs, episodes.named_once()
     chosen = {kind: [episode for episode in once if episode.kind == kind] for kind in BY_WEIGHT}
     for kind in BY_WEIGHT:
@@ -178,21 +183,29 @@ def _of_entry(entry: Entry) -> Strip:
     return Strip(entry.time_s - SECONDS / 2, 1, (f"diary, {entry.kind}{note}",))
 
 
-def _usual(rhythm: Rhythm) -> float | None:
-    """Where `SECONDS` of N beats begin whose rate is nearest the recording's median, and near it; None: nowhere."""
+def _usual(rhythm: Rhythm, doubtful: float) -> Iterator[Strip]:
+    """`SECONDS` of N beats, none of a doubtful class if that can be, whose rate is nearest the recording's median.
+
+    Where N are the fewer beats, of beats of any class. None where no rate is near the median.
+    """
     normal = rhythm.classes == "N"
+    title = "usual rhythm"
+    if normal.sum() < rhythm.judged.sum() / 2:
+        normal, title = np.ones_like(normal), "predominant rhythm"
     ends = np.searchsorted(rhythm.samples, rhythm.samples + SECONDS * rhythm.fs, side="right") - 1
-    bad = np.append(0, np.cumsum(~normal))
-    broken = np.append(0, np.cumsum(~rhythm.valid))
+    bad, unsure, broken = (
+        np.append(0, np.cumsum(beats)) for beats in (~normal, rhythm.unsure(doubtful), ~rhythm.valid)
+    )
     starts = np.arange(rhythm.samples.size)
     whole = (ends > starts + 2) & (bad[ends + 1] == bad[starts]) & (broken[ends] == broken[starts])
     whole &= rhythm.samples + SECONDS * rhythm.fs <= rhythm.length
-    found = np.flatnonzero(whole)
-    if not found.size:
-        return None
-    mean = (rhythm.samples[ends[found]] - rhythm.samples[found]) / (ends[found] - found)
+    if not whole.any():
+        return
+    lasting = (rhythm.samples[ends] - rhythm.samples) / np.maximum(ends - starts, 1)  # samples, the mean R-R
     median = np.median(rhythm.rr[rhythm.valid])
-    best = np.abs(mean - median).argmin()
-    if abs(mean[best] - median) > USUAL * median:
-        return None
-    return float(rhythm.samples[found[best]] / rhythm.fs - 0.4)
+    off = np.abs(lasting - median)
+    usual = whole & (off <= USUAL * median)
+    sure = usual & (unsure[ends + 1] == unsure[starts])
+    chosen = np.flatnonzero(sure if sure.any() else usual)
+    if chosen.size:
+        yield Strip(float(rhythm.samples[chosen[off[chosen].argmin()]] / rhythm.fs - 0.4), 1, (title,))

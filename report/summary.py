@@ -59,6 +59,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "episodes": episodes.counts(),
         "doubtful_episodes": episodes.doubtful_counts(),
         "doubtful_beats": episodes.doubtful_beats() if analysis.diagnosis is None else None,
+        "unsure_beats": unsure_beats(analysis) if analysis.diagnosis is None else None,
         "withheld_episodes": episodes.withheld if analysis.diagnosis is None else None,
         "withheld_beats": {"S": analysis.burden.s_withheld} if analysis.diagnosis is None else None,
         "irregular_percent": irregular_percent(analysis),
@@ -92,8 +93,20 @@ def excessive_by(analysis: Analysis) -> dict[str, str]:
         words[f"run ≥ {limit}"] = f"a run of {reached['sve_run']} S, at or above {limit} beats"
     if "sve_per_day" in reached:
         limit = f"{analysis.definitions.sve_per_day:g}"
-        words[f"≥ {limit} a day"] = f"{reached['sve_per_day']:,.0f} S in 24 h, at or above {limit}"
+        time = "24 h" if "S" in (analysis.burden.per_day or {}) else "less than a day"
+        words[f"≥ {limit} a day"] = f"{reached['sve_per_day']:,.0f} S in {time}, at or above {limit}"
     return words
+
+
+def unsure_beats(analysis: Analysis) -> dict[str, int]:
+    """How many of the beats of V and of S that the burdens count have a doubtful class."""
+    rhythm = analysis.rhythm
+    unsure = rhythm.unsure(analysis.definitions.doubtful_probability)
+    counted = rhythm.judged_outside(analysis.episodes.irregular)
+    return {
+        "V": int((unsure & (rhythm.classes == "V")).sum()),
+        "S": int((unsure & counted & (rhythm.classes == "S")).sum()),
+    }
 
 
 def unreadable_by_reason(analysis: Analysis) -> dict[str, float]:

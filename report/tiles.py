@@ -8,7 +8,7 @@ from typing import NamedTuple
 from report.analysis import Analysis
 from report.burden import Share
 from report.drawings import moment
-from report.summary import diagnosis_counts, excessive_by
+from report.summary import diagnosis_counts, excessive_by, unsure_beats
 from report.wording import count_of, lasting, lost_time, number, percent
 
 DASH = "\u2013"
@@ -61,14 +61,17 @@ def _burdens(analysis: Analysis) -> Iterator[Tile]:
     burden, definitions = analysis.burden, analysis.definitions
     reached = {"marked": definitions.burden_marked, "high": definitions.burden_high}.get(burden.v_mark)
     mark = "" if reached is None else f"≥ {reached:g} %"
-    doubtful = {
-        name: f"; {number(beats)} of them in doubtful runs" if beats else ""
-        for name, beats in analysis.episodes.doubtful_beats().items()
-    }
-    yield Tile("V burden", percent(burden.v.percent), detail=_share(burden.v) + doubtful["V"], mark=mark)
+    in_runs, unsure = analysis.episodes.doubtful_beats(), unsure_beats(analysis)
+
+    def doubtful(name: str) -> str:
+        runs = f"; {number(in_runs[name])} of them in doubtful runs" if in_runs[name] else ""
+        limit = f"{definitions.doubtful_probability:g} %"
+        return runs + (f"; {number(unsure[name])} of them of a class below {limit}" if unsure[name] else "")
+
+    yield Tile("V burden", percent(burden.v.percent), detail=_share(burden.v) + doubtful("V"), mark=mark)
     where = ", outside irregular rhythm" if len(analysis.episodes.irregular) else ""
     marks = ", ".join(excessive_by(analysis))
-    yield Tile("S burden", percent(burden.s.percent), detail=_share(burden.s) + where + doubtful["S"], mark=marks)
+    yield Tile("S burden", percent(burden.s.percent), detail=_share(burden.s) + where + doubtful("S"), mark=marks)
 
 
 def _share(share: Share) -> str:
@@ -97,7 +100,7 @@ def _heart_rates(analysis: Analysis) -> Iterator[Tile]:
     outside = ", so the mean is below the lowest" if round(mean) < round(low.bpm) else ""
     outside = "; the mean, of all intervals, is above the highest" if round(mean) > round(high.bpm) else outside
     words = " and ".join(word for word, rate in (("lowest", low), ("highest", high)) if rate.doubtful)
-    doubtful = f"; {words} doubtful: some of its beats may be none" if words else ""
+    doubtful = f"; {words} doubtful: some of these may not be beats" if words else ""
     size = analysis.definitions.heart_rate_intervals
     yield Tile(
         name,

@@ -14,6 +14,7 @@ from report.summary import excessive_by, irregular_percent, unreadable_by_reason
 
 USUAL_RATES = (40.0, 130.0)  # 1/min, the mean of a recording
 MUCH_LOST = 10.0  # %, unreadable
+NOISY = 5.0  # %, noise: of nstdb the network calls N beats V or S beside it, and deflections that are no beats
 SOME = 10  # S beats: of fewer one that the network invented may decide
 
 
@@ -74,7 +75,7 @@ def findings(analysis: Analysis) -> list[str]:
         some = episodes.of(kind)
         if some:
             total = sum(episode.end - episode.start for episode in some) / fs
-            found.append(f"{count_of(len(some), analysis.names[kind])}, {lasting(total)} in all")
+            found.append(f"{_counted(some, analysis.names[kind])}, {lasting(total)} in all")
     return found
 
 
@@ -91,8 +92,8 @@ def _frequent_s(analysis: Analysis) -> list[str]:
         return []
     hours = lasting(s.hours * HOUR)
     return [
-        f"S {s.percent:.1f} % of beats, {s.per_hour:,.0f} per hour, in {hours}; {limit:g} in 24 h are excessive, which "
-        "so short a recording cannot show"
+        f"S {s.percent:.1f} % of beats, {s.per_hour:,.0f} per hour, in {hours}: at this rate {DAY * s.per_hour:,.0f} "
+        f"in 24 h, where {limit:g} are excessive; the recording is too short to tell"
     ]
 
 
@@ -133,7 +134,7 @@ def warnings(analysis: Analysis) -> list[str]:
     if not rhythm.samples.size:
         found.append("No beat was found that could be read; there is nothing to report on.")
     found += analysis.recording.notes
-    if analysis.other_lead and analysis.classifier is not None:
+    if analysis.other_lead and analysis.classifier is not None and not analysis.training_record:
         verb = "is" if is_lead(analysis.recording.lead) else "may be"
         found.append(
             f"Networks learn from lead II here (of svdb from ECG1), and this {verb} another lead: the shape of every "
@@ -144,10 +145,16 @@ def warnings(analysis: Analysis) -> list[str]:
         found.append(
             f"{lost:.0f} % of the recording cannot be read ({lost_time(analysis)}); every figure is of the rest."
         )
+    noise = 100 * unreadable_by_reason(analysis).get("noise", 0.0) / duration
+    if noise >= NOISY and analysis.classifier is not None and analysis.diagnosis is None:
+        found.append(
+            f"{noise:.0f} % of the recording is noise. Beside it the network calls V and S too often: look at the "
+            "strips before relying on burdens and runs."
+        )
     if not analysis.burden.is_day:
         found.append(
-            f"{lasting(rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} h: "
-            "no figure stands for a day."
+            f"{lasting(rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} h: too short "
+            "for figures of 24 hours."
         )
     if analysis.diagnosis is not None:
         found.append(

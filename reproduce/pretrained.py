@@ -42,7 +42,7 @@ NOT_OF_THE_NETWORK = {
 FEW, FEW_BEATS = 0.01, 100
 """Share of the training beats, and number of them, below which a class rests on few."""
 
-ALWAYS = "Not for clinical use: no regulator has seen it."
+ALWAYS = "Not for clinical use: not cleared by any regulator."
 CAUTIONS = {
     "synthetic": "Not for real patients: it was trained and tested on synthetic ones, and its figures show that the "
     "programs work, no more.",

@@ -466,13 +466,18 @@ def test_a_bin_of_the_trends_tells_a_share_of_three_classified_beats_and_more(te
     assert np.isnan(second)
 
 
-@pytest.mark.parametrize(("unsure", "doubtful"), [([], False), ([9], False), ([9, 10], True), ([2, 3], False)])
+@pytest.mark.parametrize(
+    ("unsure", "name", "doubtful"),
+    [([], "V", False), ([9], "V", False), ([9, 10], "V", True), ([9, 10], "N", False), ([2, 3], "V", False)],
+)
 def test_two_beats_of_a_doubtful_class_make_an_extreme_of_the_heart_rate_doubtful(
-    unsure: list[int], doubtful: bool
+    unsure: list[int], name: str, doubtful: bool
 ) -> None:
+    """A beat may have a doubtful class and be one: what is none is hardly ever called N."""
     probabilities = np.tile([0.9, 0.1, 0, 0, 0], (21, 1))
-    probabilities[unsure] = [0.5, 0.5, 0, 0, 0]
-    rhythm = made("N" * 21, [800] * 6 + [500] * 8 + [800] * 6, probabilities=probabilities)  # fast from beat 6 to 14
+    probabilities[unsure] = [0.5, 0, 0.5, 0, 0]
+    text = "".join(name if beat in unsure else "N" for beat in range(21))
+    rhythm = made(text, [800] * 6 + [500] * 8 + [800] * 6, probabilities=probabilities)  # fast from beat 6 to 14
     rate = heart_rate(rhythm, DEFAULT)
     assert rate.max == Rate(120.0, rhythm.samples[7] / 1000, doubtful)  # 4 of 7 means of two are fast by then
 
@@ -481,6 +486,20 @@ def titles(rhythm: Rhythm) -> list[tuple[str, ...]]:
     """Of the strips of a recording without a diary."""
     episodes = find_episodes(rhythm, DEFAULT)
     return [strip.titles for strip in choose_strips(rhythm, episodes, heart_rate(rhythm, DEFAULT), ()).strips]
+
+
+def test_a_strip_of_the_usual_rhythm_has_no_doubtful_beats_where_that_can_be() -> None:
+    for unsure, start in ((slice(0), 0.0), (slice(0, 15), 15 * 0.8 - 0.3), (slice(0, 40), 0.0)):
+        probabilities = np.tile([0.9, 0.1, 0, 0, 0], (40, 1))
+        probabilities[unsure] = [0.5, 0.5, 0, 0, 0]
+        rhythm = made("N" * 40, probabilities=probabilities)
+        strips = choose_strips(rhythm, find_episodes(rhythm, DEFAULT), heart_rate(rhythm, DEFAULT), [], doubtful=60.0)
+        assert strips.strips[0].titles == ("usual rhythm",)
+        assert strips.strips[0].start_s == pytest.approx(start)
+
+
+def test_where_n_are_the_fewer_beats_the_predominant_rhythm_is_shown() -> None:
+    assert titles(made("SN" * 15 + "S" * 10))[0] == ("predominant rhythm",)
 
 
 def test_a_strip_of_the_usual_rhythm_has_nearly_the_usual_rate() -> None:
@@ -517,6 +536,13 @@ def test_a_run_of_20_s_is_excessive(beats: int, excessive: dict[str, float] | No
     doubtful = find_episodes(rhythm, Definitions(doubtful_rate=1))
     assert doubtful.of("run_s")[0].doubtful
     assert burden(rhythm, doubtful, Definitions()).excessive_s is None
+
+
+@pytest.mark.parametrize(("limit", "excessive"), [(18, {"sve_per_day": 18}), (19, None)])
+def test_as_many_s_as_a_day_may_have_are_excessive_in_a_part_of_it(limit: float, excessive: dict | None) -> None:
+    rhythm = made("NS" * 18 + "N")
+    definitions = Definitions(sve_per_day=limit)
+    assert burden(rhythm, find_episodes(rhythm, definitions), definitions).excessive_s == excessive
 
 
 def long_recording(hours: float, s: int, v: int = 0) -> Rhythm:
@@ -559,6 +585,7 @@ def test_variability_worked_out_by_hand() -> None:
     # differences 50, -49, -2: squares 2500 + 2401 + 4 = 4905, none above 50 ms.
     result = variability_of(made("NNNNN", [800, 850, 801, 799]))
     assert (result.nn, result.nn_s, result.rr, result.nn_share, result.withheld) == (4, 3.25, 4, 1.0, 0)
+    assert not result.few_nn
     assert result.sdnn_ms == pytest.approx(math.sqrt(1877 / 3))
     assert result.rmssd_ms == pytest.approx(math.sqrt(4905 / 3))
     assert (result.pnn50_percent, result.sdann_ms, result.sdnn_index_ms) == (0.0, None, None)
@@ -568,7 +595,8 @@ def test_variability_worked_out_by_hand() -> None:
 def test_only_intervals_between_two_n_count_and_differences_of_adjacent_ones() -> None:
     # N-N: 800, 810 | V | 900 | unreadable | 820, 810. Adjacent: 800-810, 820-810.
     result = variability_of(made("NNNVNN|NNN", [800, 810, 500, 1100, 900, 800, 820, 810]))
-    assert (result.nn, result.rr) == (5, 7)
+    assert (result.nn, result.rr, result.few_nn) == (5, 7, True)
+    assert not variability_of(made("NNNVNN|NNN", [800, 810, 500, 1100, 900, 800, 820, 810]), nn_share=70).few_nn
     assert result.rmssd_ms == pytest.approx(10.0)
     assert variability_of(made("NSNQNFN")).nn == 0
     assert variability_of(made("NNSNN")).rmssd_ms is None

@@ -149,8 +149,8 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
         stands_out = page.split("What stands out")[1].split("What this report rests on")[0]
         for text in expected:
             assert text in stands_out
-        assert ("Nothing by the definitions" in stands_out) == (name == "none")
-        assert ("which so short a recording cannot show" in stands_out) == (name == "often")
+        assert ("Nothing, by the definitions" in stands_out) == (name == "none")
+        assert ("the recording is too short to tell" in stands_out) == (name == "often")
 
 
 def test_the_terminal_says_what_limits_every_figure(
@@ -264,7 +264,8 @@ def test_a_report_is_called_by_its_length(hours: float, title: str) -> None:
 
 def test_the_page_says_what_it_must(annotated: Path) -> None:
     page = (annotated / "report.html").read_text()
-    for text in ("not for clinical use", "synthetic data", "as annotated (atr)", "no figure stands for a day", "MLII"):
+    short = "too short for figures of 24 hours"
+    for text in ("not for clinical use", "synthetic data", "as annotated (atr)", short, "MLII"):
         assert text in page, text
     assert "24-hour" not in page
     spread = load(annotated)[0]["hrv"]
@@ -677,13 +678,14 @@ def test_the_page_says_why_the_mean_is_below_the_lowest_rate(tmp_path: Path) -> 
 
 
 def test_excessive_ectopy_names_its_criterion() -> None:
-    for reached, expected in (
-        ({"sve_run": 23}, {"run ≥ 20": "a run of 23 S, at or above 20 beats"}),
-        ({"sve_per_day": 812.4}, {"≥ 720 a day": "812 S in 24 h, at or above 720"}),
-        ({}, {}),
-        (None, {}),
+    for reached, per_day, expected in (
+        ({"sve_run": 23}, None, {"run ≥ 20": "a run of 23 S, at or above 20 beats"}),
+        ({"sve_per_day": 812.4}, {"S": 812.4}, {"≥ 720 a day": "812 S in 24 h, at or above 720"}),
+        ({"sve_per_day": 1268}, None, {"≥ 720 a day": "1,268 S in less than a day, at or above 720"}),
+        ({}, None, {}),
+        (None, None, {}),
     ):
-        made = SimpleNamespace(definitions=Definitions(), burden=SimpleNamespace(excessive_s=reached))
+        made = SimpleNamespace(definitions=Definitions(), burden=SimpleNamespace(excessive_s=reached, per_day=per_day))
         assert excessive_by(made) == expected
 
 
