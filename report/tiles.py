@@ -66,7 +66,7 @@ def _burdens(analysis: Analysis) -> Iterator[Tile]:
     def doubtful(name: str) -> str:
         runs = f"; {number(in_runs[name])} of them in doubtful runs" if in_runs[name] else ""
         limit = f"{definitions.doubtful_probability:g} %"
-        return runs + (f"; {number(unsure[name])} of them of a class below {limit}" if unsure[name] else "")
+        return runs + (f"; {number(unsure[name])} of them with a probability below {limit}" if unsure[name] else "")
 
     yield Tile("V burden", percent(burden.v.percent), detail=_share(burden.v) + doubtful("V"), mark=mark)
     where = ", outside irregular rhythm" if len(analysis.episodes.irregular) else ""

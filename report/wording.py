@@ -14,7 +14,7 @@ from report.summary import excessive_by, irregular_percent, unreadable_by_reason
 
 USUAL_RATES = (40.0, 130.0)  # 1/min, the mean of a recording
 MUCH_LOST = 10.0  # %, unreadable
-NOISY = 5.0  # %, noise: of nstdb the network calls N beats V or S beside it, and deflections that are no beats
+NOISY = 5.0  # %, noise
 SOME = 10  # S beats: of fewer one that the network invented may decide
 
 
@@ -145,10 +145,10 @@ def warnings(analysis: Analysis) -> list[str]:
         found.append(
             f"{lost:.0f} % of the recording cannot be read ({lost_time(analysis)}); every figure is of the rest."
         )
-    noise = 100 * unreadable_by_reason(analysis).get("noise", 0.0) / duration
-    if noise >= NOISY and analysis.classifier is not None and analysis.diagnosis is None:
+    noise = unreadable_by_reason(analysis).get("noise", 0.0)
+    if 100 * noise >= NOISY * duration and analysis.classifier is not None and analysis.diagnosis is None:
         found.append(
-            f"{noise:.0f} % of the recording is noise. Beside it the network calls V and S too often: look at the "
+            f"Beside noise, of which there are {lasting(noise)}, the network calls V and S too often: look at the "
             "strips before relying on burdens and runs."
         )
     if not analysis.burden.is_day:

@@ -628,6 +628,18 @@ def test_a_recording_of_noise_is_a_report_that_says_so(checkpoint: Path, tmp_pat
     assert "No beat was found" in (tmp_path / "r" / "report.html").read_text()
 
 
+def test_noise_is_a_caution_about_the_beats_beside_it(records: Path, checkpoint: Path, tmp_path: Path) -> None:
+    values = wfdb.rdrecord(str(records / "m001"), sampto=360 * 60).p_signal[:, 0]
+    noise = np.random.default_rng(0).normal(0, 3, 360 * 12)
+    for seconds in (0, 12):
+        values[360 * 20 : 360 * (20 + seconds)] = noise[: 360 * seconds]
+        path = tmp_path / f"{seconds}.csv"
+        path.write_text("II_mV\n" + "\n".join(f"{value:.4f}" for value in values))
+        assert report_of(path, tmp_path / str(seconds), "--fs", "360", "--checkpoint", checkpoint) == 0
+        page = (tmp_path / str(seconds) / "report.html").read_text()
+        assert ("the network calls V and S too often" in page) == (seconds > 0)
+
+
 def test_what_limits_a_report_is_said_once(
     records: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
