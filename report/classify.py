@@ -26,8 +26,7 @@ from preprocess.context import (
     stretch_context,
     stretches,
 )
-from preprocess.readers.opening import LOWEST_RATE
-from preprocess.readers.recording import HIGHEST_RATE
+from preprocess.readers.recording import HIGHEST_RATE, LOWEST_RATE, is_too_slow
 from preprocess.signals import BRIDGED, FS, Read, bridging_reader, resampling_reader
 from report.rhythm import CLASSES, UNCLASSIFIED
 from run_folder.network import load_network, read_card
@@ -336,7 +335,7 @@ def classify_signal(
             f"signal of shape {signal.shape}: (n,) samples of one lead are needed, such as signal[:, 0] of (n, leads)"
         )
     signal = np.where(np.isfinite(signal), signal, np.nan)
-    if not isinstance(fs, numbers.Real) or not LOWEST_RATE <= fs <= HIGHEST_RATE:
+    if not isinstance(fs, numbers.Real) or is_too_slow(fs) or not fs <= HIGHEST_RATE:
         between = f"{LOWEST_RATE:g} to {HIGHEST_RATE:g}"
         raise InputError(f"fs must be the sampling frequency in Hz, a number from {between}, got {_kind(fs)}")
     found = None if peaks is None else _sample_numbers(peaks, len(signal))

@@ -1507,6 +1507,18 @@ def test_paths_that_are_no_recordings(tmp_path: Path) -> None:
     assert "says that it is 4630 days long" in fault(path)
 
 
+@pytest.mark.parametrize(("drift", "is_read"), [(2e-4, True), (9e-4, True), (2e-3, False)])
+def test_a_clock_that_drifts_makes_100_hz_no_lower_rate(tmp_path: Path, drift: float, is_read: bool) -> None:
+    rows = [f"{n / 100 * (1 + drift):.4f},{value}" for n, value in enumerate(wave(6000))]
+    path = put(tmp_path, "\n".join(["time (s),II (uV)", *rows]), "a.csv")
+    if not is_read:
+        assert "has 99.8004 samples a second; an ECG needs 100 and more" in fault(path)
+        return
+    with open_recording(path) as recording:
+        assert recording.fs == pytest.approx(100 / (1 + drift), rel=1e-5)
+        check(recording, wave(6000) * 1e-3)
+
+
 def test_a_table_beside_a_record_is_a_table(tmp_path: Path) -> None:
     write_wfdb(tmp_path, {"II": wave(900)})
     path = put(tmp_path, "\n".join(["II (mV)", *map(str, (wave(50) / 100).tolist())]), "r.csv")

@@ -473,6 +473,7 @@ def test_a_quiet_pause_is_doubtful_and_a_line_without_noise_unreadable(
         ({"peaks": [100, 100]}, "peaks must ascend"),
         ({"peaks": [100, 3600]}, "peaks must be samples of the signal, 0 to 3599, got 3600"),
         ({"peaks": [-1]}, "0 to 3599, got -1"),
+        ({"fs": 99.95, "peaks": [-1]}, "0 to 3599, got -1"),  # 100 Hz by a clock that drifts
         ({"peaks": np.zeros(3600, dtype=bool)}, r"peaks of shape \(3600,\): the sample numbers"),
         ({"peaks": np.zeros((2, 2))}, r"peaks of shape \(2, 2\): the sample numbers"),
         ({"classifier": np.zeros(9)}, f"the network must be a path or a name, such as {DEFAULT!r}, got ndarray"),

@@ -16,6 +16,7 @@ from preprocess.readers.ishne import IshneSource
 from preprocess.readers.kardia import KardiaSource
 from preprocess.readers.recording import (
     HIGHEST_RATE,
+    LOWEST_RATE,
     UNITS,
     YEARS,
     Channel,
@@ -23,13 +24,13 @@ from preprocess.readers.recording import (
     Recording,
     Source,
     Trace,
+    is_too_slow,
     parse_start,
 )
 from preprocess.readers.tables import TableSource
 from preprocess.readers.wfdb import WfdbSource
 from support.errors import InputError, unknown
 
-LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
 LONGEST = 366.0  # days; a header that says more is damaged
 
 MAGIC: dict[bytes, Callable[[Path, Options], Source]] = {
@@ -250,7 +251,7 @@ def _check(path: Path, trace: Trace, options: Options) -> None:
         raise InputError(
             f"{path} has {trace.fs:g} samples a second; no ECG has more than {HIGHEST_RATE:g}: correct {what}, in Hz"
         )
-    if trace.fs < LOWEST_RATE:
+    if is_too_slow(trace.fs):
         raise InputError(
             f"{path} has {trace.fs:g} samples a second; an ECG needs {LOWEST_RATE:g} and more to be read beat by beat: "
             "record or export it at a higher rate"

@@ -22,6 +22,8 @@ UNITS = ("mV", "uV", "V", "nV", ADU)
 
 HIGHEST_RATE = 50_000.0  # Hz, of which no recorder of the heart comes near; what says more is wrong
 
+LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
+
 BLOCK = 2**20  # samples read at once where all are looked at
 
 PART = 600.0  # s, what `Recording.parts` reads at once
@@ -96,6 +98,11 @@ class Options:
 def same_rate(one: float, other: float) -> bool:
     """Whether two sampling frequencies, in Hz, differ by no more than rounding."""
     return bool(np.isclose(one, other, rtol=1e-3))
+
+
+def is_too_slow(fs: float) -> bool:
+    """Whether a sampling frequency, in Hz, is below `LOWEST_RATE` by more than rounding, or the drift of a clock."""
+    return fs < LOWEST_RATE and not same_rate(fs, LOWEST_RATE)
 
 
 def count_missing(read: Callable[[int, int], np.ndarray], length: int) -> int:
