@@ -19,6 +19,9 @@ _FILLERS = re.compile(
 )
 """Words of a description that do not name the lead. II-REF: against a reference, as labels of EDF have it."""
 
+_PROCESSED = re.compile(r"raw|filt|filtered")
+"""Words beside the name of a lead; raw_x, though, is an axis of an accelerometer, not Frank's lead X."""
+
 _ARABIC = re.compile(r"d?(i{1,3})|d([1-3])|(ml)([1-3])")
 _ECG = re.compile(r"(ml)?i{1,3}|av[rlf]|[mc]?v[1-9]?r?|v?[xyz]|mcl[1-6]|c[mcs][1-6]|ml[4-6]|d[4-6]|(es|as|ai)")
 """Names of leads, as `canonical` writes them: limb, chest, Frank, bipolar and EASI."""
@@ -54,11 +57,12 @@ def canonical(name: str | None) -> str:
     A name with several leads, such as "ECG I-II", is that of none.
     """
     words = _words(name)
-    named = [word for word in words if not _FILLERS.fullmatch(word)]
+    is_processed = any(map(_PROCESSED.fullmatch, words))
+    named = [word for word in words if not _FILLERS.fullmatch(word) and not _PROCESSED.fullmatch(word)]
     if sum(word != "v" and _ECG.fullmatch(_in_roman(word)) is not None for word in named) > 1:
         return " ".join(words)  # I-II is not III; V X, one lead in two words, may be
     lead = "".join(named)
-    if not lead or lead.isdigit():  # ECG, ECG 1: not the name of a lead but of a channel
+    if not lead or lead.isdigit() or (is_processed and lead in "xyz"):  # ECG, ECG 1: no lead is named, but a channel
         lead = "".join(words)
     return _in_roman(re.sub(r"^(e[ck]g|lead)(?=\D)", "", lead))  # ECGII
 

@@ -716,11 +716,12 @@ def lead(name: str | None, units: str = "mV") -> Signal:
 
 LEADS_II = [
     "II", "ii", "MLII", "ECG lead II", "Lead II", "lead_II", "ECG II", "ECG-II", "EKG II", "EKG_II", "ECGII",
-    "mod. lead II", "DII", "D2", "ML2", "ECG Lead: II", "Ⅱ", "II (mV)",
+    "mod. lead II", "DII", "D2", "ML2", "ECG Lead: II", "Ⅱ", "II (mV)", "ECG II raw", "Lead II filtered",
+    "raw_ecg_II_filt",
 ]  # fmt: skip
 OTHER_LEADS = [
     "I", "III", "iii", "ECG lead I", "ECG lead III", "MLI", "MLIII", "DI", "DIII", "D1", "D3", "ECG", "ECG1", "ECG2",
-    "ECG 2", "2", "V2", "aVR", "ML5", "RESP II ABD", "CM2", "", None,
+    "ECG 2", "2", "V2", "aVR", "ML5", "RESP II ABD", "CM2", "raw", "ECG raw", "raw 2", "Lead 2 filtered", "", None,
 ]  # fmt: skip
 
 
@@ -760,6 +761,8 @@ def test_what_is_not_lead_ii(name: str | None) -> None:
         (["noise1", "noise2"], LEAD_II, True, None),
         (["unknown", "V2"], LEAD_II, True, 1),
         (["ECG", "foot GSR", "HR"], LEAD_II, True, 0),
+        (["raw_x", "raw_y", "filtered z", "ECG"], LEAD_II, True, 3),  # axes of an accelerometer
+        (["raw_x", "V5 raw", "V5 filtered"], ("V5",), False, 1),
         (["I", "D1"], ("D1",), False, 1),
         (["ECG I-II", "Lead I/II", "II-I", "EKG I II", "I-I", "D1-D2"], ("III", "II"), False, None),
         (["ECG I-II", "V X"], ("X", "VX"), False, 1),
