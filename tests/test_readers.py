@@ -1110,7 +1110,21 @@ def test_a_stated_rate_tells_the_unit_of_times(tmp_path: Path) -> None:
         ("SamplingRate=250,0", 250),
         ("# Low pass 100 Hz|# Sampling rate 250 Hz", 250),
         ("Sample rate: 0.25 kHz", 250),
-        ("Low pass (Hz),100|Samples,30000|Sampling interval (ms),4|Sampling rate (kHz),0.25", None),
+        ("Low pass (Hz),100|Samples,30000|Sampling interval (ms),4|Sampling rate (kHz),0.25", 250),
+        ("SampleRate: 250 sps|Data rate: 115200", 250),
+        ("Rate: 0.25 kS/s|Frequency: 60 Hz", 250),
+        ("250 samples/s", 250),
+        ("# 250 Hz", 250),
+        ("Samplerate 250", 250),
+        ("Sampling Rate: 250.0 samples/second", 250),
+        ("Sampling rate: 250 Hz (1 channel)|Data rate: 9600 Hz", 250),
+        ("Rate (Hz): 250|Rate (bpm): 110", 250),
+        ("Samples: 3000|Sampling rate: 250 S", "the line 'Sampling rate: 250 S' of its head is not understood, and it"),
+        ("Sampled at a rate of 250 a second", "the line 'Sampled at a rate of 250 a second' of its head is not und"),
+        ("ECG rate: 172|PR: 160", "its head does not call 'ECG rate: 172' a sampling rate, and it has"),
+        ("Frequency: 60 Hz", "its head does not call 'Frequency: 60 Hz' a sampling rate, and it has"),
+        ("Interval (ms): 800", "its head does not call 'Interval (ms): 800' a sampling rate, and it has"),
+        ("Rate (bpm): 110|Data rate: 115200 baud", None),
         ("# Low pass: 100 Hz|Cut-off,150 Hz", None),
         ("Display,60 Hz|Refresh,250 Hz", "its head has several rates, 'Display,60 Hz' and 'Refresh,250 Hz', and it"),
         ("Sampling rate of ECG 1,250 Hz|Sampling rate of ECG 2,125 Hz", "'Sampling rate of ECG 2,125 Hz'"),
@@ -1145,9 +1159,21 @@ def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: f
         assert recording.fs == 250
 
 
+@pytest.mark.parametrize("line", ["Rate: 250 Hz", "Frequency (Hz): 250", "250 Hz", "Interval: 4 ms"])
+def test_a_rate_of_a_head_that_is_not_called_that_of_sampling_gives_way(tmp_path: Path, line: str) -> None:
+    path = put(tmp_path, "\n".join([line, "II (uV)", *map(str, wave(400))]), "a.csv")
+    note = f"The rate is 500 Hz, as --fs says; the line '{line}' of its head is not used."
+    for fs, said in ((None, ()), (250, ()), (500, (note,))):
+        with open_recording(path, fs=fs) as recording:
+            assert (recording.fs, recording.notes, recording.is_rated) == (fs or 250, said, fs != 500)
+    rows = [f"{2 * n},{value}" for n, value in enumerate(wave(400))]
+    with open_recording(put(tmp_path, "\n".join([line, "time_ms,II (uV)", *rows]), "b.csv")) as recording:
+        assert (recording.fs, recording.notes) == (500, (note.replace("--fs says", "its times say"),))
+
+
 LABCHART = (
-    "Interval=\t0.004 s|ExcelDateTime=\t4.35e+04\t3/4/2019 14:30:00.0|TimeFormat=\tStartOfBlock|DateFormat=\t|"
-    "ChannelTitle=\tECG\tResp|Range=\t10 mV\t10 V|UnitName=\tmV\tV|TopValue=\t5\t5"
+    "Interval=\t0.004 s|ExcelDateTime=\t4.3528604247685187e+04\t3/4/2019 14:30:07.0|TimeFormat=\tStartOfBlock|"
+    "DateFormat=\t|ChannelTitle=\tECG\tResp|Range=\t10 mV\t10 V|UnitName=\tmV\tV|TopValue=\t5\t5"
 )
 ACQ = "a.acq|4 msec/sample|2 channels|ECG|mV|RSP|Volts|"
 
@@ -1173,10 +1199,19 @@ def test_tables_of_labchart_and_acqknowledge(tmp_path: Path, head: str, row: str
         assert (recording.fs, recording.lead) == (250, "ECG")
         assert recording.leads in (("ECG", "RSP"), ("ECG", "Resp"), ("ECG",))
         check(recording, values)
+        assert recording.start == (dt.datetime(2019, 3, 4, 14, 30, 7) if head.startswith("Interval=") else None)
+    changed = path.read_text().replace("14:30:07", "14:31:07")
+    with open_recording(put(tmp_path, changed, "b.txt")) as recording:
+        assert recording.start is None and ("'ExcelDateTime=" in str(recording.notes)) == ("Excel" in head)
 
 
 def test_an_interval_in_a_head_tells_the_rate(tmp_path: Path) -> None:
-    for line, fs in (("Sampling interval,4 ms", 250), ("Sample period: 2000 us", 500), ("RR interval,800 ms", None)):
+    for line, fs in (
+        ("Sampling interval,4 ms", 250),
+        ("Sample period: 2000 us", 500),
+        ("Abtastintervall (ms);2", 500),
+        ("RR interval,800 ms", None),
+    ):
         path = put(tmp_path, "\n".join([line, "II (uV)", *map(str, wave(400))]), "a.csv")
         if fs is None:
             assert "does not say its sampling frequency (it has no time column)" in fault(path)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import TypeVar
 
-from ec57.headers import millivolts_of
+from ec57.headers import millivolts_of, time_of_day
 from preprocess.leads import is_lead, names_other_signal
-from preprocess.readers.recording import iso_date
+from preprocess.readers.recording import is_too_slow, iso_date
 
 Value = TypeVar("Value")
 
@@ -38,10 +38,15 @@ SECONDS = {
 """The s in one unit of time."""
 
 HERTZ = r"hz|hertz|hercios?|герц|ヘルツ|赫兹|赫茲|헤르츠"
-IN_HERTZ = re.compile(rf"(\d+(?:[.,]\d+)?)\s*(k?)({HERTZ})\.?", re.IGNORECASE)
-INTERVAL = re.compile(rf"(\d+(?:[.,]\d+)?)\s*({'|'.join(SECONDS)})(?P<each>\s?/\s?sample)?", re.IGNORECASE)
+SAMPLES_A_SECOND = r"sps|s/s|samples?\s?(?:/|per)\s?s(?:ec(?:onds?)?)?"
+IN_HERTZ = re.compile(rf"(\d+(?:[.,]\d+)?)\s*(k?)({HERTZ}|{SAMPLES_A_SECOND})\.?", re.IGNORECASE)
+INTERVAL = re.compile(rf"(\d+(?:[.,]\d+)?)\s*({'|'.join(SECONDS)})(\s?/\s?sample)?", re.IGNORECASE)
+OF_SAMPLES = re.compile(rf".*({SAMPLES_A_SECOND}|/\s?sample)\.?", re.IGNORECASE)  # so many of them, of nothing else
 JSON_RATE = re.compile(r'"sampling rate": ?(\d+(?:\.\d+)?)[,}\s]')  # OpenSignals writes its head as JSON
 KEY_UNIT = re.compile(r"[(\[]\s*([^)\]]*?)\s*[)\]]")
+REMARK = re.compile(r"\s*\([^()]*\)$")  # behind a value: 250 Hz (1 channel)
+EXCEL = re.compile(r"(\d\.\d+e\+0?4)\t\S+ (\d\d?:\d\d:\d\d(?:\.\d+)?)")
+"""When LabChart began, as Excel counts days, and once more by a date whose day and month may stand in either order."""
 LEAD = re.compile(r"(.*?)\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
 WATCH = re.compile(r"\bwatch\s?\d|apple\s?watch", re.IGNORECASE)  # the device of all its exports, such as "Watch6,1"
 
@@ -56,12 +61,13 @@ FILTER = _words(
 )
 SAMPLING = _words(
     r"sampl|abtast|[ée]chantillon|muestreo|campion|amostra|bemonster|pr[óo]bkow|vzork|mintav|n[äa]yttee|[öo]rnekle|"
-    r"δειγματολ|дискрет|サンプ|采样|採樣|샘플|\bf ?s\b|\bsfreq\b|"
-    r"^interval|^(e[ck]g |data ?|daten|mess)?(rate|fr[eé][qck]\w*)( ?[(\[]|$)"  # of nothing else
+    r"δειγματολ|дискрет|サンプ|采样|採樣|샘플|\bf ?s\b|\bsfreq\b"
 )
+BARE = _words(r"^((e[ck]g |data ?|daten|mess)?(rate|fr[eé][qck]\w*)|interval)?( ?[(\[]|$)")
+"""Keys that do not say of what: a rate below them may be of the heart, of the mains or of a cable."""
 
-IS_INTERVAL = _words(r"^interval$|(?=.*sampl).*(interval|period)")
-RATE = _words(r"rat[ea]|fr[eé][qck]|h[äa]ufig|taux|tasa|taxa|per sec|\bf ?s\b")
+IS_INTERVAL = _words(r"interval|p[ée]riod")
+RATE = _words(r"rat[ea]|fr[eé][qck]|h[äa]ufig|taux|tasa|taxa|per sec|/ ?s(ec)?\b|\bf ?s\b")
 
 NO_START = _words(
     r"export|\bprint|druck|\bimpr|report|bericht|\bcr[eé]a|\bcréé|erstell|birth|\bdob\b|geb(urt|oren)|naiss|na[cs]ci|"
@@ -69,7 +75,8 @@ NO_START = _words(
     r"vers|ware\b"
 )
 START = _words(
-    r"start|begin|began|record|aufnahme|aufzeich|acqui|d[ée]but|inici|inizi|grab|regist|начал|開始|开始|記録|记录"
+    r"start|begin|began|record|aufnahme|aufzeich|acqui|d[ée]but|inici|inizi|grab|regist|начал|開始|开始|記録|记录|"
+    r"^excel date"  # of LabChart
 )
 
 START_DATE = _words(rf"{START.pattern}|\bdate|datum|fecha")
@@ -92,35 +99,60 @@ class Line:
 
     @classmethod
     def of(cls, text: str) -> Line:
-        """Take a line apart at its first comma, semicolon, colon, equals sign or tab, or before so many Hz."""
-        match = re.fullmatch(r"([^,;:=\t]*)[,;:=\t]\s*(.*)", text.strip())
-        if not match:
-            match = re.fullmatch(rf"(\D+)\s({IN_HERTZ.pattern})", text.strip(), re.IGNORECASE)
+        """Take a line apart at its first comma, semicolon, colon, equals sign or tab, or before a rate."""
         if rates := set(JSON_RATE.findall(text)):
             key, value = "sampling rate", f"{rates.pop()} Hz" if len(rates) == 1 else ""
             return cls(f"{key}: {value}", key, value)
-        if not match and (each := INTERVAL.fullmatch(text.strip())) and each["each"]:
-            return cls(text.strip(), "Interval", text.strip())  # as AcqKnowledge has it: 2 msec/sample
-        if not match:
-            return cls(text.strip(), "", "")
-        key = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_", " ", match[1].strip("#%\"' "))
-        return cls(text.strip(), key, match[2].strip("\"', ;"))
+        if match := re.fullmatch(r"([^,;:=\t]*)[,;:=\t]\s*(.*)", text.strip()):
+            return cls(text.strip(), _in_words(match[1]), match[2].strip("\"', ;"))
+        if match := re.fullmatch(r"(\D*?)\s?\b(\d[^()\[\]]*)", text.strip()):  # Low pass 100 Hz, 2 msec/sample
+            line = cls(text.strip(), _in_words(match[1]), match[2])
+            if line.rate is not None:
+                return line
+        return cls(text.strip(), "", "")
 
     @property
     def rate(self) -> float | None:
         """The Hz that it states, of whatever; None: it states none."""
-        thousands = 1
-        if match := IN_HERTZ.fullmatch(self.value):
-            number, thousands = match[1], 1000 if match[2] else 1
-        elif NUMBER.fullmatch(self.value) and self._counts_hertz:
-            number = self.value
-        elif IS_INTERVAL.search(self.key) and (match := INTERVAL.fullmatch(self.value)):
+        stated, is_of_samples = self._stated, self.is_of_samples or BARE.search(self.key)
+        if match := IN_HERTZ.fullmatch(stated):
+            rate = float(match[1].replace(",", ".")) * (1000 if match[2] else 1)
+        elif (match := INTERVAL.fullmatch(stated)) and is_of_samples and (match[3] or IS_INTERVAL.search(self.key)):
             interval = float(match[1].replace(",", ".")) * SECONDS[match[2].casefold()]
-            return round(1 / interval, 9) if interval > 0 else None
+            rate = round(1 / interval, 9) if interval > 0 else 0.0
+        elif NUMBER.fullmatch(stated) and is_of_samples and RATE.search(self.key):
+            rate = float(stated.replace(",", "."))
         else:
             return None
-        rate = float(number.replace(",", ".")) * thousands
         return rate if rate > 0 else None
+
+    @property
+    def is_of_samples(self) -> bool:
+        """Whether a rate in it is clearly that of sampling, by its key or its unit."""
+        return SAMPLING.search(self.key) is not None or OF_SAMPLES.fullmatch(self._stated) is not None
+
+    @property
+    def may_be_of_samples(self) -> bool:
+        """Whether a rate in it may be that of sampling: a key that does not say of what, with so many Hz."""
+        is_in_hertz = BARE.search(self.key) is not None and not NUMBER.fullmatch(self._stated)
+        return is_in_hertz and self.rate is not None and not is_too_slow(self.rate)
+
+    @property
+    def is_unread_rate(self) -> bool:
+        """Whether it speaks of sampling, but states a rate in a form that is not read."""
+        text = self.key or self.text
+        speaks = SAMPLING.search(text) and (RATE.search(text) or IS_INTERVAL.search(text))
+        return bool(speaks) and self.rate is None and re.search(r"\d", self.value or self.text) is not None
+
+    @property
+    def stamp(self) -> datetime | None:
+        """The local time that it states; None: it states none."""
+        if not (match := EXCEL.fullmatch(self.value)):
+            return stamp_of(self.value)
+        stamp = datetime(1899, 12, 30) + timedelta(milliseconds=round(float(match[1]) * 86_400_000))
+        clock = time_of_day(match[2])
+        since_midnight = stamp - datetime.combine(stamp, time())
+        return stamp if clock is not None and abs(since_midnight - clock) < timedelta(seconds=1) else None
 
     @property
     def lead(self) -> str | None:
@@ -129,11 +161,10 @@ class Line:
         return match[2] if match and not any(map(is_lead, re.findall(r"\w+", match[1]))) else None
 
     @property
-    def _counts_hertz(self) -> bool:
-        """Whether a number without a unit is in Hz: the key says so, or is that of a sampling rate."""
-        if unit := KEY_UNIT.search(self.key):
-            return re.fullmatch(HERTZ, unit[1], re.IGNORECASE) is not None
-        return SAMPLING.search(self.key) is not None and RATE.search(self.key) is not None
+    def _stated(self) -> str:
+        """Its value with the unit that may stand in its key, and without a remark."""
+        value, unit = REMARK.sub("", self.value), KEY_UNIT.search(self.key)
+        return f"{value} {unit[1]}" if unit and NUMBER.fullmatch(value) else value
 
 
 @dataclass(frozen=True)
@@ -141,7 +172,8 @@ class Head:
     """What a head says; None or "" is what it does not state, or states in several ways."""
 
     fs: float | None  # Hz
-    rates: tuple[str, ...]  # the lines with a rate of which it is not said that it, and it alone, is that of sampling
+    unsure: str  # the line with `fs`, where its key does not say of what that is; "": it does
+    unrated: str  # why there is no `fs` although lines speak of rates
     unit: str  # of all columns that state none
     lead: str | None
     start: datetime | None
@@ -154,23 +186,42 @@ class Head:
         """Read the lines above the data and above the titles of its columns."""
         lines = [Line.of(text) for text in above]
         is_watch = is_key_value(above) and any(WATCH.search(line.value) for line in lines)
-        rates = [(line, rate) for line in lines if (rate := line.rate) and not _is_of_other(line)]
-        rates = [(line, rate) for line, rate in rates if is_watch or SAMPLING.search(line.key)] or rates
+        fs, unsure, unrated = _rate([line for line in lines if not _is_of_other(line)], is_watch)
         units = ((line, line.value if millivolts_of(line.value) is not None else None) for line in lines)
         leads = ((line, line.lead) for line in lines)
         start, undated = _start(lines)
-        # The watch, whose export is in any of its languages, writes one rate.
-        fs = _only(rates) if all(is_watch or SAMPLING.search(line.key) for line, _ in rates) else None
         return cls(
             fs=fs,
-            rates=() if fs else tuple(line.text for line, _ in rates),
+            unsure=unsure,
+            unrated=unrated,
             unit=_only(_stated(units, NOTHING, IS_UNIT)) or "",
             lead=_only(_stated(leads, NO_LEAD, IS_LEAD)),
             start=start,
             undated=undated,
-            in_utc=any(is_utc(line.value) for line in lines if start and stamp_of(line.value) == start),
+            in_utc=any(is_utc(line.value) for line in lines if start and line.stamp == start),
             is_watch=is_watch,
         )
+
+
+def _rate(lines: list[Line], is_watch: bool) -> tuple[float | None, str, str]:
+    """The sampling frequency, the line with it where that may mean another, and why there is none."""
+    rates = [(line, rate) for line in lines if (rate := line.rate) is not None]
+    # The watch, whose export is in any of its languages, writes one rate.
+    sure = [(line, rate) for line, rate in rates if is_watch or line.is_of_samples]
+    likely = sure or [(line, rate) for line, rate in rates if line.may_be_of_samples]
+    if (fs := _only(likely)) is not None:
+        return fs, "" if sure else likely[0][0].text, ""
+    if not sure and (unread := next((line for line in lines if line.is_unread_rate), None)):
+        return None, "", f"the line {unread.text[:60]!r} of its head is not understood"
+    quoted = _quoted(line.text for line, _ in likely or rates)
+    if len(likely or rates) > 1:
+        return None, "", f"its head has several rates, {quoted}"
+    return None, "", f"its head does not call {quoted} a sampling rate" if rates else ""
+
+
+def _in_words(key: str) -> str:
+    """SampleRate and sample_rate as "Sample Rate" and "sample rate"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_", " ", key.strip("#%\"' "))
 
 
 def _is_of_other(line: Line) -> bool:
@@ -203,7 +254,7 @@ def is_utc(text: str) -> bool:
 
 def _start(lines: list[Line]) -> tuple[datetime | None, str]:
     """When the recording began, and why the head does not say so although lines speak of it; "": none does."""
-    stamps = _stated(((line, stamp_of(line.value)) for line in lines), NO_START, START)
+    stamps = _stated(((line, line.stamp) for line in lines), NO_START, START)
     start = _only(stamps)
     if not stamps and (start := _start_of_two(lines)) is not None:
         return start, ""

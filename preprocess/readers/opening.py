@@ -81,7 +81,7 @@ def open_recording(
         lead: the lead that is read instead of lead II: its name in any usual spelling, or its number from 1 on. Where
             the file has one ECG and does not name it, or `column` is given, which lead it is.
         fs: Hz, of a table that neither says it nor has times, or of a WFDB record whose header gives none; another rate
-            than that of the file is refused.
+            than that of the file is refused, but for one whose line in a head does not say that it is of sampling.
         unit: mV, uV, V, nV or adu: the unit of a table or an EDF file; where the file says another, a note tells that.
         gain: ADC units per mV, for unit adu; likewise.
         column: name, or number from 1 on, of the column of a table, or of the signal of another file, that is read.

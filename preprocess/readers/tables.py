@@ -82,14 +82,12 @@ class TableSource(Source):
         backwards = next((column for column in layout.columns if column.role == "backwards"), None)
         if backwards is not None:
             raise InputError(f"{path}: the times in column {backwards.title} go back; put its rows in order of time")
-        if layout.head.fs is not None:
+        if layout.head.fs is not None and not layout.head.unsure:
             options.check_rate(path, layout.head.fs)
         unsaid = {}  # what the file does not say -> how to say it
         if options.fs is None and layout.head.fs is None and layout.time is None:
-            lines = " and ".join(map(repr, layout.head.rates))
-            several = f"its head has several rates, {lines}, and " if len(layout.head.rates) > 1 else ""
-            other = f"its head does not call {lines} a sampling rate, and " if lines and not several else ""
-            why = f"{several}{other}{layout.unread or 'it has no time column'}"
+            unrated = f"{layout.head.unrated}, and " if layout.head.unrated else ""
+            why = f"{unrated}{layout.unread or 'it has no time column'}"
             unsaid[f"its sampling frequency ({why})"] = "--fs HZ"
         if options.millivolts is None and not any(self._unit(number) for number in self._signals):
             unsaid["the unit of its values"] = "--unit mV, uV or V, or --unit adu --gain ADU_PER_MV"
@@ -124,8 +122,8 @@ class TableSource(Source):
             if why is not None:
                 says = "--fs says" if self._options.fs else "its head says"
                 notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; {why}")
-            notes += missing_values(missing, fs)
-            is_rated = layout.head.fs is not None
+            notes += [*self._overruled(fs), *missing_values(missing, fs)]
+            is_rated = self._says_rate(fs)
             return Trace(float(fs), total, read_stored, notes=tuple(notes), is_rated=is_rated, close=close)
         runs, days = clock.runs(total), others
         head, first = layout.head.start, stamp_of(layout.first_time)
@@ -138,8 +136,8 @@ class TableSource(Source):
             runs.length,
             lambda first, last: runs.read(first, last, read_stored),
             borders=runs.starts[1:],
-            notes=(*days, *clock.notes(), *missing_values(missing, clock.fs)),
-            is_rated=layout.time is not None or layout.head.fs is not None,
+            notes=(*days, *clock.notes(), *self._overruled(clock.fs), *missing_values(missing, clock.fs)),
+            is_rated=layout.time is not None or self._says_rate(clock.fs),
             close=close,
         )
 
@@ -147,6 +145,17 @@ class TableSource(Source):
     def _stated_rate(self) -> float | None:
         """Hz, as the user or the head says; None: only the time column can tell."""
         return self._options.fs or self._layout.head.fs
+
+    def _says_rate(self, fs: float) -> bool:
+        """Whether the head says that the rate is `fs`, Hz."""
+        return self._layout.head.fs is not None and same_rate(fs, self._layout.head.fs)
+
+    def _overruled(self, fs: float) -> list[str]:
+        """Say that the rate of the head is not taken, where it is not: its line does not say that it is of sampling."""
+        if self._layout.head.fs is None or self._says_rate(fs):
+            return []
+        says = "--fs says" if self._options.fs else "its times say"
+        return [f"the rate is {fs:g} Hz, as {says}; the line {self._layout.head.unsure[:60]!r} of its head is not used"]
 
     # ---------------------------------------------------------------------------------------------- columns
 
@@ -287,7 +296,7 @@ class TableSource(Source):
 
     def _check_clock(self, clock: Clock, number: int) -> None:
         """Raise an `InputError` where the time column tells another rate than the user or the head."""
-        title, head = self._title(number), self._layout.head.fs
+        title, head = self._title(number), None if self._layout.head.unsure else self._layout.head.fs
         self._options.check_rate(self.path, clock.fs, f" by its column {title}")
         if head is not None and not same_rate(clock.fs, head):
             raise InputError(
