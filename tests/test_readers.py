@@ -754,6 +754,28 @@ def test_a_delimiter_in_quotes_is_part_of_a_cell(
         check(recording, np.array([float(f"{value / 1000:.3f}") for value in wave(400)]))
 
 
+@pytest.mark.parametrize(
+    ("title", "row"),
+    [
+        ("time_s II_mV", "{time} {value}"),
+        ("t_ms II_mV n", "{ms}  {value} 3"),
+        ("time_s II_mV", "{time} {whole},0e-3"),
+        ("time II_mV", "{clock} {value}"),
+        ("date time II_mV", "31.01.2026 {clock},000 {value}"),
+        ("II_mV V5", "{value} 512"),
+        ("time_s,II_mV,RR", "{point},{whole}e-3,800 812"),  # a list in a cell
+    ],
+)
+def test_a_comma_in_a_number_is_no_delimiter(tmp_path: Path, title: str, row: str) -> None:
+    lines = [title]
+    for number, value in enumerate(wave(400)):
+        texts = {"time": f"{number / 250:.3f}".replace(".", ","), "clock": f"14:05:{number // 250:02}"}
+        texts |= {"point": f"{number / 250:.3f}", "value": f"{value / 1000:.3f}".replace(".", ",")}
+        lines.append(row.format(ms=4 * number, whole=value, **texts))
+    with open_recording(put(tmp_path, "\n".join(lines), "a.txt"), fs=250, lead="II") as recording:
+        check(recording, np.array([float(f"{value / 1000:.3f}") for value in wave(400)]))
+
+
 def test_numbers_of_two_decimal_marks_are_refused(tmp_path: Path) -> None:
     rows = [f'{n / 250:.3f},{n},"{n / 10:.1f}"' for n in range(100)] + [
         f'{n / 250:.3f},{n},"1,{n}"' for n in (100, 101)

@@ -27,6 +27,12 @@ NOWHERE = "\x1f"
 KEY = re.compile(r"[^,;|\t]*[=:]\s*[,;|\t]")
 """The first cell of a line of a head, such as `Range=` in what LabChart exports."""
 
+SPACED = re.compile(r"\d +[+-]?\d+,\d|\d,\d+([eE][+-]?\d+)? +[+-]?\d")
+"""Two numbers, one of them with a decimal comma, and spaces between them: 10 -0,065 or 0,004 12."""
+
+POINT = re.compile(r"(^|,) *[+-]?\d*\.\d+ *(,|$)")
+"""A number with a decimal point between two commas."""
+
 CHANNELS = re.compile(r"(\d+) channels")
 """Below it AcqKnowledge writes the name and the unit of each, a line for one."""
 
@@ -167,7 +173,10 @@ def _delimiters(above: list[str], data: list[str]) -> list[str]:
         with_comma = sum("," in line for line in data)
         if with_comma < len(data) or is_key_value(above) or (above and "," not in above[-1]):
             return [NOWHERE]
-    return [delimiter for delimiter in DELIMITERS if all(delimiter in line.strip(" ") for line in data)] or [NOWHERE]
+    found = [delimiter for delimiter in DELIMITERS if all(delimiter in line.strip(" ") for line in data)]
+    if "," in found and all(map(SPACED.search, data)) and not any(map(POINT.search, data)):
+        found.remove(",")
+    return found or [NOWHERE]
 
 
 def _cells(line: str, delimiter: str) -> tuple[str, ...]:
