@@ -1522,6 +1522,54 @@ def test_a_delimiter_at_the_end_of_every_row_makes_no_signal(tmp_path: Path) -> 
             check(recording, wave(400) * 1e-3)
 
 
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("time_s,Resp (mV),II (mV)", "{time},0,{value},"),  # a delimiter ends the rows alone
+        ("time_s,Resp (mV),II (mV),", "{time},0,{value}"),  # or the titles alone
+        ("time_s;Resp;II;;|s;mV;mV", "{time};0;{value};"),
+        ('"time_s" "Resp_mV" "II_mV"', '"{count}" {time} 0 {value}'),  # R's write.table
+        ("Time,Resp,II|(s),(V),(mV)|", "{time},0,{value}"),
+        ("time;Resp;ECG II|[sec];[V];[mV]", "{time};0;{value}"),
+        ("Sample Rate,250,|Unit,mV,|time_s,Resp,II", "{time},0,{value}"),  # a table of Excel
+        ("Sample Rate 250|time_s Resp II_mV", "{time} 0 {value}"),
+        ("Lead I;Lead II|mV;mV", "0;{value}"),
+    ],
+)
+def test_the_titles_belong_to_the_columns_below_them(tmp_path: Path, head: str, row: str) -> None:
+    values = wave(400) / 1000
+    rows = [row.format(count=n + 1, time=f"{n / 250:.3f}", value=value) for n, value in enumerate(values)]
+    fs = None if "time" in row else 250
+    with open_recording(put(tmp_path, "\n".join([*head.split("|"), *rows]), "a.txt"), fs=fs, lead="II") as recording:
+        assert (recording.fs, len(recording.leads)) == (250, 2)
+        check(recording, values)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Sample Rate (Hz),250|Unit,mV",
+        "Unit,mV|Sample Rate,250",
+        "Patient ID,1234|Lead,Lead II|Unit,mV",
+        "Unit,mV|Patient ID,1234|Sample Rate,250 hertz",
+        "Unit,mV|Recording start,2026-01-31 14:05:07",
+    ],
+)
+def test_lines_of_a_head_that_are_as_wide_as_the_table_name_no_columns(tmp_path: Path, head: str) -> None:
+    rows = [f"{n / 250:.3f},{value}" for n, value in enumerate(wave(400))]
+    with open_recording(put(tmp_path, "\n".join([*head.split("|"), *rows]), "a.csv"), lead="II") as recording:
+        assert (recording.fs, recording.leads) == (250, ("channel 1",))
+        check(recording, wave(400))
+
+
+def test_titles_of_another_width_are_told(tmp_path: Path) -> None:
+    rows = [f"{n / 250:.3f},{value},{value}" for n, value in enumerate(wave(400))]
+    said = "; or name its columns in as many cells: the line 't_s,II (mV)' above its rows has 2 cells, and they have 3"
+    assert fault(put(tmp_path, "\n".join(["t_s,II (mV)", *rows]), "a.csv")).endswith(said)
+    for line in ("Recorder", "Start,2026-01-31 14:05", "Lead,Lead II", "1,2"):
+        assert fault(put(tmp_path, "\n".join([line, *rows]), "b.csv")).endswith("or --unit adu --gain ADU_PER_MV")
+
+
 def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:
     rows = [f"{n / 250:.3f},{value}" for n, value in enumerate(wave(1000)) if not 300 <= n < 400]
     for rate in (250, 500):

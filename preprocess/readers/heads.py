@@ -161,6 +161,13 @@ class Line:
         return match[2] if match and not any(map(is_lead, re.findall(r"\w+", match[1]))) else None
 
     @property
+    def says_something(self) -> bool:
+        """Whether it says something of the recording, and so names no columns, though it may have as many cells."""
+        is_unit = IS_UNIT.search(self.key) and millivolts_of(self.value) is not None
+        names_lead = self.lead and IS_LEAD.search(self.key) and not LEAD.fullmatch(self.key)  # Channel I, Channel II
+        return bool(is_unit or names_lead or self.rate or self.stamp)
+
+    @property
     def _stated(self) -> str:
         """Its value with the unit that may stand in its key, and without a remark."""
         value, unit = REMARK.sub("", self.value), KEY_UNIT.search(self.key)

@@ -6,13 +6,14 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 import pandas as pd
 
 from ec57.headers import millivolts_of
-from preprocess.readers.columns import CLOCK, Column, column_of
-from preprocess.readers.heads import NUMBER, Head, Line, is_key_value, stamp_of
+from preprocess.readers.columns import CLOCK, COUNTS, MISSING, Column, column_of
+from preprocess.readers.heads import NUMBER, TIMELIKE, Head, Line, is_key_value, stamp_of
 from support.files import text_encoding
 
 HEAD = 2**16  # bytes that are looked at to see how a table is made
@@ -51,6 +52,7 @@ class Layout:
     columns: tuple[Column, ...]
     first: tuple[str, ...]  # row
     head: Head
+    misfit: str  # that the line right above the data, which may name the columns, has not as many cells; "": it has
 
     @property
     def time(self) -> int | None:
@@ -153,10 +155,23 @@ def layout_of(lines: list[str]) -> Layout | None:
             for delimiter in _delimiters(above, data):
                 rows = [_cells(other, delimiter) for other in data]
                 if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
+                    if _is_of_head(rows):
+                        break
                     if _are_totals(rows):
                         return layout_of([*lines[:begin], "", *lines[begin + 1 :]])
                     return _describe(begin, above, lines[begin:], data, delimiter)
     return None
+
+
+def _is_words(cell: str) -> bool:
+    """Whether a cell holds words, no number, time or missing value."""
+    return cell.lstrip("#% ")[:1].isalpha() and cell.casefold() not in MISSING
+
+
+def _is_of_head(rows: list[tuple[str, ...]]) -> bool:
+    """Whether the first of some rows is a line of the head: it begins with words, where those below have numbers."""
+    below = [*dropwhile(_is_words, (row[0] for row in rows))]
+    return len(below) < len(rows) and any(below) and not any(map(_is_words, below))
 
 
 def _are_totals(rows: list[tuple[str, ...]]) -> bool:
@@ -201,7 +216,7 @@ def _describe(begin: int, above: list[str], below: list[str], data: list[str], d
     width = len(rows[0])
     further = [_cells(line, delimiter) for line in below[:-1] if line.strip()][ALIKE:]  # the last is cut
     further = [row for row in further if len(row) == width]
-    names, units, above = _titles(above, delimiter, width)
+    names, units, above = _titles(above, delimiter, [*rows, *further])
     columns = tuple(
         column_of(
             number,
@@ -223,16 +238,22 @@ def _describe(begin: int, above: list[str], below: list[str], data: list[str], d
         columns=columns,
         first=rows[0],
         head=Head.of(above),
+        misfit="" if any(names) else _misfit(above, delimiter, width),
     )
 
 
-def _titles(above: list[str], delimiter: str, width: int) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
+def _titles(
+    above: list[str], delimiter: str, rows: list[tuple[str, ...]]
+) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
     """Return the names and the units of all columns, "" where they are not given, and the lines above those."""
+    width = len(rows[0])
     titles: list[tuple[str, ...]] = []
     while above and len(titles) < 2:
-        cells = _cells(above[-1].lstrip("#% "), delimiter)
-        if len(cells) != width or cells[0].endswith("=") or (width == 1 and Line.of(above[-1]).value):
+        line, cells = Line.of(above[-1]), _as_wide(_cells(above[-1].lstrip("#% "), delimiter), rows)
+        is_of_head = cells[0].endswith("=") or line.says_something or (width == 1 and line.value)
+        if len(cells) != width or is_of_head or any(NUMBER.fullmatch(cell) or TIMELIKE.match(cell) for cell in cells):
             break
+        cells = tuple(cell.strip("()[]") if cell.startswith(("(", "[")) else cell for cell in cells)  # (mV)
         titles.append(cells)
         above = above[:-1]
         if not any(millivolts_of(cell) is not None for cell in cells):
@@ -245,6 +266,28 @@ def _titles(above: list[str], delimiter: str, width: int) -> tuple[tuple[str, ..
         names = (*names[:first], *listed, *names[first + len(listed) :])
         units = (*units[:first], *their_units, *units[first + len(listed) :])
     return names, units, above
+
+
+def _as_wide(cells: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Make as many titles of the cells of a line as the rows below have cells, where it is plain which belong together.
+
+    A delimiter may end the rows or the titles alone, and R gives no title to the numbers that it puts before its rows.
+    """
+    width = len(rows[0])
+    while len(cells) > width and not cells[-1]:
+        cells = cells[:-1]
+    if not any(cell for row in rows for cell in row[len(cells) :]):
+        return cells + ("",) * (width - len(cells))
+    numbered = all(row[0] == str(number) for number, row in enumerate(rows[:ALIKE], 1))
+    return ("", *cells) if numbered and len(cells) + 1 == width and not COUNTS.fullmatch(cells[0]) else cells
+
+
+def _misfit(above: list[str], delimiter: str, width: int) -> str:
+    """Say that the line right above the data may name its columns, but has another number of cells; "": it has not."""
+    cells = _cells(above[-1].lstrip("#% "), delimiter) if above else ()
+    if len(cells) in (0, 1, width) or not all(map(_is_words, cells)) or Line.of(above[-1]).says_something:
+        return ""
+    return f"the line {above[-1].strip()[:60]!r} above its rows has {len(cells)} cells, and they have {width}"
 
 
 def _channels(above: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

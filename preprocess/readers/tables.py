@@ -92,7 +92,10 @@ class TableSource(Source):
         if options.millivolts is None and not any(self._unit(number) for number in self._signals):
             unsaid["the unit of its values"] = "--unit mV, uV or V, or --unit adu --gain ADU_PER_MV"
         if unsaid:
-            raise InputError(f"{path} does not say {' and '.join(unsaid)}: give {', and '.join(unsaid.values())}")
+            other = f"; or name its columns in as many cells: {layout.misfit}" if layout.misfit else ""
+            raise InputError(
+                f"{path} does not say {' and '.join(unsaid)}: give {', and '.join(unsaid.values())}{other}"
+            )
         self.channels = tuple(map(self._channel, self._signals))
 
     def open(self, channel: int) -> Trace:
