@@ -935,6 +935,36 @@ def test_a_change_of_the_offset_from_utc_is_told(tmp_path: Path, monkeypatch: py
             assert recording.notes == ((row,) if said else ())
 
 
+@pytest.mark.parametrize(
+    ("title", "form", "lost", "is_told"),
+    [
+        ("time", "%Y-%m-%d %H:%M:%S.%f", 3600, True),
+        ("time", "%H:%M:%S.%f", 3600, True),
+        ("date,time", "%d.%m.%Y,%H:%M:%S.%f", 3600, True),
+        ("time", "%Y-%m-%d %H:%M:%S.%f+01:00", 3600, False),
+        ("elapsed time", "%H:%M:%S.%f", 3600, False),
+        ("time", "%Y-%m-%d %H:%M:%S.%f", 3600.03, False),
+    ],
+)
+def test_the_beginning_of_summer_time_may_be_no_gap(
+    tmp_path: Path, title: str, form: str, lost: float, is_told: bool
+) -> None:
+    start = dt.datetime(2026, 3, 29, 1, 59, 55)
+    stamps = [after(100, n, start) + dt.timedelta(seconds=lost * (n >= 500)) for n in range(1000)]
+    rows = [f"{stamp.strftime(form)},{n % 7}" for n, stamp in enumerate(stamps) if not 700 <= n < 750]
+    path = put(tmp_path, "\n".join([f"{title},II (mV)", *rows]), "a.csv")
+    gap = round(100 * lost)
+    said = "Its clock goes forward by an hour at row 501 of the data, "
+    for fs in (None, 100):
+        missing = 50 + gap * (not is_told or fs is None)
+        with open_recording(path, fs=fs) as recording:
+            assert recording.length == 950 + missing
+            assert f"leave out {missing} samples" in str(recording.notes)
+            assert (said in str(recording.notes)) == is_told
+            assert ("which --fs takes for" in str(recording.notes)) == (is_told and fs is not None)
+            np.testing.assert_array_equal(recording.read(-200), np.arange(800, 1000) % 7)
+
+
 def test_stamps_that_jitter_are_times_all_the_same(tmp_path: Path) -> None:
     """So much that some go back: they tell no rate, and where the user does, that they are not used."""
     jitter = np.random.default_rng(0).normal(0, 3, 1000).round()

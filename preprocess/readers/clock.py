@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from preprocess.readers.columns import Column
+from preprocess.readers.columns import ELAPSED, Column
 from preprocess.readers.heads import SECONDS
 from preprocess.readers.recording import HIGHEST_RATE, Runs, iso_date, same_rate
 from support.errors import InputError
@@ -24,7 +24,7 @@ NAMES = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nano
 
 IRREGULAR = 0.01  # share of intervals of a time column that may be longer than a sample, or shorter
 BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, for they may be late in a rhythm
-DAY = 86_400.0  # s
+HOUR, DAY = 3600.0, 86_400.0  # s
 LONGEST_GAP = 30.0  # days
 
 OFFSET = re.compile(r":\d\d(?:\.\d+)?\s?(Z|[+-]\d\d:?\d\d)$")
@@ -52,6 +52,9 @@ class Clock:
         self._judged = 0  # rows
         self._usual = 0.0  # samples that stamps were late in the last block, in the median
         self._runs: list[tuple[np.ndarray, np.ndarray]] = []  # rows that begin a run, samples missing before each
+        self._missing = 0  # samples, of all runs
+        self._hours: list[int] = []  # rows, from 1 on, before which a local clock leaves out an hour
+        self._is_regular = False  # the user says the rate, so these hours are not missing
 
     @classmethod
     def of(cls, path: Path, column: Column, cells: pd.Series, stated: float | None = None) -> Clock:
@@ -138,15 +141,25 @@ class Clock:
         self._judged += judged
         self._late = self._late[judged:]
 
-    def runs(self, total: int) -> Runs:
-        """Where the stretches without a gap begin, once all rows are added."""
+    def runs(self, total: int, is_regular: bool = False) -> Runs:
+        """Where the stretches without a gap begin, once all rows are added.
+
+        Args:
+            is_regular: the user says the rate: an hour that a clock leaves out, as in spring, is then not missing.
+        """
         self._judge(len(self._late))
         rows = np.concatenate([np.zeros(1, np.int64), *(rows for rows, _ in self._runs)])
         missing = np.concatenate([np.zeros(1, np.int64), *(missing for _, missing in self._runs)])
+        is_local = self._scale is None and not self._offset and not ELAPSED.search(self._column.title)
+        is_hour = (np.abs(missing - HOUR * self._pace) <= 1) & is_local
+        self._hours, self._is_regular = (rows[is_hour] + 1).tolist(), is_regular
+        if is_regular:
+            rows, missing = rows[~is_hour], missing[~is_hour]
+        self._missing = int(missing.sum())
         return Runs(rows + missing.cumsum(), rows, total)
 
     def notes(self) -> list[str]:
-        """What to know of the times, in phrases."""
+        """What to know of the times, in phrases, once `runs` are found."""
         notes = []
         is_count = self._column.role == "count"
         if self._scale not in (None, 1.0) and self._column.unit.casefold() not in SECONDS and not is_count:
@@ -154,10 +167,16 @@ class Clock:
             notes.append(f"the column {title} is taken as {NAMES[self._scale]}, which makes {self.fs:g} Hz")
         if self._shift:
             notes.append(self._shift)
-        gaps = sum(int(missing.sum()) for _, missing in self._runs)
-        if gaps:
+        if gaps := self._missing:
             what = "counts" if is_count else "times"
             notes.append(f"its {what} leave out {gaps} samples ({gaps / self.fs:.1f} s); those are missing")
+        for row in self._hours:
+            why = (
+                "which --fs takes for the beginning of summer time: all clock times given here are those before it"
+                if self._is_regular
+                else "as when summer time begins: if it does, nothing is missing, and --fs takes the rows for regular"
+            )
+            notes.append(f"its clock goes forward by an hour at row {row} of the data, {why}")
         return notes
 
     def _seconds(self, cells: pd.Series) -> np.ndarray:

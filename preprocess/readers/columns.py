@@ -34,6 +34,9 @@ TIMES = re.compile(
 BESIDE = re.compile(r"e[ck]g|elapsed|relative|absolute|stamp|system|from|in|of|the|start|begin|beginning|recording")
 """Words that may stand beside one of `TIMES` in the name of a column of times, as units may."""
 
+ELAPSED = re.compile(r"elapsed|relative", re.IGNORECASE)
+"""In the name of a column of times: those are of no clock."""
+
 LIKE_TIMES = re.compile(r"time(?!d)|epoch|clock|zeit|\btemps\b|tiempo|\btempo\b", re.IGNORECASE)
 
 

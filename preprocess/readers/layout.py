@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ec57.headers import millivolts_of
-from preprocess.readers.columns import CLOCK, COUNTS, MISSING, Column, column_of
+from preprocess.readers.columns import CLOCK, COUNTS, ELAPSED, MISSING, Column, column_of
 from preprocess.readers.heads import NUMBER, TIMELIKE, Head, Line, is_key_value, stamp_of
 from support.files import text_encoding
 
@@ -36,8 +36,6 @@ POINT = re.compile(r"(^|,) *[+-]?\d*\.\d+ *(,|$)")
 
 CHANNELS = re.compile(r"(\d+) channels")
 """Below it AcqKnowledge writes the name and the unit of each, a line for one."""
-
-ELAPSED = re.compile(r"elapsed|relative", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

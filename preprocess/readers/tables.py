@@ -24,9 +24,9 @@ import pandas as pd
 
 from ec57.headers import millivolts_of
 from preprocess.readers.clock import EPOCHS, Clock, UntimedError, since_1970
-from preprocess.readers.columns import CLOCK, MISSING
+from preprocess.readers.columns import CLOCK, ELAPSED, MISSING
 from preprocess.readers.heads import NUMBER, SECONDS, is_utc, stamp_of
-from preprocess.readers.layout import ELAPSED, first_lines, layout_of
+from preprocess.readers.layout import first_lines, layout_of
 from preprocess.readers.recording import ADU, Channel, Options, Source, Trace, missing_values, same_rate
 from support.errors import InputError, unknown
 
@@ -128,7 +128,7 @@ class TableSource(Source):
             notes += [*self._overruled(fs), *missing_values(missing, fs)]
             is_rated = self._says_rate(fs)
             return Trace(float(fs), total, read_stored, notes=tuple(notes), is_rated=is_rated, close=close)
-        runs, days = clock.runs(total), others
+        runs, days = clock.runs(total, is_regular=self._options.fs is not None), others
         head, first = layout.head.start, stamp_of(layout.first_time)
         if head is not None and first is not None and abs((first - head).total_seconds()) >= MINUTE:
             days.append(f"its head says that it began at {head}, its first row that it is of {first}, which is taken")
