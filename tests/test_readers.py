@@ -1564,6 +1564,7 @@ def test_a_delimiter_at_the_end_of_every_row_makes_no_signal(tmp_path: Path) -> 
         ("Sample Rate,250,|Unit,mV,|time_s,Resp,II", "{time},0,{value}"),  # a table of Excel
         ("Sample Rate 250|time_s Resp II_mV", "{time} 0 {value}"),
         ("Lead I;Lead II|mV;mV", "0;{value}"),
+        ("Channel 1,Lead II|mV,mV", "0,{value}"),
     ],
 )
 def test_the_titles_belong_to_the_columns_below_them(tmp_path: Path, head: str, row: str) -> None:
@@ -1590,6 +1591,8 @@ def test_lines_of_a_head_that_are_as_wide_as_the_table_name_no_columns(tmp_path:
     with open_recording(put(tmp_path, "\n".join([*head.split("|"), *rows]), "a.csv"), lead="II") as recording:
         assert (recording.fs, recording.leads) == (250, ("channel 1",))
         check(recording, wave(400))
+    path = put(tmp_path, "\n".join([*head.split("|"), "II,V5", "off,0", *rows]), "b.csv")
+    assert "column II holds no numbers" in fault(path, fs=250, column="II")  # "off" is a sample that is none
 
 
 def test_titles_of_another_width_are_told(tmp_path: Path) -> None:

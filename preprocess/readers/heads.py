@@ -164,7 +164,8 @@ class Line:
     def says_something(self) -> bool:
         """Whether it says something of the recording, and so names no columns, though it may have as many cells."""
         is_unit = IS_UNIT.search(self.key) and millivolts_of(self.value) is not None
-        names_lead = self.lead and IS_LEAD.search(self.key) and not LEAD.fullmatch(self.key)  # Channel I, Channel II
+        # A key in one word: Channel I,Channel II and Channel 1,Lead II may name two columns.
+        names_lead = self.lead and IS_LEAD.search(self.key) and re.fullmatch(r"[^\W\d]+", self.key)
         return bool(is_unit or names_lead or self.rate or self.stamp)
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ec57.headers import millivolts_of
+from preprocess.leads import is_lead
 from preprocess.readers.columns import CLOCK, COUNTS, ELAPSED, MISSING, Column, column_of
 from preprocess.readers.heads import NUMBER, TIMELIKE, Head, Line, is_key_value, stamp_of
 from support.files import text_encoding
@@ -153,7 +154,7 @@ def layout_of(lines: list[str]) -> Layout | None:
             for delimiter in _delimiters(above, data):
                 rows = [_cells(other, delimiter) for other in data]
                 if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
-                    if _is_of_head(rows):
+                    if _is_of_head(rows, _title_cells(above[-1], delimiter, rows) if above else ()):
                         break
                     if _are_totals(rows):
                         return layout_of([*lines[:begin], "", *lines[begin + 1 :]])
@@ -166,10 +167,15 @@ def _is_words(cell: str) -> bool:
     return cell.lstrip("#% ")[:1].isalpha() and cell.casefold() not in MISSING
 
 
-def _is_of_head(rows: list[tuple[str, ...]]) -> bool:
-    """Whether the first of some rows is a line of the head: it begins with words, where those below have numbers."""
+def _is_of_head(rows: list[tuple[str, ...]], titles: tuple[str, ...]) -> bool:
+    """Whether the first of some rows is a line of the head: it begins with words, where those below have numbers.
+
+    It is none where the `titles` right above it do name columns: a lead, times or a unit.
+    """
     below = [*dropwhile(_is_words, (row[0] for row in rows))]
-    return len(below) < len(rows) and any(below) and not any(map(_is_words, below))
+    named = (column_of(0, title, "", [], [], ".", is_alone=False) for title in titles)
+    is_titled = any(column.unit or column.role == "time" or is_lead(column.name) for column in named)
+    return len(below) < len(rows) and any(below) and not any(map(_is_words, below)) and not is_titled
 
 
 def _are_totals(rows: list[tuple[str, ...]]) -> bool:
@@ -246,12 +252,7 @@ def _titles(
     """Return the names and the units of all columns, "" where they are not given, and the lines above those."""
     width = len(rows[0])
     titles: list[tuple[str, ...]] = []
-    while above and len(titles) < 2:
-        line, cells = Line.of(above[-1]), _as_wide(_cells(above[-1].lstrip("#% "), delimiter), rows)
-        is_of_head = cells[0].endswith("=") or line.says_something or (width == 1 and line.value)
-        if len(cells) != width or is_of_head or any(NUMBER.fullmatch(cell) or TIMELIKE.match(cell) for cell in cells):
-            break
-        cells = tuple(cell.strip("()[]") if cell.startswith(("(", "[")) else cell for cell in cells)  # (mV)
+    while above and len(titles) < 2 and (cells := _title_cells(above[-1], delimiter, rows)):
         titles.append(cells)
         above = above[:-1]
         if not any(millivolts_of(cell) is not None for cell in cells):
@@ -264,6 +265,16 @@ def _titles(
         names = (*names[:first], *listed, *names[first + len(listed) :])
         units = (*units[:first], *their_units, *units[first + len(listed) :])
     return names, units, above
+
+
+def _title_cells(text: str, delimiter: str, rows: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """The names or units in a line, one for each column of the rows below; none where it is no line of such."""
+    line, cells = Line.of(text), _as_wide(_cells(text.lstrip("#% "), delimiter), rows)
+    width = len(rows[0])
+    is_of_head = cells[0].endswith("=") or line.says_something or (width == 1 and line.value)
+    if len(cells) != width or is_of_head or any(NUMBER.fullmatch(cell) or TIMELIKE.match(cell) for cell in cells):
+        return ()
+    return tuple(cell.strip("()[]") if cell.startswith(("(", "[")) else cell for cell in cells)  # (mV)
 
 
 def _as_wide(cells: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[str, ...]:
