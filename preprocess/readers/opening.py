@@ -275,4 +275,5 @@ def _implausible(trace: Trace, source: Source) -> list[str]:
         return []
     wrong = f"more than {SPANS[1]:g}" if span > 1 else f"less than {SPANS[0]:g}"
     remedy = "; --unit says which is right" if source.takes_unit else ""
-    return [f"the signal mostly spans {span:.3g} mV in {STRETCH:g} s, {wrong}: its unit may be wrong{remedy}"]
+    usual = f"{float(f'{span:.3g}'):,g} mV in {STRETCH:g} s"  # 4,400 mV, not 4.4e+03
+    return [f"the signal mostly spans {usual}, {wrong}: its unit may be wrong{remedy}"]
