@@ -218,6 +218,50 @@ def uneven_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("recipe", "adam", "clip_norm", "weights", "in_training"),
+    [
+        ("supervised", (1e-3, (0.9, 0.99), 1e-4), None, [1, 1, 1, np.log(12 / 3), np.log(12 / 2)], 1),
+        ("notes", (1e-4, (0.9, 0.999), 1e-3), 5.0, [1, 1.5, 1, 1, 1], 1),
+        ("new_patients", (1e-3, (0.9, 0.99), 1e-4), None, np.sqrt(32 / np.array([12, 9, 6, 3, 9])), 4),
+    ],
+)
+def test_the_network_is_trained_as_its_recipe_says(
+    uneven_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, adam: tuple[object, ...],
+    clip_norm: float | None, weights: list[float], in_training: int,
+) -> None:  # fmt: skip
+    """What reaches a training step: Adam, the clipping, the order of the seed and the epoch, the weights of the loss.
+
+    A thinned class weighs four times in training, and by itself in validation.
+    """
+    steps: list[tuple[tuple, dict]] = []
+    losses, seeds = [], []
+    whole_epoch, whole_evaluate, whole_fit = trainer.train_one_epoch, trainer.evaluate, trainer.fit_context
+
+    def epoch(*given: object, **named: object) -> dict[str, float]:
+        steps.append((given, named))
+        return whole_epoch(*given, **named)
+
+    monkeypatch.setattr(trainer, "train_one_epoch", epoch)
+    monkeypatch.setattr(trainer, "evaluate", lambda *given: losses.append(given[2]) or whole_evaluate(*given))
+    monkeypatch.setattr(trainer, "fit_context", lambda *given: seeds.append(given[-1]) or whole_fit(*given))
+    settings = {"recipe": recipe, "context": "none", "num_epochs": 2, "limit_train": None, "seed_id": 3}
+    run = run_config(uneven_data, tmp_path, batch_size=4, **settings)
+    Trainer(run).train()
+    assert seeds == [3]
+    assert len(steps) == 2
+    for number, ((_, split, batches, loss, optimizer, _), named) in enumerate(steps, start=1):
+        (group,) = optimizer.param_groups
+        assert type(optimizer) is torch.optim.Adam
+        assert (group.get("max_lr", group["lr"]), group["betas"], group["weight_decay"]) == adam
+        assert (named["epoch"], named["clip_norm"]) == (number, clip_norm)
+        assert (named["scheduler"] is not None) == (recipe == "new_patients")
+        order = Batches(split, run.effective_hparams(), seed=3).order(number)
+        assert [batch.tolist() for batch in batches] == [batch.tolist() for batch in order]
+        assert loss.weight.tolist() == pytest.approx([in_training * weights[0], *weights[1:]])
+    assert all(loss.weight.tolist() == pytest.approx(list(weights)) for loss in losses)
+
+
 @pytest.mark.parametrize("sampler", ["balanced", "smote"])
 def test_a_sampler_resumes_where_it_was(
     uneven_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
@@ -654,6 +698,14 @@ def test_the_best_epoch_is_that_of_the_highest_validation_f1(finished: Path) -> 
     assert load_checkpoint(finished / "checkpoint_best.pt").epoch == best
     assert load_checkpoint(finished / "checkpoint_last.pt").epoch == 3
     assert json.loads((finished / "test_best.json").read_text())["checkpoint_epoch"] == best
+
+
+@pytest.mark.parametrize(
+    ("selection", "best"),
+    [([0.5, 0.7, 0.7], 2), ([0.7, 0.5, 0.7], 1), ([0.1, 0.2, 0.3], 3), ([-1.0, -1.0, -1.0], 3)],  # -1: none is chosen
+)
+def test_of_equally_good_epochs_the_first_is_the_best(selection: list[float], best: int) -> None:
+    assert run_folder.resume.best_epoch([{"val_selection_f1": f1} for f1 in selection]) == best
 
 
 def test_nothing_is_left_of_a_run_that_cannot_start(toy_data: Path, tmp_path: Path) -> None:
