@@ -214,6 +214,12 @@ def test_standardised_features_have_mean_zero_and_variance_one(count: int, seed:
     assert bool((seen.abs() <= 4).all())
 
 
+def test_features_far_from_the_training_beats_are_clipped() -> None:
+    standardise = Standardise(1)
+    standardise.fit(torch.tensor([[1.0], [3.0]]))  # mean 2, standard deviation 1
+    assert standardise(torch.tensor([[-9.0], [-1.0], [5.0], [9.0]])).flatten().tolist() == [-4, -3, 3, 4]
+
+
 # ------------------------------------------------------------------------------------------------- fitting the heads
 
 
@@ -270,6 +276,30 @@ def test_ensembles_learn_from_features_with_noise(configs: DatasetConfig, monkey
     assert len(noise.unique()) > 0.99 * noise.numel()
     assert float(noise.mean()) == pytest.approx(0, abs=5 * 0.15 / noise.numel() ** 0.5)
     assert float(noise.std()) == pytest.approx(0.15, abs=5 * 0.15 / (2 * noise.numel()) ** 0.5)
+
+
+def test_ensembles_learn_by_adamw_over_one_cycle(configs: DatasetConfig) -> None:
+    """Weights on features that are all 0 have no gradient: what is left of them is what the weight decay leaves."""
+    plain = hparams.ContextConfig(members=1, dropout=0.0, noise=0.0, learning_rate=0.5, weight_decay=0.2)
+    torch.manual_seed(0)
+    head = RhythmHead(configs, plain)
+    before = head.weights[0].clone()
+    labels = torch.arange(8) % 2
+    context = torch.zeros(8, len(configs.context_features))
+    fit_ensemble(head, context, labels, torch.ones(8), labels == 2, plain, num_epochs=10)  # 10 steps
+    rise, fall = ((1 - np.cos(np.pi * np.arange(steps + 1) / steps)) / 2 for steps in (2, 7))
+    rates = 0.5 * np.concatenate([(1 + 24 * rise) / 25, (1 - fall)[1:]])
+    torch.testing.assert_close(head.weights[0], before * float(np.prod(1 - 0.2 * rates)))
+
+
+def test_ensembles_are_drawn_by_the_seed(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
+    model, states = ecgTransForm(configs, recipe), []
+    for seed in (0, 0, 1):
+        fit_context(model, train, configs, recipe, seed)
+        states.append([weight.clone() for weight in (*model.rhythm.weights, *model.clf.ensemble.weights)])
+    for one, again, other in zip(*states, strict=True):
+        assert torch.equal(one, again)
+        assert not torch.equal(one, other)
 
 
 def test_what_each_ensemble_learns_from(
