@@ -14,7 +14,7 @@ import hparams
 from benchmarks.plain import PlainECGTransForm
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
-from models import CRM, MSC, BiTrans, conv_block, ecgTransForm
+from models import CRM, MSC, BiTrans, Ensemble, conv_block, ecgTransForm
 from run_folder.network import load_network
 from support.errors import InputError
 from utils import released_to_ours
@@ -194,10 +194,18 @@ def test_reading_backwards_changes_the_result(mit: DatasetConfig, supervised: Tr
     torch.testing.assert_close(bitrans(x.flip(2)), bitrans(x))
 
 
-def test_dropout_rates_come_from_the_recipe(mit: DatasetConfig) -> None:
-    model = ecgTransForm(mit, dataclasses.replace(hparams.supervised(), dropout=0.5, encoder_dropout=0.3))
-    rates = {module.p for module in model.modules() if isinstance(module, nn.Dropout)}
-    assert rates == {0.5, 0.3}
+@pytest.mark.parametrize("context", ["none", "rhythm", "joint"])
+@pytest.mark.parametrize("variant", ["cnn", "full"])
+def test_dropout_rates_come_from_the_recipe(context: str, variant: str) -> None:
+    heads = hparams.ContextConfig(dropout=0.7)
+    recipe = dataclasses.replace(hparams.supervised(), dropout=0.5, encoder_dropout=0.3, variant=variant, heads=heads)
+    model = ecgTransForm(data_configs.mit(context=context), recipe)
+    rates = {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
+    assert len(rates) == 1 + 9 * (variant == "full") + (context != "none")
+    assert rates == {name: 0.3 if name.startswith("bitrans.") else 0.5 for name in rates}
+    assert {module.dropout for module in model.modules() if isinstance(module, nn.MultiheadAttention)} <= {0.3}
+    ensembles = [module.dropout for module in model.modules() if isinstance(module, Ensemble)]
+    assert ensembles == [0.7] * (2 if context == "rhythm" else 0)
 
 
 def test_the_network_runs_on_the_meta_device(mit: DatasetConfig, supervised: TrainingConfig) -> None:
