@@ -8,21 +8,27 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from conftest import LinearNetwork, toy_beats, write_toy_splits
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import data_configs
 import hparams
 import main
-from dataloader import Batches, Split
+import trainer
+from dataloader import Batches, Split, load_split
 from losses import ClassWeightedLoss
+from run_folder import reports
+from run_folder.network import load_network
 from support import distributed
-from trainer import evaluate, train_one_epoch
+from trainer import Evaluation, Trainer, evaluate, train_one_epoch
+from utils import classification_metrics, load_checkpoint, seed_everything
 
 ROOT = Path(main.__file__).parent
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
@@ -52,6 +58,30 @@ def train_linear(out: Path) -> None:
         out.write_text(json.dumps({"epochs": epochs, "weights": model.linear.weight.tolist()}))
 
 
+def train_stopped_and_whole(out: Path) -> None:
+    """Train two epochs, and one with another after it, in as many processes; each writes what it had at each step."""
+    data = write_toy_splits(out / f"data_{distributed.rank()}", "mit", (29, 11, 13))
+    no_pictures = SimpleNamespace(plot_curves=lambda *_: None, plot_confusion_matrix=lambda *_: None)
+    trainer.pictures = reports.pictures = no_pictures
+    seen: dict[str, list[str]] = {"draws": [], "buffers": []}
+
+    def epoch(*given: object, **named: object) -> dict[str, float]:
+        seen["draws"].append(torch.get_rng_state().numpy().tobytes().hex())
+        return train_one_epoch(*given, **named)
+
+    def evaluated(model: nn.Module, *given: object) -> Evaluation:
+        seen["buffers"].append(torch.cat([buffer.flatten() for buffer in model.buffers()]).tolist())
+        return evaluate(model, *given)
+
+    trainer.train_one_epoch, trainer.evaluate = epoch, evaluated
+    settings = {"variant": "cnn", "batch_size": 14, "data_path": str(data), "save_dir": str(out)}
+    with distributed.process_group(torch.device("cpu")):
+        for name, epochs, folder in (("whole", 2, None), ("stopped", 1, None), ("stopped", 2, out / "mit" / "stopped")):
+            seed_everything(distributed.rank())  # a new process has another generator state
+            Trainer(hparams.RunConfig(num_epochs=epochs, run_description=name, **settings), folder).train()
+    (out / f"process_{distributed.rank()}.json").write_text(json.dumps(seen))
+
+
 def launch(processes: int, *command: object) -> subprocess.CompletedProcess[str]:
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"]
     return subprocess.run(
@@ -59,21 +89,51 @@ def launch(processes: int, *command: object) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_several_processes_do_what_one_does(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def in_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What several processes wrote, three of `train_linear`, two of the other; tests only read it."""
+    out = tmp_path_factory.mktemp("processes")
+    done = subprocess.run(
+        [sys.executable, __file__, out], capture_output=True, text=True, timeout=240, env=ENVIRONMENT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_several_processes_do_what_one_does(in_processes: Path, tmp_path: Path) -> None:
     train_linear(tmp_path / "one.json")
     one = json.loads((tmp_path / "one.json").read_text())
-    done = subprocess.run(
-        [sys.executable, __file__, tmp_path / "several.json", "3"],
-        capture_output=True, text=True, timeout=240, env=ENVIRONMENT, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    several = json.loads((tmp_path / "several.json").read_text())
+    several = json.loads((in_processes / "several.json").read_text())
     np.testing.assert_allclose(several["weights"], one["weights"], atol=1e-6)
     for mine, theirs in zip(several["epochs"], one["epochs"], strict=True):
         assert mine["train"] == pytest.approx(theirs["train"], abs=1e-6)
         assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
         assert mine["metrics"]["confusion_matrix"] == theirs["metrics"]["confusion_matrix"]
     assert np.sum(several["epochs"][0]["metrics"]["confusion_matrix"]) == 57
+
+
+def test_each_process_drops_others_and_all_evaluate_one_network(in_processes: Path) -> None:
+    first, second = (json.loads((in_processes / f"process_{rank}.json").read_text()) for rank in range(2))
+    draws = [*first["draws"][:2], *second["draws"][:2]]  # of the run that is not stopped
+    assert len({*draws}) == 4
+    assert len(first["buffers"]) > 4
+    assert first["buffers"] == second["buffers"]
+    folder = in_processes / "mit" / "whole" / "seed_0"
+    model, checkpoint = load_network(folder / "checkpoint_last.pt")
+    val = load_split(in_processes / "data_0" / "mit" / "val.pt", checkpoint.configs)
+    loss = ClassWeightedLoss(torch.tensor(checkpoint.metrics["class_weights"]))
+    noted = checkpoint.metrics["history"][-1]["val_loss"]
+    assert evaluate(model, val, loss, checkpoint.configs.classes).loss == pytest.approx(noted, rel=1e-5)
+
+
+def test_several_processes_resume_where_they_were(in_processes: Path) -> None:
+    whole, stopped = (
+        load_checkpoint(in_processes / "mit" / name / "seed_0" / "checkpoint_last.pt") for name in ("whole", "stopped")
+    )
+    assert whole.epoch == stopped.epoch == 2
+    assert all(torch.equal(whole.model[name], stopped.model[name]) for name in whole.model)
+    losses = [[row["train_loss"] for row in checkpoint.metrics["history"]] for checkpoint in (whole, stopped)]
+    assert losses[0] == losses[1]
 
 
 def test_the_command_line_in_two_processes_and_resumed_by_one(tmp_path: Path) -> None:
@@ -135,9 +195,11 @@ def test_shares_cover_a_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def fork(processes: int, function: Callable[[], None]) -> int:
     """Call `function` in several processes that know one another, as those of torchrun do -> the highest exit code.
 
-    They are forked: torch is imported once, and so is what Adam imports, which take far longer than such a training.
+    They are forked: torch is imported once, and so is what Adam and the metrics import, which take far longer than such
+    a training.
     """
     torch.optim.Adam([torch.zeros(1)])
+    classification_metrics(np.arange(2), np.arange(2), "NS")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -154,4 +216,6 @@ def fork(processes: int, function: Callable[[], None]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(fork(int(sys.argv[2]), lambda: train_linear(Path(sys.argv[1]))))
+    folder = Path(sys.argv[1])
+    failed = fork(3, lambda: train_linear(folder / "several.json"))
+    sys.exit(failed or fork(2, lambda: train_stopped_and_whole(folder)))
