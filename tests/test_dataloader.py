@@ -18,7 +18,6 @@ import data_configs
 import hparams
 from data_configs import DatasetConfig
 from dataloader import (
-    SMOTE_NEIGHBOURS,
     Batches,
     Split,
     consecutive_sequences,
@@ -382,12 +381,19 @@ def test_smote_fills_every_class_with_beats_between_its_own(counts: list[int], s
         new = more.samples[len(split) :][more.labels[len(split) :] == label].squeeze(1).double()
         if not len(new):
             continue
-        neighbours = torch.cdist(old, old).argsort(dim=1)[:, 1 : 1 + min(SMOTE_NEIGHBOURS, count - 1)]
+        neighbours = torch.cdist(old, old).argsort(dim=1)[:, 1 : 1 + min(5, count - 1)]
         step = old[neighbours] - old[:, None]  # (count, k, L)
         offset = new[:, None, None] - old[:, None]  # (new, count, 1, L)
         along = ((offset * step).sum(-1) / step.square().sum(-1)).clamp(0, 1)  # (new, count, k)
         distance = (offset - along[..., None] * step).norm(dim=-1)
         assert (distance.flatten(1).min(dim=1).values < 1e-5).all()
+
+
+def test_smote_goes_towards_each_of_five_neighbours(mit: DatasetConfig) -> None:
+    """Six beats that are equally far from one another have 15 lines between them."""
+    samples = torch.cat([torch.zeros(200, 1, 6), torch.eye(6).unsqueeze(1)])
+    new = oversample(Split(samples, labels_of([200, 6])), mit, 0).samples[206:]
+    assert len((new > 0).squeeze(1).unique(dim=0)) == 15
 
 
 def test_smote_of_another_seed_makes_other_beats(mit: DatasetConfig) -> None:

@@ -16,13 +16,15 @@ import data_configs
 import hparams
 import kernels.precision
 import main
+import run_folder.reports
 import run_folder.resume
 import trainer
 from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator
 from hparams import RunConfig, TrainingConfig
-from losses import ClassWeightedLoss, loss_weights
+from losses import ClassWeightedLoss, FocalLoss, loss_weights
 from models import ecgTransForm
+from run_folder.network import load_network
 from support.errors import InputError, TrainingError
 from trainer import Trainer, evaluate, train_one_epoch
 from utils import load_checkpoint, seed_everything
@@ -216,6 +218,27 @@ def uneven_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen_beats = {name: contents[name][chosen] for name in ("samples", "labels", "records", "positions")}
     torch.save(contents | chosen_beats, path)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("recipe", "differs"),
+    [
+        ("supervised", {}),
+        ("short", {"num_epochs": 6, "schedule": "one_cycle"}),
+        (
+            "new_patients",
+            {"num_epochs": 3, "schedule": "one_cycle", "loss": "sqrt_ce", "sampler": "thinned", "selection": "last"},
+        ),
+        ("notes", {"batch_size": 20, "loss": "hard_class", "sequence_beats": 15}),
+    ],
+)
+def test_recipes_are_the_papers_but_for_what_they_say(recipe: str, differs: dict[str, object]) -> None:
+    """Section 4.2; of the dropout the released code's. Adam's settings: `test_the_network_is_trained_as_...`."""
+    paper = {"num_epochs": 60, "batch_size": 128, "loss": "cal", "schedule": "constant", "sampler": "shuffle"}
+    paper |= {"selection": "best", "variant": "full", "dropout": 0.2, "encoder_dropout": 0.1, "focal_gamma": 2.0}
+    paper |= {"sequence_beats": None, "precision": "fp32"}
+    own = RunConfig(recipe=recipe).effective_hparams()
+    assert {name: getattr(own, name) for name in paper} == paper | differs
 
 
 @pytest.mark.parametrize(
@@ -680,6 +703,39 @@ def test_train_reload_evaluate_gives_the_same_metric(finished: Path, toy_data: P
     assert validation.loss == row["val_loss"]
     stored = json.loads((finished / "test_best.json").read_text())
     assert evaluate(model, splits["test"], loss, checkpoint.configs.classes).metrics["macro_f1"] == stored["macro_f1"]
+
+
+def test_the_best_and_the_last_checkpoint_are_tested_each_with_its_own_weights(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selection = iter((0.9, 0.5))
+    monkeypatch.setattr(run_folder.reports, "selection_f1", lambda _: next(selection))
+    results = Trainer(run_config(toy_data, tmp_path, num_epochs=2)).train()
+    folder, losses = tmp_path / "mit" / "run" / "seed_0", []
+    for kept, epoch in (("best", 1), ("last", 2)):
+        model, checkpoint = load_network(folder / f"checkpoint_{kept}.pt")
+        test = data_generator(toy_data, checkpoint.configs, None, 0)["test"]
+        stored = json.loads((folder / f"test_{kept}.json").read_text())
+        assert (checkpoint.epoch, stored["checkpoint_epoch"]) == (epoch, epoch)
+        assert stored["loss"] == evaluate(model, test, UNWEIGHTED, checkpoint.configs.classes).loss
+        losses.append(stored["loss"])
+    assert losses[0] != losses[1]
+    assert [test["loss"] for test in results] == losses[:1]
+
+
+def test_a_checkpoint_is_tested_with_its_own_loss_on_the_test_split(
+    finished: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    weights = [1.0, 2.0, 3.0, 4.0, 5.0]
+    contents = torch.load(finished / "checkpoint_best.pt", weights_only=True)
+    contents["hparams"] |= {"loss": "focal", "focal_gamma": 3.0}
+    contents["metrics"]["class_weights"] = weights
+    torch.save(contents, tmp_path / "checkpoint.pt")
+    tested = Trainer(run_config(toy_data, tmp_path)).test(tmp_path / "checkpoint.pt")
+    model, checkpoint = load_network(tmp_path / "checkpoint.pt")
+    test = data_generator(toy_data, checkpoint.configs, None, 0)["test"]
+    own = FocalLoss(torch.tensor(weights), gamma=3.0)
+    assert tested["loss"] == evaluate(model, test, own, checkpoint.configs.classes).loss
 
 
 def test_of_several_processes_the_first_alone_says_what_is_finished(
