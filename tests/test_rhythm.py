@@ -262,16 +262,20 @@ def test_a_thinned_beat_stands_for_four(configs: DatasetConfig, rare: int, moves
 
 
 def test_ensembles_learn_from_features_with_noise(configs: DatasetConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Features of 0 are seen with noise of the deviation that is set, another for every member, beat and column."""
+    """Features of 0 are seen with noise of the deviation that is set, another for every member, beat and column.
+
+    Units are dropped, as never afterwards.
+    """
     plain = hparams.ContextConfig(members=2, dropout=0.0, noise=0.15)
     head, seen = head_at_zero(configs, plain), []
     whole = head.logits
-    monkeypatch.setattr(head, "logits", lambda x, drop: seen.append(x.detach()) or whole(x, drop=drop))
+    monkeypatch.setattr(head, "logits", lambda x, drop=False: seen.append((x.detach(), drop)) or whole(x, drop=drop))
     labels = torch.arange(200) % 2
     torch.manual_seed(0)
     context = torch.zeros(200, len(configs.context_features))
     fit_ensemble(head, context, labels, torch.ones(200), torch.zeros(200, dtype=torch.bool), plain, num_epochs=1)
-    (noise,) = seen
+    ((noise, drop),) = seen
+    assert drop
     assert noise.shape == (2, 200, len(RHYTHM_FEATURES))
     assert len(noise.unique()) > 0.99 * noise.numel()
     assert float(noise.mean()) == pytest.approx(0, abs=5 * 0.15 / noise.numel() ** 0.5)
@@ -290,6 +294,31 @@ def test_ensembles_learn_by_adamw_over_one_cycle(configs: DatasetConfig) -> None
     rise, fall = ((1 - np.cos(np.pi * np.arange(steps + 1) / steps)) / 2 for steps in (2, 7))
     rates = 0.5 * np.concatenate([(1 + 24 * rise) / 25, (1 - fall)[1:]])
     torch.testing.assert_close(head.weights[0], before * float(np.prod(1 - 0.2 * rates)))
+
+
+def test_each_member_takes_other_common_beats_in_another_order(
+    configs: DatasetConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each of two epochs two members see all of 8 rare beats and 6 of 24 common ones, in batches of 8 and 6."""
+    plain = hparams.ContextConfig(members=2, dropout=0.0, noise=0.0, batch_size=8)
+    head, seen = RhythmHead(configs, plain), []
+    whole = head.logits
+    monkeypatch.setattr(head, "logits", lambda x, drop: seen.append(x.detach()[:, :, 0]) or whole(x, drop=drop))
+    context = torch.arange(32.0)[:, None].repeat(1, len(configs.context_features))
+    labels = (torch.arange(32) >= 24).long()
+    fit_ensemble(head, context, labels, torch.ones(32), labels == 0, plain, num_epochs=2)
+    assert [batch.shape[1] for batch in seen] == [8, 6, 8, 6]
+    epochs = [torch.cat(seen[first : first + 2], dim=1) for first in (0, 2)]
+    mean, scale = head.standardise.mean[0, 0, 0], head.standardise.scale[0, 0, 0]
+    beats = (torch.cat(epochs) * scale + mean).round().int().tolist()
+    rare = [*range(24, 32)]
+    commons = {tuple(sorted({*order} - {*rare})) for order in beats}
+    assert len(commons) == 4
+    assert {len(common) for common in commons} == {6}
+    for order in beats:
+        assert len({*order}) == 14
+        assert {*rare} < {*order}
+        assert order[:8] != rare
 
 
 def test_ensembles_are_drawn_by_the_seed(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
@@ -352,6 +381,15 @@ def test_a_database_borrows_the_beats_of_classes_that_it_does_not_name() -> None
     assert with_unnamed_classes(second, labels, 4).equal(torch.cat([second, torch.arange(8)]))
     everything = torch.arange(100)
     assert with_unnamed_classes(everything, labels, 4).equal(everything)  # one database: nobody to borrow from
+
+
+@pytest.mark.parametrize(("beats", "named"), [(4, False), (6, True)])
+def test_a_class_of_a_tenth_of_its_usual_share_is_not_named(beats: int, named: bool) -> None:
+    """Of two databases of 1000 beats; the class has 100 in both, so 50 are its usual share, and 5 a tenth of it."""
+    labels = torch.zeros(2000, dtype=torch.int64)
+    labels[: 100 - beats], labels[1000 : 1000 + beats] = 1, 1
+    second, borrowed = torch.arange(1000, 2000), torch.arange(0 if named else 100 - beats)
+    assert with_unnamed_classes(second, labels, 2).equal(torch.cat([second, borrowed]))
 
 
 def test_every_member_knows_a_class_that_one_database_names(
@@ -443,6 +481,7 @@ def test_thinned_epochs_visit_all_rare_beats_and_a_quarter_of_the_commonest(reci
     for order in (first, second):
         assert torch.bincount(labels[order]).tolist() == [20, 7, 9]
         assert len(order.unique()) == len(order) == batches.beats
+        assert {*labels[order[:16]].tolist()} == {0, 1, 2}  # classes are mixed
     assert first.sort().values.tolist() != second.sort().values.tolist()
     assert len(batches) == 2  # 36 beats in batches of 32
 
