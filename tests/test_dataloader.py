@@ -23,6 +23,8 @@ from dataloader import (
     consecutive_sequences,
     data_generator,
     get_class_weights,
+    inverse_power_weights,
+    join_splits,
     load_split,
     load_splits,
     oversample,
@@ -350,6 +352,31 @@ def test_q_weighs_no_more_than_the_hard_class(q_beats: int, expected: float, con
     weight = shape_weights(labels_of([pair - 40, 40, 100, 20, q_beats]), data_configs.mit(context=context), power=0.5)
     n, s = (1000 / pair, 1000 / pair) if context == "rhythm" else (1000 / (pair - 40), 1000 / 40)
     assert weight.tolist() == pytest.approx([value**0.5 for value in (n, s, 10, 50, expected)], rel=1e-6)
+
+
+def test_a_class_without_beats_weighs_as_if_it_had_one() -> None:
+    """Not infinitely: validation may have one of its beats."""
+    assert inverse_power_weights(torch.tensor([8, 1, 0]), power=1.0).tolist() == [9 / 8, 9, 9]
+
+
+def test_a_part_of_a_split_keeps_what_belongs_to_each_beat() -> None:
+    every = torch.arange(6)
+    split = Split(every.float()[:, None, None], every, every.float()[:, None], records=every, positions=every)
+    part = split.subset(torch.tensor([4, 1]))
+    for beats, expected in ((part, [4, 1]), (join_splits(part, split), [4, 1, 0, 1, 2, 3, 4, 5])):
+        for name in ("samples", "labels", "context", "records", "positions"):
+            assert getattr(beats, name).flatten().tolist() == expected, name
+
+
+def test_fingerprints_are_of_all_that_is_learnt_from_and_of_every_place() -> None:
+    samples, labels = toy_beats(10, 5)
+    split = Split(samples, labels, torch.zeros(10, 2), torch.zeros(10).long(), torch.arange(10), ("a", "b"), ("x", "x"))
+    beats = [{}, {"samples": samples + 1}, {"labels": labels.flip(0)}, {"context": torch.ones(10, 2)}]
+    places = [{}, {"records": torch.ones(10).long()}, {"positions": torch.arange(1, 11)}, {"record_names": ("b", "a")}]
+    places += [{"databases": ("x", "y")}, {"records": None}]
+    assert len({dataclasses.replace(split, **other).fingerprint() for other in beats}) == len(beats)
+    assert len({dataclasses.replace(split, **other).place_fingerprint() for other in places}) == len(places)
+    assert {dataclasses.replace(split, **other).fingerprint() for other in places} == {split.fingerprint()}
 
 
 def test_shuffle_keeps_its_order() -> None:

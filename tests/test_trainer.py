@@ -239,6 +239,7 @@ def test_recipes_are_the_papers_but_for_what_they_say(recipe: str, differs: dict
     paper |= {"sequence_beats": None, "precision": "fp32"}
     own = RunConfig(recipe=recipe).effective_hparams()
     assert {name: getattr(own, name) for name in paper} == paper | differs
+    assert own.heads == hparams.ContextConfig(8, 64, 0.4, 40, 20, 256, 2e-3, 1e-2, 0.45, 0.5, 0.15)
 
 
 @pytest.mark.parametrize(
