@@ -351,6 +351,9 @@ def test_what_each_ensemble_learns_from(
     assert (len(context), target.tolist(), epochs) == (16, [0] * 12 + [1] * 4, 4)
     assert weight.tolist() == pytest.approx([16 / 12] * 12 + [16 / 4] * 4)
     assert thinned.tolist() == [True] * 12 + [False] * 4
+    given.clear()
+    fit_context(ecgTransForm(configs, recipe), split.subset(torch.arange(9, 20)), configs, recipe, seed=0)
+    assert given[1][4].tolist() == [False] * 3 + [True] * 4  # S, where it is the commoner of the two
 
 
 def test_each_member_learns_from_one_database(configs: DatasetConfig, recipe: TrainingConfig, data: Path) -> None:

@@ -286,6 +286,29 @@ def test_the_network_is_trained_as_its_recipe_says(
     assert all(loss.weight.tolist() == pytest.approx(list(weights)) for loss in losses)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"limit_train": 20},
+        {"limit_train": 20, "recipe": "new_patients", "context": "none"},  # of train and validation together
+        {"limit_train": None, "sampler": "smote"},
+    ],
+)
+def test_training_beats_are_drawn_by_the_seed(
+    uneven_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
+) -> None:
+    def stop(split: Split, *_: object) -> None:
+        prints.append(split.fingerprint())
+        raise Killed
+
+    prints: list[str] = []
+    monkeypatch.setattr(trainer, "Batches", stop)
+    for seed in (0, 0, 1):
+        with pytest.raises(Killed):
+            Trainer(run_config(uneven_data, tmp_path, seed_id=seed, **settings)).train()
+    assert prints[0] == prints[1] != prints[2]
+
+
 @pytest.mark.parametrize("sampler", ["balanced", "smote"])
 def test_a_sampler_resumes_where_it_was(
     uneven_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
