@@ -136,6 +136,13 @@ class Trainer:
         distributed.require_same(
             run.data, f"{self.run.data_path}: holds other beats than the first process has; copy its files"
         )
+        run = dataclasses.replace(run, trained_on=training_beats(splits, self.configs, self.hparams, limit, seed))
+        if self.hparams.sampler == "smote":
+            distributed.require_same(
+                run.training_fingerprint,
+                "--sampler smote: made other beats here than in the first process; use the same processor and versions "
+                "of numpy, scikit-learn and imbalanced-learn for all",
+            )
         if self.run_folder is not None:
             seed_folder = self.run_folder / f"seed_{seed}"
             tests = distributed.on_first(lambda: tests_if_finished_as(seed_folder, run))
@@ -143,13 +150,6 @@ class Trainer:
                 if distributed.is_first():
                     print(f"seed {seed}: finished before, tests read from {seed_folder}")
                 return tests
-        run = dataclasses.replace(run, trained_on=training_beats(splits, self.configs, self.hparams, limit, seed))
-        if self.hparams.sampler == "smote":
-            distributed.require_same(
-                run.trained_on.fingerprint(),
-                "--sampler smote: made other beats here than in the first process; use the same processor and versions "
-                "of numpy, scikit-learn and imbalanced-learn for all",
-            )
         require_fit(run.trained_on, self.configs, self.hparams)
         if self.run.umap:
             require_umap(len(splits["test"]))

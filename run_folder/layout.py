@@ -60,6 +60,13 @@ class SeedRun:
         return {name: split.fingerprint() for name, split in self.splits.items()}
 
     @cached_property
+    def training_fingerprint(self) -> str:
+        """A hash of `trained_on`: what SMOTE makes, and which beats are left of two splits, no split file tells."""
+        if self.trained_on is self.splits["train"]:
+            return self.fingerprints["train"]
+        return self.trained_on.fingerprint()
+
+    @cached_property
     def place_fingerprints(self) -> dict[str, str]:
         """A hash of where the beats of each split are from: sequences and the tables of records follow from it."""
         return {name: split.place_fingerprint() for name, split in self.splits.items()}
@@ -71,8 +78,12 @@ class SeedRun:
         if self.trained_on.records is None:  # SMOTE's beats are of no record; those that it makes them of are
             learnt = [self.splits[name] for name in self.hparams.learnt_splits]
         names = list(dict.fromkeys(name for split in learnt for _, name in split.its_records))
-        known = {"fingerprints": self.fingerprints, "places": self.place_fingerprints, "training_records": names}
-        return self.splits["train"].provenance() | known
+        return self.splits["train"].provenance() | {
+            "fingerprints": self.fingerprints,
+            "places": self.place_fingerprints,
+            "training_fingerprint": self.training_fingerprint,
+            "training_records": names,
+        }
 
 
 def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:

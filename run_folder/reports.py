@@ -31,7 +31,7 @@ from utils import Checkpoint, copy_code, seed_folders, selection_classes, select
 
 FIGURES = ("precision", "recall", "f1")
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-HASHES = frozenset({"fingerprints", "places"})
+HASHES = frozenset({"fingerprints", "places", "training_fingerprint"})
 OF_CONTEXT = frozenset({"rhythm_classes", "rhythm_features", "morphology_features", "heads"})
 """Settings that a network without context does not look at."""
 

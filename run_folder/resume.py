@@ -181,9 +181,26 @@ def tests_if_finished_as(folder: Path, run: SeedRun) -> dict[str, dict[str, Any]
         return None
     path = folder / "config.json"
     data, *settings = (_part(read_json(path), name, path) for name in ("data", "dataset", "hparams"))
-    require_same_beats(folder, data, run)
-    require_same_settings(folder, settings[0] | settings[1], run)
+    require_same_run(folder, data, settings[0] | settings[1], run)
     return tests
+
+
+def require_same_run(folder: Path, data: dict[str, Any], settings: dict[str, Any], run: SeedRun) -> None:
+    """Raise an `InputError` where the run in `folder` would go on with other beats or settings than it began with.
+
+    Args:
+        data: what the folder says of the beats (`SeedRun.data`).
+        settings: what it says of the dataset and of the training, name -> value.
+    """
+    require_same_beats(folder, data, run)
+    require_same_settings(folder, settings, run)
+    # Last, since another sampler is told as a setting. Runs of earlier versions have no such hash.
+    if data.get("training_fingerprint", run.training_fingerprint) != run.training_fingerprint:
+        raise InputError(
+            f"{folder}: would go on with other training beats of the same split files than it began with; give the "
+            "--limit_train that it began with (with --sampler smote also the same processor and versions of numpy, "
+            "scikit-learn and imbalanced-learn), or start a new run"
+        )
 
 
 def require_same_settings(folder: Path, began: dict[str, Any], run: SeedRun) -> None:
@@ -279,8 +296,7 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
     last = distributed.on_first(lambda: load_checkpoint(path, run.run_config.dataset) if path.is_file() else None)
     if last is None:
         return []
-    require_same_beats(folder, last.metrics.get("data", {}), run)
-    require_same_settings(folder, asdict(last.configs) | asdict(last.hparams), run)
+    require_same_run(folder, last.metrics.get("data", {}), asdict(last.configs) | asdict(last.hparams), run)
     num_epochs = run.hparams.num_epochs
     if last.epoch > num_epochs:
         raise InputError(f"--num_epochs must be at least {last.epoch}, which the run in {folder} has, got {num_epochs}")

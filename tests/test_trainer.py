@@ -445,6 +445,46 @@ def test_a_finished_seed_is_not_read_back_for_other_beats(
     assert results == [json.loads((finished / "test_best.json").read_text())]
 
 
+def test_a_run_does_not_go_on_with_other_training_beats_of_the_same_files(toy_data: Path, tmp_path: Path) -> None:
+    """With selection last and with SMOTE, what is trained on is no split file; neither finished nor stopped."""
+
+    def config(**changes: object) -> RunConfig:
+        return run_config(toy_data, tmp_path, recipe="new_patients", context="none", num_epochs=1, **changes)
+
+    results = Trainer(config()).train()
+    folder = tmp_path / "mit" / "run"
+    seed = folder / "seed_0"
+    for stopped in (False, True):
+        if stopped:
+            (seed / "test_last.json").unlink()
+        with pytest.raises(InputError, match=r"seed_0: would go on with other training beats .*; give the --limit_train"):
+            Trainer(config(limit_train=29), folder).train()
+        with pytest.raises(InputError, match="began with sampler thinned and would go on with smote"):
+            Trainer(config(sampler="smote", loss="sqrt_ce"), folder).train()
+    # Folders of earlier versions do not say what was trained on.
+    checkpoint = torch.load(seed / "checkpoint_last.pt", weights_only=True)
+    del checkpoint["metrics"]["data"]["training_fingerprint"]
+    torch.save(checkpoint, seed / "checkpoint_last.pt")
+    assert Trainer(config(limit_train=29), folder).train() == results
+    log = (seed / "train.log").read_text()
+    assert "training_fingerprint" in (seed / "config.json").read_text() and "training_fingerprint" not in log
+
+
+def test_a_run_does_not_go_on_with_other_beats_of_smote(
+    uneven_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_elsewhere(*arguments: object) -> Split:
+        beats = whole(*arguments)
+        return dataclasses.replace(beats, samples=beats.samples + 1e-6)
+
+    settings = {"sampler": "smote", "limit_train": None, "num_epochs": 1}
+    Trainer(run_config(uneven_data, tmp_path, **settings)).train()
+    whole = trainer.training_beats
+    monkeypatch.setattr(trainer, "training_beats", made_elsewhere)
+    with pytest.raises(InputError, match="with --sampler smote also the same processor and versions"):
+        Trainer(run_config(uneven_data, tmp_path, **settings), tmp_path / "mit" / "run").train()
+
+
 def test_a_run_does_not_go_on_with_another_loss(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     """As one of an ablation would that began when its loss was still CAL."""
     with pytest.raises(InputError, match="began with loss cal and would go on with cross_entropy"):
