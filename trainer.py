@@ -27,13 +27,13 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from data_configs import DatasetConfig
 from dataloader import Batches, Split, data_generator, load_splits, training_beats
 from hparams import SHORTEST_CYCLE, RunConfig, TrainingConfig
-from kernels.precision import Layer, Settled, require_arithmetic, usable_precision
+from kernels.precision import Settled, require_arithmetic, usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss, require_finite, require_sums
 from models import ecgTransForm
 from rhythm import fit_context, require_fit
 from run_folder import board, pictures, reports
 from run_folder.layout import KEPT, SeedRun, make_seed_folder, new_run_folder, said_of
-from run_folder.network import network_of
+from run_folder.network import encoder_layer, network_of
 from run_folder.resume import (
     best_epoch,
     keep,
@@ -118,7 +118,7 @@ class Trainer:
         self, configs: DatasetConfig, hparams: TrainingConfig, settled: Settled | None = None
     ) -> tuple[str, str | None]:
         """The precision to compute a network in, and a message where it is not the one asked for."""
-        layer = Layer(configs.trans_dim, configs.num_heads, configs.feedforward_dim) if hparams.has_encoder else None
+        layer = encoder_layer(configs, hparams)
         return usable_precision(self.hparams.precision, self.device, self.hparams.kernel, layer, settled)
 
     def _train_seed(self, seed: int, until_done: ExitStack, note: str | None) -> dict[str, dict[str, Any]]:

@@ -65,11 +65,7 @@ def usable_precision(
     Raises:
         InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
     """
-    require_arithmetic(precision, device, kernel)
-    if kernel != "auto" and layer is not None:
-        _kernel_of(kernel, layer, device)  # one that cannot be had is refused
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    set_arithmetic(precision, device, kernel, layer)
     # On CUDA any kernel but auto does something without an encoder, too: it leaves out the compiler.
     if layer is None and device.type != "cuda":
         notes = [] if kernel == "auto" else [f"--kernel {kernel}: is of the encoder, and this network has none"]
@@ -82,6 +78,19 @@ def usable_precision(
         if reason := _against_bf16(kernel, layer):
             return "fp32", f"--precision bf16 {reason}; computing in float32"
     return precision, None
+
+
+def set_arithmetic(precision: str, device: torch.device, kernel: Kernel = "auto", layer: Layer | None = PAPERS) -> None:
+    """Prepare `device` for products in `precision`; on CUDA fp32 and tf32 are one switch for the whole process.
+
+    Raises:
+        InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
+    """
+    require_arithmetic(precision, device, kernel)
+    if kernel != "auto" and layer is not None:
+        _kernel_of(kernel, layer, device)  # one that cannot be had is refused
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
 
 
 def require_arithmetic(precision: str, device: torch.device, kernel: Kernel = "auto") -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+from data_configs import DatasetConfig
+from hparams import TrainingConfig
+from kernels.precision import Layer, set_arithmetic
 from models import ecgTransForm
 from support.files import read_json
 from utils import PRETRAINED, Checkpoint, find_checkpoint, get_device, load_checkpoint, load_weights
@@ -26,7 +29,8 @@ def load_network(
         name_or_path: of a network in pretrained/; or a checkpoint, the folder of a run or of one of its seeds.
         device: that the network is put on.
         kernel: how the encoder layers are computed; not as where it was trained (`TrainingConfig.kernel`).
-        precision: of the matrix products, likewise (`TrainingConfig.precision`).
+        precision: of the matrix products, likewise (`TrainingConfig.precision`); on CUDA fp32 and tf32 are one switch
+            for the whole process, so that what was loaded last decides for all networks there.
         dataset: that the checkpoint must be of; None: any.
 
     Returns:
@@ -34,7 +38,8 @@ def load_network(
         and its checkpoint, whose `configs` have L, C and the columns of K.
 
     Raises:
-        InputError: there is no such checkpoint or device, or it is damaged or of another dataset.
+        InputError: there is no such checkpoint or device, or it is damaged or of another dataset; or the device has no
+            such precision or kernel.
     """
     path = find_checkpoint(name_or_path)
     checkpoint = load_checkpoint(path, dataset)
@@ -46,9 +51,16 @@ def network_of(
 ) -> ecgTransForm:
     """The network of a checkpoint that was read from `path`, in evaluation mode; the rest as `load_network` has it."""
     hparams = dataclasses.replace(checkpoint.hparams, kernel=kernel, precision=precision)
+    on = get_device(str(device))
+    set_arithmetic(precision, on, kernel, encoder_layer(checkpoint.configs, hparams))
     model = ecgTransForm(checkpoint.configs, hparams)
     load_weights(model, checkpoint, path)
-    return model.to(get_device(str(device))).eval()
+    return model.to(on).eval()
+
+
+def encoder_layer(configs: DatasetConfig, hparams: TrainingConfig) -> Layer | None:
+    """The encoder layer of a network; None where it has none."""
+    return Layer(configs.trans_dim, configs.num_heads, configs.feedforward_dim) if hparams.has_encoder else None
 
 
 def read_card(path: Path) -> dict[str, Any]:

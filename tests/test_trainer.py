@@ -457,7 +457,7 @@ def test_a_run_does_not_go_on_with_other_training_beats_of_the_same_files(toy_da
     for stopped in (False, True):
         if stopped:
             (seed / "test_last.json").unlink()
-        with pytest.raises(InputError, match=r"seed_0: would go on with other training beats .*; give the --limit_train"):
+        with pytest.raises(InputError, match=r"other training beats .*; give the --limit_train"):
             Trainer(config(limit_train=29), folder).train()
         with pytest.raises(InputError, match="began with sampler thinned and would go on with smote"):
             Trainer(config(sampler="smote", loss="sqrt_ce"), folder).train()

@@ -15,6 +15,7 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from models import ecgTransForm
+from run_folder import network
 from run_folder.layout import new_run_folder
 from run_folder.network import load_network
 from run_folder.reports import metrics_table, never_called_note, summary_table
@@ -155,6 +156,29 @@ def test_a_network_is_loaded_ready_to_classify(tmp_path: Path, mit: DatasetConfi
     with pytest.raises(InputError, match="is a checkpoint of dataset mit, not of ptb"):
         load_network(tmp_path, dataset="ptb")
     assert load_network("mit_new_patients")[0].has_rhythm_head
+
+
+def test_a_network_is_loaded_in_the_arithmetic_that_a_run_would_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What main.py refuses is refused; and on CUDA fp32 and tf32 are what they say."""
+    for settings, said in (
+        ({"precision": "tf32"}, "--precision tf32 needs a CUDA GPU; on cpu use fp32 or bf16"),
+        ({"precision": "bf16", "kernel": "stock"}, "--precision bf16: not with --kernel stock"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_network("mit_beat", **settings)
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    monkeypatch.setattr(network, "get_device", torch.device)
+    monkeypatch.setattr(ecgTransForm, "to", lambda model, device: model)
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for precision in ("tf32", "fp32"):
+            load_network("mit_beat", "cuda", precision=precision)
+            assert [switch.allow_tf32 for switch in switches] == [precision == "tf32"] * 2
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.allow_tf32 = value
+    with pytest.raises(InputError, match="--kernel torch cannot be had: it works on the CPU, not on cuda"):
+        load_network("mit_beat", "cuda", kernel="torch")
 
 
 def test_bad_checkpoints(tmp_path: Path, mit: DatasetConfig) -> None:
