@@ -285,7 +285,7 @@ class Trainer:
         }
 
         run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
-        folder = self.run_folder = new_run_folder(Path(self.run.save_dir), self.run.experiment, run)
+        folder = new_run_folder(Path(self.run.save_dir), self.run.experiment, run)
         with run_log(folder / "test.log") as log:
             learnt = reports.learnt_note(path, checkpoint, test)
             for line in filter(None, (note, reports.left_out_note(test), learnt)):

@@ -675,6 +675,17 @@ def test_a_checkpoint_to_test_may_be_named_by_a_text(finished: Path, toy_data: P
     assert (tmp_path / "mit" / "run" / "test.json").is_file()
 
 
+def test_a_trainer_that_has_tested_trains_in_a_folder_of_its_own(
+    finished: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    both = Trainer(run_config(toy_data, tmp_path, run_description=None, num_epochs=1))
+    both.test(finished)
+    both.train()
+    test, run = sorted((tmp_path / "mit").iterdir(), key=lambda folder: (folder / "seed_0").is_dir())
+    assert (test / "test.json").is_file() and not (test / "seed_0").exists()
+    assert (run / "seed_0" / "test_best.json").is_file() and both.run_folder == run
+
+
 def test_a_run_may_be_called_as_a_seed_is(toy_data: Path, tmp_path: Path) -> None:
     settings = ["--data_path", str(toy_data), "--save_dir", str(tmp_path), "--limit_train", "20"]
     main.run([*settings, "--num_epochs", "1", "--run_description", "seed_0"])
