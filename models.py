@@ -328,19 +328,10 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         self.input_shape = (configs.input_channels, configs.sequence_len)
 
     def features(self, x: Tensor) -> Tensor:
-        """What the classifier sees of each beat: (B, 1, 186) -> (B, 128)."""
-        x = self.msc(x)  # (B, 32, 94)
-        x = self.conv_block2(x)  # (B, 64, 48)
-        x = self.conv_block3(x)  # (B, 128, 25)
-        x = self.crm(x)  # (B, 128, 25)
-        x = self.bitrans(x)  # (B, 128, 25): 128 channels are the tokens, 25 time steps the embedding
-        return x.mean(dim=2)  # (B, 128)
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities (B, C).
+        """What the classifier sees of each beat: (B, 1, 186) -> (B, 128), float32 from bf16 products too.
 
         Raises:
-            InputError: the beats have another shape, or the network sees the context of a beat and none is given.
+            InputError: the beats have another shape.
         """
         if x.shape[1:] != self.input_shape:
             channels, length = self.input_shape
@@ -348,18 +339,36 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
                 f"this network takes beats (B, {channels}, {length}), got {tuple(x.shape)}; one of another length is "
                 "made with --sequence_len"
             )
+        bf16 = self._in_bf16(x.device)
+        with _autocast(x.device, bf16):
+            x = self.msc(x)  # (B, 32, 94)
+            x = self.conv_block2(x)  # (B, 64, 48)
+            x = self.conv_block3(x)  # (B, 128, 25)
+            x = self.crm(x)  # (B, 128, 25)
+            x = self.bitrans(x)  # (B, 128, 25): 128 channels are the tokens, 25 time steps the embedding
+            x = x.mean(dim=2)  # (B, 128)
+        return x.float() if bf16 else x
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities (B, C).
+
+        Raises:
+            InputError: the beats have another shape, or the network sees the context of a beat and none is given.
+        """
         if context is None and self.sees_context:
             raise InputError("this network sees the context of a beat: model(x, context), as Split.inputs() gives both")
-        # On the CPU only the encoder layers use bf16, and they see to it themselves.
-        bf16 = self.precision == "bf16" and x.device.type == "cuda"
+        features, bf16 = self.features(x), self._in_bf16(x.device)
         with _autocast(x.device, bf16):
-            features = self.features(x)
             logits = self.clf(features, context) if isinstance(self.clf, JointClassifier) else self.clf(features)
         logits = logits.float() if bf16 else logits
         if context is None or not self.has_rhythm_head:
             return logits
         with _autocast(x.device, bf16=False):
             return self._with_rhythm(logits if self.has_morphology_head else logits.log_softmax(dim=1), context)
+
+    def _in_bf16(self, device: torch.device) -> bool:
+        """Whether all products are in bfloat16: on a CPU the encoder layers alone use it, and see to it themselves."""
+        return self.precision == "bf16" and device.type == "cuda"
 
     def _with_rhythm(self, by_shape: Tensor, context: Tensor) -> Tensor:
         """Log-probabilities (B, C - 1) of NS and the other classes, and context (B, K) -> of all classes (B, C)."""

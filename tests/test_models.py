@@ -65,8 +65,10 @@ def test_beats_of_another_shape_are_refused(
     shape: tuple[int, ...], mit: DatasetConfig, supervised: TrainingConfig
 ) -> None:
     """187 samples, as the Kaggle rows have, would go through and give figures of another beat."""
-    with pytest.raises(InputError, match=r"takes beats \(B, 1, 186\), got \("):
-        ecgTransForm(mit, supervised)(torch.randn(shape))
+    model = ecgTransForm(mit, supervised)
+    for function in (model, model.features):
+        with pytest.raises(InputError, match=r"takes beats \(B, 1, 186\), got \("):
+            function(torch.randn(shape))
 
 
 @pytest.mark.parametrize(("length", "width", "heads"), [(186, 25, 5), (187, 25, 5), (188, 26, 2), (196, 27, 3)])
@@ -218,14 +220,17 @@ def test_the_network_runs_on_the_meta_device(mit: DatasetConfig, supervised: Tra
 
 @pytest.mark.parametrize("kernel", ["auto", "stock"])
 @pytest.mark.parametrize("context", ["none", "rhythm"])
-def test_a_callers_autocast_changes_no_logits(context: str, kernel: str, supervised: TrainingConfig) -> None:
+def test_a_callers_autocast_changes_neither_logits_nor_features(
+    context: str, kernel: str, supervised: TrainingConfig
+) -> None:
     configs = data_configs.mit(context=context)
     model = scrambled(ecgTransForm(configs, dataclasses.replace(supervised, kernel=kernel))).eval()
     x, _ = toy_beats(3, 5)
     inputs = (x, torch.randn(3, len(configs.context_features)))[: 1 + (context != "none")]
-    expected = model(*inputs)
+    expected, features = model(*inputs), model.features(x)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(model(*inputs), expected)
+        assert torch.equal(model.features(x), features)
 
 
 @pytest.mark.filterwarnings("ignore")  # of PyTorch, about itself
