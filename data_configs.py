@@ -257,6 +257,10 @@ def chosen_classes(chosen: Sequence[str], known: tuple[str, ...]) -> tuple[str, 
 
 
 DATASETS: dict[str, Callable[..., DatasetConfig]] = {"mit": mit, "ptb": ptb}
+"""Name -> configuration factory; data/README.md says how one of your own comes in."""
+
+PREPARED = ("mit", "ptb")
+"""The datasets whose split files `python -m preprocess` makes."""
 
 
 def get_dataset_class(name: str) -> Callable[..., DatasetConfig]:
@@ -268,3 +272,17 @@ def get_dataset_class(name: str) -> Callable[..., DatasetConfig]:
     if name not in DATASETS:
         raise unknown("--dataset", name, DATASETS)
     return DATASETS[name]
+
+
+def every_class(configs: DatasetConfig) -> tuple[str, ...]:
+    """All classes of a dataset, some of which `configs` may leave out; of one not in `DATASETS` those of `configs`."""
+    return DATASETS[configs.name]().classes if configs.name in DATASETS else configs.classes
+
+
+def require_hard_class(configs: DatasetConfig) -> None:
+    """Raise an `InputError` where the hard class is no class of the dataset; `configs` may leave it out."""
+    if configs.hard_class not in (known := every_class(configs)):
+        raise InputError(
+            f"hard_class {configs.hard_class}: is none of the classes of {configs.name}, {' '.join(known)}; name one "
+            "of them in its DatasetConfig"
+        )

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_configs import DatasetConfig, get_dataset_class
+from data_configs import DATASETS, PREPARED, DatasetConfig, every_class, require_hard_class
 from hparams import TrainingConfig
 from support.errors import InputError
 from support.fields import fits
@@ -242,9 +242,9 @@ def _records(
 
 def _stored_classes(contents: dict[str, Any], configs: DatasetConfig, path: Path) -> tuple[str, ...]:
     """The classes that the labels of a file index; all those of the dataset where the file does not say."""
-    known = get_dataset_class(configs.name)().classes
     stored = _names(contents, "classes", path)
-    stored = known if stored is None else stored
+    stored = every_class(configs) if stored is None else stored
+    known = every_class(configs) if configs.name in DATASETS else stored  # of any other the file alone can know more
     if not stored or len(set(stored)) < len(stored) or not set(stored) <= set(known):
         raise InputError(
             f"{path}: its classes are {', '.join(stored)}, those of {configs.name} are {', '.join(known)}; is it the "
@@ -488,10 +488,12 @@ def missing_splits_message(folder: Path, missing: list[str], dataset: str) -> st
     above = folder.parent  # --data_path
     if above.name == dataset and all((above / f"{name}.pt").is_file() for name in missing):
         return f"{folder}: not there, but {above} holds the split files itself; give --data_path {above.parent}"
+    absent = f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}; name their folder with --data_path"
+    if dataset not in PREPARED:
+        return f"{absent}; what these files hold is in data/README.md, A dataset of your own"
     return (
-        f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}; name their folder with --data_path, or make them "
-        f"with `python -m preprocess --dataset {dataset} --out {folder.parent} --source physionet` "
-        "(or: --source synthetic, --raw_path DIR)"
+        f"{absent}, or make them with `python -m preprocess --dataset {dataset} --out {folder.parent} --source "
+        "physionet` (or: --source synthetic, --raw_path DIR)"
     )
 
 
@@ -559,9 +561,14 @@ def shape_weights(labels: Tensor, configs: DatasetConfig, power: float) -> Tenso
 
     Class Q, which is what no other class is, weighs no more than the hard class (S) by its own count, however rare it
     is.
+
+    Raises:
+        InputError: there is a Q, and the hard class is none of the dataset.
     """
     counts = torch.bincount(labels.cpu(), minlength=configs.num_classes)
     weight = inverse_power_weights(counts, power)
+    if "Q" in configs.classes:
+        require_hard_class(configs)
     if {"Q", configs.hard_class} <= {*configs.classes}:
         unknown, hard = (configs.classes.index(name) for name in ("Q", configs.hard_class))
         weight[unknown] = torch.minimum(weight[unknown], weight[hard])

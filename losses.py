@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data_configs import DatasetConfig
+from data_configs import DatasetConfig, require_hard_class
 from dataloader import get_class_weights, require_every_class, shape_weights
 from hparams import TrainingConfig
 from support import distributed
@@ -65,8 +65,8 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
     Those of validation and test; where an epoch thins a class, training has `dataloader.Batches.training_weights`.
 
     Raises:
-        InputError: the loss weighs classes by their frequency and one has no training beat, or the hard class of
-            `hard_class` is not among the classes.
+        InputError: the loss weighs classes by their frequency and one has no training beat, or the hard class that it
+            needs is not among the classes.
     """
     counts = torch.bincount(train_labels.cpu(), minlength=configs.num_classes)
     weight = torch.ones(configs.num_classes)
@@ -78,6 +78,7 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
     elif hparams.loss == "sqrt_ce":
         weight = shape_weights(train_labels, configs, power=0.5)
     elif hparams.loss == "hard_class":
+        require_hard_class(configs)
         if configs.hard_class not in configs.classes:
             raise InputError(
                 f"--loss hard_class: weighs class {configs.hard_class} higher, which --classes leaves out; "

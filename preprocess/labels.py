@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from data_configs import DATASETS
+from data_configs import DATASETS, PREPARED
 from ec57.protocol import GROUPINGS
 from support.errors import InputError
 
-CLASSES = {name: dataset().classes for name, dataset in DATASETS.items()}
+CLASSES = {name: DATASETS[name]().classes for name in PREPARED}
 
 AAMI_CLASSES = CLASSES["mit"]
 """Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable."""

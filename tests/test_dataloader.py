@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import os
 import pickle
 import shutil
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 import data_configs
 import hparams
+import main
 from data_configs import DatasetConfig
 from dataloader import (
     Batches,
@@ -32,6 +34,7 @@ from dataloader import (
     stratified_subset,
     thinned_to,
 )
+from losses import loss_weights
 from support.errors import InputError
 
 PAPER_COUNTS = {"N": 72471, "S": 2223, "V": 5788, "F": 641, "Q": 6431}
@@ -39,6 +42,44 @@ PAPER_COUNTS = {"N": 72471, "S": 2223, "V": 5788, "F": 641, "Q": 6431}
 
 def labels_of(counts: list[int]) -> torch.Tensor:
     return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+
+
+def write_own_splits(folder: Path) -> Path:
+    """Split files of a dataset that nobody has registered; return the --data_path."""
+    (folder / "mine").mkdir()
+    for seed, name in enumerate(("train", "val", "test")):
+        samples, labels = toy_beats(24, 3, seed=seed)
+        contents = {"samples": samples, "labels": labels, "classes": ["normal", "early", "late"]}
+        torch.save(contents, folder / "mine" / f"{name}.pt")
+    return folder
+
+
+def test_a_dataset_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Python as it is; on the command line with the lines that data/README.md tells to add."""
+    own = DatasetConfig("mine", ("normal", "early", "late"), hard_class="early")
+    with pytest.raises(InputError, match=r"mine: no train.pt.* with --data_path; what these files hold is in data/"):
+        load_splits(tmp_path, own)
+    data = write_own_splits(tmp_path)
+    assert load_splits(data, own)["train"].class_counts(3) == [8, 8, 8]
+    assert load_splits(data, dataclasses.replace(own, classes=("normal", "late")))["val"].class_counts(2) == [8, 8]
+
+    page = Path(data_configs.__file__).parent / "data" / "README.md"
+    _, _, section = page.read_text(encoding="utf-8").partition("## A dataset of your own\n")
+    lines = section.partition("\n## ")[0].splitlines()
+    monkeypatch.setitem(data_configs.DATASETS, "mine", None)  # taken out again afterwards
+    exec("\n".join(line[4:] for line in lines if line.startswith("    ")), {**vars(data_configs)})
+    main.run(["--dataset", "mine", "--num_epochs", "1", "--data_path", str(data), "--save_dir", str(tmp_path / "out")])
+    (tested,) = (tmp_path / "out" / "mine").glob("*/seed_0/test_best.json")
+    assert json.loads(tested.read_text())["classes"] == ["normal", "early", "late"]
+
+
+@pytest.mark.parametrize("loss", ["hard_class", "sqrt_ce"])
+def test_a_hard_class_that_is_none_is_told_where_a_loss_needs_it(loss: str) -> None:
+    recipe = dataclasses.replace(hparams.supervised(), loss=loss)
+    for name, classes in (("mine", ("A", "Q")), ("mit", ("N", "Q"))):
+        configs = DatasetConfig(name, classes, hard_class="Z")
+        with pytest.raises(InputError, match=f"^hard_class Z: is none of the classes of {name}, [ANSVFQ ]*; name one"):
+            loss_weights(configs, recipe, torch.tensor([0, 1]))
 
 
 def test_class_weights_of_the_papers_counts() -> None:
