@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from support.errors import InputError, unknown
+from support.fields import settle_types
 
 
 def length_after_pooling(length: int) -> int:
@@ -185,6 +186,7 @@ class DatasetConfig:
         return max(heads for heads in range(1, self.max_heads + 1) if self.trans_dim % heads == 0)
 
     def __post_init__(self) -> None:
+        settle_types(self)
         if self.context not in CONTEXTS:
             raise unknown("--context", self.context, CONTEXTS)
         if self.context == "rhythm_only" and not self.has_rhythm_head:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from data_configs import CONTEXTS, DATASETS, LARGEST, DatasetConfig, get_dataset_class
 from support.cli import option
 from support.errors import InputError, unknown
+from support.fields import settle_types
 
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "sqrt_ce", "focal", "hard_class")
 SCHEDULES = ("constant", "one_cycle")
@@ -80,6 +81,7 @@ class ContextConfig:
     """Standard deviation of the noise that is added to the standardised features in training."""
 
     def __post_init__(self) -> None:
+        settle_types(self, "heads.")
         for name, most in (("members", 100), ("hidden", 10_000)):  # a damaged file may ask for more than there is
             if not 1 <= getattr(self, name) <= most:
                 raise InputError(f"heads.{name} must be 1 to {most}, got {getattr(self, name)}")
@@ -155,6 +157,7 @@ class TrainingConfig:
         return LEARNT[self.selection]
 
     def __post_init__(self) -> None:
+        settle_types(self)
         choices = {
             "schedule": SCHEDULES,
             "loss": LOSSES,
@@ -350,6 +353,7 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
+        settle_types(self, "--")
         bounds = {
             "seed_id": (0, MOST_SEEDS - 1),
             "num_runs": (1, math.inf),

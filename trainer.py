@@ -75,7 +75,7 @@ class Evaluation:
 class Trainer:
     """Trains, validates and tests the network that a `RunConfig` describes, once for every seed."""
 
-    def __init__(self, run: RunConfig, run_folder: Path | None = None) -> None:
+    def __init__(self, run: RunConfig, run_folder: str | Path | None = None) -> None:
         """With `run_folder`, the run of that folder goes on; without, a new one starts."""
         self.run = run
         self.configs = run.effective_configs()
@@ -85,7 +85,7 @@ class Trainer:
         if run.umap:
             require_umap()  # now, not after 60 epochs
         board.require_tensorboard(run)
-        self.run_folder = run_folder
+        self.run_folder = None if run_folder is None else Path(run_folder)
 
     def train(self) -> list[dict[str, Any]]:
         """Train and test every seed; return the test metrics of each one's best checkpoint.

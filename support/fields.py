@@ -6,6 +6,7 @@ import dataclasses
 import reprlib
 import sys
 from collections.abc import Mapping
+from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -50,6 +51,26 @@ def from_fields(kind: type[T], values: object, where: str) -> T:
         return kind(**taken)
     except InputError as error:  # a value is out of its range: the message names the field
         raise InputError(f"{where}: {error}") from error
+
+
+def settle_types(config: object, prefix: str = "") -> None:
+    """Check the values of a dataclass against the annotations of its fields; call it first in `__post_init__`.
+
+    A list becomes the tuple and a path the text that a field is, frozen or not: callers in Python have these at hand.
+
+    Args:
+        prefix: stands before the name of a field in a message: "--" of an option.
+
+    Raises:
+        InputError: a value is not what the annotation says, as `from_fields` has it.
+    """
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if isinstance(value, (list, PurePath)) and not fits(value, hint):
+            value = str(value) if isinstance(value, PurePath) else tuple(value)
+            object.__setattr__(config, name, value)
+        if not fits(value, hint):
+            raise InputError(f"{prefix}{name} must be {_in_words(hint)}, got {reprlib.repr(value)}")
 
 
 def fits(value: object, hint: Any) -> bool:  # noqa: ANN401  (an annotation is no type: it may be `int | None`)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -884,6 +886,34 @@ def test_a_run_of_an_earlier_version_that_weighs_no_class_higher_goes_on(supervi
 def test_numbers_out_of_range(name: str) -> None:
     with pytest.raises(InputError, match=f"--{name} must be at least 1, got 0"):
         RunConfig(**{name: 0})
+
+
+def test_paths_of_python_callers_are_taken(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    run = run_config(
+        toy_data, tmp_path, data_path=toy_data, save_dir=tmp_path / "out", classes=["N", "S", "V", "F", "Q"]
+    )
+    assert (run.data_path, run.save_dir, run.classes) == (str(toy_data), f"{tmp_path}/out", tuple("NSVFQ"))
+    assert Trainer(run, str(finished.parent)).train() == [json.loads((finished / "test_best.json").read_text())]
+
+
+@pytest.mark.parametrize(
+    ("config", "setting", "said"),
+    [
+        (RunConfig, {"num_epochs": 2.5}, "--num_epochs must be a whole number or None, got 2.5"),
+        (RunConfig, {"num_epochs": "3"}, "--num_epochs must be a whole number or None, got '3'"),
+        (RunConfig, {"umap": 1}, "--umap must be True or False, got 1"),
+        (RunConfig, {"data_path": None}, "--data_path must be a text, got None"),
+        (RunConfig, {"classes": "NS"}, "--classes must be a tuple[str, ...] or None, got 'NS'"),
+        (hparams.ContextConfig, {"members": "8"}, "heads.members must be a whole number, got '8'"),
+        (hparams.supervised, {"num_epochs": 2.5}, "num_epochs must be a whole number, got 2.5"),
+        (hparams.supervised, {"betas": 0.9}, "betas must be a tuple[float, float], got 0.9"),
+        (data_configs.mit, {"sequence_len": "186"}, "sequence_len must be a whole number, got '186'"),
+    ],
+)
+def test_values_of_another_type_are_told(config: Callable[..., object], setting: dict[str, object], said: str) -> None:
+    """Before anything is read or written, and never as a TypeError."""
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        dataclasses.replace(config(), **setting)
 
 
 def test_the_schedule_can_be_chosen_apart_from_the_recipe() -> None:
