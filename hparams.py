@@ -42,7 +42,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 """Setting -> whether a value can be trained with (NaN cannot), and which can."""
 
 
-def _require_ranges(config: ContextConfig | TrainingConfig, prefix: str) -> None:
+def _require_ranges(config: ContextConfig | TrainingConfig | RunConfig, prefix: str) -> None:
     """Raise an `InputError` that names a setting of `config` outside its range; None leaves one out."""
     for name, value in vars(config).items():
         fits, says = RANGES.get(name, (lambda _: True, ""))
@@ -297,6 +297,24 @@ class RunConfig:
         "beats in a training step; for recipe notes sequences of 15 beats",
         default="the recipe's, 128 beats or 20 sequences",
     )
+    learning_rate: float | None = option(
+        None,
+        "Adam's learning rate; with --schedule one_cycle the highest",
+        metavar="RATE",
+        default="the recipe's: 0.001, for notes 0.0001",
+    )
+    weight_decay: float | None = option(
+        None,
+        "L2 penalty that Adam adds to the gradient",
+        metavar="PENALTY",
+        default="the recipe's: 0.0001, for notes 0.001",
+    )
+    dropout: float | None = option(
+        None,
+        "dropout rate after MSC, and in the classifier that sees the context, a part of 1; in the paper 0.5",
+        metavar="PART",
+        default="0.2, as in the released code",
+    )
     schedule: str | None = option(
         None,
         f"the learning rate over the run, {' or '.join(SCHEDULES)}: a rise over the first 30 % of the steps and a fall "
@@ -368,6 +386,7 @@ class RunConfig:
                 raise InputError(f"--{name} must be at least {least}, got {value}")
             if value is not None and value > most:
                 raise InputError(f"--{name} must be {least} to {most:,}, got {value}")
+        _require_ranges(self, "--")
         if self.num_runs > (left := MOST_SEEDS - self.seed_id):
             raise InputError(f"--num_runs must be 1 to {left:,} from --seed_id {self.seed_id} on, got {self.num_runs}")
         for name in ("data_path", "save_dir"):

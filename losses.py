@@ -138,5 +138,5 @@ def require_finite(losses: Tensor, weights: Sequence[Tensor], epoch: int | None,
         )
     raise TrainingError(
         f"the loss is {float(losses[bad[0]])} in {where}; the run stops, the checkpoints of earlier epochs stay. "
-        "A smaller learning rate or a look at the data may help"
+        "A smaller --learning_rate or a look at the data may help"
     )

@@ -432,7 +432,7 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
     if bad or not np.isfinite(loss):
         raise TrainingError(
             f"the network's output is not finite for {bad} of {len(split)} beats (loss {loss}); the run stops, "
-            "checkpoints written before stay. A smaller learning rate may help"
+            "checkpoints written before stay. A smaller --learning_rate may help"
         )
     probabilities = every_logit.softmax(dim=1).numpy()
     metrics = classification_metrics(labels.numpy(), probabilities.argmax(axis=1), classes)

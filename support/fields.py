@@ -70,7 +70,9 @@ def settle_types(config: object, prefix: str = "") -> None:
             value = str(value) if isinstance(value, PurePath) else tuple(value)
             object.__setattr__(config, name, value)
         if not fits(value, hint):
-            raise InputError(f"{prefix}{name} must be {_in_words(hint)}, got {reprlib.repr(value)}")
+            raise InputError(
+                f"{prefix}{name} must be {_in_words(hint).removesuffix(' or None')}, got {reprlib.repr(value)}"
+            )
 
 
 def fits(value: object, hint: Any) -> bool:  # noqa: ANN401  (an annotation is no type: it may be `int | None`)

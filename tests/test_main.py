@@ -246,6 +246,30 @@ def test_resuming_adds_to_the_configuration_and_rewrites_nothing(
     assert not (folder / "seed_3" / "code_after_epoch_2").exists()  # the same code
 
 
+def test_learning_rate_weight_decay_and_dropout_are_options(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"learning_rate": 3e-4, "weight_decay": 0.0, "dropout": 0.5}
+    options = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    data = ["--data_path", str(toy_data), "--save_dir", str(tmp_path), "--limit_train", "20"]
+    main.run([*data, *options, "--num_epochs", "1", "--run_description", "r"])
+    folder = tmp_path / "mit" / "r"
+    hparams_of = {field.name: field.metadata for field in dataclasses.fields(RunConfig)}
+    for name, value in given.items():
+        assert json.loads((folder / "seed_0" / "config.json").read_text())["hparams"][name] == value
+        assert f"began with {value} and keeps it" in fails(capsys, "--resume", folder, f"--{name}", 0.25)
+        assert f"--{name}: has no effect with --test" in fails(
+            capsys, *data[:4], "--test", "mit_beat", f"--{name}", 0.25
+        )
+        assert f"--{name} must be " in fails(capsys, *data, f"--{name}", -1)
+        assert f"--{name} must be a finite number, got nan" in fails(capsys, *data, f"--{name}", "nan")
+        for recipe in hparams.RECIPES.values():
+            assert f"{getattr(recipe(), name):g}" in hparams_of[name]["default"]
+    main.run(["--resume", str(folder), "--num_epochs", "2"])
+    (group,) = load_checkpoint(folder / "seed_0" / "checkpoint_last.pt").optimizer["param_groups"]
+    assert (group["lr"], group["weight_decay"]) == (3e-4, 0.0)
+
+
 def test_the_error_that_ends_a_run_is_in_its_log(
     toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

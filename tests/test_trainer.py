@@ -899,11 +899,11 @@ def test_paths_of_python_callers_are_taken(finished: Path, toy_data: Path, tmp_p
 @pytest.mark.parametrize(
     ("config", "setting", "said"),
     [
-        (RunConfig, {"num_epochs": 2.5}, "--num_epochs must be a whole number or None, got 2.5"),
-        (RunConfig, {"num_epochs": "3"}, "--num_epochs must be a whole number or None, got '3'"),
+        (RunConfig, {"num_epochs": 2.5}, "--num_epochs must be a whole number, got 2.5"),
+        (RunConfig, {"num_epochs": "3"}, "--num_epochs must be a whole number, got '3'"),
         (RunConfig, {"umap": 1}, "--umap must be True or False, got 1"),
         (RunConfig, {"data_path": None}, "--data_path must be a text, got None"),
-        (RunConfig, {"classes": "NS"}, "--classes must be a tuple[str, ...] or None, got 'NS'"),
+        (RunConfig, {"classes": "NS"}, "--classes must be a tuple[str, ...], got 'NS'"),
         (hparams.ContextConfig, {"members": "8"}, "heads.members must be a whole number, got '8'"),
         (hparams.supervised, {"num_epochs": 2.5}, "num_epochs must be a whole number, got 2.5"),
         (hparams.supervised, {"betas": 0.9}, "betas must be a tuple[float, float], got 0.9"),
