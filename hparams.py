@@ -291,6 +291,13 @@ class RunConfig:
         "that sees rhythm and shape beside it, for splits by beat (all but none: split files from --window centred)",
         default="none; rhythm with --recipe new_patients",
     )
+    init: str | None = option(
+        None,
+        "start from the weights of this network, to fine-tune it: a checkpoint, the folder of a run, or a name in "
+        "pretrained/; its small networks on the context stay as they are",
+        metavar="CHECKPOINT",
+        default="random weights",
+    )
     num_epochs: int | None = option(None, "passes over the training beats", default="the recipe's: 60, 6 or 3")
     batch_size: int | None = option(
         None,
@@ -392,6 +399,10 @@ class RunConfig:
         for name in ("data_path", "save_dir"):
             if not getattr(self, name):
                 raise InputError(f"--{name}: got an empty text; give the path of a folder, . for this one")
+        if self.init == "":
+            raise InputError(
+                "--init: got an empty text; give a checkpoint, the folder of a run, or a name in pretrained/"
+            )
         for name in ("experiment_description", "run_description"):
             value = getattr(self, name)
             if value is not None and (value in ("", ".", "..") or {"/", "\\"} & set(value) or not value.isprintable()):

@@ -41,6 +41,7 @@ from run_folder.resume import (
     require_same_window,
     resume,
     settled_arithmetic,
+    start_from,
     tests_if_finished_as,
 )
 from support import distributed
@@ -130,33 +131,34 @@ class Trainer:
         of_training = limit if self.hparams.learnt_splits == ("train",) else None  # of both: `training_beats`
         splits = data_generator(Path(self.run.data_path), self.configs, of_training, seed)
         weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
-        run = SeedRun(
-            self.run, seed, self.configs, self.hparams, self.device, splits, splits["train"], class_weights=weight
-        )
+        trained_on = training_beats(splits, self.configs, self.hparams, limit, seed)
+        run = SeedRun(self.run, seed, self.configs, self.hparams, self.device, splits, trained_on, class_weights=weight)
         distributed.require_same(
-            run.data, f"{self.run.data_path}: holds other beats than the first process has; copy its files"
+            (run.fingerprints, run.place_fingerprints),
+            f"{self.run.data_path}: holds other beats than the first process has; copy its files",
         )
-        run = dataclasses.replace(run, trained_on=training_beats(splits, self.configs, self.hparams, limit, seed))
         if self.hparams.sampler == "smote":
             distributed.require_same(
                 run.training_fingerprint,
                 "--sampler smote: made other beats here than in the first process; use the same processor and versions "
                 "of numpy, scikit-learn and imbalanced-learn for all",
             )
-        if self.run_folder is not None:
-            seed_folder = self.run_folder / f"seed_{seed}"
+        seed_folder = None if self.run_folder is None else self.run_folder / f"seed_{seed}"
+        if seed_folder is not None:
             tests = distributed.on_first(lambda: tests_if_finished_as(seed_folder, run))
             if tests is not None:
                 if distributed.is_first():
                     print(f"seed {seed}: finished before, tests read from {seed_folder}")
                 return tests
-        require_fit(run.trained_on, self.configs, self.hparams)
+        if self.run.init is None:
+            require_fit(run.trained_on, self.configs, self.hparams)
         if self.run.umap:
             require_umap(len(splits["test"]))
         batches = Batches(run.trained_on, self.hparams, seed)
 
         # Model, optimiser, loss
         model = ecgTransForm(self.configs, self.hparams).to(self.device)
+        start_from(seed_folder, run, model)
         optimizer = torch.optim.Adam(
             model.parameters(),
             lr=self.hparams.learning_rate,
@@ -172,7 +174,8 @@ class Trainer:
         scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
         with run_log(folder / "train.log") as log, board.curves(folder, run, history, optimizer) as write_epoch:
             reports.describe(folder, run, model, len(history), log)
-            learnt = {} if history else fit_context(model, run.trained_on, self.configs, self.hparams, seed)
+            begun = history or self.run.init is not None
+            learnt = {} if begun else fit_context(model, run.trained_on, self.configs, self.hparams, seed)
             selection = reports.selection_note(splits["val"], self.configs.classes, self.hparams.selection)
             context = reports.context_note(learnt, self.configs)
             name = reports.name_note(self.run_folder, self.run, history)

@@ -27,6 +27,7 @@ from preprocess.records import read_header
 from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
 from reproduce.tables import ec57_of, groups_table
+from run_folder.network import read_card
 from run_folder.reports import FIGURES, metrics_table
 from run_folder.resume import as_it_ran, tests_if_finished
 from support.cli import ArgumentParser
@@ -113,6 +114,8 @@ def make_card(
     cautions += SEES_CONTEXT if config["dataset"]["context"] != "none" else ()
     cautions.append(few and f"It was trained on few beats of class {', '.join(few)}.")
     records = predictions["record"].nunique() if "record" in predictions else None
+    if init := config["run"].get("init"):
+        cautions.append(f"It was trained on from {init}: what that network learnt from, this one has seen too.")
     environment, hparams = config["environment"], config["hparams"]
     validation_too, made = "val" in LEARNT[hparams["selection"]], hparams["sampler"] == "smote"
     also = ["those of validation too"] * validation_too + ["those that SMOTE made among them"] * made
@@ -188,7 +191,10 @@ def training_records(config: dict[str, Any], configs: DatasetConfig, raw_path: P
     """
     of_beats = dataclasses.replace(configs, context="none")  # which any split file has
     learnt = LEARNT[config["hparams"]["selection"]]
-    found: dict[str, dict[str, list[str]]] = {}
+    init = config["run"].get("init")  # whose card, where it has one, says what it learnt from
+    found: dict[str, dict[str, list[str]]] = (
+        read_card(find_checkpoint(init, "--init")).get("training_records", {}) if init else {}
+    )
     for split in load_splits(Path(config["run"]["data_path"]), of_beats, learnt).values():
         for database, name in split.its_records:
             folder = raw_path / database

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class SeedRun:
     epoch is kept, those of validation."""
     class_weights: Tensor
     """(C,), those of the loss."""
+    learnt_before: set[str] = field(default_factory=set)
+    """The records of the same source that the network of `--init` was trained on, as far as they are known."""
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
@@ -77,12 +79,14 @@ class SeedRun:
         learnt = [self.trained_on]
         if self.trained_on.records is None:  # SMOTE's beats are of no record; those that it makes them of are
             learnt = [self.splits[name] for name in self.hparams.learnt_splits]
-        names = list(dict.fromkeys(name for split in learnt for _, name in split.its_records))
+        names = dict.fromkeys(name for split in learnt for _, name in split.its_records)
+        begins = {} if self.run_config.init is None else {"init": self.run_config.init}
         return self.splits["train"].provenance() | {
             "fingerprints": self.fingerprints,
             "places": self.place_fingerprints,
             "training_fingerprint": self.training_fingerprint,
-            "training_records": names,
+            "training_records": list(names | dict.fromkeys(sorted(self.learnt_before))),
+            **begins,
         }
 
 

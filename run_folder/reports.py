@@ -184,6 +184,8 @@ def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, 
     for name, split in run.splits.items():
         if note := left_out_note(split):
             log.info(f"{name}: {note}")
+    if note := _learnt_note("the network of --init", run.learnt_before, run.splits["test"]):
+        log.info(note)
     for one, other in itertools.combinations(SPLITS, 2):
         if run.fingerprints[one] == run.fingerprints[other]:
             log.info(f"note: {one} and {other} hold the same beats; figures on one say nothing beyond the other's")
@@ -224,17 +226,25 @@ def left_out_note(split: Split) -> str | None:
 def learnt_note(path: Path, checkpoint: Checkpoint, test: Split) -> str | None:
     """Which records of a test split the network at `path` was trained on.
 
-    None: none that is known, or it is the test split of its own training, whose protocol stands in every title.
+    None: none that is known, or it is the test split of its own training, whose protocol stands in every title; not so
+    of a network with `--init`, which has learnt elsewhere too.
     """
     trained_on = checkpoint.metrics.get("data") or {}
+    own = test.fingerprint() == trained_on.get("fingerprints", {}).get("test") and "init" not in trained_on
+    if own or trained_on.get("source") != test.source:
+        return None
+    return _learnt_note("the network", learnt_records(path, checkpoint), test)
+
+
+def _learnt_note(who: str, learnt: set[str], test: Split) -> str | None:
+    """Which of the records of `test` a network was trained on that learnt from those called `learnt`; None: none."""
     tested = {name for _, name in test.its_records}
-    both = sorted(learnt_records(path, checkpoint) & tested)
-    own = test.fingerprint() == trained_on.get("fingerprints", {}).get("test")
-    if not both or own or trained_on.get("source") != test.source:
+    both = sorted(learnt & tested)
+    if not both:
         return None
     some = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
     return (
-        f"note: the network was trained on {len(both)} of the {len(tested)} records tested here ({some}); on "
+        f"note: {who} was trained on {len(both)} of the {len(tested)} records tested here ({some}); on "
         "these the figures say nothing of new patients, and they may rest on the very beats of the training"
     )
 

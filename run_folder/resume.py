@@ -18,16 +18,30 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
+from data_configs import every_class
 from dataloader import Split
 from hparams import PRECISIONS, RunConfig
 from kernels.precision import Settled
 from run_folder.board import has_curves
 from run_folder.layout import KEPT, NO_SELECTION, SeedRun
+from run_folder.network import learnt_records
 from support import distributed
 from support.errors import InputError
 from support.fields import fits
 from support.files import RUN_AGAIN, read_json, write_table
-from utils import Checkpoint, load_checkpoint, restore_training, rng_state, save_checkpoint, seed_folders
+from utils import (
+    Checkpoint,
+    find_checkpoint,
+    load_checkpoint,
+    load_weights,
+    restore_training,
+    rng_state,
+    save_checkpoint,
+    seed_folders,
+)
+
+LAST = "checkpoint_last.pt"
+"""In a seed's folder: what a run goes on from."""
 
 MAY_CHANGE = ("num_epochs", "kernel", "precision")
 """Settings that a resumed run may change: how long it trains, and how the same mathematics is computed."""
@@ -194,6 +208,8 @@ def require_same_run(folder: Path, data: dict[str, Any], settings: dict[str, Any
     """
     require_same_beats(folder, data, run)
     require_same_settings(folder, settings, run)
+    if (began := data.get("init")) != (now := run.run_config.init):
+        raise InputError(f"{folder}: began with --init {began} and would go on with {now}; start a new run")
     # Last, since another sampler is told as a setting. Runs of earlier versions have no such hash.
     if data.get("training_fingerprint", run.training_fingerprint) != run.training_fingerprint:
         raise InputError(
@@ -246,18 +262,18 @@ def require_same_beats(folder: Path, began: dict[str, Any], run: SeedRun) -> Non
         )
 
 
-def require_same_window(checkpoint: Path, trained_on: dict[str, Any], test: Split) -> None:
-    """Raise an `InputError` where a network trained on beats cut in one way would be tested on beats cut in another.
+def require_same_window(checkpoint: Path, trained_on: dict[str, Any], split: Split) -> None:
+    """Raise an `InputError` where a network trained on beats cut in one way would see a split cut in another.
 
     Args:
         trained_on: what the checkpoint says of its training beats (`SeedRun.data`); a value that it or the split file
             does not give is not compared.
     """
     for name in ("window", "fs"):
-        before, now = trained_on.get(name), getattr(test, name)
+        before, now = trained_on.get(name), getattr(split, name)
         if before not in (None, "unknown") and now not in (None, "unknown") and before != now:
             raise InputError(
-                f"{checkpoint}: was trained on beats of {name} '{before}', and the test split has {name} '{now}'; make "
+                f"{checkpoint}: was trained on beats of {name} '{before}', and the split file has {name} '{now}'; make "
                 "the split files with the --window of its training"
             )
 
@@ -282,7 +298,7 @@ def keep(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Op
         rng=rng_state(run.device),
         metrics={"history": [*history], "class_weights": run.class_weights.tolist(), "data": run.data},
     )
-    save_checkpoint(folder / "checkpoint_last.pt", checkpoint)
+    save_checkpoint(folder / LAST, checkpoint)
     _write_what_follows(folder, checkpoint)
 
 
@@ -292,7 +308,7 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
     Raises:
         InputError: the checkpoint does not fit what this run is to do, or the beats have changed.
     """
-    path = folder / "checkpoint_last.pt"
+    path = folder / LAST
     last = distributed.on_first(lambda: load_checkpoint(path, run.run_config.dataset) if path.is_file() else None)
     if last is None:
         return []
@@ -309,9 +325,39 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
     if not history or any("val_selection_f1" not in row for row in history):
         raise InputError(f"{path}: its history is of another version of this package; start a new run")
     restore_training(model, optimizer, run.device, last, path)
+    if run.run_config.init is not None:
+        run.learnt_before.update(last.metrics["data"].get("training_records", ()))
     if distributed.is_first():
         _write_what_follows(folder, last)
     return history
+
+
+def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> None:
+    """Give the network of a run with `--init` the weights of that checkpoint; one that goes on has its own.
+
+    Args:
+        seed_folder: of the run, where there is one already.
+
+    Raises:
+        InputError: there is no such checkpoint, or it is of another network or of beats cut otherwise.
+    """
+    given = run.run_config.init
+    if given is None or (seed_folder is not None and (seed_folder / LAST).is_file()):
+        return
+    path = find_checkpoint(given, "--init")
+    began = distributed.on_first(lambda: load_checkpoint(path, sequence_len=run.configs.sequence_len))
+    its, ours = (asdict(one.configs) | asdict(one.hparams) for one in (began, run))
+    for name in ("classes", "context", "variant"):
+        if its[name] != ours[name]:
+            value, own = (" ".join(part) if isinstance(part, tuple) else part for part in (its[name], ours[name]))
+            other = name == "classes" and not {*its[name]} <= {*every_class(run.configs)}
+            option = "" if other else f"--{name} {value}, or "
+            raise InputError(f"--init {given}: has {name} {value}, this run {own}; give {option}another network")
+    its_data = began.metrics.get("data") or {}
+    require_same_window(path, its_data, run.splits["train"])
+    load_weights(model, began, path)
+    if its_data.get("source") == run.splits["train"].source:  # else records of one name may be others
+        run.learnt_before.update(learnt_records(path, began))
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:

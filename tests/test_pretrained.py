@@ -18,7 +18,7 @@ from preprocess.physionet import first_minute
 from preprocess.readers import open_recording
 from preprocess.splits import DS1
 from report.classify import classify_peaks, load_classifier
-from reproduce.pretrained import keep_weights
+from reproduce.pretrained import keep_weights, training_records
 from support.errors import InputError
 from support.files import read_json
 from utils import (
@@ -128,6 +128,12 @@ def test_weights_alone_are_kept(tmp_path: Path) -> None:
     assert all(torch.equal(again.model[name], value) for name, value in checkpoint.model.items())
     with pytest.raises(InputError, match="a name of letters, digits and _"):
         keep_weights(tmp_path / "whole.pt", "../x", tmp_path)
+
+
+def test_a_card_has_the_training_records_of_the_network_that_a_run_started_from(toy_data: Path, tmp_path: Path) -> None:
+    config = {"hparams": {"selection": "best"}, "run": {"data_path": str(toy_data), "init": "mit_beat"}}
+    found = training_records(config, data_configs.mit(), tmp_path)  # toy beats are of no database
+    assert found == read_json(PRETRAINED / "mit_beat.json")["training_records"] != {}
 
 
 def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:

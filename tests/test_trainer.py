@@ -493,6 +493,50 @@ def test_a_run_does_not_go_on_with_another_loss(finished: Path, toy_data: Path, 
         Trainer(run_config(toy_data, tmp_path, num_epochs=4, variant="msc_crm_bitrans"), finished.parent).train()
 
 
+def test_a_run_starts_from_the_weights_of_another(
+    finished: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path / "base" / "seed_0")
+    base = load_checkpoint(finished / "checkpoint_best.pt").model
+    settings = {"init": str(tmp_path / "base"), "learning_rate": 1e-9, "weight_decay": 0.0}  # too small to move it
+    Trainer(run_config(toy_data, tmp_path, num_epochs=1, **settings)).train()
+    said = "note: the network of --init was trained on 2 of the 2 records tested here (toy1, toy2)"
+    assert said in capsys.readouterr().out
+    folder = tmp_path / "mit" / "run"
+    tuned = load_checkpoint(folder / "seed_0" / "checkpoint_last.pt")
+    torch.testing.assert_close(tuned.model["clf.weight"], base["clf.weight"], rtol=0, atol=1e-6)
+    assert json.loads((folder / "seed_0" / "config.json").read_text())["run"]["init"] == settings["init"]
+    with pytest.raises(InputError, match=r"began with --init .*base and would go on with None; start a new run"):
+        Trainer(run_config(toy_data, tmp_path, num_epochs=2, **settings | {"init": None}), folder).train()
+    shutil.rmtree(tmp_path / "base")  # it is not read again
+    main.run(["--resume", str(folder), "--num_epochs", "2"])
+    again = load_checkpoint(folder / "seed_0" / "checkpoint_last.pt")
+    assert again.metrics["data"] == tuned.metrics["data"]
+    torch.testing.assert_close(again.model["clf.weight"], base["clf.weight"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("init", "changes", "said"),
+    [
+        (
+            "mit_beat",
+            {"classes": ("N", "S")},
+            "has classes N S V F Q, this run N S; give --classes N S V F Q, or another",
+        ),
+        ("ptb_beat", {}, "has classes normal infarction, this run N S V F Q; give another network"),
+        ("mit_beat", {"variant": "cnn"}, "has variant full, this run cnn; give --variant full, or another network"),
+        ("mit_new_patients", {}, "has context rhythm, this run none; give --context rhythm, or another network"),
+        ("mit_old", {}, "unknown; known are mit_beat"),
+    ],
+)
+def test_a_network_that_a_run_cannot_start_from(
+    toy_data: Path, tmp_path: Path, init: str, changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InputError, match=f"^--init {init}: {said}"):
+        Trainer(run_config(toy_data, tmp_path / "out", init=init, limit_train=20, **changes)).train()
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be at least 3, which the run in"):
         Trainer(run_config(toy_data, tmp_path, num_epochs=2), finished.parent).train()
