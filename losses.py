@@ -13,6 +13,7 @@ from dataloader import get_class_weights, require_every_class, shape_weights
 from hparams import TrainingConfig
 from support import distributed
 from support.errors import InputError, TrainingError
+from utils import DIVERGED
 
 
 class ClassWeightedLoss(nn.Module):
@@ -136,7 +137,4 @@ def require_finite(losses: Tensor, weights: Sequence[Tensor], epoch: int | None,
         raise ValueError(
             f"{where}: no beat in it weighs anything in the loss; leave it out, or weigh its classes above 0"
         )
-    raise TrainingError(
-        f"the loss is {float(losses[bad[0]])} in {where}; the run stops, the checkpoints of earlier epochs stay. "
-        "A smaller --learning_rate or a look at the data may help"
-    )
+    raise TrainingError(f"the loss is {float(losses[bad[0]])} in {where}; {DIVERGED}")

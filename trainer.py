@@ -48,6 +48,7 @@ from support import distributed
 from support.errors import InputError, TrainingError
 from support.progress import progress_bar
 from utils import (
+    DIVERGED,
     classification_metrics,
     find_checkpoint,
     get_device,
@@ -434,8 +435,7 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
     bad = int((~torch.isfinite(every_logit).all(dim=1)).sum())
     if bad or not np.isfinite(loss):
         raise TrainingError(
-            f"the network's output is not finite for {bad} of {len(split)} beats (loss {loss}); the run stops, "
-            "checkpoints written before stay. A smaller --learning_rate may help"
+            f"the network's output is not finite for {bad} of {len(split)} beats (loss {loss}); {DIVERGED}"
         )
     probabilities = every_logit.softmax(dim=1).numpy()
     metrics = classification_metrics(labels.numpy(), probabilities.argmax(axis=1), classes)

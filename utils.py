@@ -26,7 +26,7 @@ from tqdm import tqdm
 import data_configs
 import hparams as recipes
 from support.distributed import is_first
-from support.errors import InputError, one_line, unknown
+from support.errors import InputError, TrainingError, one_line, unknown
 from support.fields import fits, from_fields
 from support.figures import class_colours, new_figure, save_figure
 from support.files import LogFile, read_torch, write_torch, written_whole
@@ -332,6 +332,22 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
         if not saved[name].isfinite().all():
             raise InputError(f"{path}: its weights {name} are not all finite, so it classifies nothing; take another")
     model.load_state_dict(saved)
+
+
+DIVERGED = (
+    "the run stops, the checkpoints of earlier epochs stay. A smaller --learning_rate or a look at the data may help"
+)
+"""What is said where training has left the finite numbers."""
+
+
+def require_finite_weights(model: nn.Module, epoch: int) -> None:
+    """Raise a `TrainingError` where a weight or a buffer of `model` is not finite after `epoch`.
+
+    Its outputs may be finite still: a batch normalisation whose running variance is infinite makes every input 0.
+    """
+    for name, value in model.state_dict().items():
+        if not value.isfinite().all():
+            raise TrainingError(f"the network's {name} is not all finite after epoch {epoch}; {DIVERGED}")
 
 
 def _kind(tensor: Tensor) -> str:

@@ -34,6 +34,7 @@ from utils import (
     find_checkpoint,
     load_checkpoint,
     load_weights,
+    require_finite_weights,
     restore_training,
     rng_state,
     save_checkpoint,
@@ -285,7 +286,11 @@ def keep(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Op
     """Write the checkpoints and the history of the epochs so far; the first of several processes does.
 
     The last checkpoint comes first: what a kill after it leaves undone, `resume` makes up from it.
+
+    Raises:
+        TrainingError: a weight or a buffer is not finite, so nobody could go on from it or classify by it.
     """
+    require_finite_weights(model, len(history))
     if not distributed.is_first():
         return
     checkpoint = Checkpoint(

@@ -687,6 +687,30 @@ def test_an_output_that_is_not_finite_has_no_class(mit: DatasetConfig) -> None:
         evaluate(model, split, UNWEIGHTED, mit.classes)
 
 
+@pytest.mark.parametrize("name", ["conv_block2.1.running_var", "crm.0.bn1.weight"])
+def test_a_network_that_is_no_longer_finite_is_not_kept(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Its outputs are, so nobody would notice before the test, when the checkpoints are lost."""
+
+    def overflows(model: nn.Module, *arguments: object) -> trainer.Evaluation:
+        result = whole_evaluate(model, *arguments)
+        epochs.append(1)
+        if len(epochs) == 2:
+            model.state_dict()[name][0] = torch.inf
+        return result
+
+    epochs: list[int] = []
+    whole_evaluate = trainer.evaluate
+    monkeypatch.setattr(trainer, "evaluate", overflows)
+    with pytest.raises(
+        TrainingError, match=f"the network's {name} is not all finite after epoch 2; the run stops, the"
+    ):
+        Trainer(run_config(toy_data, tmp_path)).train()
+    for kept in ("best", "last"):
+        assert load_checkpoint(tmp_path / "mit" / "run" / "seed_0" / f"checkpoint_{kept}.pt").epoch == 1
+
+
 @pytest.mark.parametrize("changed", [{"window": "another"}, {"source": "kaggle"}, {"protocol": "x"}, {"fs": 125.0}])
 def test_split_files_that_do_not_belong_together(tmp_path: Path, changed: dict[str, object]) -> None:
     data = write_toy_splits(tmp_path / "data", "mit")
