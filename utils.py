@@ -234,7 +234,12 @@ def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
     return path
 
 
-def load_checkpoint(path: str | Path, dataset: str | None = None, sequence_len: int | None = None) -> Checkpoint:
+def load_checkpoint(
+    path: str | Path,
+    dataset: str | None = None,
+    sequence_len: int | None = None,
+    remedy: str = "give a checkpoint_best.pt or checkpoint_last.pt of a run",
+) -> Checkpoint:
     """Read a checkpoint of ours or of the released code.
 
     The weights of a released checkpoint come back under our names, without its unused encoder layer. A released
@@ -245,12 +250,13 @@ def load_checkpoint(path: str | Path, dataset: str | None = None, sequence_len: 
         dataset: that it must be of; None: any.
         sequence_len: samples of a beat, which a released checkpoint does not say; None: the dataset's, and of ours
             what it says.
+        remedy: what a message about a damaged file advises.
 
     Raises:
         InputError: absent, damaged, holding code, no checkpoint, or one of another dataset or length of beats.
     """
     path = Path(path)
-    contents = read_torch(path, "checkpoint", "give a checkpoint_best.pt or checkpoint_last.pt of a run")
+    contents = read_torch(path, "checkpoint", remedy)
     if not {"dataset", "model"} <= contents.keys():
         raise InputError(f"{path}: is not a checkpoint; one holds at least 'dataset' and 'model'")
     name, weights = contents["dataset"], contents["model"]

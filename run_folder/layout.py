@@ -24,6 +24,14 @@ KEPT = ("best", "last")
 """The two checkpoints of a seed."""
 
 
+DAMAGED = {
+    "best": "remove the checkpoint_last.pt beside it, so that --resume begins the seed anew",
+    "last": "copy the checkpoint_best.pt beside it over it, so that --resume goes on after the best epoch, or remove "
+    "it, so that it begins the seed anew",
+}
+"""What to do about a damaged checkpoint of a run that goes on."""
+
+
 CHOSEN = {"best": "highest validation macro-F1", "last": "after the last epoch"}
 """Selection (`TrainingConfig.selection`) -> which checkpoint is the one to quote."""
 

@@ -23,7 +23,7 @@ from dataloader import Split
 from hparams import PRECISIONS, RunConfig
 from kernels.precision import Settled
 from run_folder.board import has_curves
-from run_folder.layout import KEPT, NO_SELECTION, SeedRun
+from run_folder.layout import DAMAGED, KEPT, NO_SELECTION, SeedRun
 from run_folder.network import learnt_records
 from support import distributed
 from support.errors import InputError
@@ -314,7 +314,11 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
         InputError: the checkpoint does not fit what this run is to do, or the beats have changed.
     """
     path = folder / LAST
-    last = distributed.on_first(lambda: load_checkpoint(path, run.run_config.dataset) if path.is_file() else None)
+
+    def read() -> Checkpoint | None:
+        return load_checkpoint(path, run.run_config.dataset, remedy=DAMAGED["last"]) if path.is_file() else None
+
+    last = distributed.on_first(read)
     if last is None:
         return []
     require_same_run(folder, last.metrics.get("data", {}), asdict(last.configs) | asdict(last.hparams), run)

@@ -808,6 +808,30 @@ def test_a_damaged_file_of_a_finished_run_is_told(
         Trainer(run_config(toy_data, tmp_path), tmp_path / "run").train()
 
 
+@pytest.mark.parametrize(
+    ("damaged", "remedy"),
+    [("last", "copy the checkpoint_best"), ("last", "or remove it"), ("best", "remove the checkpoint_last")],
+)
+def test_what_to_do_about_a_damaged_checkpoint_of_a_run_works(
+    finished: Path, toy_data: Path, tmp_path: Path, damaged: str, remedy: str
+) -> None:
+    folder = tmp_path / "run"
+    seed = folder / "seed_0"
+    shutil.copytree(finished, seed)
+    (seed / "test_last.json").unlink()  # stopped before it was finished
+    best, last = (seed / f"checkpoint_{kept}.pt" for kept in ("best", "last"))
+    path = {"best": best, "last": last}[damaged]
+    path.write_bytes(path.read_bytes()[:9999])
+    with pytest.raises(InputError, match=rf"checkpoint_{damaged}\.pt: .*damaged.*; .*{remedy}"):
+        Trainer(run_config(toy_data, tmp_path), folder).train()
+    if remedy.startswith("copy"):
+        shutil.copyfile(best, last)
+    else:
+        last.unlink()
+    Trainer(run_config(toy_data, tmp_path), folder).train()
+    assert_same_bits(finished, seed)
+
+
 def test_a_run_that_gets_another_name_says_so(toy_data: Path, tmp_path: Path) -> None:
     for _ in range(2):
         Trainer(run_config(toy_data, tmp_path, num_epochs=1)).train()
