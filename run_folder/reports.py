@@ -184,6 +184,8 @@ def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, 
     for name, split in run.splits.items():
         if note := left_out_note(split):
             log.info(f"{name}: {note}")
+    if note := absent_note(run.trained_on, run.configs.classes):
+        log.info(note)
     if note := _learnt_note("the network of --init", run.learnt_before, run.splits["test"]):
         log.info(note)
     for one, other in itertools.combinations(SPLITS, 2):
@@ -318,17 +320,40 @@ def epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
 
 
 def selection_note(validation: Split, classes: Sequence[str], selection: str) -> str | None:
-    """Which classes do not choose the best epoch, and why; None where all do."""
+    """Which classes do not choose the best epoch, and why; None where all do.
+
+    One without a validation beat has no part in any macro figure (`utils.classification_metrics`); one with a few has.
+    """
     if selection == "last":
         return "note: the validation beats are trained on too; their figures are no test, and the last epoch is kept"
     counts = dict(zip(classes, validation.class_counts(len(classes)), strict=True))
-    left_out = [f"{name} ({counts[name]})" for name in classes if name not in selection_classes(counts)]
-    if not left_out:
+    absent = [name for name in classes if not counts[name]]
+    few = [f"{name} ({counts[name]})" for name in classes if counts[name] and name not in selection_classes(counts)]
+    says = []
+    if absent:
+        says.append(f"{_have(absent)} no validation beat and no part in any macro figure of validation")
+    if few:
+        says.append(
+            f"the best epoch is chosen without class {', '.join(few)} (validation beats): so few would move the "
+            "macro-F1 by chance; they count in every other figure"
+        )
+    return f"note: {'; '.join(says)}" if says else None
+
+
+def absent_note(trained_on: Split, classes: Sequence[str]) -> str | None:
+    """Which classes no training beat is of; None: none. The losses cal and weighted_ce refuse to train then."""
+    counts = trained_on.class_counts(len(classes))
+    absent = [name for name, beats in zip(classes, counts, strict=True) if not beats]
+    if not absent:
         return None
     return (
-        f"note: the best epoch is chosen without class {', '.join(left_out)} (validation beats): so few would move the "
-        "macro-F1 by chance; they count in every other figure"
+        f"note: {_have(absent)} no training beat: the network learns nothing of it, and its beats in other splits "
+        "count as errors; --classes leaves a class out"
     )
+
+
+def _have(classes: Sequence[str]) -> str:
+    return f"class {', '.join(classes)} {'has' if len(classes) == 1 else 'have'}"
 
 
 # ------------------------------------------------------------------------------------------------- over the seeds

@@ -537,6 +537,21 @@ def test_a_network_that_a_run_cannot_start_from(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("loss", [loss for loss in hparams.LOSSES if loss not in ("cal", "weighted_ce")])
+def test_a_class_without_a_training_beat_is_noted(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], loss: str
+) -> None:
+    shutil.copytree(toy_data, tmp_path / "data")
+    path = tmp_path / "data" / "mit" / "train.pt"
+    contents = torch.load(path, weights_only=True)
+    kept = contents["labels"] != 3
+    torch.save(contents | {name: contents[name][kept] for name in ("samples", "labels", "records", "positions")}, path)
+    Trainer(run_config(tmp_path / "data", tmp_path, num_epochs=1, loss=loss)).train()
+    said = "note: class F has no training beat: the network learns nothing of it"
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "mit" / "run" / "seed_0" / "train.log").read_text()
+
+
 def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be at least 3, which the run in"):
         Trainer(run_config(toy_data, tmp_path, num_epochs=2), finished.parent).train()

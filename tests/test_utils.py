@@ -13,12 +13,13 @@ import hparams
 import utils
 from benchmarks.plain import PlainECGTransForm
 from data_configs import DatasetConfig
+from dataloader import Split
 from hparams import TrainingConfig
 from models import ecgTransForm
 from run_folder import network
 from run_folder.layout import new_run_folder
 from run_folder.network import load_network
-from run_folder.reports import metrics_table, never_called_note, summary_table
+from run_folder.reports import metrics_table, never_called_note, selection_note, summary_table
 from support.errors import InputError
 from support.figures import CLASS_COLOURS, class_colours
 from utils import Checkpoint, classification_metrics, get_device, load_checkpoint, save_checkpoint
@@ -63,6 +64,18 @@ def test_classes_of_few_validation_beats_do_not_choose_the_epoch() -> None:
     wrong = classification_metrics(labels, np.minimum(labels, 3), tuple(counts))  # both beats of Q called F
     assert whole["macro_f1"] - wrong["macro_f1"] > 0.2
     assert utils.selection_f1(whole) - utils.selection_f1(wrong) == pytest.approx((1 - 20 / 22) / 4)
+
+
+def test_what_is_said_of_classes_of_few_and_of_no_validation_beats() -> None:
+    labels = torch.repeat_interleave(torch.arange(5), torch.tensor([20, 3, 12, 0, 10]))
+    split = Split(torch.zeros(len(labels), 1, 186), labels)
+    note = selection_note(split, "NSVFQ", "best") or ""
+    assert note.startswith(
+        "note: class F has no validation beat and no part in any macro figure of validation; the best "
+    )
+    assert "is chosen without class S (3) (validation beats): so few" in note
+    without = selection_note(split.subset((labels != 1).nonzero().flatten()), "NSVFQ", "best") or ""
+    assert without == "note: class S, F have no validation beat and no part in any macro figure of validation"
 
 
 def test_tables_have_the_shape_of_the_papers() -> None:
