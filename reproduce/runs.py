@@ -137,25 +137,32 @@ class Result:
         return " and ".join(sorted({tested_on(folder) for folder in self.seed_folders}))
 
     def commands(self, experiment: str, number: int) -> list[str]:
-        """What runs this row, the `number`-th of `experiment`: one command for each block of seeds."""
-        schedule, run = self.schedule, self.configs[0]["run"]
+        """What runs this row, the `number`-th of `experiment`: one command for each block of seeds.
+
+        A block is of seeds that follow one another and ran on one device in one precision.
+        """
+        blocks: list[tuple[list[int], str]] = []
+        for seed, config in zip(self.seeds, self.configs, strict=True):
+            words = self._command(config, experiment, number)
+            if blocks and (blocks[-1][0][-1] + 1, blocks[-1][1]) == (seed, words):
+                blocks[-1][0].append(seed)
+            else:
+                blocks.append(([seed], words))
+        return [
+            " ".join([words, "--num_runs", str(len(block)), *(["--seed_id", str(block[0])] if block[0] else [])])
+            for block, words in blocks
+        ]
+
+    def _command(self, config: dict[str, Any], experiment: str, number: int) -> str:
+        """What runs a seed with `config` of this row, but for which seed it is."""
+        schedule, device, precision = self.schedule, config["run"]["device"], config["hparams"]["precision"]
         words = ["python -m reproduce", experiment, "--row", str(number)]
-        words += ["--device", run["device"]] if run["device"] != RunConfig().device else []
+        words += ["--device", device] if device != RunConfig().device else []
         words += ["--recipe", schedule.recipe, "--num_epochs", str(schedule.num_epochs)]
         words += ["--limit_train", str(schedule.limit_train)] if schedule.limit_train is not None else []
-        precision = self.configs[0]["hparams"]["precision"]
         words += ["--precision", precision] if precision != "fp32" else []
-        words += ["--source", "synthetic"] if self.configs[0]["data"]["source"] == "synthetic" else []
-        blocks: list[list[int]] = []
-        for seed in self.seeds:
-            if blocks and seed == blocks[-1][-1] + 1:
-                blocks[-1].append(seed)
-            else:
-                blocks.append([seed])
-        return [
-            " ".join([*words, "--num_runs", str(len(block)), *(["--seed_id", str(block[0])] if block[0] else [])])
-            for block in blocks
-        ]
+        words += ["--source", "synthetic"] if config["data"]["source"] == "synthetic" else []
+        return " ".join(words)
 
     def histories(self) -> list[pd.DataFrame]:
         """A table a seed, a row an epoch."""

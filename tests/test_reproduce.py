@@ -552,6 +552,22 @@ def test_the_arithmetic_is_told_where_it_is_not_float32(everything: Path) -> Non
     assert "--precision bf16" in in_bf16.commands("table2", 1)[0]
 
 
+def test_a_command_is_of_seeds_on_one_device_in_one_precision() -> None:
+    def config(device: str, precision: str) -> dict[str, object]:
+        return {"run": {"device": device}, "hparams": {"precision": precision}, "data": {"source": "physionet"}}
+
+    ran = [("cpu", "fp32"), ("cpu", "fp32"), ("cpu", "bf16"), ("cuda", "bf16"), ("cuda", "bf16")]
+    configs = tuple(config(*each) for each in ran)
+    result = runs.Result(TABLE2.rows[0], Schedule(6, "one_cycle"), Path(), (0, 1, 2, 3, 5), configs, (), ())
+    head, schedule = "python -m reproduce table2 --row 1", "--recipe short --num_epochs 6"
+    assert result.commands("table2", 1) == [
+        f"{head} {schedule} --num_runs 2",
+        f"{head} {schedule} --precision bf16 --num_runs 1 --seed_id 2",
+        f"{head} --device cuda {schedule} --precision bf16 --num_runs 1 --seed_id 3",
+        f"{head} --device cuda {schedule} --precision bf16 --num_runs 1 --seed_id 5",
+    ]
+
+
 def test_cells_of_a_schedule() -> None:
     assert str(Schedule(60, "constant")) == "60 epochs, constant learning rate"
     assert str(Schedule(1, "one_cycle", 10_000)) == "1 epoch, one cycle, 10,000 training beats"
