@@ -154,6 +154,11 @@ class DatasetConfig:
         return self.context in ("rhythm", "dominant")
 
     @property
+    def is_for_new_patients(self) -> bool:
+        """Whether the context is one that was made for patients whom the network has not seen in training."""
+        return self.context in ("rhythm", "dominant", "rhythm_only")
+
+    @property
     def has_ensembles(self) -> bool:
         """Whether the network has small networks beside it that learn from the context alone."""
         return self.has_rhythm_head or self.has_morphology_head

@@ -300,7 +300,7 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length
     if samples.shape[2] != length and not any_length:
         raise InputError(
             f"{path}: beats of {samples.shape[2]} samples, the network takes {length}; --sequence_len "
-            f"{samples.shape[2]} fits one to them that is trained, or a released checkpoint"
+            f"{samples.shape[2]} trains a network for these beats, or tests a released checkpoint on them"
         )
     return samples.to(torch.float32).contiguous()
 
@@ -412,7 +412,7 @@ def load_splits(data_path: Path, configs: DatasetConfig, names: Sequence[str] = 
     folder = Path(data_path) / configs.name
     missing = [name for name in names if not (folder / f"{name}.pt").is_file()]
     if missing:
-        raise InputError(missing_splits_message(folder, missing, configs.name))
+        raise InputError(missing_splits_message(folder, missing, configs))
     splits = {name: load_split(folder / f"{name}.pt", configs) for name in names}
     require_same_origin(folder, splits)
     return splits
@@ -483,16 +483,17 @@ def join_splits(one: Split, other: Split) -> Split:
     return replace(one, **joined, left_out=left_out)
 
 
-def missing_splits_message(folder: Path, missing: list[str], dataset: str) -> str:
+def missing_splits_message(folder: Path, missing: list[str], configs: DatasetConfig) -> str:
     """Name the absent split files and the command that would make them."""
-    above = folder.parent  # --data_path
+    above, dataset = folder.parent, configs.name  # above: --data_path
     if above.name == dataset and all((above / f"{name}.pt").is_file() for name in missing):
         return f"{folder}: not there, but {above} holds the split files itself; give --data_path {above.parent}"
     absent = f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}; name their folder with --data_path"
     if dataset not in PREPARED:
         return f"{absent}; what these files hold is in data/README.md, A dataset of your own"
+    split = " --split inter_patient" if configs.is_for_new_patients else ""
     return (
-        f"{absent}, or make them with `python -m preprocess --dataset {dataset} --out {folder.parent} --source "
+        f"{absent}, or make them with `python -m preprocess --dataset {dataset}{split} --out {folder.parent} --source "
         "physionet` (or: --source synthetic, --raw_path DIR)"
     )
 

@@ -280,8 +280,8 @@ class RunConfig:
     recipe: str = option(
         "supervised",
         "how the network is trained: supervised, as in the paper (section 4.2); notes, on sequences of 15 beats (not "
-        "in the paper); short, the paper's in 6 epochs with a one-cycle learning rate; new_patients, for patients that "
-        "it never met: with the rhythm around each beat, 3 epochs, trained on validation too",
+        "in the paper); short, the paper's in 6 epochs with a one-cycle learning rate; new_patients, for patients "
+        "it has not seen: with the rhythm around each beat, 3 epochs, trained on validation too",
     )
     context: str | None = option(
         None,

@@ -25,9 +25,9 @@ KEPT = ("best", "last")
 
 
 DAMAGED = {
-    "best": "remove the checkpoint_last.pt beside it, so that --resume begins the seed anew",
+    "best": "remove the checkpoint_last.pt beside it, so that --resume trains the seed from its first epoch",
     "last": "copy the checkpoint_best.pt beside it over it, so that --resume goes on after the best epoch, or remove "
-    "it, so that it begins the seed anew",
+    "it, so that it trains the seed from its first epoch",
 }
 """What to do about a damaged checkpoint of a run that goes on."""
 

@@ -184,6 +184,8 @@ def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, 
     for name, split in run.splits.items():
         if note := left_out_note(split):
             log.info(f"{name}: {note}")
+    if note := protocol_note(run.splits["test"], run.configs):
+        log.info(note)
     if note := absent_note(run.trained_on, run.configs.classes):
         log.info(note)
     if note := _learnt_note("the network of --init", run.learnt_before, run.splits["test"]):
@@ -338,6 +340,16 @@ def selection_note(validation: Split, classes: Sequence[str], selection: str) ->
             "macro-F1 by chance; they count in every other figure"
         )
     return f"note: {'; '.join(says)}" if says else None
+
+
+def protocol_note(test: Split, configs: DatasetConfig) -> str | None:
+    """That a network for new patients is tested on patients that it learns from; None: it is not, or nobody knows."""
+    if not configs.is_for_new_patients or splits_by_patient(test.protocol) is not False:
+        return None
+    return (
+        f"note: --context {configs.context} is for new patients, and these files are split by beat: test beats are of "
+        "patients that are trained on. python -m preprocess --split inter_patient keeps them apart"
+    )
 
 
 def absent_note(trained_on: Split, classes: Sequence[str]) -> str | None:

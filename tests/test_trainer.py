@@ -552,6 +552,21 @@ def test_a_class_without_a_training_beat_is_noted(
     assert said in (tmp_path / "mit" / "run" / "seed_0" / "train.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("context", "protocol", "noted"),
+    [
+        ("rhythm", "beat", True),
+        ("rhythm", "inter_patient", False),
+        ("rhythm", "unknown", False),
+        ("joint", "beat", False),
+    ],
+)
+def test_a_network_for_new_patients_on_a_split_by_beat_is_noted(context: str, protocol: str, noted: bool) -> None:
+    split = Split(torch.zeros(1, 1, 186), torch.zeros(1, dtype=torch.int64), protocol=protocol)
+    note = run_folder.reports.protocol_note(split, data_configs.mit(context=context))
+    assert (note is not None) == noted
+
+
 def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be at least 3, which the run in"):
         Trainer(run_config(toy_data, tmp_path, num_epochs=2), finished.parent).train()
