@@ -343,7 +343,7 @@ def test_bad_command_lines(
         assert "without a /" in fails(capsys, *data, "--experiment_description", name)
     for name in ("a\nb", "a\tb", "a\0b"):
         assert "without a / or a line break" in fails(capsys, *data, "--run_description", name)
-    for name in ("data_path", "save_dir", "resume", "test"):
+    for name in ("data_path", "save_dir", "init", "resume", "test"):
         assert fails(capsys, f"--{name}", "").startswith(f"error: --{name}: got an empty text; give ")
     line = fails(capsys, *data, "--seed_id", 5, "--num_runs", 10**20)
     assert line == f"error: --num_runs must be 1 to 4,294,967,291 from --seed_id 5 on, got {10**20}"
