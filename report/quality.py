@@ -7,6 +7,10 @@ recordings.
 The hum of the mains with a lead that is off passes for both: it has no beats, or equal ones. But it has nearly all its
 power above that of an ECG. In any window of mitdb, svdb and nstdb at most 57 % of the power above 3 Hz is above 38 Hz.
 
+Ventricular tachycardia is not quiet between its beats, either, and its beats are unlike those around it. So runs of
+beats that are fast, alike and larger than those around them are left out where noise is judged. Nor is it noise where
+beats differ, but it is quiet between them, or they stand out from all that is between them.
+
 Ventricular flutter and fibrillation have neither, but they are nearly sinusoidal, which noise is not: where the signal
 and itself half a mean period later all but cancel (the leakage of the VF filter, Kuo & Dillman, Computers in Cardiology
 1978), nothing is called noise, and flutter is said to be possible. Measured in windows of 5 s, every second, on the 48
@@ -24,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.detect import band_pass, level_at, parts, steepness
+from preprocess.detect import APART, band_pass, level_at, parts, steepness
 from preprocess.signals import BRIDGED, bridge, bridging_reader, spans
 from report.definitions import CHOSEN, Thresholds, threshold
 from report.rhythm import disjoint
@@ -94,6 +98,41 @@ class Quality(Thresholds):
     noise_certain: float = threshold(
         0.5,
         "nor where the leakage stays below --flutter_leakage, a fast tachycardia, unless the index is above this",
+        "",
+        CHOSEN,
+    )
+    noise_quiet: float = threshold(
+        0.1,
+        "nor where the steepness between beats is below this share of that of beats, whatever their likeness: the few "
+        "beats after flutter",
+        "",
+        CHOSEN,
+    )
+    noise_between: float = threshold(
+        0.35,
+        "nor where a window has three beats and more, and no deflection between them is steeper than this share of the "
+        "least steep of them, if they are as alike as --noise_run_likeness has it",
+        "",
+        CHOSEN,
+    )
+    noise_between_least: float = threshold(
+        1.0, "and if so much of the window is between beats: in a tachycardia nothing is", "s", CHOSEN
+    )
+    noise_run_beats: int = threshold(
+        4,
+        "noise is judged without runs of ventricular tachycardia, whose waves leave nothing quiet between them, if "
+        "--noise_shortest of a window is left: runs of at least this many beats",
+        "beats",
+        CHOSEN,
+    )
+    noise_run_rate: float = threshold(120.0, "each following the one before it at this rate or faster", "1/min", CHOSEN)
+    noise_run_likeness: float = threshold(
+        0.7, "and at least this like it, which false beats in noise hardly ever are", "", CHOSEN
+    )
+    noise_run_size: float = threshold(
+        1.3,
+        "and in the median this many times as large as the beats before and after the run: those of a sinus "
+        "tachycardia with noise are not",
         "",
         CHOSEN,
     )
@@ -378,22 +417,111 @@ def _plateaus(signal: np.ndarray, fs: float, quality: Quality, inside: slice) ->
 
 
 def _noise_index(signal: np.ndarray, fs: float, beats: np.ndarray, grid: np.ndarray, quality: Quality) -> np.ndarray:
-    """The noise index in windows around `grid`."""
+    """The noise index in windows around `grid`; 0 where something else says that they can be read."""
     half = max(round(quality.noise_window * fs / 2), 1)
     if not len(grid) or len(signal) <= 2 * half or np.isnan(signal).all():
         return np.zeros(len(grid))
     steep = steepness(signal, fs)
-    step = max(half // 125, 1)
-    around = np.clip(grid[:, None] + np.arange(-half, half + 1, step), 0, len(signal) - 1)  # (windows, samples)
     level = level_at(steep, fs, grid)
+    shapes, sizes = unit_shapes(bridge(signal), fs, beats)
+    alike = _likeness(shapes, sizes)
+    index = _index_of(steep, beats, alike, grid, level, half, quality)
+    doubted = index > quality.noise_index
+    doubted[doubted] = ~_stand_out(steep, fs, beats, alike, grid[doubted], half, quality)
+    index[~doubted] = 0.0
+    in_run = np.zeros(len(signal), dtype=bool)
+    for start, end in _fast_runs(fs, beats, shapes, sizes, quality):
+        in_run[max(start, 0) : end] = True
+    if doubted.any() and in_run.any():
+        beside = ~in_run[beats]
+        rest = np.where(in_run, np.nan, steep)
+        index_of_rest = _index_of(rest, beats[beside], alike[beside], grid[doubted], level[doubted], half, quality)
+        index[doubted] = np.minimum(index[doubted], index_of_rest)
+    return index
+
+
+def _index_of(
+    steep: np.ndarray,
+    beats: np.ndarray,
+    alike: np.ndarray,
+    grid: np.ndarray,
+    level: np.ndarray,
+    half: int,
+    quality: Quality,
+) -> np.ndarray:
+    """The noise index in windows of `half` on either side of `grid`.
+
+    Args:
+        steep: float (n,), NaN where it is left out.
+        alike: float (beats,), the likeness of each beat.
+        level: float (windows,), the steepness of beats around each of `grid`.
+    """
+    step = max(half // 125, 1)
+    around = steep[np.clip(grid[:, None] + np.arange(-half, half + 1, step), 0, len(steep) - 1)]  # (windows, samples)
+    left = (~np.isnan(around)).mean(axis=1) * quality.noise_window
+    judged = left >= min(quality.noise_shortest, quality.noise_window)
+    busy = np.zeros(len(grid))
+    percentile = np.nanpercentile if np.isnan(around[judged]).any() else np.percentile  # the first takes far longer
     with np.errstate(invalid="ignore", divide="ignore"):
-        busy = np.nan_to_num(np.percentile(steep[around], QUIET, axis=1) / level)
-    whole = bridge(signal)
-    alike = np.append(0.0, np.cumsum(_likeness(whole, fs, beats)))
+        busy[judged] = np.nan_to_num(percentile(around[judged], QUIET, axis=1) / level[judged])
+    total = np.append(0.0, np.cumsum(alike))
     low, high = np.searchsorted(beats, grid - half), np.searchsorted(beats, grid + half)
-    mean = np.where(high > low, (alike[high] - alike[low]) / np.maximum(high - low, 1), 1.0)
+    mean = np.where(high > low, (total[high] - total[low]) / np.maximum(high - low, 1), 1.0)
     # Noise may be like nothing: no division by 0.
-    return np.where(mean < quality.noise_likeness, busy / np.maximum(mean, 0.1), 0.0)
+    doubted = (busy >= quality.noise_quiet) & (mean < quality.noise_likeness)
+    return np.where(doubted, busy / np.maximum(mean, 0.1), 0.0)
+
+
+def _stand_out(
+    steep: np.ndarray,
+    fs: float,
+    beats: np.ndarray,
+    alike: np.ndarray,
+    grid: np.ndarray,
+    half: int,
+    quality: Quality,
+) -> np.ndarray:
+    """Say of windows around `grid` whether their beats are alike and far steeper than all that is between them.
+
+    Beside a lead that is off there may be two beats with nothing between them: three are asked for.
+    """
+    from scipy.signal import find_peaks
+
+    found = np.zeros(len(grid), dtype=bool)
+    if len(beats) < 3 or not len(grid):
+        return found
+    between, _ = find_peaks(steep)
+    after = np.clip(np.searchsorted(beats, between), 1, len(beats) - 1)
+    nearest = np.minimum(np.abs(between - beats[after - 1]), np.abs(beats[after] - between))
+    between = between[nearest > APART * fs]
+    for at, middle in enumerate(grid.tolist()):
+        first, past = np.searchsorted(beats, (middle - half, middle + half))
+        low, high = np.searchsorted(between, (middle - half, middle + half))
+        rest = 2 * half / fs - 2 * APART * (past - first)
+        is_like = past - first >= 3 and alike[first:past].mean() >= quality.noise_run_likeness
+        if is_like and rest >= quality.noise_between_least:
+            highest = steep[between[low:high]].max(initial=0.0)
+            found[at] = highest <= quality.noise_between * steep[beats[first:past]].min()
+    return found
+
+
+def _fast_runs(
+    fs: float, beats: np.ndarray, shapes: np.ndarray, sizes: np.ndarray, quality: Quality
+) -> list[tuple[int, int]]:
+    """Runs of beats that follow one another fast and are alike: [start, end) in samples, half an interval around."""
+    if len(beats) < 2:
+        return []
+    intervals = np.diff(beats)
+    linked = (intervals <= 60 / quality.noise_run_rate * fs) & (
+        _alike(shapes, sizes, apart=1) >= quality.noise_run_likeness
+    )
+    found = []
+    for first, last in _longer(spans(linked), quality.noise_run_beats - 1).tolist():
+        around = np.concatenate([sizes[max(first - SHAPE_NEIGHBOURS, 0) : first], sizes[last + 1 :][:SHAPE_NEIGHBOURS]])
+        if len(around) and np.median(sizes[first : last + 1]) >= quality.noise_run_size * np.median(around):
+            beside = int(np.median(intervals[first:last])) // 2
+            found.append((int(beats[first]) - beside, int(beats[last]) + beside))
+    return found
 
 
 def _hum(signal: np.ndarray, fs: float, grid: np.ndarray, quality: Quality) -> Hum:
@@ -458,17 +586,21 @@ def unit_shapes(signal: np.ndarray, fs: float, beats: np.ndarray) -> tuple[np.nd
     return shapes / sizes[:, None], sizes
 
 
-def _likeness(signal: np.ndarray, fs: float, beats: np.ndarray) -> np.ndarray:
+def _alike(shapes: np.ndarray, sizes: np.ndarray, apart: int) -> np.ndarray:
+    """The correlation of each beat (n,) with the one `apart` places later, less if sizes differ -> (n - apart,)."""
+    one, other = sizes[apart:], sizes[:-apart]
+    size = np.minimum(np.minimum(one, other) / np.maximum(one, other) / SHAPE_SIZE, 1.0)
+    return (shapes[apart:] * shapes[:-apart]).sum(axis=1) * size
+
+
+def _likeness(shapes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """How much each beat (n,) is like others near it: its third best correlation with one, less if sizes differ."""
-    count = len(beats)
+    count = len(sizes)
     if count < 2:
         return np.ones(count)
-    shapes, sizes = unit_shapes(signal, fs, beats)
     likeness = np.full((count, 2 * SHAPE_NEIGHBOURS), -1.0)
     for apart in range(1, min(SHAPE_NEIGHBOURS, count - 1) + 1):
-        one, other = sizes[apart:], sizes[:-apart]
-        size = np.minimum(np.minimum(one, other) / np.maximum(one, other) / SHAPE_SIZE, 1.0)
-        both = (shapes[apart:] * shapes[:-apart]).sum(axis=1) * size
+        both = _alike(shapes, sizes, apart)
         likeness[apart:, apart - 1] = likeness[:-apart, SHAPE_NEIGHBOURS + apart - 1] = both
     rank = min(SHAPE_RANK, count - 1)
     return np.partition(likeness, -rank, axis=1)[:, -rank]

@@ -22,6 +22,7 @@ from report.quality import (
     possible_flutter,
     quiet_pauses,
     spans,
+    unit_shapes,
     unreadable,
     vf_filter,
     vf_filtered,
@@ -238,6 +239,23 @@ def fibrillating() -> np.ndarray:
     return signal
 
 
+OFF = {"noise_quiet": 1e-9, "noise_between": 1e-9, "noise_run_beats": 10**6}
+"""Thresholds with which unlike beats, and tachycardias, are noise."""
+
+
+def test_a_run_of_large_fast_beats_is_no_noise_but_noise_in_a_tachycardia_is() -> None:
+    rng = np.random.default_rng(7)
+    signal, time = clean(), np.arange(3 * FS) / FS
+    angle = 2 * np.pi * 2.7 * time  # 160 a minute
+    signal[60 * FS : 63 * FS] = 2 * np.sin(angle) + 1.2 * np.sin(2 * angle + 1) + 0.8 * np.sin(3 * angle + 2)
+    assert [part.reason for part in judged(signal, **OFF)] == ["noise"]
+    assert judged(signal) == []
+    fast = made(np.cumsum(60 / 140 * (1 + 0.03 * rng.standard_normal(270))), FS, 120)
+    fast[40 * FS : 80 * FS] += 0.4 * rng.standard_normal(40 * FS)
+    assert_one(judged(fast), "noise", 40, 80, within=3)
+    assert judged(fast) == judged(fast, **OFF)
+
+
 def test_ventricular_fibrillation_is_no_noise() -> None:
     assert judged(fibrillating()) == []
 
@@ -373,6 +391,25 @@ def test_flutter_of_record_207_is_found() -> None:
 
 
 @needs_mitdb
+@pytest.mark.parametrize(
+    ("name", "start", "end", "is_noise"),
+    [
+        ("203", 303.8, 306.8, False),  # 9 beats of ventricular tachycardia
+        ("203", 1605.5, 1607.6, False),  # 7
+        ("203", 45.0, 49.0, True),  # with noise
+        ("207", 1638.5, 1645.5, False),  # the idioventricular beats after flutter
+        ("108", 1693.0, 1756.0, True),
+    ],
+)
+def test_clean_tachycardia_and_what_follows_flutter_are_readable(
+    name: str, start: float, end: float, is_noise: bool
+) -> None:
+    record = next(one for one in read_records(RAW / "mitdb") if one.name == name)
+    found = [part for part in judged(record.signal, record.fs) if part.start < end * 360 and part.end > start * 360]
+    assert bool(found) == is_noise
+
+
+@needs_mitdb
 def test_saturation_of_record_116() -> None:
     record = next(one for one in read_records(RAW / "mitdb") if one.name == "116")
     found = [one for one in judged(record.signal, record.fs) if one.reason == "saturation"]
@@ -427,4 +464,4 @@ def test_beats_of_one_shape_are_alike_where_the_smaller_has_seven_tenths_of_the_
         signal = np.zeros(5 * FS)
         for peak, size in zip(peaks, (1.0, share, share, share), strict=True):
             signal[peak - 4 : peak + 5] = size * np.hanning(9)
-        assert _likeness(signal, FS, peaks)[0] == pytest.approx(expected, abs=0.01)
+        assert _likeness(*unit_shapes(signal, FS, peaks))[0] == pytest.approx(expected, abs=0.01)
