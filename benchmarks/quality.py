@@ -1,7 +1,8 @@
 """Unreadable time by `report.quality`: noise that is found, clean time and V beats that are lost; false V and S.
 
 nstdb has records of mitdb with electrode motion added in every other two minutes, from minute 5 on, at six
-signal-to-noise ratios; mitdb tells what is lost of ordinary recordings, and of ventricular flutter (record 207).
+signal-to-noise ratios; mitdb, and svdb where it is there, tell what is lost of ordinary recordings, and of ventricular
+flutter (record 207).
 
 example:
   python -m benchmarks.quality --raw_path data/raw
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,23 +21,41 @@ import ec57
 from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, read_records
 from preprocess.detect import detect_beats
 from preprocess.signals import parted, spans
-from report.quality import Unreadable, marked_flutter, unreadable
+from preprocess.splits import DS1, DS2
+from report.quality import Quality, Unreadable, marked_flutter, unreadable
 from support.cli import ArgumentParser
 from support.errors import run_command
 
 FIRST_BLOCK, BLOCK = 300.0, 120.0  # s: noisy blocks of nstdb begin at the first, and every other one after it
 FALSE_UNLESS = {"V": "VErF", "S": "SAaJ"}  # class called -> annotations near which it is not false
+DEFAULT = Quality()
 RATIOS = {"_6": -6, "00": 0, "06": 6, "12": 12, "18": 18, "24": 24}  # end of a record's name -> dB
 
 
-def unreadable_samples(record: RecordSignal, beats: np.ndarray) -> tuple[np.ndarray, list[Unreadable]]:
-    """bool (samples,) and the stretches themselves."""
+def unreadable_samples(
+    record: RecordSignal, beats: np.ndarray, quality: Quality = DEFAULT, only: str | None = None
+) -> tuple[np.ndarray, list[Unreadable]]:
+    """bool (samples,) and the stretches themselves, all or those for one reason."""
     signal = record.signal
-    found = unreadable(lambda start, stop: signal[start:stop], len(signal), record.fs, beats)
+    found = unreadable(lambda start, stop: signal[start:stop], len(signal), record.fs, beats, quality)
+    found = [stretch for stretch in found if only in (None, stretch.reason)]
     lost = np.zeros(len(signal), dtype=bool)
     for stretch in found:
         lost[stretch.start : stretch.end] = True
     return lost, found
+
+
+def flutter_samples(record: RecordSignal) -> np.ndarray:
+    """Where ventricular flutter is marked, bool (samples,)."""
+    marked = np.zeros(len(record.signal), dtype=bool)
+    for start, end in marked_flutter(record.reference.times, record.reference.symbols, len(marked)):
+        marked[start:end] = True
+    return marked
+
+
+def outside_flutter(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
+    """Those of the `beats` that are in no marked ventricular flutter."""
+    return beats[~flutter_samples(record)[beats]]
 
 
 def false_beats(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
@@ -133,13 +152,10 @@ def loss_table(records: Sequence[RecordSignal]) -> str:
         for stretch in found:
             reasons[stretch.reason] = reasons.get(stretch.reason, 0) + stretch.end - stretch.start
         most[record.name] = 100 * lost.mean()
-        in_flutter = np.zeros(len(lost), dtype=bool)
-        for start, end in marked_flutter(record.reference.times, record.reference.symbols, len(lost)):
-            in_flutter[start:end] = True
+        in_flutter = flutter_samples(record)
         v = times_of(record.reference, "VE")
         v = v[v < len(lost)]
-        false = false_beats(record, beats)
-        false = false[~in_flutter[false]]
+        false = outside_flutter(record, false_beats(record, beats))
         lost_all, samples = lost_all + lost.sum(), samples + len(lost)
         v_beats, v_lost = v_beats + len(v), v_lost + lost[v].sum()
         flutter, flutter_lost = flutter + in_flutter.sum(), flutter_lost + (in_flutter & lost).sum()
@@ -154,6 +170,39 @@ def loss_table(records: Sequence[RecordSignal]) -> str:
     return "\n".join(rows)
 
 
+STRICTER = Quality(noise_quiet=1e-9, noise_between=1e-9, noise_run_beats=10**6)
+"""What is noise where neither quiet, nor beats that stand out, nor a tachycardia speaks against it."""
+
+
+def ventricular_runs(reference: ec57.Annotations) -> list[tuple[int, int]]:
+    """The first and the last beat of runs of three V and more, in samples."""
+    classes = ec57.Protocol().classes
+    beats = [(at, symbol) for at, symbol in zip(reference.times, reference.symbols, strict=True) if symbol in classes]
+    is_v = np.array([symbol in "VE" for _, symbol in beats], dtype=bool)
+    return [(beats[first][0], beats[past - 1][0]) for first, past in spans(is_v).tolist() if past - first >= 3]
+
+
+def spared_table(groups: Mapping[str, Sequence[RecordSignal]]) -> str:
+    """What noise takes of groups of records, and what it would without the rules that spare clean beats."""
+    rows = ["| | noise, s | V beats in it | runs of V that it touches | false beats of the detector in it |"]
+    rows.append("| --- | --- | --- | --- | --- |")
+    for group, records in groups.items():
+        for words, quality in ((", without the rules", STRICTER), ("", DEFAULT)):
+            seconds, v, runs, false = 0.0, np.zeros(2, int), np.zeros(2, int), np.zeros(2, int)
+            for record in records:
+                beats = detect_beats(record.signal, record.fs)
+                lost, _ = unreadable_samples(record, beats, quality, only="noise")
+                of_v = times_of(record.reference, "VE")
+                its_runs = [lost[first : last + 1].any() for first, last in ventricular_runs(record.reference)]
+                its_false = outside_flutter(record, false_beats(record, beats))
+                seconds += lost.sum() / record.fs
+                for sums, hits in ((v, lost[of_v[of_v < len(lost)]]), (runs, its_runs), (false, lost[its_false])):
+                    sums += int(np.sum(hits)), len(hits)
+            cells = [f"{some} of {every}" for some, every in (v, runs, false)]
+            rows.append(f"| {group}{words} | {seconds:.0f} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def run(arguments: Sequence[str] | None = None) -> None:
     """Print the tables of what is in --raw_path."""
     parser = ArgumentParser(
@@ -161,7 +210,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--raw_path", type=Path, default=Path("data/raw"), help="folder with mitdb and nstdb")
+    parser.add_argument(
+        "--raw_path", type=Path, default=Path("data/raw"), help="folder with mitdb and nstdb, and svdb if it is there"
+    )
     parser.add_argument("--ectopy", action="store_true", help="count false V and S in noise too, some minutes")
     args = parser.parse_args(arguments)
     noisy = list(read_records(args.raw_path / "nstdb"))
@@ -170,7 +221,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if args.ectopy:
         print(false_ectopy_table(noisy))
         print()
-    print(loss_table(list(read_records(args.raw_path / "mitdb"))))
+    records = list(read_records(args.raw_path / "mitdb"))
+    print(loss_table(records))
+    print()
+    groups = {name: [one for one in records if one.name in split] for name, split in (("DS1", DS1), ("DS2", DS2))}
+    groups["mitdb, 48 records"] = records
+    if (args.raw_path / "svdb").is_dir():
+        groups["svdb"] = list(read_records(args.raw_path / "svdb"))
+    print(spared_table(groups))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
