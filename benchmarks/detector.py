@@ -51,12 +51,14 @@ class Score(NamedTuple):
 
 
 def annotated_records(folder: Path) -> list[str]:
-    """The names of the annotated records of a folder.
+    """The names of the annotated records of a folder, of those too that its RECORDS file leaves out (118e_6 of nstdb).
 
     Raises:
         InputError: there is none.
     """
-    names = [name for name in recordings.list_records(folder, "mit") if (folder / f"{name}.atr").is_file()]
+    listed = recordings.list_records(folder, "mit")
+    every = [*listed, *recordings.unlisted_records(folder, listed)]
+    names = [name for name in every if (folder / f"{name}.atr").is_file()]
     if not names:
         raise InputError(f"{folder}: no record there has annotations, NAME.atr")
     return names
