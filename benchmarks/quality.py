@@ -22,7 +22,9 @@ from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, rea
 from preprocess.detect import detect_beats
 from preprocess.signals import parted, spans
 from preprocess.splits import DS1, DS2
-from report.quality import Quality, Unreadable, marked_flutter, unreadable
+from report.definitions import Quality
+from report.flutter import marked_flutter
+from report.quality import Unreadable, unreadable
 from support.cli import ArgumentParser
 from support.errors import run_command
 

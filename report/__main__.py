@@ -17,10 +17,9 @@ from preprocess.readers import Recording
 from report.analysis import analyse
 from report.browser import print_pdf, require_browser
 from report.classify import Classifier, load_classifier
-from report.definitions import Definitions
+from report.definitions import Definitions, Quality
 from report.options import FOLDER, ReportOptions
 from report.outputs import FILES, MARKER, write_report
-from report.quality import Quality
 from report.render import INDEX_TITLE, IndexRow, index_page, page
 from report.rounding import rounded
 from report.wording import count_of, lasting

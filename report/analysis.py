@@ -22,22 +22,15 @@ from preprocess.signals import bridging_reader, parted
 from preprocess.synthetic import MARK
 from report.burden import HOUR, Burden, Hour, burden, hours
 from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_classes
-from report.definitions import Definitions
+from report.definitions import Definitions, Quality
 from report.diary import Diary, diary_figures, read_diary
 from report.doubt import shape_test
 from report.episodes import Episodes, find_classless, find_episodes
+from report.flutter import marked_flutter, possible_flutter, vf_filtered
 from report.hrv import Variability, variability
 from report.options import ReportOptions
 from report.pauses import deflection_test, hidden_beats
-from report.quality import (
-    Quality,
-    Unreadable,
-    marked_flutter,
-    possible_flutter,
-    quiet_pauses,
-    unreadable,
-    vf_filtered,
-)
+from report.quality import Unreadable, quiet_pauses, unreadable
 from report.rates import HeartRate, heart_rate
 from report.rhythm import CLASSES, Rhythm, inside
 from report.strips import ANNOTATED_FLUTTER, NAMES, Chosen, choose_strips

@@ -1,4 +1,4 @@
-"""What makes an episode, a pause, a figure: every threshold of a report, with its unit and where it comes from.
+"""What makes an episode, a pause, a figure, and unreadable time: every threshold of a report, with unit and source.
 
 Two systems that agree on every beat still print different numbers of pauses or runs, by definition alone. So each
 threshold is an option of the command line, and the report prints all of them.
@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from preprocess.signals import BRIDGED
 from support.cli import option
 from support.errors import InputError
 
@@ -267,3 +268,135 @@ class Definitions(Thresholds):
                     f"--{lower} {getattr(self, lower):g} must be below --{upper}, {getattr(self, upper):g}: give "
                     f"--{upper} too"
                 )
+
+
+@dataclass(frozen=True)
+class Quality(Thresholds):
+    """What makes time unreadable.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    missing_longest: float = threshold(
+        BRIDGED, "missing samples up to this long are bridged by a line, more are unreadable", "s", CHOSEN
+    )
+    flat_range: float = threshold(0.01, "a lead is off where the signal stays within this range", "mV", CHOSEN)
+    flat_shortest: float = threshold(
+        2.0,
+        "for at least this long; but where it moves within the range, never at one value for so long, and lies in a "
+        "pause of up to --doubtful_pause, it is read, and the pause is doubtful",
+        "s",
+        CHOSEN,
+    )
+    rail_shortest: float = threshold(
+        0.2,
+        "saturation: the signal stays at one value, its highest or lowest or within 1 % of its range of it, unless "
+        "that is its baseline, for at least this long, longer than a clipped QRS complex",
+        "s",
+        CHOSEN,
+    )
+    noise_index: float = threshold(
+        0.17,
+        "noise: the steepness between beats, as a share of that of beats, divided by the mean likeness of beats to "
+        "their like, is above this",
+        "",
+        CHOSEN,
+    )
+    noise_likeness: float = threshold(
+        0.95,
+        "but there is no noise where beats are at least this like their like, however much is between them: atrial "
+        "flutter",
+        "",
+        CHOSEN,
+    )
+    noise_certain: float = threshold(
+        0.5,
+        "nor where the leakage stays below --flutter_leakage, a fast tachycardia, unless the index is above this",
+        "",
+        CHOSEN,
+    )
+    noise_quiet: float = threshold(
+        0.1,
+        "nor where the steepness between beats is below this share of that of beats, whatever their likeness: the few "
+        "beats after flutter",
+        "",
+        CHOSEN,
+    )
+    noise_between: float = threshold(
+        0.35,
+        "nor where a window has three beats and more, and no deflection between them is steeper than this share of the "
+        "least steep of them, if they are as alike as --noise_run_likeness has it",
+        "",
+        CHOSEN,
+    )
+    noise_between_least: float = threshold(
+        1.0, "and if so much of the window is between beats: in a tachycardia nothing is", "s", CHOSEN
+    )
+    noise_run_beats: int = threshold(
+        4,
+        "noise is judged without runs of ventricular tachycardia, whose waves leave nothing quiet between them, if "
+        "--noise_shortest of a window is left: runs of at least this many beats",
+        "beats",
+        CHOSEN,
+    )
+    noise_run_rate: float = threshold(120.0, "each following the one before it at this rate or faster", "1/min", CHOSEN)
+    noise_run_likeness: float = threshold(
+        0.7, "and at least this like it, which false beats in noise hardly ever are", "", CHOSEN
+    )
+    noise_run_size: float = threshold(
+        1.3,
+        "and in the median this many times as large as the beats before and after the run: those of a sinus "
+        "tachycardia with noise are not",
+        "",
+        CHOSEN,
+    )
+    hum_share: float = threshold(
+        0.95,
+        "noise, too, is hum of the mains without an ECG, a lead that is off: at least this share of the power above "
+        "3 Hz is above 38 Hz",
+        "",
+        CHOSEN,
+    )
+    hum_rise: float = threshold(
+        2.0,
+        "and the hum is more than this many times as large as in the minutes around where there is an ECG: in a pause "
+        "it stays what it was",
+        "",
+        CHOSEN,
+    )
+    noise_window: float = threshold(5.0, "window of the noise index, the hum and the flutter leakage", "s", CHOSEN)
+    noise_shortest: float = threshold(3.0, "shortest stretch of noise", "s", CHOSEN)
+    noise_bridge: float = threshold(
+        5.0, "readable stretches shorter than this between noise and other unreadable time are noise too", "s", CHOSEN
+    )
+    flutter_leakage: float = threshold(
+        0.57, "leakage of the VF filter, below which the signal is nearly sinusoidal", "", "Kuo & Dillman 1978"
+    )
+    flutter_shortest: float = threshold(3.0, "shortest stretch of the leakage that makes flutter possible", "s", CHOSEN)
+    flutter_bridge: float = threshold(
+        10.0,
+        "possible flutter is never called noise, nor is what lies between two stretches of it, up to this long",
+        "s",
+        CHOSEN,
+    )
+    flutter_certain: float = threshold(
+        0.45,
+        "ventricular flutter or fibrillation is possible where the leakage is below --flutter_leakage and, for at "
+        "least --flutter_shortest, below this",
+        "",
+        CHOSEN,
+    )
+    flutter_slowest: float = threshold(
+        180.0, "and the signal has at least this many waves; slower ones are those of a tachycardia", "1/min", CHOSEN
+    )
+    waves_slowest: float = threshold(
+        150.0, "the leakage is looked at where the signal has at least this many waves", "1/min", CHOSEN
+    )
+    waves_fastest: float = threshold(600.0, "and at most this many; the hum of the mains has more", "1/min", CHOSEN)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < float("inf"):
+                raise InputError(f"--{field.name} must be a number above 0, got {value:g}")

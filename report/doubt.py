@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from preprocess.signals import bridge
-from report.quality import SHAPE_RANK, unit_shapes
+from report.shapes import RANK, unit_shapes
 
 NEIGHBOURS = 100
 """Beats on either side of a run that its beats are compared with."""
@@ -60,8 +60,8 @@ def shape_test(
         alike = shapes[own] @ shapes.T  # (beats of the run, n)
         mates, others = alike[:, own] - 2 * np.eye(own.sum()), alike[:, ~own]
         best = mates.max(axis=1)
-        if others.shape[1] >= SHAPE_RANK:
-            best = np.maximum(best, np.partition(others, -SHAPE_RANK, axis=1)[:, -SHAPE_RANK])
+        if others.shape[1] >= RANK:
+            best = np.maximum(best, np.partition(others, -RANK, axis=1)[:, -RANK])
         return float(np.median(best))
 
     return likeness

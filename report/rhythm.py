@@ -171,6 +171,11 @@ def without(intervals: np.ndarray, others: np.ndarray) -> np.ndarray:
     return parts[inside(parts[:, 0], intervals) & ~inside(parts[:, 0], others)]
 
 
+def longer(intervals: np.ndarray, shortest: float) -> np.ndarray:
+    """Those of the `intervals` [start, end) (k, 2) that are at least so long."""
+    return intervals[intervals[:, 1] - intervals[:, 0] >= shortest]
+
+
 def in_spans(points: np.ndarray, spans: np.ndarray) -> np.ndarray:
     """bool (n,): which points lie in one of the disjoint, ordered `spans` (k, 2), their ends included."""
     after = np.searchsorted(spans[:, 1], points)

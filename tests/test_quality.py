@@ -14,19 +14,11 @@ from test_detect import made, rhythm
 from benchmarks.detector import read_records
 from benchmarks.quality import false_beats
 from preprocess.detect import band_pass, detect_beats
-from report.quality import (
-    Quality,
-    Unreadable,
-    _likeness,
-    marked_flutter,
-    possible_flutter,
-    quiet_pauses,
-    spans,
-    unit_shapes,
-    unreadable,
-    vf_filter,
-    vf_filtered,
-)
+from preprocess.signals import spans
+from report.definitions import Quality
+from report.flutter import marked_flutter, possible_flutter, vf_filter, vf_filtered
+from report.quality import Unreadable, quiet_pauses, unreadable
+from report.shapes import likeness, unit_shapes
 from support.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -363,8 +355,8 @@ def test_every_threshold_is_listed_with_its_unit_and_source() -> None:
     listed = {one.name: one for one in Quality(noise_window=4.0).listed()}
     assert listed["noise_window"].value == 4.0 and listed["noise_window"].unit == "s"
     assert listed["flutter_leakage"].source == "Kuo & Dillman 1978"
-    code = (ROOT / "report" / "quality.py").read_text(encoding="utf-8")
-    code += (ROOT / "report" / "analysis.py").read_text(encoding="utf-8")
+    files = ("quality", "noise", "flutter", "analysis")
+    code = "".join((ROOT / "report" / f"{name}.py").read_text(encoding="utf-8") for name in files)
     for name in listed:
         assert re.search(rf"quality\.{name}\b", code), f"--{name} is not read"
 
@@ -379,7 +371,7 @@ def test_flutter_of_record_207_is_readable() -> None:
 
 @needs_mitdb
 def test_flutter_of_record_207_is_found() -> None:
-    """The figures that `report.quality` states."""
+    """The figures that `report.flutter` states."""
     record = next(one for one in read_records(RAW / "mitdb") if one.name == "207")
     found, true = np.zeros((2, len(record.signal)), dtype=bool)
     for start, end in flutter_in(record.signal, record.fs):
@@ -464,4 +456,4 @@ def test_beats_of_one_shape_are_alike_where_the_smaller_has_seven_tenths_of_the_
         signal = np.zeros(5 * FS)
         for peak, size in zip(peaks, (1.0, share, share, share), strict=True):
             signal[peak - 4 : peak + 5] = size * np.hanning(9)
-        assert _likeness(*unit_shapes(signal, FS, peaks))[0] == pytest.approx(expected, abs=0.01)
+        assert likeness(*unit_shapes(signal, FS, peaks))[0] == pytest.approx(expected, abs=0.01)
