@@ -46,7 +46,7 @@ COLUMNS = ("N", "S", "V", "F", "Q", "macro")
     [
         ("ours, the paper's 60 epochs", "table2", "MIT-BIH, centred window", "60 epochs, constant learning rate"),
         ("ours, 20 epochs with one cycle", "table2", "MIT-BIH, centred window", "20 epochs, one cycle"),
-        ("the same with the rhythm", "inter_patient", "MIT-BIH, by beat, with context", "20 epochs, one cycle"),
+        ("with the rhythm around a beat", "inter_patient", "MIT-BIH, by beat, with context", "20 epochs, one cycle"),
         ("ours, 6 epochs with one cycle", "table2", "MIT-BIH, centred window", "6 epochs, one cycle"),
     ],
 )
