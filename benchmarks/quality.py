@@ -172,7 +172,7 @@ def loss_table(records: Sequence[RecordSignal]) -> str:
     return "\n".join(rows)
 
 
-STRICTER = Quality(noise_quiet=1e-9, noise_between=1e-9, noise_run_beats=10**6)
+WITHOUT_SPARING = Quality(noise_quiet=1e-9, noise_between=1e-9, noise_run_beats=10**6)
 """What is noise where neither quiet, nor beats that stand out, nor a tachycardia speaks against it."""
 
 
@@ -189,7 +189,7 @@ def spared_table(groups: Mapping[str, Sequence[RecordSignal]]) -> str:
     rows = ["| | noise, s | V beats in it | runs of V that it touches | false beats of the detector in it |"]
     rows.append("| --- | --- | --- | --- | --- |")
     for group, records in groups.items():
-        for words, quality in ((", without the rules", STRICTER), ("", DEFAULT)):
+        for words, quality in ((", without the rules", WITHOUT_SPARING), ("", DEFAULT)):
             seconds, v, runs, false = 0.0, np.zeros(2, int), np.zeros(2, int), np.zeros(2, int)
             for record in records:
                 beats = detect_beats(record.signal, record.fs)

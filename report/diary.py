@@ -81,6 +81,13 @@ class Diary:
     figures: tuple[Around, ...]
     by_kind: dict[str, Around]
 
+    @property
+    def has_doubtful(self) -> bool:
+        """Whether doubtful runs have a part in a figure."""
+        every = [*self.figures, *self.by_kind.values()]
+        periods = [period for around in every for period in (around.before, around.during, around.after) if period]
+        return any(period.v_doubtful or period.s_doubtful for period in periods)
+
     def table(self) -> pd.DataFrame:
         """A row an entry and a row a kind: time, kind, note, and the figures of the three periods."""
         rows = [

@@ -67,7 +67,7 @@ class ReportOptions:
         None,
         "column of a CSV file, or signal of another one, by its name or its number from 1; --lead then says which lead "
         "it is, where the file does not",
-        default="the one that there is",
+        default="that of --lead; of a CSV file the one that there is",
     )
     diary: str | None = option(
         None,

@@ -92,7 +92,7 @@ def choose_strips(
     Args:
         names: of the kinds of episodes, in words.
         most: strips.
-        doubtful: %, below which a class is; a usual stretch has no such beats where that can be.
+        doubtful: percent; a class with a lower probability is doubtful. The usual stretch avoids such beats if it can.
     """
     duration = rhythm.length / rhythm.fs
     wanted: list[Strip] = []

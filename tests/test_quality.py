@@ -12,7 +12,7 @@ import pytest
 from test_detect import made, rhythm
 
 from benchmarks.detector import read_records
-from benchmarks.quality import false_beats
+from benchmarks.quality import WITHOUT_SPARING, false_beats
 from preprocess.detect import band_pass, detect_beats
 from preprocess.signals import spans
 from report.definitions import Quality
@@ -231,7 +231,7 @@ def fibrillating() -> np.ndarray:
     return signal
 
 
-OFF = {"noise_quiet": 1e-9, "noise_between": 1e-9, "noise_run_beats": 10**6}
+OFF = {name: getattr(WITHOUT_SPARING, name) for name in ("noise_quiet", "noise_between", "noise_run_beats")}
 """Thresholds with which unlike beats, and tachycardias, are noise."""
 
 

@@ -652,6 +652,8 @@ def test_which_lead_a_signal_without_a_name_is(tmp_path: Path) -> None:
             np.testing.assert_allclose(recording.read(), expected, rtol=1e-12, atol=1e-12)
     path = put(tmp_path, edf({"V5": wave(2560), "II": wave(2560, 1)}), "b.edf")
     assert "what --column names is lead V5, not II" in fault(path, column="1", lead="II")
+    for lead in ("ECG2", "2"):  # another signal, but no lead
+        assert f"--column takes ECG1, and --lead {lead} is no lead" in fault(tmp_path / "a.edf", column="1", lead=lead)
     with open_recording(path, column="1") as recording:
         assert recording.lead == "V5"
 

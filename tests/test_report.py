@@ -963,6 +963,8 @@ def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
     assert [period_cell(period, "v_percent") for period in during] == ["36.4", "46.7 ?", "0.0"]
     assert [period_cell(period, "s_percent") for period in during] == ["0.0"] * 3
     assert diary.table()["during_v_doubtful"].tolist()[:3] == [0, 3, 0]
+    assert diary.has_doubtful
+    assert not diary_figures(entries[:1], rhythm, find_episodes(rhythm, Definitions())).has_doubtful
 
 
 @pytest.mark.parametrize(

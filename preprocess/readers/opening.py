@@ -206,6 +206,10 @@ def _choose(
         stated = lead if lead is not None and find_lead(channels[channel : channel + 1], (lead,)) is None else None
         if stated and is_lead(channels[channel].name):
             raise InputError(f"{path}: what --column names is lead {names[channel]}, not {lead}")
+        if stated and not is_lead(stated):
+            raise InputError(
+                f"{path}: --column takes {names[channel]}, and --lead {stated} is no lead: give one of both"
+            )
     elif lead is None:
         channel = find_lead(channels, any_lead=any_lead)
         channel = unnamed if channel is None else channel
