@@ -88,7 +88,9 @@ class SeedRun:
         if self.trained_on.records is None:  # SMOTE's beats are of no record; those that it makes them of are
             learnt = [self.splits[name] for name in self.hparams.learnt_splits]
         names = dict.fromkeys(name for split in learnt for _, name in split.its_records)
-        begins = {} if self.run_config.init is None else {"init": self.run_config.init}
+        begins: dict[str, Any] = {}
+        if self.run_config.init is not None:
+            begins = {"init": self.run_config.init, "init_records": sorted(self.learnt_before)}
         return self.splits["train"].provenance() | {
             "fingerprints": self.fingerprints,
             "places": self.place_fingerprints,

@@ -335,7 +335,7 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
         raise InputError(f"{path}: its history is of another version of this package; start a new run")
     restore_training(model, optimizer, run.device, last, path)
     if run.run_config.init is not None:
-        run.learnt_before.update(last.metrics["data"].get("training_records", ()))
+        run.learnt_before.update(last.metrics["data"].get("init_records", ()))
     if distributed.is_first():
         _write_what_follows(folder, last)
     return history

@@ -376,6 +376,7 @@ CHECKPOINTS: dict[str, tuple[dict[str, Any], str]] = {
         {"metrics": {"data": {"training_records": 5}}},
         "'training_records' in its 'data' is 5",
     ),
+    "init records a text": ({"metrics": {"data": {"init_records": "a"}}}, "'init_records' in its 'data' is 'a'"),
     "fingerprints a number": ({"metrics": {"data": {"fingerprints": 3}}}, "'fingerprints' in its 'data' is 3"),
     "optimizer a list": ({"optimizer": []}, r"optimizer is \[\]"),
     "optimizer groups": ({"optimizer": {"state": {}, "param_groups": [{"lr": 1.0}]}}, "optimiser state is damaged"),

@@ -29,7 +29,7 @@ from models import ecgTransForm
 from run_folder.network import load_network
 from support.errors import InputError, TrainingError
 from trainer import Trainer, evaluate, train_one_epoch
-from utils import load_checkpoint, seed_everything
+from utils import load_checkpoint, save_checkpoint, seed_everything
 
 pytestmark = pytest.mark.usefixtures("small_runs")
 UNWEIGHTED = ClassWeightedLoss(torch.ones(5))
@@ -513,6 +513,20 @@ def test_a_run_starts_from_the_weights_of_another(
     again = load_checkpoint(folder / "seed_0" / "checkpoint_last.pt")
     assert again.metrics["data"] == tuned.metrics["data"]
     torch.testing.assert_close(again.model["clf.weight"], base["clf.weight"], rtol=0, atol=1e-6)
+
+
+def test_the_records_of_a_run_are_not_those_of_the_network_that_it_started_from(
+    finished: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = load_checkpoint(finished / "checkpoint_best.pt")
+    elsewhere = base.metrics | {"data": base.metrics["data"] | {"training_records": ["other"]}}
+    save_checkpoint(tmp_path / "base.pt", dataclasses.replace(base, metrics=elsewhere))
+    Trainer(run_config(toy_data, tmp_path, num_epochs=1, init=str(tmp_path / "base.pt"))).train()
+    main.run(["--resume", str(tmp_path / "mit" / "run"), "--num_epochs", "2"])
+    assert "the network of --init was trained on" not in capsys.readouterr().out
+    data = load_checkpoint(tmp_path / "mit" / "run" / "seed_0" / "checkpoint_last.pt").metrics["data"]
+    assert data["init_records"] == ["other"]
+    assert data["training_records"] == ["toy1", "toy2", "other"]
 
 
 @pytest.mark.parametrize(
