@@ -309,7 +309,7 @@ def _from_ours(contents: dict[str, Any], path: Path) -> Checkpoint:
         if key in metrics and not fits(metrics[key], kind):
             raise InputError(f"{path}: is damaged: '{key}' in its 'metrics' is {reprlib.repr(metrics[key])}")
     hashes = {"fingerprints": dict[str, str], "places": dict[str, str], "training_fingerprint": str}
-    records = dict.fromkeys(("training_records", "init_records"), list[str])
+    records = dict.fromkeys(("training_records", "init_records", "init_tested"), list[str])
     for key, kind in {**records, "init": str, **hashes}.items():
         if key in (data := metrics.get("data", {})) and not fits(data[key], kind):
             raise InputError(f"{path}: is damaged: '{key}' in its 'data' is {reprlib.repr(data[key])}")

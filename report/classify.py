@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dataloader import splits_by_patient
 from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import (
@@ -29,6 +28,7 @@ from preprocess.context import (
 from preprocess.readers.recording import HIGHEST_RATE, LOWEST_RATE, is_too_slow
 from preprocess.signals import BRIDGED, FS, Read, bridging_reader, resampling_reader
 from report.rhythm import CLASSES, UNCLASSIFIED
+from run_folder.layout import tests_new_patients
 from run_folder.network import load_network, read_card
 from support.errors import InputError
 from support.files import read_json
@@ -109,7 +109,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
     data = kept.metrics.get("data") or {}
     _require_known_window(path, kept, data)
     card = read_card(path)
-    figures = _figures_of_card(card) if card else _figures_of_run(path)
+    figures = _figures_of_card(card) if card else _figures_of_run(path, data)
     return Classifier(
         name=given,
         dataset=kept.dataset,
@@ -159,8 +159,12 @@ def _figures_of_card(card: dict[str, Any]) -> Figures:
     )
 
 
-def _figures_of_run(path: Path) -> Figures:
-    """What the run that wrote a checkpoint measured on its test split: test_best.json beside it."""
+def _figures_of_run(path: Path, trained_on: dict[str, Any]) -> Figures:
+    """What the run that wrote a checkpoint measured on its test split: test_best.json beside it.
+
+    Args:
+        trained_on: what the checkpoint says of the run's beats (`SeedRun.data`).
+    """
     test = path.with_name("test_best.json")
     if path.name != "checkpoint_best.pt" or not test.is_file():
         return Figures()
@@ -177,7 +181,7 @@ def _figures_of_run(path: Path) -> Figures:
             for name, figures in metrics.get("per_class", {}).items()
         },
         tested_on=f"{data.get('source', 'unknown')} data, {protocol} split",
-        new_patients=splits_by_patient(protocol),
+        new_patients=tests_new_patients(protocol, trained_on),
     )
 
 

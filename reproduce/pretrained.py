@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from data_configs import DatasetConfig
-from dataloader import load_splits, splits_by_patient
+from dataloader import load_splits
 from ec57.figures import has_figures, per_record
 from ec57.headers import millivolts_of
 from hparams import LEARNT, RunConfig
@@ -27,6 +27,7 @@ from preprocess.records import read_header
 from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
 from reproduce.tables import ec57_of, groups_table
+from run_folder.layout import tests_new_patients
 from run_folder.network import read_card
 from run_folder.reports import FIGURES, metrics_table
 from run_folder.resume import as_it_ran, tests_if_finished
@@ -107,7 +108,7 @@ def make_card(
     arithmetic = " and ".join(dict.fromkeys(stage["hparams"]["precision"] for stage in stages))
     data, counts, classes = config["data"], config["counts"], test["classes"]
     learnt = counts.get("trained_on", counts["train"])
-    by_patient = splits_by_patient(data["protocol"])
+    new_patients = tests_new_patients(data["protocol"], data)
     few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < max(FEW * learnt["all"], FEW_BEATS)]
     kinds = (data["source"], data["protocol"], config["dataset"]["name"])
     cautions = [ALWAYS, *map(CAUTIONS.get, kinds)]
@@ -128,7 +129,7 @@ def make_card(
         "training_records_are": "hashes of the first minute of each lead (preprocess.physionet.first_minute)",
         "training_records": training_records(config, configs, raw_path),
         "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records" if records else ""),
-        "new_patients": by_patient,
+        "new_patients": new_patients,
         "protocol": data["protocol"],
         "window": data["window"].replace(" of the lead in `leads`", ""),  # which is in the split file, not here
         "recipe": f"{hparams['recipe']}, {epochs}, seed {config['seed']}; kept is epoch {test['checkpoint_epoch']}"
@@ -140,7 +141,7 @@ def make_card(
         "macro_f1": round(100 * test["macro_f1"], 2),
         "per_class_is": "sensitivity (recall) and plain precision, percent: of all beats called so, those that are",
         "per_class": {one: per_class_of(test["confusion_matrix"], at) for at, one in enumerate(classes)},
-        **(standard_of(test) if by_patient and has_figures(classes) else {}),
+        **(standard_of(test) if new_patients and has_figures(classes) else {}),
         "confusion_matrix": test["confusion_matrix"],
         "per_record": {record: matrix.tolist() for record, matrix in per_record(predictions, classes).items()}
         if records

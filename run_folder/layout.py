@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from data_configs import DatasetConfig
-from dataloader import Split
+from dataloader import Split, splits_by_patient
 from hparams import RunConfig, TrainingConfig
 from support.errors import InputError
 
@@ -90,7 +90,12 @@ class SeedRun:
         names = dict.fromkeys(name for split in learnt for _, name in split.its_records)
         begins: dict[str, Any] = {}
         if self.run_config.init is not None:
-            begins = {"init": self.run_config.init, "init_records": sorted(self.learnt_before)}
+            tested = {name for _, name in self.splits["test"].its_records}
+            begins = {
+                "init": self.run_config.init,
+                "init_records": sorted(self.learnt_before),
+                "init_tested": sorted(self.learnt_before & tested),
+            }
         return self.splits["train"].provenance() | {
             "fingerprints": self.fingerprints,
             "places": self.place_fingerprints,
@@ -98,6 +103,20 @@ class SeedRun:
             "training_records": list(names | dict.fromkeys(sorted(self.learnt_before))),
             **begins,
         }
+
+
+def tests_new_patients(protocol: str, trained_on: dict[str, Any]) -> bool | None:
+    """Whether a network has seen no patient of its run's test in training; None: nobody knows.
+
+    Args:
+        protocol: of the test.
+        trained_on: what the run says of its beats (`SeedRun.data`), and of the network that it started from.
+    """
+    if trained_on.get("init_tested"):
+        return False
+    by_patient = splits_by_patient(protocol)
+    unknown = "init" in trained_on and not trained_on.get("init_records")
+    return None if by_patient and unknown else by_patient
 
 
 def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:

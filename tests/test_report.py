@@ -53,7 +53,7 @@ from report.strips import ANNOTATED_FLUTTER
 from report.summary import excessive_by
 from report.wording import lasting
 from support.errors import InputError, run_command
-from utils import Checkpoint, save_checkpoint
+from utils import Checkpoint, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
@@ -1124,6 +1124,15 @@ def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_pat
     known = load_classifier(tmp_path / "run").figures
     assert known.per_class == {"V": {"sensitivity": 50, "precision": 25, "beats": 8}}
     assert known.new_patients is True
+    kept = load_checkpoint(checkpoint)
+    for init, expected in (
+        ({"init_records": ["100"], "init_tested": ["100"]}, False),
+        ({"init_records": ["101"], "init_tested": []}, True),
+        ({}, None),  # a run of an earlier version; or nobody knows what that network learnt from
+    ):
+        data = kept.metrics["data"] | {"init": "other.pt"} | init
+        save_checkpoint(seed / "checkpoint_best.pt", dataclasses.replace(kept, metrics=kept.metrics | {"data": data}))
+        assert load_classifier(tmp_path / "run").figures.new_patients is expected
 
 
 @needs_mitdb

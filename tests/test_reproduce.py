@@ -686,6 +686,14 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     page = path.with_suffix(".md").read_text(encoding="utf-8")
     assert f"macro-F1 {100 * test['macro_f1']:.2f}" in page
     assert "by ANSI/AAMI EC57" in page
+    tuned = tmp_path / "tuned" / "seed_0"
+    shutil.copytree(seed_folder, tuned)
+    config = read_json(tuned / "config.json")
+    config["run"]["init"], config["data"]["init"] = str(seed_folder), str(seed_folder)
+    (tuned / "config.json").write_text(json.dumps(config))
+    others = read_json(keep_network(tuned, "tuned", raw, tmp_path).with_suffix(".json"))
+    assert others["new_patients"] is None  # nobody knows what the network of --init learnt from
+    assert "ec57" not in others
     kept, whole = load_checkpoint(path), load_checkpoint(seed_folder / "checkpoint_best.pt")
     assert all(torch.equal(kept.model[name], value) for name, value in whole.model.items())
 

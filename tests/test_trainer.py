@@ -512,6 +512,7 @@ def test_a_run_starts_from_the_weights_of_another(
     main.run(["--resume", str(folder), "--num_epochs", "2"])
     again = load_checkpoint(folder / "seed_0" / "checkpoint_last.pt")
     assert again.metrics["data"] == tuned.metrics["data"]
+    assert tuned.metrics["data"]["init_tested"] == ["toy1", "toy2"]
     torch.testing.assert_close(again.model["clf.weight"], base["clf.weight"], rtol=0, atol=1e-6)
 
 
@@ -525,7 +526,7 @@ def test_the_records_of_a_run_are_not_those_of_the_network_that_it_started_from(
     main.run(["--resume", str(tmp_path / "mit" / "run"), "--num_epochs", "2"])
     assert "the network of --init was trained on" not in capsys.readouterr().out
     data = load_checkpoint(tmp_path / "mit" / "run" / "seed_0" / "checkpoint_last.pt").metrics["data"]
-    assert data["init_records"] == ["other"]
+    assert (data["init_records"], data["init_tested"]) == (["other"], [])
     assert data["training_records"] == ["toy1", "toy2", "other"]
 
 
