@@ -189,6 +189,8 @@ def training_records(config: dict[str, Any], configs: DatasetConfig, raw_path: P
 
     Returns:
         Database -> record -> the hash of the first minute of each of its leads; without records that are not there.
+        Of the network of `--init` the run knows the records by name alone, so one is that of the only database there
+        that has the name.
     """
     of_beats = dataclasses.replace(configs, context="none")  # which any split file has
     learnt = LEARNT[config["hparams"]["selection"]]
@@ -196,11 +198,17 @@ def training_records(config: dict[str, Any], configs: DatasetConfig, raw_path: P
     found: dict[str, dict[str, list[str]]] = (
         read_card(find_checkpoint(init, "--init")).get("training_records", {}) if init else {}
     )
-    for split in load_splits(Path(config["run"]["data_path"]), of_beats, learnt).values():
-        for database, name in split.its_records:
-            folder = raw_path / database
-            if database and (folder / f"{name}.hea").is_file():
-                found.setdefault(database, {})[name] = _first_minutes(folder, name)
+    splits = load_splits(Path(config["run"]["data_path"]), of_beats, learnt).values()
+    its_records = {record: None for split in splits for record in split.its_records}
+    known = {name for records in found.values() for name in records} | {name for _, name in its_records}
+    for name in sorted({*config["data"].get("init_records", ())} - known):
+        having = [folder.name for folder in raw_path.glob("*/") if (folder / f"{name}.hea").is_file()]
+        if len(having) == 1:
+            its_records[having[0], name] = None
+    for database, name in its_records:
+        folder = raw_path / database
+        if database and (folder / f"{name}.hea").is_file():
+            found.setdefault(database, {})[name] = _first_minutes(folder, name)
     return found
 
 

@@ -689,10 +689,14 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     tuned = tmp_path / "tuned" / "seed_0"
     shutil.copytree(seed_folder, tuned)
     config = read_json(tuned / "config.json")
-    config["run"]["init"], config["data"]["init"] = str(seed_folder), str(seed_folder)
+    (tested, *_) = card["per_record"]
+    config["run"]["init"] = str(seed_folder)
+    config["data"] |= {"init": str(seed_folder), "init_records": [tested], "init_tested": [tested]}
     (tuned / "config.json").write_text(json.dumps(config))
     others = read_json(keep_network(tuned, "tuned", raw, tmp_path).with_suffix(".json"))
-    assert others["new_patients"] is None  # nobody knows what the network of --init learnt from
+    assert others["new_patients"] is False
+    assert card["training_records"] == {}  # synthetic records are of no database
+    assert [*others["training_records"]["mitdb"]] == [tested]
     assert "ec57" not in others
     kept, whole = load_checkpoint(path), load_checkpoint(seed_folder / "checkpoint_best.pt")
     assert all(torch.equal(kept.model[name], value) for name, value in whole.model.items())
