@@ -314,10 +314,15 @@ def _difference_and_context(
     if lacking or not {"context", "difference"} <= contents.keys():
         cut_by_others = contents.get("records") is None
         others = ", which beats that others have cut cannot have" if cut_by_others else ""
+        remedy = (
+            f"make the split files from recordings: python -m preprocess --dataset {configs.name} --window centred "
+            "--out DIR"
+            if configs.name in PREPARED
+            else "--context none goes without"
+        )
         raise InputError(
             f"{path}: has no context of the beats{f' ({lacking[0]})' if names and lacking else ''}{others}: --context "
-            f"{configs.context} needs it; make the split files from recordings: python -m preprocess --dataset "
-            f"{configs.name} --window centred --out DIR"
+            f"{configs.context} needs it; {remedy}"
         )
     columns = [names.index(name) for name in configs.context_features]
     beats, _, length = shape
@@ -695,7 +700,8 @@ def consecutive_sequences(split: Split, length: int) -> list[Tensor]:
     if split.records is None or split.positions is None:
         raise InputError(
             f"--recipe notes needs sequences of consecutive beats, but the split file ({split.source}) has no "
-            "'records' and 'positions'; make the splits from WFDB records with python -m preprocess"
+            "'records' and 'positions'; make those of mit and ptb from WFDB records with python -m preprocess, to "
+            "others add 'records' and 'positions' (data/README.md, A dataset of your own)"
         )
     by_time = np.lexsort((split.positions.numpy(), split.records.numpy()))
     order = torch.from_numpy(by_time)

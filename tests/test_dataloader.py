@@ -61,6 +61,10 @@ def test_a_dataset_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         load_splits(tmp_path, own)
     data = write_own_splits(tmp_path)
     assert load_splits(data, own)["train"].class_counts(3) == [8, 8, 8]
+    with pytest.raises(InputError, match=r"--context rhythm needs it; --context none goes without$"):
+        load_splits(data, dataclasses.replace(own, context="rhythm"))
+    with pytest.raises(InputError, match=r"to others add 'records' and 'positions' \(data/README.md, A dataset of"):
+        Batches(load_splits(data, own)["train"], hparams.notes(), seed=0)
     assert load_splits(data, dataclasses.replace(own, classes=("normal", "late")))["val"].class_counts(2) == [8, 8]
 
     page = Path(data_configs.__file__).parent / "data" / "README.md"
