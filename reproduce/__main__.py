@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_configs import DATASETS
+from data_configs import PREPARED
 from hparams import PRECISIONS, RunConfig
 from kernels.precision import require_arithmetic
 from reproduce import figures, pages, tables
@@ -65,7 +65,7 @@ def build_parser() -> ArgumentParser:
     add(
         "--dataset",
         action="append",
-        choices=DATASETS,
+        choices=PREPARED,
         help="run only the rows of this dataset; what is finished of others stays on the page (default: both)",
     )
     add(
@@ -132,7 +132,7 @@ def options_of(args: argparse.Namespace) -> Options:
         limit_train=args.limit_train,
         seed_id=args.seed_id,
         num_runs=args.num_runs,
-        datasets=tuple(args.dataset or DATASETS),
+        datasets=tuple(args.dataset or PREPARED),
         rows=tuple(args.row or ()),
         only_finished=args.only_finished,
         source=args.source,

@@ -15,6 +15,7 @@ import torch
 from conftest import toy_beats, write_toy_splits
 from matplotlib import image
 
+import data_configs
 import preprocess.__main__ as preparation
 import reproduce.__main__ as reproduce
 import trainer
@@ -249,6 +250,14 @@ def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "results").exists()
     assert not [*(tmp_path / "logs").rglob("*one_cycle*")]
+
+
+def test_a_dataset_of_ones_own_has_no_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(data_configs.DATASETS, "mine", data_configs.mit)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^--dataset mine: unknown; known are mit, ptb$"):
+        reproduce.build_parser().parse_args(["table4", "--dataset", "mine"])
+    assert reproduce.options_of(reproduce.build_parser().parse_args(["table4"])).datasets == ("mit", "ptb")
 
 
 @pytest.fixture
