@@ -36,7 +36,7 @@ from trainer import stream_logits
 from utils import Checkpoint, find_checkpoint, get_device, pretrained_names
 
 DEFAULT = "mit_new_patients_fast"
-"""The packaged model that classifies a recording: on patients it never met no other finds S and V better."""
+"""The packaged model that classifies a recording: on patients it has not seen no other finds S and V better."""
 ALONE = "mit_beat"
 """The packaged model that classifies single beats."""
 UNCLASSIFIABLE = "Q"
@@ -60,7 +60,7 @@ class Figures:
     """Class -> sensitivity, precision, beats; empty where nothing is stated."""
     tested_on: str = "not stated"
     new_patients: bool | None = None
-    """Whether the test beats were those of patients that the network never met; None: not stated."""
+    """Whether the test beats were those of patients that the network has not seen in training; None: not stated."""
 
 
 @dataclass(frozen=True)
