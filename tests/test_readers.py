@@ -765,6 +765,7 @@ def test_a_delimiter_in_quotes_is_part_of_a_cell(
         ("time II_mV", "{clock} {value}"),
         ("date time II_mV", "31.01.2026 {clock},000 {value}"),
         ("II_mV V5", "{value} 512"),
+        ("II_mV RR note mark", '{value} 512 "walk, fast" N'),
         ("time_s,II_mV,RR", "{point},{whole}e-3,800 812"),  # a list in a cell
     ],
 )
@@ -776,6 +777,23 @@ def test_a_comma_in_a_number_is_no_delimiter(tmp_path: Path, title: str, row: st
         lines.append(row.format(ms=4 * number, whole=value, **texts))
     with open_recording(put(tmp_path, "\n".join(lines), "a.txt"), fs=250, lead="II") as recording:
         check(recording, np.array([float(f"{value / 1000:.3f}") for value in wave(400)]))
+
+
+@pytest.mark.parametrize(
+    ("title", "row"),
+    [
+        ("index,ecg,pressure", "{n},{value},120 80"),
+        ("index,ecg,note", "{n},{value},{value} 1"),
+        ("", "{n},{value},{value} 1"),
+        ("clock,ecg,note", "14:05:{second:02},{value},120 80"),
+        ("time,ecg", "20260131 100000,{value}"),
+    ],
+)
+def test_two_numbers_in_a_cell_do_not_make_its_comma_a_decimal_one(tmp_path: Path, title: str, row: str) -> None:
+    rows = [row.format(n=n, second=n // 250, value=value) for n, value in enumerate(wave(400))]
+    path = put(tmp_path, "\n".join([title, *rows]), "a.csv")
+    with open_recording(path, fs=250, unit="uV", column=None if title else "2") as recording:
+        check(recording, wave(400) * 1e-3)
 
 
 def test_numbers_of_two_decimal_marks_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from ec57.headers import millivolts_of
 from preprocess.leads import is_lead
 from preprocess.readers.columns import CLOCK, COUNTS, ELAPSED, MISSING, Column, column_of
-from preprocess.readers.heads import NUMBER, TIMELIKE, Head, Line, is_key_value, stamp_of
+from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, stamp_of
 from support.files import text_encoding
 
 HEAD = 2**16  # bytes that are looked at to see how a table is made
@@ -31,9 +31,6 @@ KEY = re.compile(r"[^,;|\t]*[=:]\s*[,;|\t]")
 
 SPACED = re.compile(r"\d +[+-]?\d+,\d|\d,\d+([eE][+-]?\d+)? +[+-]?\d")
 """Two numbers, one of them with a decimal comma, and spaces between them: 10 -0,065 or 0,004 12."""
-
-POINT = re.compile(r"(^|,) *[+-]?\d*\.\d+ *(,|$)")
-"""A number with a decimal point between two commas."""
 
 CHANNELS = re.compile(r"(\d+) channels")
 """Below it AcqKnowledge writes the name and the unit of each, a line for one."""
@@ -193,9 +190,25 @@ def _delimiters(above: list[str], data: list[str]) -> list[str]:
         if with_comma < len(data) or is_key_value(above) or (above and "," not in above[-1]):
             return [NOWHERE]
     found = [delimiter for delimiter in DELIMITERS if all(delimiter in line.strip(" ") for line in data)]
-    if "," in found and all(map(SPACED.search, data)) and not any(map(POINT.search, data)):
+    if "," in found and all(map(_has_decimal_commas, data)) and not _are_titled(above, data):
         found.remove(",")
     return found or [NOWHERE]
+
+
+def _has_decimal_commas(line: str) -> bool:
+    """Whether spaces stand between the cells of a line, and each comma, if it is not in quotes, in a number or time."""
+    cells = re.sub(r'"[^"]*"', '""', line).split()
+    return SPACED.search(line) is not None and all("," not in cell or _is_value(cell.strip("[]'")) for cell in cells)
+
+
+def _is_value(cell: str) -> bool:
+    return any(pattern.fullmatch(cell) for pattern in (NUMBER, CLOCK, STAMP))
+
+
+def _are_titled(above: list[str], data: list[str]) -> bool:
+    """Whether the line right above the data has a title for each cell between the commas of its rows."""
+    rows = [_cells(line, ",") for line in data]
+    return bool(above) and "," in above[-1] and bool(_title_cells(above[-1], ",", rows))
 
 
 def _cells(line: str, delimiter: str) -> tuple[str, ...]:
