@@ -1167,6 +1167,23 @@ def test_a_stated_rate_tells_the_unit_of_times(tmp_path: Path) -> None:
             "Its times leave out 50 samples (0.1 s); those are missing.",
         )
         assert recording.length == 400
+    with open_recording(put(tmp_path, f"1000 Hz\n{path.read_text()}", "b.csv")) as recording:
+        assert doubt("1000 Hz", 1000) in recording.notes
+
+
+UNSURE = {
+    "# 250 Hz",
+    "Datenrate;250 Hz",
+    "Frequency (Hz),250",
+    "Frequency: 250 Hz",
+    "Messrate;250 Hertz",
+    "Rate (Hz): 250",
+}
+"""Lines that do not say that their rate is of sampling."""
+
+
+def doubt(line: str, fs: int = 250) -> str:
+    return f"The rate is {fs} Hz, as the line '{line}' of its head says, though not of what; --fs gives another."
 
 
 @pytest.mark.parametrize(
@@ -1215,7 +1232,12 @@ def test_a_stated_rate_tells_the_unit_of_times(tmp_path: Path) -> None:
             "Upper limit,150 Hz",
             "its head does not call 'Upper limit,150 Hz' a sampling rate, and it has no time column",
         ),
+        ("Frequency: 250 Hz", 250),
         ("High,150 Hz", "its head does not call 'High,150 Hz' a sampling rate, and it has no time column"),
+        ("Low pass filter|150 Hz", "its head does not call '150 Hz' a sampling rate, and it has no time column"),
+        ("(Hz): 150|Mode: notch", "its head does not call '(Hz): 150' a sampling rate, and it has no time column"),
+        ("Resp|150 Hz", "its head does not call '150 Hz' a sampling rate, and it has no time column"),
+        ("Low pass filter|150 Hz|Sampling rate: 250 Hz", 250),
     ],
 )
 def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: float | str | None) -> None:
@@ -1223,7 +1245,10 @@ def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: f
     path = put(tmp_path, "\n".join(lines), "a.csv")
     if isinstance(fs, int):
         with open_recording(path) as recording:
-            assert (recording.fs, recording.notes) == (fs, ())
+            assert (recording.fs, recording.notes) == (
+                fs,
+                tuple(doubt(line) for line in head.split("|") if line in UNSURE),
+            )
         return
     said = fault(path)
     assert "does not say its sampling frequency (" in said and (fs or "(it has no time column)") in said
@@ -1235,9 +1260,13 @@ def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: f
 def test_a_rate_of_a_head_that_is_not_called_that_of_sampling_gives_way(tmp_path: Path, line: str) -> None:
     path = put(tmp_path, "\n".join([line, "II (uV)", *map(str, wave(400))]), "a.csv")
     note = f"The rate is 500 Hz, as --fs says; the line '{line}' of its head is not used."
-    for fs, said in ((None, ()), (250, ()), (500, (note,))):
+    for fs, said in ((None, (doubt(line),)), (250, ()), (500, (note,))):
         with open_recording(path, fs=fs) as recording:
             assert (recording.fs, recording.notes, recording.is_rated) == (fs or 250, said, fs != 500)
+    for step, said in ((1, (doubt(line),)), (4, ())):
+        title, rows = "index" if step == 1 else "time_ms", [f"{step * n},{value}" for n, value in enumerate(wave(400))]
+        with open_recording(put(tmp_path, "\n".join([line, f"{title},II (uV)", *rows]), "c.csv")) as recording:
+            assert (recording.fs, recording.notes) == (250, said)
     rows = [f"{2 * n},{value}" for n, value in enumerate(wave(400))]
     with open_recording(put(tmp_path, "\n".join([line, "time_ms,II (uV)", *rows]), "b.csv")) as recording:
         assert (recording.fs, recording.notes) == (500, (note.replace("--fs says", "its times say"),))

@@ -41,6 +41,7 @@ class Clock:
     def __init__(self, path: Path, column: Column, scale: float | None) -> None:
         self.path, self._column = path, column
         self.fs = 1.0  # Hz
+        self.is_told = False  # the stated rate tells the unit of the times, or that of counts
         self._pace = 1.0  # Hz, as measured; not rounded
         self._scale = scale  # s in one unit of the column; None: it has no numbers
         self._first = 0.0  # s
@@ -67,11 +68,13 @@ class Clock:
             UntimedError: they are not regular, or in a unit that cannot be told.
         """
         scale, counted = None, stated if column.role == "count" else None
+        is_told = counted is not None
         if counted is not None:
             scale = 1 / counted
         elif pd.api.types.is_numeric_dtype(cells.dtype):
-            scale = _scale_of(path, column, cells.to_numpy(np.float64), stated)
+            scale, is_told = _scale_of(path, column, cells.to_numpy(np.float64), stated)
         clock = cls(path, column, scale)
+        clock.is_told = is_told
         seconds = cls(path, column, scale)._seconds(cells)  # `add` will count the midnights in them
         seconds = seconds[np.isfinite(seconds)]
         steps = np.diff(seconds)
@@ -269,21 +272,25 @@ def since_1970(first: float, unit: str = "") -> float | None:
     return first * scale if first * scale >= FIRST_EPOCH else None
 
 
-def _scale_of(path: Path, column: Column, times: np.ndarray, stated: float | None) -> float:
-    """The s in one unit of a column of numbers that count time: as it says, or else as the numbers can only be."""
+def _scale_of(path: Path, column: Column, times: np.ndarray, stated: float | None) -> tuple[float, bool]:
+    """The s in one unit of a column of numbers that count time, and whether only the `stated` rate tells it.
+
+    It is as the column says, or else as the numbers can only be.
+    """
     if column.unit.casefold() in SECONDS:
-        return SECONDS[column.unit.casefold()]
+        return SECONDS[column.unit.casefold()], False
     if since_1970(times[0]) is not None:
-        return _unit_by_size(times[0])
+        return _unit_by_size(times[0]), False
     usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     rates = {seconds: 1 / (usual * seconds) for seconds in (1.0, 1e-3, 1e-6, 1e-9) if usual > 0 and usual != 1}
     # Numbers this large that do not count from 1970 are of an unknown recorder, so slower tables are thought of too.
     least = RATES[0] if times[0] < EPOCHS[-1][0] else RATES[0] / 5
     possible = [seconds for seconds, rate in rates.items() if least <= rate <= RATES[1]]
-    if stated is not None and len(possible) > 1:
-        possible = [seconds for seconds in possible if 0.5 < rates[seconds] / stated < 2]  # units are 1000 apart
+    told = stated if len(possible) > 1 else None
+    if told is not None:
+        possible = [seconds for seconds in possible if 0.5 < rates[seconds] / told < 2]  # units are 1000 apart
     if len(possible) == 1:
-        return possible[0]
+        return possible[0], told is not None
     title, units = column.title or "of times", " or ".join(NAMES[seconds] for seconds in possible)
     raise UntimedError(
         f"{path}: column {title} counts {usual:g} a row, which may be {units or 'samples or milliseconds'}: give --fs, "

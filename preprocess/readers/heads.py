@@ -138,6 +138,11 @@ class Line:
         return is_in_hertz and self.rate is not None and not is_too_slow(self.rate)
 
     @property
+    def has_key(self) -> bool:
+        """Whether it has a key in words, not only the unit of its value."""
+        return bool(KEY_UNIT.sub("", self.key).strip())
+
+    @property
     def is_unread_rate(self) -> bool:
         """Whether it speaks of sampling, but states a rate in a form that is not read."""
         text = self.key or self.text
@@ -194,7 +199,7 @@ class Head:
         """Read the lines above the data and above the titles of its columns."""
         lines = [Line.of(text) for text in above]
         is_watch = is_key_value(above) and any(WATCH.search(line.value) for line in lines)
-        fs, unsure, unrated = _rate([line for line in lines if not _is_of_other(line)], is_watch)
+        fs, unsure, unrated = _rate(lines, is_watch)
         units = ((line, line.value if millivolts_of(line.value) is not None else None) for line in lines)
         leads = ((line, line.lead) for line in lines)
         start, undated = _start(lines)
@@ -213,10 +218,12 @@ class Head:
 
 def _rate(lines: list[Line], is_watch: bool) -> tuple[float | None, str, str]:
     """The sampling frequency, the line with it where that may mean another, and why there is none."""
+    is_mixed = any(_is_of_other(line) or FILTER.search(line.text) for line in lines)  # a rate below may be of those
+    lines = [line for line in lines if not _is_of_other(line)]
     rates = [(line, rate) for line in lines if (rate := line.rate) is not None]
     # The watch, whose export is in any of its languages, writes one rate.
     sure = [(line, rate) for line, rate in rates if is_watch or line.is_of_samples]
-    likely = sure or [(line, rate) for line, rate in rates if line.may_be_of_samples]
+    likely = sure or [(line, rate) for line, rate in rates if line.may_be_of_samples and (line.has_key or not is_mixed)]
     if (fs := _only(likely)) is not None:
         return fs, "" if sure else likely[0][0].text, ""
     if not sure and (unread := next((line for line in lines if line.is_unread_rate), None)):

@@ -125,7 +125,7 @@ class TableSource(Source):
             if why is not None:
                 says = "--fs says" if self._options.fs else "its head says"
                 notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; {why}")
-            notes += [*self._overruled(fs), *missing_values(missing, fs)]
+            notes += [*self._on_rate(fs), *missing_values(missing, fs)]
             is_rated = self._says_rate(fs)
             return Trace(float(fs), total, read_stored, notes=tuple(notes), is_rated=is_rated, close=close)
         runs, days = clock.runs(total, is_regular=self._options.fs is not None), others
@@ -139,7 +139,7 @@ class TableSource(Source):
             runs.length,
             lambda first, last: runs.read(first, last, read_stored),
             borders=runs.starts[1:],
-            notes=(*days, *clock.notes(), *self._overruled(clock.fs), *missing_values(missing, clock.fs)),
+            notes=(*days, *clock.notes(), *self._on_rate(clock.fs, clock), *missing_values(missing, clock.fs)),
             is_rated=layout.time is not None or self._says_rate(clock.fs),
             close=close,
         )
@@ -153,12 +153,21 @@ class TableSource(Source):
         """Whether the head says that the rate is `fs`, Hz."""
         return self._layout.head.fs is not None and same_rate(fs, self._layout.head.fs)
 
-    def _overruled(self, fs: float) -> list[str]:
-        """Say that the rate of the head is not taken, where it is not: its line does not say that it is of sampling."""
-        if self._layout.head.fs is None or self._says_rate(fs):
+    def _on_rate(self, fs: float, clock: Clock | None = None) -> list[str]:
+        """Say that the rate of the head is not taken, or that it is where its line does not say that it is of sampling.
+
+        Args:
+            clock: that the rate is of; None: the rows are taken for regular.
+        """
+        head, line = self._layout.head, f"the line {self._layout.head.unsure[:60]!r} of its head"
+        if head.fs is None:
             return []
-        says = "--fs says" if self._options.fs else "its times say"
-        return [f"the rate is {fs:g} Hz, as {says}; the line {self._layout.head.unsure[:60]!r} of its head is not used"]
+        if not self._says_rate(fs):
+            says = "--fs says" if self._options.fs else "its times say"
+            return [f"the rate is {fs:g} Hz, as {says}; {line} is not used"]
+        if not head.unsure or self._options.fs or (clock is not None and not clock.is_told):
+            return []
+        return [f"the rate is {fs:g} Hz, as {line} says, though not of what; --fs gives another"]
 
     # ---------------------------------------------------------------------------------------------- columns
 
