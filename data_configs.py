@@ -154,13 +154,8 @@ class DatasetConfig:
         return self.context in ("rhythm", "dominant")
 
     @property
-    def is_for_new_patients(self) -> bool:
-        """Whether the context is one that was made for patients whom the network has not seen in training."""
-        return self.context in ("rhythm", "dominant", "rhythm_only")
-
-    @property
     def has_ensembles(self) -> bool:
-        """Whether the network has small networks beside it that learn from the context alone."""
+        """Whether the network has small networks beside it that learn from the context alone: made for new patients."""
         return self.has_rhythm_head or self.has_morphology_head
 
     @property

@@ -496,7 +496,7 @@ def missing_splits_message(folder: Path, missing: list[str], configs: DatasetCon
     absent = f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}; name their folder with --data_path"
     if dataset not in PREPARED:
         return f"{absent}; what these files hold is in data/README.md, A dataset of your own"
-    split = " --split inter_patient" if configs.is_for_new_patients else ""
+    split = " --split inter_patient" if configs.has_ensembles else ""
     return (
         f"{absent}, or make them with `python -m preprocess --dataset {dataset}{split} --out {folder.parent} --source "
         "physionet` (or: --source synthetic, --raw_path DIR)"

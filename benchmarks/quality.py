@@ -55,11 +55,6 @@ def flutter_samples(record: RecordSignal) -> np.ndarray:
     return marked
 
 
-def outside_flutter(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
-    """Those of the `beats` that are in no marked ventricular flutter."""
-    return beats[~flutter_samples(record)[beats]]
-
-
 def false_beats(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
     """Those of the detected `beats` that no annotated beat is near."""
     distance = np.abs(nearest(beats_of(record.reference), beats) - beats)
@@ -157,7 +152,8 @@ def loss_table(records: Sequence[RecordSignal]) -> str:
         in_flutter = flutter_samples(record)
         v = times_of(record.reference, "VE")
         v = v[v < len(lost)]
-        false = outside_flutter(record, false_beats(record, beats))
+        false = false_beats(record, beats)
+        false = false[~in_flutter[false]]
         lost_all, samples = lost_all + lost.sum(), samples + len(lost)
         v_beats, v_lost = v_beats + len(v), v_lost + lost[v].sum()
         flutter, flutter_lost = flutter + in_flutter.sum(), flutter_lost + (in_flutter & lost).sum()
@@ -191,11 +187,13 @@ def noise_costs(record: RecordSignal) -> np.ndarray:
     that there are.
     """
     beats, of_v = detect_beats(record.signal, record.fs), times_of(record.reference, "VE")
-    of_v, false = of_v[of_v < len(record.signal)], outside_flutter(record, false_beats(record, beats))
+    of_v, runs_of_v = of_v[of_v < len(record.signal)], ventricular_runs(record.reference)
+    false = false_beats(record, beats)
+    false = false[~flutter_samples(record)[false]]
     costs = np.zeros((2, 7))
     for row, quality in zip(costs, (WITHOUT_SPARING, DEFAULT), strict=True):
         lost, _ = unreadable_samples(record, beats, quality, only="noise")
-        runs = [lost[first : last + 1].any() for first, last in ventricular_runs(record.reference)]
+        runs = [lost[first : last + 1].any() for first, last in runs_of_v]
         row[0] = lost.sum() / record.fs
         row[1:] = [figure for hits in (lost[of_v], runs, lost[false]) for figure in (np.sum(hits), len(hits))]
     return costs

@@ -91,8 +91,8 @@ class Analysis:
 
     @property
     def other_lead(self) -> bool:
-        """Whether the lead is not known to be the one that the networks have learnt from."""
-        return not is_lead_ii(self.recording.lead)
+        """Whether the lead is not known to be one that the networks have learnt from; of a training record it is."""
+        return self.training_record is None and not is_lead_ii(self.recording.lead)
 
     def clock(self, seconds: float) -> datetime | None:
         """The time of day at so many seconds; None where it is not known when the recording began."""

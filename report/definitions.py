@@ -60,6 +60,11 @@ CLASSLESS = frozenset({"doubtful_probability", "pause", "doubtful_pause", "heart
 of doubt in a class, of the length of a recording."""
 
 
+def _require_above_0(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise InputError(f"--{name} must be a number above 0, got {value:g}")
+
+
 class Definition(NamedTuple):
     """One threshold as a report prints it."""
 
@@ -246,8 +251,8 @@ class Definitions(Thresholds):
             name, value, unit = field.name, getattr(self, field.name), field.metadata["unit"]
             if name in _FEWEST and value < _FEWEST[name]:
                 raise InputError(f"--{name} must be at least {_FEWEST[name]}, got {value}")
-            if name not in ("fusion_in_runs", *_ANY_SIGN) and not 0 < value < math.inf:
-                raise InputError(f"--{name} must be a number above 0, got {value:g}")
+            if name not in ("fusion_in_runs", *_ANY_SIGN):
+                _require_above_0(name, value)
             if isinstance(value, int) and value > _MOST:
                 raise InputError(f"--{name} must be at most {_MOST:,}, got {value}")
             if unit == "%" and value > 100:
@@ -397,6 +402,4 @@ class Quality(Thresholds):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not 0 < value < float("inf"):
-                raise InputError(f"--{field.name} must be a number above 0, got {value:g}")
+            _require_above_0(field.name, getattr(self, field.name))

@@ -45,10 +45,12 @@ def noise_index(signal: np.ndarray, fs: float, beats: np.ndarray, grid: np.ndarr
     doubted = index > quality.noise_index
     doubted[doubted] = ~_stand_out(steep, fs, beats, alike, grid[doubted], half, quality)
     index[~doubted] = 0.0
+    if not doubted.any():  # as of most signals
+        return index
     in_run = np.zeros(len(signal), dtype=bool)
     for start, end in _fast_runs(fs, beats, shapes, sizes, quality):
         in_run[max(start, 0) : end] = True
-    if doubted.any() and in_run.any():
+    if in_run.any():
         beside = ~in_run[beats]
         rest = np.where(in_run, np.nan, steep)
         index_of_rest = _index_of(rest, beats[beside], alike[beside], grid[doubted], level[doubted], half, quality)

@@ -144,7 +144,7 @@ def period_cell(period: Period | None, figure: str) -> str:
         return ""
     if figure == "rate_bpm":
         return number(period.rate_bpm)
-    doubtful = " ?" if getattr(period, f"{figure[0]}_doubtful") else ""
+    doubtful = " ?" if getattr(period, figure.replace("percent", "doubtful")) else ""
     return percent(getattr(period, figure)).removesuffix(" %") + doubtful
 
 

@@ -134,7 +134,7 @@ def warnings(analysis: Analysis) -> list[str]:
     if not rhythm.samples.size:
         found.append("No beat was found that could be read; there is nothing to report on.")
     found += analysis.recording.notes
-    if analysis.other_lead and analysis.classifier is not None and not analysis.training_record:
+    if analysis.other_lead and analysis.classifier is not None:
         verb = "is" if is_lead(analysis.recording.lead) else "may be"
         found.append(
             f"Networks learn from lead II here (of svdb from ECG1), and this {verb} another lead: the shape of every "

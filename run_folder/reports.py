@@ -344,7 +344,7 @@ def selection_note(validation: Split, classes: Sequence[str], selection: str) ->
 
 def protocol_note(test: Split, configs: DatasetConfig) -> str | None:
     """That a network for new patients is tested on patients that it learns from; None: it is not, or nobody knows."""
-    if not configs.is_for_new_patients or splits_by_patient(test.protocol) is not False:
+    if not configs.has_ensembles or splits_by_patient(test.protocol) is not False:
         return None
     return (
         f"note: --context {configs.context} is for new patients, and these files are split by beat: test beats are of "

@@ -41,7 +41,7 @@ from preprocess.signals import bridging_reader, resample, resampling_reader, spa
 from preprocess.synthetic import write_synthetic_mit
 from report import drawings, outputs
 from report.__main__ import build_parser, line_of, run
-from report.analysis import _given_beats, interruptions
+from report.analysis import Analysis, _given_beats, interruptions
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import Entry, diary_figures, read_diary
@@ -378,6 +378,15 @@ def test_the_reason_of_unreadable_time_is_told(tmp_path: Path) -> None:
     page = (tmp_path / "r" / "report.html").read_text()
     assert re.search(r"% of the recording; flat \d\.\d s<", page)
     assert page.count('unreadable time <span class="note">flat</span>') == 2
+
+
+@pytest.mark.parametrize(
+    ("lead", "training_record", "other"),
+    [("MLII", None, False), ("ECG1", None, True), ("ECG1", "801 of svdb", False)],
+)
+def test_the_lead_of_a_training_record_is_no_other_one(lead: str, training_record: str | None, other: bool) -> None:
+    analysis = SimpleNamespace(recording=SimpleNamespace(lead=lead), training_record=training_record)
+    assert Analysis.other_lead.fget(analysis) == other
 
 
 def test_another_lead_is_in_the_notes(records: Path, checkpoint: Path, tmp_path: Path) -> None:

@@ -218,8 +218,8 @@ class Head:
 
 def _rate(lines: list[Line], is_watch: bool) -> tuple[float | None, str, str]:
     """The sampling frequency, the line with it where that may mean another, and why there is none."""
-    is_mixed = any(_is_of_other(line) or FILTER.search(line.text) for line in lines)  # a rate below may be of those
-    lines = [line for line in lines if not _is_of_other(line)]
+    every, lines = lines, [line for line in lines if not _is_of_other(line)]
+    is_mixed = len(lines) < len(every) or any(FILTER.search(line.text) for line in lines)  # a rate may be of those
     rates = [(line, rate) for line in lines if (rate := line.rate) is not None]
     # The watch, whose export is in any of its languages, writes one rate.
     sure = [(line, rate) for line, rate in rates if is_watch or line.is_of_samples]
