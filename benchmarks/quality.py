@@ -13,12 +13,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 import ec57
 from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, read_records
+from preprocess.account import counted
 from preprocess.detect import detect_beats
 from preprocess.signals import parted, spans
 from preprocess.splits import DS1, DS2
@@ -32,19 +35,6 @@ FIRST_BLOCK, BLOCK = 300.0, 120.0  # s: noisy blocks of nstdb begin at the first
 FALSE_UNLESS = {"V": "VErF", "S": "SAaJ"}  # class called -> annotations near which it is not false
 DEFAULT = Quality()
 RATIOS = {"_6": -6, "00": 0, "06": 6, "12": 12, "18": 18, "24": 24}  # end of a record's name -> dB
-
-
-def unreadable_samples(
-    record: RecordSignal, beats: np.ndarray, quality: Quality = DEFAULT, only: str | None = None
-) -> tuple[np.ndarray, list[Unreadable]]:
-    """bool (samples,) and the stretches themselves, all or those for one reason."""
-    signal = record.signal
-    found = unreadable(lambda start, stop: signal[start:stop], len(signal), record.fs, beats, quality)
-    found = [stretch for stretch in found if only in (None, stretch.reason)]
-    lost = np.zeros(len(signal), dtype=bool)
-    for stretch in found:
-        lost[stretch.start : stretch.end] = True
-    return lost, found
 
 
 def flutter_samples(record: RecordSignal) -> np.ndarray:
@@ -61,24 +51,67 @@ def false_beats(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
     return beats[distance > QRS_WINDOW * record.fs]
 
 
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """A record, and what is looked for in it: once, however many tables count it."""
+
+    record: RecordSignal
+
+    @cached_property
+    def beats(self) -> np.ndarray:
+        """int64 (n,): the beats that the detector finds."""
+        return detect_beats(self.record.signal, self.record.fs)
+
+    @cached_property
+    def false(self) -> np.ndarray:
+        """int64 (n,): those of them that no annotated beat is near, outside ventricular flutter."""
+        false = false_beats(self.record, self.beats)
+        return false[~flutter_samples(self.record)[false]]
+
+    @cached_property
+    def ventricular(self) -> np.ndarray:
+        """int64 (n,): the annotated V beats."""
+        times = times_of(self.record.reference, "VE")
+        return times[times < len(self.record.signal)]  # some records of svdb have one at the sample after their last
+
+    def unreadable(self, quality: Quality) -> list[Unreadable]:
+        """The unreadable time by these thresholds."""
+        signal = self.record.signal
+        return unreadable(lambda start, stop: signal[start:stop], len(signal), self.record.fs, self.beats, quality)
+
+    @cached_property
+    def found(self) -> list[Unreadable]:
+        """The unreadable time by the default thresholds."""
+        return self.unreadable(DEFAULT)
+
+    @cached_property
+    def lost(self) -> np.ndarray:
+        """bool (samples,): the same."""
+        return self.samples(self.found)
+
+    def samples(self, stretches: Sequence[Unreadable]) -> np.ndarray:
+        """bool (samples,): those in one of the stretches."""
+        inside = np.zeros(len(self.record.signal), dtype=bool)
+        for stretch in stretches:
+            inside[stretch.start : stretch.end] = True
+        return inside
+
+
 def noisy_samples(record: RecordSignal) -> np.ndarray:
     """Where noise was added to a record of nstdb, bool (samples,)."""
     time = np.arange(len(record.signal)) / record.fs
     return (time >= FIRST_BLOCK) & ((time - FIRST_BLOCK) // BLOCK % 2 == 0)
 
 
-def noise_table(records: Sequence[RecordSignal]) -> str:
-    """A row a signal-to-noise ratio."""
+def noise_table(records: Sequence[Examined]) -> str:
+    """Noise that is found, clean time and false beats: a row a signal-to-noise ratio."""
     rows = ["| SNR, dB | noisy time found | clean time lost | false beats an hour of noise | left of them |"]
     rows.append("| --- | --- | --- | --- | --- |")
     for ending, ratio in RATIOS.items():
         sums, fs = np.zeros(6), 1.0
-        for record in (one for one in records if one.name.endswith(f"e{ending}")):
-            fs, noisy = record.fs, noisy_samples(record)
-            beats = detect_beats(record.signal, fs)
-            lost, _ = unreadable_samples(record, beats)
-            false = false_beats(record, beats)
-            false = false[noisy[false]]
+        for one in (one for one in records if one.record.name.endswith(f"e{ending}")):
+            fs, noisy, lost = one.record.fs, noisy_samples(one.record), one.lost
+            false = one.false[noisy[one.false]]
             sums[:2] += noisy.sum(), (noisy & lost).sum()
             sums[2:4] += (~noisy).sum(), (~noisy & lost).sum()
             sums[4:] += len(false), (~lost[false]).sum()
@@ -92,8 +125,8 @@ def noise_table(records: Sequence[RecordSignal]) -> str:
     return "\n".join(rows)
 
 
-def false_ectopy_table(records: Sequence[RecordSignal]) -> str:
-    """V and S that are none, an hour of noise, by the packaged network; and those left without unreadable time.
+def false_ectopy_table(records: Sequence[Examined]) -> str:
+    """False V and S in an hour of noise, by the packaged network, and how many are left outside unreadable time.
 
     A V is false where no annotated V or F is near, an S where no annotated S is.
     """
@@ -104,10 +137,9 @@ def false_ectopy_table(records: Sequence[RecordSignal]) -> str:
     rows.append("| --- | --- | --- | --- | --- |")
     for ending, ratio in RATIOS.items():
         counts, hours = {"V": [0, 0], "S": [0, 0]}, 0.0
-        for record in (one for one in records if one.name.endswith(f"e{ending}")):
+        for one in (one for one in records if one.record.name.endswith(f"e{ending}")):
+            record, beats, lost = one.record, one.beats, one.lost
             signal, noisy = record.signal, noisy_samples(record)
-            beats = detect_beats(signal, record.fs)
-            lost, _ = unreadable_samples(record, beats)
             hours += noisy.sum() / record.fs / 3600
             readable = beats[~lost[beats]]
             broken = parted(readable, spans(lost)[:, 0])  # as in a report
@@ -138,22 +170,16 @@ def times_of(reference: ec57.Annotations, symbols: str) -> np.ndarray:
     return np.array(chosen, dtype=np.int64)
 
 
-def loss_table(records: Sequence[RecordSignal]) -> str:
+def loss_table(records: Sequence[Examined]) -> str:
     """What is lost of ordinary recordings: all, by reason, by record, of V beats and of ventricular flutter."""
     lost_all = samples = v_beats = v_lost = flutter = flutter_lost = false_all = false_lost = 0
     reasons: dict[str, int] = {}
     most: dict[str, float] = {}
-    for record in records:
-        beats = detect_beats(record.signal, record.fs)
-        lost, found = unreadable_samples(record, beats)
-        for stretch in found:
+    for one in records:
+        lost, v, false, in_flutter = one.lost, one.ventricular, one.false, flutter_samples(one.record)
+        for stretch in one.found:
             reasons[stretch.reason] = reasons.get(stretch.reason, 0) + stretch.end - stretch.start
-        most[record.name] = 100 * lost.mean()
-        in_flutter = flutter_samples(record)
-        v = times_of(record.reference, "VE")
-        v = v[v < len(lost)]
-        false = false_beats(record, beats)
-        false = false[~in_flutter[false]]
+        most[one.record.name] = 100 * lost.mean()
         lost_all, samples = lost_all + lost.sum(), samples + len(lost)
         v_beats, v_lost = v_beats + len(v), v_lost + lost[v].sum()
         flutter, flutter_lost = flutter + in_flutter.sum(), flutter_lost + (in_flutter & lost).sum()
@@ -180,22 +206,18 @@ def ventricular_runs(reference: ec57.Annotations) -> list[tuple[int, int]]:
     return [(beats[first][0], beats[past - 1][0]) for first, past in spans(is_v).tolist() if past - first >= 3]
 
 
-def noise_costs(record: RecordSignal) -> np.ndarray:
+def noise_costs(one: Examined) -> np.ndarray:
     """What noise takes of a record: (2, 7), without the rules that spare clean beats and with them.
 
     In turn: noise in s; the V beats, the runs of V and the false beats of the detector that it takes, each with all
     that there are.
     """
-    beats, of_v = detect_beats(record.signal, record.fs), times_of(record.reference, "VE")
-    of_v, runs_of_v = of_v[of_v < len(record.signal)], ventricular_runs(record.reference)
-    false = false_beats(record, beats)
-    false = false[~flutter_samples(record)[false]]
-    costs = np.zeros((2, 7))
-    for row, quality in zip(costs, (WITHOUT_SPARING, DEFAULT), strict=True):
-        lost, _ = unreadable_samples(record, beats, quality, only="noise")
-        runs = [lost[first : last + 1].any() for first, last in runs_of_v]
-        row[0] = lost.sum() / record.fs
-        row[1:] = [figure for hits in (lost[of_v], runs, lost[false]) for figure in (np.sum(hits), len(hits))]
+    costs, runs_of_v = np.zeros((2, 7)), ventricular_runs(one.record.reference)
+    for row, found in zip(costs, (one.unreadable(WITHOUT_SPARING), one.found), strict=True):
+        lost = one.samples([stretch for stretch in found if stretch.reason == "noise"])
+        hits = (lost[one.ventricular], [lost[first : last + 1].any() for first, last in runs_of_v], lost[one.false])
+        row[0] = lost.sum() / one.record.fs
+        row[1:] = [figure for each in hits for figure in (np.sum(each), len(each))]
     return costs
 
 
@@ -203,7 +225,7 @@ def spared_table(groups: Mapping[str, Sequence[np.ndarray]]) -> str:
     """The `noise_costs` of groups of records, summed."""
     rows = ["| | noise, s | V beats in it | runs of V that it touches | false beats of the detector in it |"]
     rows.append("| --- | --- | --- | --- | --- |")
-    for group, costs in groups.items():
+    for group, costs in ((group, costs) for group, costs in groups.items() if costs):
         for words, (seconds, *counts) in zip((", without the rules", ""), sum(costs), strict=True):
             cells = [f"{some:.0f} of {every:.0f}" for some, every in zip(counts[::2], counts[1::2], strict=True)]
             rows.append(f"| {group}{words} | {seconds:.0f} | {' | '.join(cells)} |")
@@ -222,20 +244,22 @@ def run(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--ectopy", action="store_true", help="count false V and S in noise too, some minutes")
     args = parser.parse_args(arguments)
-    noisy = list(read_records(args.raw_path / "nstdb"))
+    noisy = [*map(Examined, read_records(args.raw_path / "nstdb"))]
     print(noise_table(noisy))
     print()
     if args.ectopy:
         print(false_ectopy_table(noisy))
         print()
-    records = list(read_records(args.raw_path / "mitdb"))
+    records = [*map(Examined, read_records(args.raw_path / "mitdb"))]
     print(loss_table(records))
     print()
-    costs = {record.name: noise_costs(record) for record in records}
-    groups = {name: [costs[one] for one in sorted(split)] for name, split in (("DS1", DS1), ("DS2", DS2))}
-    groups["mitdb, 48 records"] = [*costs.values()]
+    costs = {one.record.name: noise_costs(one) for one in records}
+    groups = {
+        name: [costs[record] for record in sorted(split & {*costs})] for name, split in (("DS1", DS1), ("DS2", DS2))
+    }
+    groups[f"mitdb, {counted([*costs])}"] = [*costs.values()]
     if (args.raw_path / "svdb").is_dir():
-        groups["svdb"] = [noise_costs(record) for record in read_records(args.raw_path / "svdb")]
+        groups["svdb"] = [noise_costs(Examined(record)) for record in read_records(args.raw_path / "svdb")]
     print(spared_table(groups))
 
 

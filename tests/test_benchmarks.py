@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import arithmetics, detector, epoch, processes, throughput
+from benchmarks import arithmetics, detector, epoch, processes, quality, throughput
+from preprocess.synthetic import write_synthetic_mit
 from support.errors import run_command
 
 
@@ -45,3 +46,22 @@ def test_a_training_that_fails_ends_the_comparison_of_processes(
     monkeypatch.setattr(processes, "TORCHRUN", ["false"])
     assert run_command(lambda: processes.main(["--data_path", str(tmp_path)])) == 2
     assert capfd.readouterr().err == "error: main.py failed with 1 of --processes; what it says stands above\n"
+
+
+def test_the_tables_of_unreadable_time_take_a_part_of_a_database_and_detect_its_beats_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for database, name in (("mitdb", "208"), ("nstdb", "118e06")):  # of DS1; the noise of nstdb begins at minute 5
+        write_synthetic_mit(tmp_path / database, 1, 5.5, 0, progress=False)
+        for path in (tmp_path / database).glob("m001.*"):
+            path.rename(path.with_name(name + path.suffix))
+        for path in (tmp_path / database / f"{name}.hea", tmp_path / database / "RECORDS"):
+            path.write_text(path.read_text().replace("m001", name))
+    detected, detect_beats = [], quality.detect_beats
+    monkeypatch.setattr(quality, "detect_beats", lambda *given: detected.append(given) or detect_beats(*given))
+    quality.run(["--raw_path", str(tmp_path)])
+    assert len(detected) == 2
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line]
+    assert "6" in rows  # dB
+    groups = [row for row in rows if row.startswith(("DS", "mitdb", "svdb"))]
+    assert groups == ["DS1, without the rules", "DS1", "mitdb, 1 record, without the rules", "mitdb, 1 record"]
