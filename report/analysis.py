@@ -200,7 +200,7 @@ def _analysis(
         trends=trends(rhythm, episodes, definitions),
         diary=diary_figures(entries, rhythm, episodes) if options.diary else None,
         names=names,
-        strips=choose_strips(rhythm, episodes, rates, entries, names, doubtful=definitions.doubtful_probability),
+        strips=choose_strips(rhythm, episodes, rates, entries, definitions, names),
     )
 
 

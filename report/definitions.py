@@ -246,6 +246,22 @@ class Definitions(Thresholds):
     )
     per_day_readable: float = threshold(20.0, "readable time from which on figures are given per day", "h", CHOSEN)
 
+    @property
+    def burdens(self) -> tuple[float, ...]:
+        """%, from which on a burden of V is marked."""
+        return self.burden_marked, self.burden_high
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """1/min, by which an episode of one kind is told from another."""
+        return self.vt_rate, self.svt_rate, self.bradycardia, self.tachycardia
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """s, likewise."""
+        pauses = (self.pause, self.pause_long, self.pause_very_long, self.doubtful_pause)
+        return self.vt_sustained, *pauses, self.rate_duration, self.irregular_duration
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             name, value, unit = field.name, getattr(self, field.name), field.metadata["unit"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 DECIMALS = {"s": 3, "ms": 1, "bpm": 1, "percent": 2, "per_hour": 1, "per_day": 1}
@@ -42,6 +44,16 @@ def rounded_table(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the fractions of every column rounded as its name says."""
     fractions = [name for name in table.select_dtypes("floating") if decimals_of(name) is not None]
     return table.assign(**{name: table[name].astype(float).round(decimals_of(name)) for name in fractions})
+
+
+def on_its_side(value: float, decimals: int, limits: Sequence[float]) -> str:
+    """`value` with so many decimals, or with more where rounding would carry it onto or across one of the `limits`.
+
+    Where 10 % is a threshold, 9.96 % is not printed as 10.0 %.
+    """
+    side = np.sign(np.subtract(value, limits))
+    enough = (more for more in range(decimals, 16) if (np.sign(np.subtract(round(value, more), limits)) == side).all())
+    return f"{value:,.{next(enough, decimals)}f}"
 
 
 def elapsed(seconds: float) -> str:

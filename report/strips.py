@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from report.definitions import Definitions
 from report.diary import Entry
 from report.episodes import Episode, Episodes, fastest_of, longest_of
 from report.rates import HeartRate
 from report.rhythm import Rhythm
+from report.rounding import on_its_side
 
 SECONDS = 7.0  # of a row: 175 mm at 25 mm/s, the width of an A4 page between its margins
 LEAD_IN = 1.4  # s of signal before what a strip shows
@@ -81,9 +83,8 @@ def choose_strips(
     episodes: Episodes,
     heart_rate: HeartRate,
     entries: Sequence[Entry],
+    definitions: Definitions,
     names: Mapping[str, str] = NAMES,
-    most: int = MOST,
-    doubtful: float = 0.0,
 ) -> Chosen:
     """Choose the strips of a report: a usual stretch, what matters most, symptoms, the rest as far as there is room.
 
@@ -91,12 +92,10 @@ def choose_strips(
 
     Args:
         names: of the kinds of episodes, in words.
-        most: strips.
-        doubtful: percent; a class with a lower probability is doubtful. The usual stretch avoids such beats if it can.
     """
     duration = rhythm.length / rhythm.fs
     wanted: list[Strip] = []
-    for strip in _candidates(rhythm, episodes, heart_rate, entries, names, doubtful):
+    for strip in _candidates(rhythm, episodes, heart_rate, entries, definitions, names):
         start = float(np.clip(strip.start_s, 0, max(duration - strip.rows * SECONDS, 0)))
         strip = replace(strip, start_s=start)
         for at, other in enumerate(wanted):
@@ -107,8 +106,8 @@ def choose_strips(
                 break
         else:
             wanted.append(strip)
-    shown = tuple(replace(strip, titles=_together(strip.titles)) for strip in wanted[:most])
-    return Chosen(shown, max(len(wanted) - most, 0))
+    shown = tuple(replace(strip, titles=_together(strip.titles)) for strip in wanted[:MOST])
+    return Chosen(shown, max(len(wanted) - MOST, 0))
 
 
 def _together(titles: Sequence[str]) -> tuple[str, ...]:
@@ -125,15 +124,15 @@ def _candidates(
     episodes: Episodes,
     heart_rate: HeartRate,
     entries: Sequence[Entry],
+    definitions: Definitions,
     names: Mapping[str, str],
-    doubtful: float,
 ) -> Iterator[Strip]:
-    yield from _usual(rhythm, doubtful)
+    yield from _usual(rhythm, definitions.doubtful_probability)
     fs, once = episodes.fs, episodes.named_once()
     chosen = {kind: [episode for episode in once if episode.kind == kind] for kind in BY_WEIGHT}
     for kind in BY_WEIGHT:
         for title, episode in _extremes(kind, chosen[kind], names[kind]):
-            yield _around(episode, title, fs)
+            yield _around(episode, title, fs, definitions)
     for entry in entries:
         if entry.kind == "symptom":
             yield _of_entry(entry)
@@ -143,7 +142,7 @@ def _candidates(
             yield Strip(rate.time_s - SECONDS / 2, 1, (f"{title}, {rate.bpm:.0f}/min{doubtful}",))
     for kind in BY_WEIGHT:
         if len(chosen[kind]) > 1:
-            yield _around(chosen[kind][0], f"first {names[kind]}", fs)
+            yield _around(chosen[kind][0], f"first {names[kind]}", fs, definitions)
     for entry in entries:
         if entry.kind != "symptom":
             yield _of_entry(entry)
@@ -166,12 +165,12 @@ def _extremes(kind: str, found: list[Episode], name: str) -> Iterator[tuple[str,
         yield f"fastest {name}", fastest
 
 
-def _around(episode: Episode, title: str, fs: float) -> Strip:
-    start, end = episode.start / fs, episode.end / fs
-    seconds = end - start
-    rate = "" if episode.rate_bpm is None else f", {episode.rate_bpm:.0f}/min"
+def _around(episode: Episode, title: str, fs: float, definitions: Definitions) -> Strip:
+    start, end, seconds = episode.start / fs, episode.end / fs, (episode.end - episode.start) / fs
+    rate = "" if episode.rate_bpm is None else f", {on_its_side(episode.rate_bpm, 0, definitions.rates)}/min"
     beats = f", {episode.beats} beats" if episode.beats > 2 else ""
-    length = f", {seconds:.1f} s" if episode.kind != "pause" and seconds else f", {seconds:.2f} s" if seconds else ""
+    decimals = 2 if episode.kind == "pause" else 1
+    length = f", {on_its_side(seconds, decimals, definitions.lengths)} s" if seconds else ""
     rows = min(MOST_ROWS, int(np.ceil((seconds + LEAD_IN + 0.6) / SECONDS)))
     spare = max(rows * SECONDS - seconds, 2 * LEAD_IN)
     doubtful = ", doubtful" if episode.doubtful else ""
@@ -184,9 +183,12 @@ def _of_entry(entry: Entry) -> Strip:
 
 
 def _usual(rhythm: Rhythm, doubtful: float) -> Iterator[Strip]:
-    """`SECONDS` of N beats, none of a doubtful class if that can be, whose rate is nearest the recording's median.
+    """`SECONDS` of N beats whose rate is nearest the recording's median, without doubtful classes where there are such.
 
-    Where N are the fewer beats, of beats of any class. None where no rate is near the median.
+    Of beats of any class where most are not N. None where no rate is near the median.
+
+    Args:
+        doubtful: percent; a class with a lower probability is doubtful.
     """
     normal = rhythm.classes == "N"
     title = "usual rhythm"

@@ -68,7 +68,9 @@ def _burdens(analysis: Analysis) -> Iterator[Tile]:
         limit = f"{definitions.doubtful_probability:g} %"
         return runs + (f"; {number(unsure[name])} of them with a probability below {limit}" if unsure[name] else "")
 
-    yield Tile("V burden", percent(burden.v.percent), detail=_share(burden.v) + doubtful("V"), mark=mark)
+    yield Tile(
+        "V burden", percent(burden.v.percent, definitions.burdens), detail=_share(burden.v) + doubtful("V"), mark=mark
+    )
     where = ", outside irregular rhythm" if len(analysis.episodes.irregular) else ""
     marks = ", ".join(excessive_by(analysis))
     yield Tile("S burden", percent(burden.s.percent), detail=_share(burden.s) + where + doubtful("S"), mark=marks)
@@ -117,7 +119,9 @@ def _longest_run(analysis: Analysis) -> Tile:
     if long is None:
         fusion = "" if analysis.definitions.fusion_in_runs else "; F are not counted"
         return Tile(name, "none", detail=f"no three V in a row{fusion}")
-    detail = f"{(long.end - long.start) / fs:.1f} s at {long.rate_bpm:.0f}/min; fastest {fast.rate_bpm:.0f}/min"
+    seconds = number((long.end - long.start) / fs, 1, analysis.definitions.lengths)
+    rate, fastest = (number(run.rate_bpm, 0, analysis.definitions.rates) for run in (long, fast))
+    detail = f"{seconds} s at {rate}/min; fastest {fastest}/min"
     return Tile(name, number(long.beats), "beats", detail, "doubtful" if long.doubtful else "")
 
 

@@ -9,7 +9,7 @@ from report.analysis import Analysis
 from report.burden import DAY, HOUR
 from report.drawings import moment
 from report.episodes import Episode, Pause
-from report.rounding import elapsed
+from report.rounding import elapsed, on_its_side
 from report.summary import excessive_by, irregular_percent, unreadable_by_reason
 
 USUAL_RATES = (40.0, 130.0)  # 1/min, the mean of a recording
@@ -23,8 +23,13 @@ def findings(analysis: Analysis) -> list[str]:
     found: list[str] = []
     episodes, burden, fs = analysis.episodes, analysis.burden, analysis.rhythm.fs
 
+    definitions, lengths = analysis.definitions, analysis.definitions.lengths
+
     def at(episode: Episode) -> str:
         return _at(analysis, episode.start / fs)
+
+    def rate(episode: Episode) -> str:
+        return f"{number(episode.rate_bpm, 0, definitions.rates)}/min"
 
     flutter = episodes.of("ventricular_flutter")
     if flutter:
@@ -38,9 +43,9 @@ def findings(analysis: Analysis) -> list[str]:
         if runs:
             long, fast = episodes.longest(kind), episodes.fastest(kind)
             text = f"{_counted(runs, analysis.names[kind])}: {_longest_of(runs)}{long.beats} beats"
-            text += f" ({(long.end - long.start) / fs:.1f} s) at {long.rate_bpm:.0f}/min, {at(long)}"
+            text += f" ({number((long.end - long.start) / fs, 1, lengths)} s) at {rate(long)}, {at(long)}"
             if fast is not long:
-                text += f"; fastest {fast.rate_bpm:.0f}/min ({fast.beats} beats), {at(fast)}"
+                text += f"; fastest {rate(fast)} ({fast.beats} beats), {at(fast)}"
             found.append(text)
     found += _pauses(analysis)
     if len(episodes.irregular):
@@ -52,16 +57,18 @@ def findings(analysis: Analysis) -> list[str]:
             "heart rate variability are withheld there"
         )
     if burden.v_mark:
-        level = analysis.definitions.burden_high if burden.v_mark == "high" else analysis.definitions.burden_marked
+        level = definitions.burden_high if burden.v_mark == "high" else definitions.burden_marked
         short = "" if burden.is_day else f" (of {burden.v.of:,} beats in {lasting(analysis.rhythm.readable_s)})"
-        found.append(f"V burden {burden.v.percent:.1f} % of beats, at or above {level:g} %{short}")
+        found.append(
+            f"V burden {percent(burden.v.percent, definitions.burdens)} of beats, at or above {level:g} %{short}"
+        )
     if burden.excessive_s:
         found.append(f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}")
     found += _frequent_s(analysis)
     svt = episodes.of("svt")
     if svt:
         long = episodes.longest("svt")
-        text = f"{_counted(svt, 'SVT')}: {_longest_of(svt)}{long.beats} beats at {long.rate_bpm:.0f}/min, {at(long)}"
+        text = f"{_counted(svt, 'SVT')}: {_longest_of(svt)}{long.beats} beats at {rate(long)}, {at(long)}"
         found.append(text)
     for kind in (
         "idioventricular",
@@ -115,7 +122,8 @@ def _pauses(analysis: Analysis) -> list[str]:
     doubtful = len(very_long(pauses) if long_ones else pauses) - len(chosen)
     longest = max(chosen, key=lambda pause: pause.end - pause.start)
     limit = f"of {definitions.pause_very_long:g} s and more" if long_ones else f"longer than {definitions.pause:g} s"
-    length = f"{_longest_of(chosen)}{(longest.end - longest.start) / fs:.2f} s, {_at(analysis, longest.start / fs)}"
+    seconds = number((longest.end - longest.start) / fs, 2, definitions.lengths)
+    length = f"{_longest_of(chosen)}{seconds} s, {_at(analysis, longest.start / fs)}"
     more = f"; and {doubtful:,} doubtful" if doubtful else ""
     return [f"{count_of(len(chosen), 'pause')} {limit}: {length}{more}"]
 
@@ -242,21 +250,21 @@ def _longest_of(found: Sequence[Episode | Pause]) -> str:
     return "longest " if len(found) > 1 else ""
 
 
-def number(value: float | None, decimals: int = 0) -> str:
-    """1,234.5; a dash for what there is too little for."""
-    return "-" if value is None else f"{value:,.{decimals}f}"
+def number(value: float | None, decimals: int = 0, limits: Sequence[float] = ()) -> str:
+    """1,234.5, on its side of the `limits` (`on_its_side`); a dash for what there is too little for."""
+    return "-" if value is None else on_its_side(value, decimals, limits)
 
 
-def percent(value: float | None) -> str:
-    """12.3 %, and below 1 % one figure more."""
+def percent(value: float | None, limits: Sequence[float] = ()) -> str:
+    """12.3 %, and below 1 % one figure more; on its side of the `limits`, and neither 0 nor 100 % unless it is."""
     if value is None:
         return "-"
-    return f"{value:.2f} %" if 0 < value < 1 else f"{value:.1f} %"
+    return f"{on_its_side(value, 2 if 0 < value < 1 else 1, (0.0, 100.0, *limits))} %"
 
 
 def lasting(seconds: float) -> str:
     """A length of time in words: 12.3 s, 4 min 10 s, 23 h 12 min."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 3600:

@@ -485,7 +485,7 @@ def test_two_beats_of_a_doubtful_class_make_an_extreme_of_the_heart_rate_doubtfu
 def titles(rhythm: Rhythm) -> list[tuple[str, ...]]:
     """Of the strips of a recording without a diary."""
     episodes = find_episodes(rhythm, DEFAULT)
-    return [strip.titles for strip in choose_strips(rhythm, episodes, heart_rate(rhythm, DEFAULT), ()).strips]
+    return [strip.titles for strip in choose_strips(rhythm, episodes, heart_rate(rhythm, DEFAULT), (), DEFAULT).strips]
 
 
 def test_a_strip_of_the_usual_rhythm_has_no_doubtful_beats_where_that_can_be() -> None:
@@ -493,7 +493,7 @@ def test_a_strip_of_the_usual_rhythm_has_no_doubtful_beats_where_that_can_be() -
         probabilities = np.tile([0.9, 0.1, 0, 0, 0], (40, 1))
         probabilities[unsure] = [0.5, 0.5, 0, 0, 0]
         rhythm = made("N" * 40, probabilities=probabilities)
-        strips = choose_strips(rhythm, find_episodes(rhythm, DEFAULT), heart_rate(rhythm, DEFAULT), [], doubtful=60.0)
+        strips = choose_strips(rhythm, find_episodes(rhythm, DEFAULT), heart_rate(rhythm, DEFAULT), [], DEFAULT)
         assert strips.strips[0].titles == ("usual rhythm",)
         assert strips.strips[0].start_s == pytest.approx(start)
 
@@ -1297,7 +1297,7 @@ def test_one_strip_has_one_title_for_what_it_is_the_most_of() -> None:
     rhythm = made(
         "N" * 20 + "VVV" + "N" * 20 + "VVVV" + "N" * 20, [*normal, 550, 550, *normal, 800, *[450] * 3, *normal]
     )
-    strips = choose_strips(rhythm, find_episodes(rhythm, DEFAULT), heart_rate(rhythm, DEFAULT), []).strips
+    strips = choose_strips(rhythm, find_episodes(rhythm, DEFAULT), heart_rate(rhythm, DEFAULT), [], DEFAULT).strips
     titles = [title for strip in strips for title in strip.titles]
     assert "longest and fastest non-sustained VT, 4 beats, 1.4 s, 133/min" in titles
     assert "first non-sustained VT, 3 beats, 1.1 s, 109/min" in titles

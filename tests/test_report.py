@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -51,7 +52,7 @@ from report.rhythm import Rhythm
 from report.rounding import rounded
 from report.strips import ANNOTATED_FLUTTER
 from report.summary import excessive_by
-from report.wording import lasting
+from report.wording import lasting, number, percent
 from support.errors import InputError, run_command
 from utils import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -59,6 +60,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
 needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
 WINDOW = WINDOWS["centred"].sentence.format(length=186, peak="annotated R-peak")
+DEFAULTS = Definitions()
 FILES = {"report.html", "summary.json", "beats.csv", "episodes.csv", "hours.csv"}
 
 
@@ -151,6 +153,38 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
             assert text in stands_out
         assert ("Nothing, by the definitions" in stands_out) == (name == "none")
         assert ("the recording is too short to tell" in stands_out) == (name == "often")
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (percent(9.96, DEFAULTS.burdens), "9.96 %"),  # below 10 %, from which on a burden is marked
+        (percent(10.0, DEFAULTS.burdens), "10.0 %"),
+        (percent(9.96), "10.0 %"),
+        (percent(0.003), "0.003 %"),
+        (percent(0.0), "0.0 %"),
+        (percent(99.97), "99.97 %"),
+        (percent(100.0), "100.0 %"),
+        (percent(math.nan), "nan %"),
+        (number(100.3, 0, DEFAULTS.rates), "100.3"),  # a tachycardia is faster than 100/min
+        (number(100.0, 0, DEFAULTS.rates), "100"),
+        (number(721 / 360, 2, DEFAULTS.lengths), "2.003"),  # a pause is longer than 2 s
+        (number(29.97, 1, DEFAULTS.lengths), "29.97"),
+        (number(1234.5, 1, DEFAULTS.lengths), "1,234.5"),
+        (lasting(59.96), "1 min 0 s"),
+    ],
+)
+def test_no_figure_is_rounded_across_the_threshold_that_it_is_judged_by(shown: str, text: str) -> None:
+    assert shown == text
+
+
+def test_a_burden_just_below_a_threshold_is_shown_below_it(tmp_path: Path) -> None:
+    near = write_rhythm(tmp_path, "near", "NNNNNNNNNV" * 23 + "N", 0.8)  # 9.957 %
+    slow = write_rhythm(tmp_path, "slow", "NNNNNNNNNN", 1.4)
+    assert run_command(lambda: run([str(near), str(slow), "--annotations", "atr", "--out", str(tmp_path / "r")])) == 0
+    page = (tmp_path / "r" / "near" / "report.html").read_text()
+    assert '<div class="v">9.96 %</div>' in page  # and no mark
+    assert "<td>9.96 %</td>" in (tmp_path / "r" / "index.html").read_text()
 
 
 def test_the_terminal_says_what_limits_every_figure(
