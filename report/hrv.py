@@ -36,6 +36,11 @@ class Variability:
     """So many R-R intervals are none of N-N that these figures say little about the heart rate."""
 
     @property
+    def mostly_irregular(self) -> bool:
+        """Most of the valid R-R intervals are in irregular rhythm, so the figures are those of a small part."""
+        return self.withheld > self.rr
+
+    @property
     def nn_share(self) -> float | None:
         """N-N / R-R."""
         return self.nn / self.rr if self.rr else None

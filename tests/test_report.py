@@ -112,12 +112,13 @@ def load(folder: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
     )
 
 
-def write_rhythm(folder: Path, name: str, symbols: str, period: float, pause: int | None = None) -> Path:
-    """A record of narrow spikes at 250 Hz, annotated with the `symbols`, `period` seconds from beat to beat.
+def write_rhythm(folder: Path, name: str, symbols: str, period: float | np.ndarray, pause: int | None = None) -> Path:
+    """A record of narrow spikes at 250 Hz, annotated with the `symbols`, `period` seconds from each beat to the next.
 
     From the second of two A on it is half of that. After beat number `pause` it is 8 s.
     """
-    steps = [period / 2 if pair == "AA" else period for pair in map("".join, itertools.pairwise(symbols))]
+    pairs, periods = map("".join, itertools.pairwise(symbols)), np.broadcast_to(period, len(symbols) - 1)
+    steps = [each / 2 if pair == "AA" else each for pair, each in zip(pairs, periods.tolist(), strict=True)]
     if pause is not None:
         steps[pause] = 8
     peaks = (250 * (1 + np.cumsum([0, *steps]))).astype(int)
@@ -1336,6 +1337,26 @@ def test_what_a_recording_is_too_short_for_is_said(tmp_path: Path, beats: int, m
     assert (summary["irregular_percent"] is None) == missing
     assert (summary["episodes"]["tachycardia"] is None) == missing
     assert ("irregular rhythm" in re.search(r"None found: (.+?)\.</p>", page)[1]) != missing
+
+
+@pytest.mark.parametrize(
+    ("irregular", "regular", "is_mostly", "is_missing"),
+    [(120, 60, True, False), (60, 120, False, False), (8, 0, False, True)],
+)
+def test_heart_rate_variability_beside_irregular_rhythm_says_what_it_is_of(
+    tmp_path: Path, irregular: int, regular: int, is_mostly: bool, is_missing: bool
+) -> None:
+    periods = np.append(np.random.default_rng(0).uniform(0.45, 1.1, irregular), np.full(regular, 0.8))
+    record = write_rhythm(tmp_path, "some", "N" * (1 + len(periods)), periods)
+    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
+    variability = (tmp_path / "r" / "report.html").read_text().split("<h3>Heart rate variability</h3>")[1]
+    note = variability.split("</section>")[0]
+    assert ("Most R-R intervals are in irregular rhythm: these figures are of the rest alone" in note) == is_mostly
+    assert ("intervals in irregular rhythm are left out" in note) != is_missing
+    assert (
+        "Irregular rhythm was not looked for: these figures may be those of atrial fibrillation" in note
+    ) == is_missing
+    assert ("was not found as irregular rhythm counts here as variability" in note) != is_missing
 
 
 def test_no_tile_and_no_list_speaks_of_runs_where_no_beat_could_be_read(tmp_path: Path) -> None:
