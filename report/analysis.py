@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess import labels as meanings
 from preprocess import records as wfdb_records
 from preprocess.detect import detect_in_parts
 from preprocess.leads import is_lead_ii
@@ -26,17 +24,17 @@ from report.definitions import Definitions, Quality
 from report.diary import Diary, diary_figures, read_diary
 from report.doubt import shape_test
 from report.episodes import Episodes, find_classless, find_episodes
-from report.flutter import marked_flutter, possible_flutter, vf_filtered
+from report.flutter import possible_flutter, vf_filtered
+from report.given import GivenBeats, between_given_beats, read_given_beats
 from report.hrv import Variability, variability
 from report.options import ReportOptions
 from report.pauses import deflection_test, hidden_beats
 from report.quality import Unreadable, quiet_pauses, unreadable
 from report.rates import HeartRate, heart_rate
-from report.rhythm import CLASSES, Rhythm, inside
-from report.strips import ANNOTATED_FLUTTER, NAMES, Chosen, choose_strips
+from report.rhythm import Rhythm, inside
+from report.strips import Chosen, choose_strips, kind_names
 from report.trends import Trends, trends
 from support.cli import file_suffix
-from support.errors import InputError
 
 Step = Callable[[str], object]
 """Is told what is being done."""
@@ -80,8 +78,8 @@ class Analysis:
     hours: tuple[Hour, ...]
     trends: Trends
     diary: Diary | None
-    names: Mapping[str, str]
-    """Every kind of episode in words."""
+    flutter_is_annotated: bool
+    """Annotations mark the ventricular flutter, or would; else the signal makes it possible."""
     strips: Chosen
 
     @property
@@ -93,6 +91,11 @@ class Analysis:
     def other_lead(self) -> bool:
         """Whether the lead is not known to be one that the networks have learnt from; of a training record it is."""
         return self.training_record is None and not is_lead_ii(self.recording.lead)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Every kind of episode in words."""
+        return kind_names(self.flutter_is_annotated)
 
     def clock(self, seconds: float) -> datetime | None:
         """The time of day at so many seconds; None where it is not known when the recording began."""
@@ -141,13 +144,73 @@ def _analysis(
     classifier: Classifier | None,
     step: Step,
 ) -> Analysis:
-    fs, length = recording.fs, recording.length
-    entries = read_diary(Path(options.diary), length / fs, recording.start) if options.diary else []
+    entries = read_diary(Path(options.diary), recording.length / recording.fs, recording.start) if options.diary else []
     annotator = file_suffix(options.annotations) if options.annotations else None
-    given = _given_beats(recording, annotator, options.fs) if annotator else None
+    given = read_given_beats(recording, annotator, options.fs) if annotator else None
+    beats = _beats(recording, given, definitions, quality, classifier, step)
 
+    step("episodes")
+    rhythm = beats.rhythm
+    if beats.diagnosis is None:
+        likeness = None if classifier is None else shape_test(recording.read, rhythm.length, rhythm.fs, rhythm.samples)
+        episodes = find_episodes(rhythm, definitions, likeness)
+    else:
+        episodes = find_classless(rhythm)
+    rates = heart_rate(rhythm, definitions, episodes.unlike)
+    minute = first_minute(recording.read, rhythm.fs)
+    names = kind_names(beats.lost.flutter_is_annotated)
+    return Analysis(
+        recording=recording,
+        synthetic=_is_synthetic(recording),
+        definitions=definitions,
+        quality=quality,
+        fs_unconfirmed=options.fs is not None and not recording.is_rated,
+        classifier=classifier,
+        annotator=annotator,
+        rhythm=rhythm,
+        diagnosis=beats.diagnosis,
+        first_minute=minute,
+        training_record=None if classifier is None else classifier.training_records.get(minute),
+        escape_beats=beats.escape_beats,
+        left_out=beats.left_out,
+        unclassified=beats.unclassified,
+        unreadable=tuple(beats.lost.unreadable),
+        episodes=episodes,
+        burden=burden(rhythm, episodes, definitions),
+        heart_rate=rates,
+        variability=variability(rhythm, episodes.irregular, definitions),
+        hours=tuple(hours(rhythm, episodes, definitions, _into_hour(recording.start))),
+        trends=trends(rhythm, episodes, definitions),
+        diary=diary_figures(entries, rhythm, episodes) if options.diary else None,
+        flutter_is_annotated=beats.lost.flutter_is_annotated,
+        strips=choose_strips(rhythm, episodes, rates, entries, definitions, names),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Beats:
+    """The beats of a recording with their classes, and what is lost of it; `Analysis` says what each figure means."""
+
+    rhythm: Rhythm
+    diagnosis: np.ndarray | None
+    escape_beats: int | None
+    left_out: int
+    unclassified: int
+    lost: _LostTime
+
+
+def _beats(
+    recording: Recording,
+    given: GivenBeats | None,
+    definitions: Definitions,
+    quality: Quality,
+    classifier: Classifier | None,
+    step: Step,
+) -> _Beats:
+    """Find the beats, leave out those in lost time, and classify the rest."""
+    read, fs, length = recording.read, recording.fs, recording.length
     step("beats")
-    detected = detect_in_parts(recording.read, length, fs)
+    detected = detect_in_parts(read, length, fs)
     peaks = detected if given is None else given.peaks
     step("quality")
     lost = _lost_time(recording, detected, given, classifier, definitions, quality)
@@ -160,47 +223,17 @@ def _analysis(
         classes, probabilities, diagnosis = given.classes[kept], None, None
     else:
         classes, probabilities, diagnosis = _classified(recording, peaks, lost, classifier, quality)
-
-    step("episodes")
     rhythm = Rhythm(
         peaks, classes, fs, length, lost.spans, lost.flutter, lost.interruptions, probabilities=probabilities
     )
-    may_hide = deflection_test(recording.read, length, fs, peaks)
-    rhythm = replace(rhythm, hidden=np.union1d(hidden_beats(rhythm, definitions, may_hide), lost.before_quiet))
-    if diagnosis is None:
-        likeness = shape_test(recording.read, length, fs, rhythm.samples) if classifier is not None else None
-        episodes = find_episodes(rhythm, definitions, likeness)
-    else:
-        episodes = find_classless(rhythm)
-    rates = heart_rate(rhythm, definitions, episodes.unlike)
-    minute = first_minute(recording.read, fs)
-    only_annotated = given is not None and (classifier is None or len(given.flutter))
-    names = ANNOTATED_FLUTTER if only_annotated else NAMES
-    return Analysis(
-        recording=recording,
-        synthetic=_is_synthetic(recording),
-        definitions=definitions,
-        quality=quality,
-        fs_unconfirmed=options.fs is not None and not recording.is_rated,
-        classifier=classifier,
-        annotator=annotator,
-        rhythm=rhythm,
+    hidden = hidden_beats(rhythm, definitions, deflection_test(read, length, fs, peaks))
+    return _Beats(
+        rhythm=replace(rhythm, hidden=np.union1d(hidden, lost.before_quiet)),
         diagnosis=diagnosis,
-        first_minute=minute,
-        training_record=None if classifier is None else classifier.training_records.get(minute),
         escape_beats=int(given.escape[kept].sum()) if given is not None and classifier is None else None,
         left_out=int((~kept).sum()),
         unclassified=int((rhythm.unclassified if diagnosis is None else np.isnan(diagnosis).any(axis=1)).sum()),
-        unreadable=tuple(lost.unreadable),
-        episodes=episodes,
-        burden=burden(rhythm, episodes, definitions),
-        heart_rate=rates,
-        variability=variability(rhythm, episodes.irregular, definitions),
-        hours=tuple(hours(rhythm, episodes, definitions, _into_hour(recording.start))),
-        trends=trends(rhythm, episodes, definitions),
-        diary=diary_figures(entries, rhythm, episodes) if options.diary else None,
-        names=names,
-        strips=choose_strips(rhythm, episodes, rates, entries, definitions, names),
+        lost=lost,
     )
 
 
@@ -211,6 +244,7 @@ class _LostTime:
     unreadable: list[Unreadable]
     flutter: np.ndarray
     """int64 (k, 2): ventricular flutter, as annotations mark it, or else as the signal makes it possible."""
+    flutter_is_annotated: bool
     interruptions: np.ndarray
     """int64 (k,): of `interruptions`."""
     before_quiet: np.ndarray
@@ -225,7 +259,7 @@ class _LostTime:
 def _lost_time(
     recording: Recording,
     detected: np.ndarray,
-    given: _GivenBeats | None,
+    given: GivenBeats | None,
     classifier: Classifier | None,
     definitions: Definitions,
     quality: Quality,
@@ -234,17 +268,18 @@ def _lost_time(
     filtered = vf_filtered(read, length, fs, quality)
     lost = unreadable(read, length, fs, detected, quality, filtered)
     if given is not None and classifier is None:
-        lost = _between_given_beats(lost, given, definitions.doubtful_pause * fs, quality.flat_shortest * fs)
+        lost = between_given_beats(lost, given, definitions.doubtful_pause * fs, quality.flat_shortest * fs)
     peaks = detected if given is None else given.peaks
     lengths = (definitions.pause * fs, definitions.doubtful_pause * fs)
     quiet = quiet_pauses(read, fs, lost, peaks, lengths, quality)
     read_after_all = {*quiet.values()}
-    flutter = given.flutter if given is not None else np.zeros((0, 2), dtype=np.int64)
-    if classifier is not None and not len(flutter):  # annotations, where there are any, may be of R-peaks alone
-        flutter = possible_flutter(filtered, length, fs, quality)
+    # Annotations that give a network its R-peaks may mark nothing else: then flutter is looked for.
+    flutter_is_annotated = given is not None and (classifier is None or len(given.flutter) > 0)
+    flutter = given.flutter if flutter_is_annotated else possible_flutter(filtered, length, fs, quality)
     return _LostTime(
         unreadable=[part for part in lost if part not in read_after_all],
         flutter=flutter,
+        flutter_is_annotated=flutter_is_annotated,
         interruptions=interruptions(recording, round(quality.missing_longest * fs)),
         before_quiet=np.array([*quiet], dtype=np.int64),
     )
@@ -283,27 +318,6 @@ def _is_synthetic(recording: Recording) -> bool:
     return any(MARK in comment for comment in header.comments)
 
 
-def _between_given_beats(
-    lost: list[Unreadable], given: _GivenBeats, longest_noise: float, longest_level: float
-) -> list[Unreadable]:
-    """Unreadable time where beats and flutter were given: whoever named them in it could read it.
-
-    Of noise, and of a signal that is flat or at its limit, there is left what is longer than so many samples without a
-    beat or flutter; missing samples nobody could read.
-    """
-    found, peaks = [], np.sort(np.concatenate([given.peaks, *(np.arange(*span) for span in given.flutter)]))
-    for part in lost:
-        if part.reason == "missing":
-            found.append(part)
-            continue
-        first, past = np.searchsorted(peaks, [part.start, part.end])
-        edges = [part.start, *peaks[first:past].tolist(), part.end]
-        gaps = ((a + (a > part.start), b) for a, b in itertools.pairwise(edges))  # from the sample after a beat
-        longest = longest_noise if part.reason == "noise" else longest_level
-        found += [Unreadable(a, b, part.reason) for a, b in gaps if b - a > longest]
-    return found
-
-
 def interruptions(recording: Recording, longest: int) -> np.ndarray:
     """The borders of a recording at which the time between two beats is lost, samples (k,).
 
@@ -322,59 +336,3 @@ def interruptions(recording: Recording, longest: int) -> np.ndarray:
 
 def _into_hour(start: datetime | None) -> float:
     return 0.0 if start is None else (start - start.replace(minute=0, second=0, microsecond=0)).total_seconds() % HOUR
-
-
-# --------------------------------------------------------------------------------------------- given annotations
-
-
-@dataclass(frozen=True)
-class _GivenBeats:
-    """What the annotations of a record say of its beats."""
-
-    peaks: np.ndarray
-    classes: np.ndarray
-    escape: np.ndarray
-    """bool: an escape beat, whose class is N."""
-    flutter: np.ndarray
-    """(k, 2): from each `[` to the `]` after it."""
-
-
-def _given_beats(recording: Recording, annotator: str, fs: float | None) -> _GivenBeats:
-    """Read the annotations beside a WFDB record.
-
-    Args:
-        fs: Hz, as the user says; where the header gives none, it is that of the frames in which annotations count.
-
-    Raises:
-        InputError: it is no WFDB record, has no such annotations or no beat among them, or a beat is outside it or of
-            two classes.
-    """
-    if recording.format != "WFDB":
-        raise InputError(
-            f"--annotations {annotator}: {recording.path} is a {recording.format} file; only WFDB records have "
-            "annotations beside them"
-        )
-    folder, name = recording.path.parent, recording.path.stem
-    header = wfdb_records.read_header(folder, name)
-    if not header.rated and fs is not None:
-        header = replace(header, fs=fs)
-    annotations = wfdb_records.read_annotations(folder, name, header, annotator, recording.fs)
-    labels = meanings.aami_labels(annotations.symbols)
-    is_beat = labels != meanings.NO_BEAT
-    peaks, labels = annotations.positions[is_beat], labels[is_beat]
-    where = f"{folder / name}.{annotator}"
-    if not len(peaks):
-        raise InputError(f"{where}: marks no beat; is it that of another annotator?")
-    # The records of svdb are annotated up to the sample after their last one.
-    outside = peaks[(peaks < 0) | (peaks > recording.length)]
-    if outside.size:
-        raise InputError(
-            f"{where}: has {outside.size} beats outside the recording of {recording.length} samples, the first at "
-            f"sample {outside[0]}; are they those of another record?"
-        )
-    symbols = annotations.symbols[is_beat]
-    first = meanings.first_of_each_instant(where, peaks, labels, symbols, recording.fs)  # one annotated twice is one
-    classes = np.array(CLASSES)[labels[first]]
-    escape = np.isin(symbols[first], [*meanings.ESCAPE_SYMBOLS])
-    flutter = marked_flutter(annotations.positions.tolist(), annotations.symbols.tolist(), recording.length)
-    return _GivenBeats(peaks[first], classes, escape, flutter)

@@ -14,7 +14,7 @@ from report.diary import Period
 from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
 from report.episodes import KINDS, Episode, extent
 from report.irregular import FOUND, RIGHT
-from report.strips import ANNOTATED_FLUTTER, MOST
+from report.strips import MOST
 from report.summary import diagnosis_counts, irregular_percent, reason_of, version
 from report.tiles import tiles
 from report.wording import count_of, findings, lasting, number, percent, warnings
@@ -47,7 +47,7 @@ def page(analysis: Analysis) -> str:
         findings=findings(analysis),
         diagnosis=diagnosis_counts(analysis) if analysis.diagnosis is not None else None,
         irregular=irregular_percent(analysis),
-        flutter_is_annotated=names is ANNOTATED_FLUTTER,
+        flutter_is_annotated=analysis.flutter_is_annotated,
         irregular_found=FOUND,
         irregular_right=RIGHT,
         tiles=list(tiles(analysis)),

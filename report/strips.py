@@ -47,6 +47,12 @@ NAMES = {
 ANNOTATED_FLUTTER = NAMES | {"ventricular_flutter": "annotated ventricular flutter or fibrillation"}
 """The same where annotations mark the flutter, which is then more than possible."""
 
+
+def kind_names(flutter_is_annotated: bool) -> dict[str, str]:
+    """Every kind of episode in words."""
+    return ANNOTATED_FLUTTER if flutter_is_annotated else NAMES
+
+
 BY_WEIGHT = (
     "ventricular_flutter",
     *("vt_sustained", "nsvt", "pause", "irregular_rhythm", "svt", "idioventricular", "run_v", "run_s"),

@@ -42,11 +42,12 @@ from preprocess.signals import bridging_reader, resample, resampling_reader, spa
 from preprocess.synthetic import write_synthetic_mit
 from report import drawings, outputs
 from report.__main__ import build_parser, line_of, run
-from report.analysis import Analysis, _given_beats, interruptions
+from report.analysis import Analysis, interruptions
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions
 from report.diary import Entry, diary_figures, read_diary
 from report.episodes import find_episodes
+from report.given import read_given_beats
 from report.render import period_cell, title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
@@ -402,7 +403,7 @@ def test_annotations_stay_at_their_beats_where_fs_is_given(tmp_path: Path) -> No
     for fs in (None, 360):
         with open_recording(record, fs=fs) as recording:
             assert recording.fs == (fs or 250)
-            assert _given_beats(recording, "atr", fs).peaks.tolist() == [250, 500, 750, 1000, 1250]
+            assert read_given_beats(recording, "atr", fs).peaks.tolist() == [250, 500, 750, 1000, 1250]
 
 
 def test_the_reason_of_unreadable_time_is_told(tmp_path: Path) -> None:
