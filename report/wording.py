@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from preprocess.leads import is_lead
 from report.analysis import Analysis
@@ -20,99 +20,67 @@ SOME = 10  # S beats: of fewer one that the network invented may decide
 
 def findings(analysis: Analysis) -> list[str]:
     """What stands out, the gravest first; empty where nothing does."""
-    found: list[str] = []
-    episodes, burden, fs = analysis.episodes, analysis.burden, analysis.rhythm.fs
+    parts = (_flutter, _vt, _pauses, _irregular, _v_burden, _excessive_s, _frequent_s, _svt, _others)
+    return [text for part in parts for text in part(analysis)]
 
-    definitions, lengths = analysis.definitions, analysis.definitions.lengths
 
-    def at(episode: Episode) -> str:
-        return _at(analysis, episode.start / fs)
-
-    def rate(episode: Episode) -> str:
-        return f"{number(episode.rate_bpm, 0, definitions.rates)}/min"
-
-    flutter = episodes.of("ventricular_flutter")
-    if flutter:
-        total = sum(episode.end - episode.start for episode in flutter) / fs
-        found.append(
-            f"{count_of(len(flutter), analysis.names['ventricular_flutter'])}, {lasting(total)} in all, the first "
-            f"{at(flutter[0])}; its beats are not counted"
+def _flutter(analysis: Analysis) -> Iterator[str]:
+    found, fs = analysis.episodes.of("ventricular_flutter"), analysis.rhythm.fs
+    if found:
+        yield (
+            f"{count_of(len(found), analysis.names['ventricular_flutter'])}, {_total(analysis, found)}, the first "
+            f"{_at(analysis, found[0].start / fs)}; its beats are not counted"
         )
+
+
+def _vt(analysis: Analysis) -> Iterator[str]:
+    episodes, fs = analysis.episodes, analysis.rhythm.fs
     for kind in ("vt_sustained", "nsvt"):
-        runs = episodes.of(kind)
+        runs, long, fast = episodes.of(kind), episodes.longest(kind), episodes.fastest(kind)
         if runs:
-            long, fast = episodes.longest(kind), episodes.fastest(kind)
-            text = f"{_counted(runs, analysis.names[kind])}: {_longest_of(runs)}{long.beats} beats"
-            text += f" ({number((long.end - long.start) / fs, 1, lengths)} s) at {rate(long)}, {at(long)}"
+            seconds = number((long.end - long.start) / fs, 1, analysis.definitions.lengths)
+            text = f"{_counted(runs, analysis.names[kind])}: {_if_several(runs, 'longest')}{long.beats} beats"
+            text += f" ({seconds} s) at {_rate(analysis, long)}, {_at(analysis, long.start / fs)}"
             if fast is not long:
-                text += f"; fastest {rate(fast)} ({fast.beats} beats), {at(fast)}"
-            found.append(text)
-    found += _pauses(analysis)
-    if len(episodes.irregular):
-        longest, share = episodes.longest("irregular_rhythm"), irregular_percent(analysis)
-        which = "" if len(episodes.irregular) == 1 else "the longest "
-        found.append(
-            f"irregular rhythm, atrial fibrillation possible, in {share:.1f} % of readable time "
-            f"({count_of(len(episodes.irregular), 'episode')}, {which}{at(longest)}); S burden, S episodes and "
+                text += f"; fastest {_rate(analysis, fast)} ({fast.beats} beats), {_at(analysis, fast.start / fs)}"
+            yield text
+
+
+def _irregular(analysis: Analysis) -> Iterator[str]:
+    found, longest = analysis.episodes.of("irregular_rhythm"), analysis.episodes.longest("irregular_rhythm")
+    if found:
+        at, share = _at(analysis, longest.start / analysis.rhythm.fs), percent(irregular_percent(analysis))
+        yield (
+            f"irregular rhythm, atrial fibrillation possible, in {share} of readable time "
+            f"({count_of(len(found), 'episode')}, {_if_several(found, 'the longest')}{at}); S burden, S episodes and "
             "heart rate variability are withheld there"
         )
+
+
+def _v_burden(analysis: Analysis) -> Iterator[str]:
+    burden, definitions = analysis.burden, analysis.definitions
     if burden.v_mark:
         level = definitions.burden_high if burden.v_mark == "high" else definitions.burden_marked
         short = "" if burden.is_day else f" (of {burden.v.of:,} beats in {lasting(analysis.rhythm.readable_s)})"
-        found.append(
-            f"V burden {percent(burden.v.percent, definitions.burdens)} of beats, at or above {level:g} %{short}"
-        )
-    if burden.excessive_s:
-        found.append(f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}")
-    found += _frequent_s(analysis)
-    svt = episodes.of("svt")
-    if svt:
-        long = episodes.longest("svt")
-        text = f"{_counted(svt, 'SVT')}: {_longest_of(svt)}{long.beats} beats at {rate(long)}, {at(long)}"
-        found.append(text)
-    for kind in (
-        "idioventricular",
-        "bigeminy_v",
-        "trigeminy_v",
-        "bigeminy_s",
-        "trigeminy_s",
-        "bradycardia",
-        "tachycardia",
-    ):
-        some = episodes.of(kind)
-        if some:
-            total = sum(episode.end - episode.start for episode in some) / fs
-            found.append(f"{_counted(some, analysis.names[kind])}, {lasting(total)} in all")
-    return found
+        yield f"V burden {percent(burden.v.percent, definitions.burdens)} of beats, at or above {level:g} %{short}"
 
 
-def _at(analysis: Analysis, seconds: float) -> str:
-    """At a time of day; where that is not known, from so long after the start."""
-    return f"{'at' if analysis.recording.start else 'from'} {moment(analysis, seconds)}"
-
-
-def _frequent_s(analysis: Analysis) -> list[str]:
-    """Of a recording with too few hours to count the S of a day: whether a day at their rate would have too many."""
-    s, limit = analysis.burden.s, analysis.definitions.sve_per_day
-    known = analysis.burden.excessive_s or "S" in (analysis.burden.per_day or {})
-    if known or s.per_hour is None or s.beats < SOME or DAY * s.per_hour < limit:
-        return []
-    hours = lasting(s.hours * HOUR)
-    return [
-        f"S {s.percent:.1f} % of beats, {s.per_hour:,.0f} per hour, in {hours}: at this rate {DAY * s.per_hour:,.0f} "
-        f"in 24 h, where {limit:g} are excessive; the recording is too short to tell"
-    ]
+def _excessive_s(analysis: Analysis) -> Iterator[str]:
+    if analysis.burden.excessive_s:
+        yield f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}"
 
 
 IN_DOUBT = "in which beats may have been missed or the lead was off"
 
 
-def _pauses(analysis: Analysis) -> list[str]:
-    """The pauses in a sentence, those of the longest threshold where there are some; none where there is no pause."""
+def _pauses(analysis: Analysis) -> Iterator[str]:
+    """The pauses that reach the longest threshold, or all where none does."""
     definitions, fs, pauses = analysis.definitions, analysis.rhythm.fs, analysis.episodes.pauses
     sure = [pause for pause in pauses if not pause.possible_missed_beat]
     if not sure:
-        return [f"{count_of(len(pauses), 'doubtful pause')}, {IN_DOUBT}"] if pauses else []
+        if pauses:
+            yield f"{count_of(len(pauses), 'doubtful pause')}, {IN_DOUBT}"
+        return
 
     def very_long(among: Sequence[Pause]) -> list[Pause]:
         return [pause for pause in among if pause.end - pause.start >= definitions.pause_very_long * fs]
@@ -123,78 +91,154 @@ def _pauses(analysis: Analysis) -> list[str]:
     longest = max(chosen, key=lambda pause: pause.end - pause.start)
     limit = f"of {definitions.pause_very_long:g} s and more" if long_ones else f"longer than {definitions.pause:g} s"
     seconds = number((longest.end - longest.start) / fs, 2, definitions.lengths)
-    length = f"{_longest_of(chosen)}{seconds} s, {_at(analysis, longest.start / fs)}"
+    length = f"{_if_several(chosen, 'longest')}{seconds} s, {_at(analysis, longest.start / fs)}"
     more = f"; and {doubtful:,} doubtful" if doubtful else ""
-    return [f"{count_of(len(chosen), 'pause')} {limit}: {length}{more}"]
+    yield f"{count_of(len(chosen), 'pause')} {limit}: {length}{more}"
+
+
+def _frequent_s(analysis: Analysis) -> Iterator[str]:
+    """Of a recording too short to count the S of a day: that a whole day at this rate would have too many."""
+    s, limit = analysis.burden.s, analysis.definitions.sve_per_day
+    known = analysis.burden.excessive_s or "S" in (analysis.burden.per_day or {})
+    if not known and s.per_hour is not None and s.beats >= SOME and DAY * s.per_hour >= limit:
+        yield (
+            f"S {percent(s.percent)} of beats, {s.per_hour:,.0f} per hour, in {lasting(s.hours * HOUR)}: at this rate "
+            f"{DAY * s.per_hour:,.0f} in 24 h, where {limit:g} are excessive; the recording is too short to tell"
+        )
+
+
+def _svt(analysis: Analysis) -> Iterator[str]:
+    runs, long = analysis.episodes.of("svt"), analysis.episodes.longest("svt")
+    if runs:
+        yield (
+            f"{_counted(runs, 'SVT')}: {_if_several(runs, 'longest')}{long.beats} beats at {_rate(analysis, long)}, "
+            f"{_at(analysis, long.start / analysis.rhythm.fs)}"
+        )
+
+
+OTHERS = ("idioventricular", "bigeminy_v", "trigeminy_v", "bigeminy_s", "trigeminy_s", "bradycardia", "tachycardia")
+"""Kinds of which no more is told than how many there are, and how long they last in all."""
+
+
+def _others(analysis: Analysis) -> Iterator[str]:
+    for kind in OTHERS:
+        found = analysis.episodes.of(kind)
+        if found:
+            yield f"{_counted(found, analysis.names[kind])}, {_total(analysis, found)}"
+
+
+def _total(analysis: Analysis, found: Sequence[Episode]) -> str:
+    return f"{lasting(sum(episode.end - episode.start for episode in found) / analysis.rhythm.fs)} in all"
+
+
+def _rate(analysis: Analysis, episode: Episode) -> str:
+    return f"{number(episode.rate_bpm, 0, analysis.definitions.rates)}/min"
+
+
+def _at(analysis: Analysis, seconds: float) -> str:
+    """At a time of day; where that is not known, from so long after the start."""
+    return f"{'at' if analysis.recording.start else 'from'} {moment(analysis, seconds)}"
 
 
 def warnings(analysis: Analysis) -> list[str]:
     """What limits every figure of the report."""
-    found: list[str] = []
-    rhythm, duration = analysis.rhythm, analysis.duration_s
+    parts = (
+        _origin,
+        _lead,
+        _lost,
+        _too_short,
+        _infarction,
+        _unconfirmed,
+        _offsets,
+        _beatless,
+        _cut_entries,
+        _uncounted,
+    )
+    return [text for part in parts for text in part(analysis)]
+
+
+def _origin(analysis: Analysis) -> Iterator[str]:
     if analysis.synthetic:
-        found.append("Synthetic data: a program made this recording. It says nothing about any person.")
+        yield "Synthetic data: a program made this recording. It says nothing about any person."
     if analysis.training_record:
-        found.append(
+        yield (
             f"By its first minute this is record {analysis.training_record}, which the network was trained on: its "
             "classes are likely to be better here than on a new patient, and say nothing about how well it does."
         )
-    if not rhythm.samples.size:
-        found.append("No beat was found that could be read; there is nothing to report on.")
-    found += analysis.recording.notes
+    if not analysis.rhythm.samples.size:
+        yield "No beat was found that could be read; there is nothing to report on."
+    yield from analysis.recording.notes
+
+
+def _lead(analysis: Analysis) -> Iterator[str]:
     if analysis.other_lead and analysis.classifier is not None:
         verb = "is" if is_lead(analysis.recording.lead) else "may be"
-        found.append(
+        yield (
             f"Networks learn from lead II here (of svdb from ECG1), and this {verb} another lead: the shape of every "
             "beat differs there, and how far the classes can be trusted has not been measured."
         )
-    lost = 100 * (1 - rhythm.readable_s / duration)
+
+
+def _lost(analysis: Analysis) -> Iterator[str]:
+    lost = 100 * (1 - analysis.rhythm.readable_s / analysis.duration_s)
     if lost >= MUCH_LOST:
-        found.append(
-            f"{lost:.0f} % of the recording cannot be read ({lost_time(analysis)}); every figure is of the rest."
-        )
+        yield f"{lost:.0f} % of the recording cannot be read ({lost_time(analysis)}); every figure is of the rest."
     noise = unreadable_by_reason(analysis).get("noise", 0.0)
-    if 100 * noise >= NOISY * duration and analysis.classifier is not None and analysis.diagnosis is None:
-        found.append(
+    is_much = 100 * noise >= NOISY * analysis.duration_s
+    if is_much and analysis.classifier is not None and analysis.diagnosis is None:
+        yield (
             f"Beside noise, of which there are {lasting(noise)}, the network calls V and S too often: look at the "
             "strips before relying on burdens and runs."
         )
+
+
+def _too_short(analysis: Analysis) -> Iterator[str]:
     if not analysis.burden.is_day:
-        found.append(
-            f"{lasting(rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} h: too short "
-            "for figures of 24 hours."
+        yield (
+            f"{lasting(analysis.rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} h: "
+            "too short for figures of 24 hours."
         )
+
+
+def _infarction(analysis: Analysis) -> Iterator[str]:
     if analysis.diagnosis is not None:
-        found.append(
+        yield (
             "This network tells infarction from normal, beat by beat. It names no ectopic beats, so there are no "
             "episodes but unreadable time and ventricular flutter, no ectopy burden and no heart rate variability."
         )
+
+
+def _unconfirmed(analysis: Analysis) -> Iterator[str]:
     mean = analysis.heart_rate.mean
     if analysis.fs_unconfirmed and mean is not None and not USUAL_RATES[0] <= mean <= USUAL_RATES[1]:
-        found.append(
+        yield (
             f"The mean heart rate is {mean:.0f}/min, and every time rests on --fs {analysis.recording.fs:g}, which "
             "nothing in the file confirms."
         )
+
+
+def _offsets(analysis: Analysis) -> Iterator[str]:
+    """Times of the diary that look like times of day, where that is known."""
     offsets = [entry for entry in analysis.diary.entries if entry.is_offset] if analysis.diary else []
     if offsets and analysis.recording.start is not None:
-        found.append(
+        yield (
             f"The times such as {elapsed(offsets[0].time_s)} in the diary count from the start: that one is "
             f"{moment(analysis, offsets[0].time_s)}. A time of day needs its date, as 2026-01-31 14:05."
         )
-    found += _beatless(analysis)
-    found += _cut_entries(analysis)
+
+
+def _uncounted(analysis: Analysis) -> Iterator[str]:
+    """Beats that no class or no figure has."""
     if analysis.unclassified:
-        found.append(
+        yield (
             f"{count_of(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
             f"classified; {'it is' if analysis.unclassified == 1 else 'they are'} counted apart, as unclassified."
         )
     if analysis.left_out and analysis.annotator is not None:  # of detected peaks many are none, in noise
-        one = analysis.left_out == 1
-        found.append(
+        yield (
             f"{count_of(analysis.left_out, 'annotated beat')} in unreadable time or ventricular flutter "
-            f"{'is' if one else 'are'} left out."
+            f"{'is' if analysis.left_out == 1 else 'are'} left out."
         )
-    return found
 
 
 def lost_time(analysis: Analysis) -> str:
@@ -202,28 +246,27 @@ def lost_time(analysis: Analysis) -> str:
     return ", ".join(f"{reason} {lasting(seconds)}" for reason, seconds in unreadable_by_reason(analysis).items())
 
 
-def _beatless(analysis: Analysis) -> list[str]:
+def _beatless(analysis: Analysis) -> Iterator[str]:
     """Where beats are absent, but no two of them enclose a pause."""
     found, fs = analysis.episodes.beatless, analysis.recording.fs
     if not len(found) or not analysis.rhythm.samples.size:
-        return []
+        return
     start, end = max(found.tolist(), key=lambda span: span[1] - span[0])
     length = f"{(end - start) / fs:.1f} s {_at(analysis, start / fs)}"
     where = "without a beat beside lost time or an end of the recording"
     text = f"Readable time {where} is in {len(found):,} places, the longest {length}"
     if len(found) == 1:
         text = f"There are {length} {where}"
-    return [f"{text}: a pause there is not counted, for it has no beat on one side."]
+    yield f"{text}: a pause there is not counted, for it has no beat on one side."
 
 
-def _cut_entries(analysis: Analysis) -> list[str]:
+def _cut_entries(analysis: Analysis) -> Iterator[str]:
     """Which entries of the diary begin before the recording or end after it."""
     cut = [entry for entry in analysis.diary.entries if entry.is_cut] if analysis.diary else []
-    if not cut:
-        return []
-    many = f"{len(cut):,} entries of the diary begin before the recording or end after it, the first of them"
-    one = "One entry of the diary begins before the recording or ends after it,"
-    return [f"{one if len(cut) == 1 else many} {_at(analysis, cut[0].time_s)}; what is outside is cut off."]
+    if cut:
+        many = f"{len(cut):,} entries of the diary begin before the recording or end after it, the first of them"
+        one = "One entry of the diary begins before the recording or ends after it,"
+        yield f"{one if len(cut) == 1 else many} {_at(analysis, cut[0].time_s)}; what is outside is cut off."
 
 
 COUNTABLE = ("pause", "doubtful pause", "beat", "annotated beat", "classified beat", "escape beat", "episode")
@@ -245,9 +288,9 @@ def _counted(episodes: list[Episode], name: str) -> str:
     return count_of(sure, name) + (f", and {doubtful:,} doubtful" if doubtful else "")
 
 
-def _longest_of(found: Sequence[Episode | Pause]) -> str:
-    """What comes before the length of the longest of those found; of one there is no longest."""
-    return "longest " if len(found) > 1 else ""
+def _if_several(found: Sequence[Episode | Pause], words: str) -> str:
+    """The `words` before what is told of one of those found; of a single one nothing is the longest."""
+    return f"{words} " if len(found) > 1 else ""
 
 
 def number(value: float | None, decimals: int = 0, limits: Sequence[float] = ()) -> str:
