@@ -34,7 +34,7 @@ METAVARS = {
 
 def threshold(value: Any, text: str, unit: str, source: str) -> Any:  # noqa: ANN401  (as `dataclasses.field`)
     """A field that is an option, with its unit ("" for none) and the source of its default."""
-    help_text = f"{text}{f', in {unit}' if unit else ''} [{source}]"
+    help_text = f"{text}{f' ({unit})' if unit else ''} [{source}]"
     shown = f"{value:g}" if isinstance(value, float) else None
     made = option(value, help_text, default=shown, metavar=METAVARS[unit])
     return dataclasses.field(default=value, metadata={**made.metadata, "text": text, "unit": unit, "source": source})
@@ -116,59 +116,66 @@ class Definitions(Thresholds):
     fusion_in_runs: bool = threshold(
         False, "count fusion beats as V in couplets and runs, as EC57's run-by-run comparison does", "", "EC57"
     )
-    vt_min_beats: int = threshold(3, "shortest run of V that is a tachycardia, or idioventricular", "beats", "VT 2017")
+    vt_min_beats: int = threshold(
+        3, "shortest run of V that is called a tachycardia or an idioventricular rhythm", "beats", "VT 2017"
+    )
     vt_rate: float = threshold(100.0, "a run of V above this rate is a ventricular tachycardia", "1/min", "VT 2017")
-    vt_sustained: float = threshold(30.0, "from here on a ventricular tachycardia is sustained", "s", "VT 2017")
+    vt_sustained: float = threshold(
+        30.0, "a ventricular tachycardia that lasts at least this long is sustained", "s", "VT 2017"
+    )
     svt_rate: float = threshold(
         100.0, "a run of S (3 beats and more) above this rate is a supraventricular tachycardia", "1/min", "SVT 2015"
     )
     doubtful_probability: float = threshold(
         60.0,
-        "a class that the network gives less than this is doubtful, ? in the strips; so is a run of which fewer than "
-        "three beats have more",
+        "a class to which the network gives a lower probability is doubtful (? in the strips), and so is a run in "
+        "which fewer than three beats reach it",
         "%",
         CHOSEN,
     )
     doubtful_likeness: float = threshold(
         0.8,
-        "a run whose beats correlate less than this (the median) with one another and with the beats around it is "
-        "doubtful: noise looks like nothing",
+        "a run is doubtful if its beats correlate less than this (the median) both with one another and with the "
+        "beats around it: noise resembles nothing",
         "",
         CHOSEN,
     )
     doubtful_rate: float = threshold(300.0, "a run of V or S faster than this is doubtful", "1/min", CHOSEN)
     doubtful_prematurity: float = threshold(
         0.85,
-        "a run of S whose mean R-R is above this share of the median N-N of the 40 beats on either side is doubtful: "
-        "the sinus rhythm around it is about as fast",
+        "a run of S is doubtful if its mean R-R is above this share of the median N-N of the 40 beats on either "
+        "side: the sinus rhythm around it is about as fast",
         "",
         CHOSEN,
     )
     doubtful_pause: float = threshold(
         15.0,
-        "a pause longer than this is doubtful: the lead may have been off, which noise may hide; between annotated "
-        "beats further apart noise is not read",
+        "a pause longer than this is doubtful, since noise may hide that the lead was off; where annotations give "
+        "the beats, noise is unreadable only between beats further apart than this",
         "s",
         CHOSEN,
     )
     sve_per_day: float = threshold(
-        720.0, "from this number of S in 24 h on the supraventricular ectopy is marked as excessive", "beats", "ESVEA"
+        720.0, "with this many S in 24 h or more, supraventricular ectopy is marked as excessive", "beats", "ESVEA"
     )
     sve_run: int = threshold(
-        20, "from this length on a run of S, too, marks the supraventricular ectopy as excessive", "beats", "ESVEA"
+        20, "with a run of this many S or more, too, supraventricular ectopy is marked as excessive", "beats", "ESVEA"
     )
     bigeminy_min: int = threshold(
         3,
-        "fewest pairs of another beat and a V (or an S) in a row that are bigeminy; a pause does not end it",
+        "fewest times in a row that one other beat and a V (or an S) follow each other in bigeminy; a pause does "
+        "not end it",
         "",
         CHOSEN,
     )
     trigeminy_min: int = threshold(
-        3, "fewest triples of two other beats and a V (or an S) in a row that are trigeminy", "", CHOSEN
+        3, "fewest times in a row that two other beats and a V (or an S) follow each other in trigeminy", "", CHOSEN
     )
     pause: float = threshold(2.0, "an R-R interval longer than this is a pause", "s", "Bradycardia 2018")
-    pause_long: float = threshold(2.5, "pauses longer than this are counted too", "s", CHOSEN)
-    pause_very_long: float = threshold(3.0, "pauses of this length and more are counted too", "s", "Bradycardia 2018")
+    pause_long: float = threshold(2.5, "pauses longer than this are counted separately, too", "s", CHOSEN)
+    pause_very_long: float = threshold(
+        3.0, "pauses at least this long are counted separately, too", "s", "Bradycardia 2018"
+    )
     bradycardia: float = threshold(50.0, "bradycardia: a mean rate below this", "1/min", "Bradycardia 2018")
     tachycardia: float = threshold(100.0, "tachycardia: a mean rate above this", "1/min", "SVT 2015")
     rate_intervals: int = threshold(
@@ -176,75 +183,79 @@ class Definitions(Thresholds):
     )
     rate_bridge: float = threshold(
         5.0,
-        "interruptions of a bradycardia or tachycardia up to this long are bridged; and across so much lost time the "
-        "windows of R-R intervals go on, of these, of irregular rhythm and of the lowest and highest heart rate",
+        "interruptions up to this long are bridged: in bradycardia and tachycardia, and by the windows of R-R "
+        "intervals for irregular rhythm and for the lowest and highest heart rate",
         "s",
         CHOSEN,
     )
     rate_duration: float = threshold(15.0, "shortest bradycardia and tachycardia", "s", CHOSEN)
     heart_rate_intervals: int = threshold(
         8,
-        "R-R intervals of the window of the lowest and highest heart rate, which is the median of the means of two "
-        "successive ones; runs whose beats may be none (doubtful_likeness) have no part in it",
+        "R-R intervals in a window of the lowest and highest heart rate, which is the median of the means of two "
+        "successive ones; runs that may be noise (doubtful_likeness) take no part",
         "",
         CHOSEN,
     )
-    burden_marked: float = threshold(10.0, "from this share of V on the burden is marked", "%", "EHRA 2014")
-    burden_high: float = threshold(20.0, "from this share of V on the burden is marked as high", "%", "EHRA 2014")
+    burden_marked: float = threshold(10.0, "a V burden of this share or more is marked", "%", "EHRA 2014")
+    burden_high: float = threshold(20.0, "a V burden of this share or more is marked as high", "%", "EHRA 2014")
     irregular_duration: float = threshold(30.0, "shortest episode of irregular rhythm", "s", "ESC 2024")
     irregular_intervals: int = threshold(20, "R-R intervals of a window of irregular rhythm", "", CHOSEN)
     irregular_entropy: float = threshold(
         -1.0, "a rhythm is irregular where its coefficient of sample entropy is above this", "", CHOSEN
     )
     irregular_short: float = threshold(
-        60.0, "an episode of irregular rhythm shorter than this has to be more irregular", "s", CHOSEN
+        60.0,
+        "an episode of irregular rhythm shorter than this has to be more irregular (irregular_short_entropy)",
+        "s",
+        CHOSEN,
     )
     irregular_short_entropy: float = threshold(
-        -0.8, "its coefficient of sample entropy has to be above this", "", CHOSEN
+        -0.8, "coefficient of sample entropy that an episode shorter than irregular_short has to exceed", "", CHOSEN
     )
     irregular_turning: float = threshold(
         50.0,
-        "least share of an irregular rhythm's R-R intervals that are longer or shorter than both their neighbours; in "
-        "fibrillation two thirds are, when breath speeds and slows the heart far fewer",
+        "least share of R-R intervals in irregular rhythm that are longer or shorter than both their neighbours: "
+        "two thirds are in fibrillation, far fewer when breathing speeds and slows the heart",
         "%",
         "Dash et al. 2009",
     )
     irregular_tolerance: float = threshold(
-        0.03, "R-R intervals that differ by this much at most are alike to the entropy", "s", "COSEn"
+        0.03, "R-R intervals that differ by this much or less match, for the entropy", "s", "COSEn"
     )
     irregular_matches: int = threshold(
         5,
-        "fewest pairs alike that the entropy may rest on; where there are fewer, the tolerance is doubled, and again",
+        "fewest matching pairs that the entropy may rest on; where there are fewer, the tolerance is doubled, and "
+        "doubled again",
         "",
         "COSEn",
     )
     irregular_usable: float = threshold(
         30.0, "least share of a window's pairs of successive R-R intervals that no V or F takes part in", "%", CHOSEN
     )
-    nn_shortest: float = threshold(0.4, "shorter N-N intervals are left out", "s", "PhysioNet HRV toolkit")
-    nn_longest: float = threshold(2.0, "longer N-N intervals are left out", "s", "PhysioNet HRV toolkit")
+    nn_shortest: float = threshold(0.4, "N-N intervals shorter than this are left out", "s", "PhysioNet HRV toolkit")
+    nn_longest: float = threshold(2.0, "N-N intervals longer than this are left out", "s", "PhysioNet HRV toolkit")
     nn_neighbours: int = threshold(
-        20, "N-N intervals on either side that one is compared with", "", "PhysioNet HRV toolkit"
+        20, "N-N intervals on either side with which each one is compared", "", "PhysioNet HRV toolkit"
     )
     nn_deviation: float = threshold(
         20.0, "an N-N interval further off the mean of these neighbours is left out", "%", "PhysioNet HRV toolkit"
     )
     nn_share: float = threshold(
         80.0,
-        "with a smaller share of N-N among R-R intervals the report says that its variability says little",
+        "if a smaller share of the R-R intervals is N-N, the report says that heart rate variability means little",
         "%",
         CHOSEN,
     )
     nn_difference: float = threshold(50.0, "pNN50 counts successive differences above this", "ms", "Task Force 1996")
-    nn_segment: float = threshold(300.0, "segments of SDANN and of the SDNN index", "s", "Task Force 1996")
-    nn_filled: float = threshold(50.0, "least share of a segment that its N-N intervals must fill", "%", CHOSEN)
+    nn_segment: float = threshold(300.0, "length of the segments for SDANN and the SDNN index", "s", "Task Force 1996")
+    nn_filled: float = threshold(50.0, "least share of a segment that its N-N intervals have to fill", "%", CHOSEN)
     day_readable: float = threshold(
         18.0,
-        "readable time from which on a recording may be called one of 24 h, and SDANN given (time of segments)",
+        "least readable time of a recording that is called one of 24 h; for SDANN, least time of its segments",
         "h",
         CHOSEN,
     )
-    per_day_readable: float = threshold(20.0, "readable time from which on figures are given per day", "h", CHOSEN)
+    per_day_readable: float = threshold(20.0, "least readable time for which figures per day are given", "h", CHOSEN)
 
     @property
     def burdens(self) -> tuple[float, ...]:
@@ -300,104 +311,124 @@ class Quality(Thresholds):
     """
 
     missing_longest: float = threshold(
-        BRIDGED, "missing samples up to this long are bridged by a line, more are unreadable", "s", CHOSEN
+        BRIDGED, "missing samples up to this long are bridged by a line; longer gaps are unreadable", "s", CHOSEN
     )
-    flat_range: float = threshold(0.01, "a lead is off where the signal stays within this range", "mV", CHOSEN)
+    flat_range: float = threshold(
+        0.01, "a lead is off where the signal stays within this range for flat_shortest", "mV", CHOSEN
+    )
     flat_shortest: float = threshold(
         2.0,
-        "for at least this long; but where it moves within the range, never at one value for so long, and lies in a "
-        "pause of up to --doubtful_pause, it is read, and the pause is doubtful",
+        "shortest time with a lead off; but in a pause of up to doubtful_pause a signal that still moves within "
+        "flat_range, never at one value for this long, is read, and the pause is doubtful",
         "s",
         CHOSEN,
     )
     rail_shortest: float = threshold(
         0.2,
-        "saturation: the signal stays at one value, its highest or lowest or within 1 % of its range of it, unless "
-        "that is its baseline, for at least this long, longer than a clipped QRS complex",
+        "shortest saturation: the signal stays at one value, its highest or lowest or within 1 % of its range of "
+        "it, unless that is its baseline; a clipped QRS complex is shorter",
         "s",
         CHOSEN,
     )
     noise_index: float = threshold(
         0.17,
-        "noise: the steepness between beats, as a share of that of beats, divided by the mean likeness of beats to "
-        "their like, is above this",
+        "noise: the steepness between beats, as a share of that of beats, divided by the mean likeness of "
+        "neighbouring beats, is above this",
         "",
         CHOSEN,
     )
     noise_likeness: float = threshold(
         0.95,
-        "but there is no noise where beats are at least this like their like, however much is between them: atrial "
-        "flutter",
+        "no noise where the mean likeness of neighbouring beats is at least this, however much lies between them, "
+        "as in atrial flutter",
         "",
         CHOSEN,
     )
     noise_certain: float = threshold(
         0.5,
-        "nor where the leakage stays below --flutter_leakage, a fast tachycardia, unless the index is above this",
+        "no noise where the leakage stays below flutter_leakage, as in a fast tachycardia, unless the noise index "
+        "is above this",
         "",
         CHOSEN,
     )
     noise_quiet: float = threshold(
         0.1,
-        "nor where the steepness between beats is below this share of that of beats, whatever their likeness: the few "
-        "beats after flutter",
+        "no noise where the steepness between beats is below this share of that of beats, whatever their likeness, "
+        "as of the few beats after flutter",
         "",
         CHOSEN,
     )
     noise_between: float = threshold(
         0.35,
-        "nor where a window has three beats and more, and no deflection between them is steeper than this share of the "
-        "least steep of them, if they are as alike as --noise_run_likeness has it",
+        "no noise in a window of three beats or more, as alike as noise_run_likeness asks for, if no deflection "
+        "between them is steeper than this share of the least steep one",
         "",
         CHOSEN,
     )
     noise_between_least: float = threshold(
-        1.0, "and if so much of the window is between beats: in a tachycardia nothing is", "s", CHOSEN
+        1.0,
+        "least time between beats in a window for noise_between to apply: in a tachycardia there is none",
+        "s",
+        CHOSEN,
     )
     noise_run_beats: int = threshold(
         4,
-        "noise is judged without runs of ventricular tachycardia, whose waves leave nothing quiet between them, if "
-        "--noise_shortest of a window is left: runs of at least this many beats",
+        "shortest run of ventricular tachycardia that is left out where noise is judged, since nothing is quiet "
+        "between its waves, if noise_shortest of a window is left",
         "beats",
         CHOSEN,
     )
-    noise_run_rate: float = threshold(120.0, "each following the one before it at this rate or faster", "1/min", CHOSEN)
+    noise_run_rate: float = threshold(
+        120.0,
+        "a run that is left out (noise_run_beats) has at least this rate from each beat to the next",
+        "1/min",
+        CHOSEN,
+    )
     noise_run_likeness: float = threshold(
-        0.7, "and at least this like it, which false beats in noise hardly ever are", "", CHOSEN
+        0.7,
+        "a run that is left out (noise_run_beats) has beats at least this like the one before, as false beats in "
+        "noise hardly ever are",
+        "",
+        CHOSEN,
     )
     noise_run_size: float = threshold(
         1.3,
-        "and in the median this many times as large as the beats before and after the run: those of a sinus "
-        "tachycardia with noise are not",
+        "a run that is left out (noise_run_beats) has beats in the median at least this many times as large as "
+        "those before and after it, unlike a sinus tachycardia with noise",
         "",
         CHOSEN,
     )
     hum_share: float = threshold(
         0.95,
-        "noise, too, is hum of the mains without an ECG, a lead that is off: at least this share of the power above "
-        "3 Hz is above 38 Hz",
+        "mains hum with a lead that is off is noise: at least this share of the power above 3 Hz lies above 38 Hz",
         "",
         CHOSEN,
     )
     hum_rise: float = threshold(
         2.0,
-        "and the hum is more than this many times as large as in the minutes around where there is an ECG: in a pause "
-        "it stays what it was",
+        "mains hum is noise only if it is more than this many times as large as in the minutes around in which "
+        "there is an ECG: in a pause it stays the same",
         "",
         CHOSEN,
     )
-    noise_window: float = threshold(5.0, "window of the noise index, the hum and the flutter leakage", "s", CHOSEN)
+    noise_window: float = threshold(
+        5.0, "window in which the noise index, the hum and the flutter leakage are judged", "s", CHOSEN
+    )
     noise_shortest: float = threshold(3.0, "shortest stretch of noise", "s", CHOSEN)
     noise_bridge: float = threshold(
         5.0, "readable stretches shorter than this between noise and other unreadable time are noise too", "s", CHOSEN
     )
     flutter_leakage: float = threshold(
-        0.57, "leakage of the VF filter, below which the signal is nearly sinusoidal", "", "Kuo & Dillman 1978"
+        0.57,
+        "the signal is nearly sinusoidal where the leakage of the VF filter is below this",
+        "",
+        "Kuo & Dillman 1978",
     )
-    flutter_shortest: float = threshold(3.0, "shortest stretch of the leakage that makes flutter possible", "s", CHOSEN)
+    flutter_shortest: float = threshold(3.0, "shortest time of low leakage that makes flutter possible", "s", CHOSEN)
     flutter_bridge: float = threshold(
         10.0,
-        "possible flutter is never called noise, nor is what lies between two stretches of it, up to this long",
+        "possible flutter is never called noise, and neither is what lies between two stretches of it no further "
+        "apart than this",
         "s",
         CHOSEN,
     )
@@ -409,12 +440,14 @@ class Quality(Thresholds):
         CHOSEN,
     )
     flutter_slowest: float = threshold(
-        180.0, "and the signal has at least this many waves; slower ones are those of a tachycardia", "1/min", CHOSEN
+        180.0, "least number of waves in possible flutter; fewer are those of a tachycardia", "1/min", CHOSEN
     )
     waves_slowest: float = threshold(
-        150.0, "the leakage is looked at where the signal has at least this many waves", "1/min", CHOSEN
+        150.0, "the leakage is judged where the signal has at least this many waves", "1/min", CHOSEN
     )
-    waves_fastest: float = threshold(600.0, "and at most this many; the hum of the mains has more", "1/min", CHOSEN)
+    waves_fastest: float = threshold(
+        600.0, "the leakage is judged where the signal has at most this many waves; mains hum has more", "1/min", CHOSEN
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from ec57 import GROUPINGS, Annotations, Protocol, compare_runs, read_annotations, read_header
 from report.burden import Burden, burden, hours, hours_table
-from report.definitions import Definitions
+from report.definitions import Definitions, Quality
 from report.diary import Entry, diary_figures
 from report.episodes import KINDS, SUPRAVENTRICULAR, Episode, Episodes, find_episodes, prematurity
 from report.hrv import Variability, variability
@@ -1064,6 +1064,8 @@ def test_every_definition_is_an_option_that_is_read_and_listed() -> None:
     for definition in DEFAULT.listed():
         assert definition.value == getattr(DEFAULT, definition.name)
         assert definition.text and definition.source
+    for definition in (*DEFAULT.listed(), *Quality().listed()):  # in the help each stands by itself
+        assert definition.text.split()[0] not in ("and", "but", "or", "nor", "for", "its"), definition.name
         assert re.search(rf"definitions\.{definition.name}\b", code), f"--{definition.name} is not read"
 
 
