@@ -388,17 +388,17 @@ def select_beats(
 
 def total(accounts: Iterable[Account]) -> Account:
     """Add up accounts, field by field and reason by reason."""
-    total: dict[str, Any] = {}
+    sums: dict[str, Any] = {}
     for account in accounts:
         for each in fields(Account):
             value = getattr(account, each.name)
             if isinstance(value, dict):
-                sums = total.setdefault(each.name, {})
+                by_reason = sums.setdefault(each.name, {})
                 for reason, part in value.items():
-                    sums[reason] = sums[reason] + part if reason in sums else part
+                    by_reason[reason] = by_reason[reason] + part if reason in by_reason else part
             else:
-                total[each.name] = total.get(each.name, 0) + value
-    return Account(**total)
+                sums[each.name] = sums.get(each.name, 0) + value
+    return Account(**sums)
 
 
 def _choose(

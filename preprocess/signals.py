@@ -17,43 +17,43 @@ Read = Callable[[int, int], np.ndarray]
 """Gives the samples [start, stop) of a signal, float64 (stop - start,), NaN where samples are missing."""
 
 
-def resample(signal: np.ndarray, fs: float, target: float = FS) -> np.ndarray:
-    """Bring a signal (n,) from `fs` to `target` Hz with scipy's polyphase filter; missing samples stay missing."""
-    if fs == target:
+def resample(signal: np.ndarray, fs: float) -> np.ndarray:
+    """Bring a signal (n,) from `fs` Hz to `FS` with scipy's polyphase filter; missing samples stay missing."""
+    if fs == FS:
         return signal
     from scipy.signal import resample_poly
 
-    ratio = Fraction(target / fs).limit_denominator(1000)
+    ratio = Fraction(FS / fs).limit_denominator(1000)
     # "line": without it the filter sees a step from zero at both ends, which a detector takes for a beat.
-    at_target = resample_poly(bridge(signal), ratio.numerator, ratio.denominator, padtype="line")
-    nearest = np.round(np.arange(len(at_target)) * fs / target).astype(np.int64)
-    at_target[np.isnan(signal)[np.minimum(nearest, len(signal) - 1)]] = np.nan
-    return at_target
+    resampled = resample_poly(bridge(signal), ratio.numerator, ratio.denominator, padtype="line")
+    nearest = np.round(np.arange(len(resampled)) * fs / FS).astype(np.int64)
+    resampled[np.isnan(signal)[np.minimum(nearest, len(signal) - 1)]] = np.nan
+    return resampled
 
 
-def resampling_reader(read: Read, length: int, fs: float, target: float = FS) -> tuple[Read, int]:
-    """Read a signal of `length` samples at `fs` Hz as one at `target` Hz, a stretch at a time.
+def resampling_reader(read: Read, length: int, fs: float) -> tuple[Read, int]:
+    """Read a signal of `length` samples at `fs` Hz as one at `FS`, a stretch at a time.
 
-    A stretch takes the memory of that stretch. Its samples are those of the whole signal that `resample` brings to
-    `target` at once, to rounding error; of a ratio that no small fraction gives they keep to the clock, too, where
-    those of a whole day would drift off by up to 0.1 s.
+    Reading a stretch takes the memory of that stretch alone. Its samples equal those of `resample` of the whole signal,
+    but for rounding. Where no small fraction gives the ratio of the rates they also keep to the clock, from which a
+    whole day resampled at once would drift by up to 0.1 s.
 
     Returns:
-        The reading function, and the number of samples at `target`.
+        The reading function, and the number of samples at `FS`.
     """
-    if fs == target:
+    if fs == FS:
         return read, length
-    down = Fraction(target / fs).limit_denominator(1000).denominator
+    down = Fraction(FS / fs).limit_denominator(1000).denominator
 
-    def read_at_target(start: int, stop: int) -> np.ndarray:
-        first = max(0, math.floor((start / target - REACH) * fs)) // down * down  # there a sample of either rate falls
-        last = min(length, math.ceil((stop / target + REACH) * fs))
-        part = resample(read(first, last), fs, target)
-        skip = start - round(first * target / fs)
+    def read_resampled(start: int, stop: int) -> np.ndarray:
+        first = max(0, math.floor((start / FS - REACH) * fs)) // down * down  # where samples of both rates coincide
+        last = min(length, math.ceil((stop / FS + REACH) * fs))
+        part = resample(read(first, last), fs)
+        skip = start - round(first * FS / fs)
         part = part[skip : skip + stop - start]
         return np.pad(part, (0, stop - start - len(part)), mode="edge")  # rounding may leave the last one out
 
-    return read_at_target, math.ceil(length * target / fs)
+    return read_resampled, math.ceil(length * FS / fs)
 
 
 def spans(member: np.ndarray) -> np.ndarray:

@@ -186,13 +186,7 @@ def _classifier(options: ReportOptions) -> Classifier | None:
 
 def name_of(record: Path) -> str:
     """What the report of a recording is called."""
-    return (
-        record.name.removesuffix(".hea")
-        if record.suffix == ".hea"
-        else record.stem
-        if record.is_file()
-        else record.name
-    )
+    return record.stem if record.suffix == ".hea" or record.is_file() else record.name
 
 
 def _check_names(records: Sequence[Path]) -> None:

@@ -6,7 +6,6 @@ Days are classified a stretch at a time, in the memory of half an hour.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -248,7 +247,6 @@ def classify_peaks(
     fs: float,
     peaks: np.ndarray,
     classifier: Classifier,
-    on_beats: Callable[[int], object] = lambda beats: None,
     bridge_s: float = BRIDGED,
     broken: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -257,7 +255,6 @@ def classify_peaks(
     Args:
         read: the lead in any unit, `length` samples at `fs` Hz.
         peaks: int64 (n,), R-peaks in samples at `fs` Hz, ascending.
-        on_beats: called with the number of beats that have just been classified.
         bridge_s: missing samples for so many seconds in a row are bridged by a line.
         broken: bool (n - 1,), time is lost between a beat and the next, so that their interval says nothing of the
             rhythm; None: nowhere.
@@ -282,7 +279,6 @@ def classify_peaks(
             its_rhythm = {name: values[stretch.beats] for name, values in rhythm.items()}
             context = stretch_context(signal, own, its_rhythm).of_beats(whole)
         probabilities[stretch.beats.start + whole] = _probabilities(samples, context, classifier)
-        on_beats(stretch.beats.stop - stretch.beats.start)
     return probabilities
 
 

@@ -120,10 +120,8 @@ def supraventricular_tachycardia(rng: Generator, rr: float, shortest: float, lon
 
 def atrial_fibrillation(rng: Generator, rr: float, seconds: float) -> Episode:
     """Fibrillation for `seconds`, at 85 to 120 a minute: no interval says anything of the next."""
-    mean, shape = (
-        float(np.clip(0.75 * rr, 0.5, 0.7)),
-        16,
-    )  # gamma distribution: standard deviation a quarter of the mean
+    mean = float(np.clip(0.75 * rr, 0.5, 0.7))
+    shape = 16  # of the gamma distribution: its standard deviation is a quarter of its mean
     intervals = np.clip(rng.gamma(shape, mean / shape, int(seconds / mean)), 0.34, 1.8)
     return Episode((*(("N", interval) for interval in intervals), (SINUS, rng.uniform(1.2, 1.6) * rr)), "(AFIB")
 
