@@ -69,7 +69,7 @@ def parse_annotations(content: bytes) -> tuple[StoredAnnotations, float | None]:
         Hz, None where the file does not state one: the unit is then the record's frame.
 
     Raises:
-        ValueError: the file was cut short or is no annotation file, or states a time resolution that is none.
+        ValueError: the file was cut short or is no annotation file, or states a time resolution that cannot be one.
     """
     words = np.frombuffer(content[: len(content) // 2 * 2], "<u2").tolist()
     symbol_of = {code: symbol for code, symbol in enumerate(_SYMBOLS, 1) if symbol != " "}

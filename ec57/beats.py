@@ -29,7 +29,8 @@ COLUMNS = tuple(name.lower() for name in ROWS)
 EXTRA = MISSED = ROWS.index("O")
 IN_SHUTDOWN = ROWS.index("X")
 FLUTTER_WAVE = ROWS.index("O")
-"""A `!` outside an episode of VF is compared like a beat, but is none: who pairs a beat with it has missed it."""
+"""A `!` outside an episode of VF is paired like a beat but is not counted as one: the beat that it is paired with counts
+as extra, or as missed."""
 UNCOUNTED = -1
 """The class of what stands before the first beat of a stream, at time 0, and after its last one."""
 END_OF_FILE = 2**62
@@ -205,7 +206,7 @@ def compare_beats(
         The matrix of classes, the figures that follow from it, RR interval error and shutdown.
 
     Raises:
-        InputError: the sampling frequency cannot be.
+        InputError: the sampling frequency is below 1 Hz or no number.
     """
     window, start, end = protocol.in_samples(fs, length)
     classes = {symbol: ROWS.index(name) for symbol, name in protocol.classes.items()} | {"!": FLUTTER_WAVE}

@@ -157,7 +157,7 @@ def _rate(text: str) -> float:
 
 
 def _start(time: str, date: str) -> datetime | None:
-    """Read base time and base date, DD/MM/YYYY; None where they are no such, as 0/0/0 is none."""
+    """Read base time and base date, DD/MM/YYYY; None where they are no time and date, such as 0/0/0."""
     since_midnight = time_of_day(time)
     if since_midnight is None:
         return None

@@ -166,7 +166,7 @@ def _look_up(
 class Runs:
     """Runs of one kind, counted by the length of a run of the reference (rows) and of the test (columns), 0 to 6.
 
-    A run of 0 is none, one of 1 a single beat, 6 stands for all longer ones.
+    0 stands for no run, 1 for a single beat, 6 for six beats and more.
     """
 
     sensitivity: pd.DataFrame
@@ -234,7 +234,7 @@ def compare_runs(
         record: name, for tables.
 
     Raises:
-        InputError: the sampling frequency cannot be.
+        InputError: the sampling frequency is below 1 Hz or no number.
     """
     window, start, end = protocol.in_samples(fs, length)
     ours, theirs = read_events(reference, protocol.classes), read_events(test, protocol.classes)

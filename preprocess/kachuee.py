@@ -99,8 +99,8 @@ def find_candidates(segment: np.ndarray) -> np.ndarray:
     """Find the R-peak candidates of one segment (n,), of any unit.
 
     A local maximum is where the first derivative goes from positive to negative; where it is zero in between, a
-    plateau, its middle. The first and the last sample are none. Missing samples (NaN) do not count for the range,
-    and a maximum beside one is none.
+    plateau, its middle. The first and the last sample do not count as maxima, nor does one beside a missing sample
+    (NaN); missing samples do not count for the range.
 
     Returns:
         int64 (m,), ascending, 200 ms or more apart; none for a flat segment.

@@ -31,10 +31,10 @@ ANNOTATOR = "atr"
 def list_records(folder: Path, dataset: str) -> list[str]:
     """Return the names of the records in `folder`: those of its RECORDS file, or else of all its headers.
 
-    Hidden files and the parts of multi-segment records are none.
+    Hidden files and the segments of multi-segment records do not count.
 
     Raises:
-        InputError: there is no such folder, no record in it, or a name that is none.
+        InputError: the folder is not there, holds no record, or its RECORDS file names something else.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -24,8 +24,8 @@ def read_released(dataset: str, path: Path) -> BeatSet:
     """Read all beats of one file, unchanged: as (n, L), (n, L, 1) or (n, 1, L), of any length, tensors or numpy arrays.
 
     Raises:
-        InputError: there is no such file, it is none of samples and labels of `dataset`, or it says where its beats
-            come from, which would be lost.
+        InputError: there is no such file, it does not hold samples and labels of `dataset`, or it says where its
+            beats come from, which would be lost.
     """
     from dataloader import load_split  # torch is heavy
 

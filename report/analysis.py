@@ -37,7 +37,7 @@ from report.trends import Trends, trends
 from support.cli import file_suffix
 
 Step = Callable[[str], object]
-"""Is told what is being done."""
+"""Called with the name of each step of the work as it begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +116,8 @@ def analyse(
 
     Args:
         classifier: None: `options.annotations` give the classes.
-        step: is told what is being done.
-        accept: is given the recording before the work on it begins, and may raise.
+        step: called with the name of each step as it begins.
+        accept: called with the recording before the work on it begins; may raise.
 
     Raises:
         InputError: the recording, its annotations or the diary cannot be read, or do not fit.

@@ -20,7 +20,7 @@ def find_browser() -> str | None:
 
 
 def require_browser() -> str:
-    """The same; raise an `InputError` where there is none."""
+    """The path of an installed browser; raise an `InputError` where `find_browser` finds none."""
     browser = find_browser()
     if browser is None:
         raise InputError(

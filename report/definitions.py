@@ -55,7 +55,9 @@ _FEWEST = {
 _ANY_SIGN = ("irregular_entropy", "irregular_short_entropy")
 
 
-CLASSLESS = frozenset({"doubtful_probability", "pause", "doubtful_pause", "heart_rate_intervals", "day_readable"})
+CLASSLESS_THRESHOLDS = frozenset(
+    {"doubtful_probability", "pause", "doubtful_pause", "heart_rate_intervals", "day_readable"}
+)
 """Of `Definitions` those that make figures where no beat has a class of EC57: of the heart rate and what it leaves out,
 of doubt in a class, of the length of a recording."""
 

@@ -45,7 +45,7 @@ KINDS = (
 """Every kind of episode. A run of 3 beats and more is `run_v` or `run_s`; of those, the runs that `nsvt`,
 `vt_sustained`, `idioventricular` or `svt` names are there a second time, under that name."""
 
-CLASSLESS = ("ventricular_flutter", "unreadable")
+CLASSLESS_KINDS = ("ventricular_flutter", "unreadable")
 """The kinds that are found where no beat has a class of EC57; of the others nothing is known there."""
 
 RUN = 3
@@ -63,8 +63,8 @@ RUNS = frozenset(TWICE).union(*TWICE.values())
 AROUND, FEWEST = 40, 3
 """Beats on either side of a run of S whose N-N intervals say how fast the sinus rhythm is, and how many it takes."""
 
-MAY_HIDE = "beats may have been missed in it, or the lead was off"
-"""What is doubtful of a pause."""
+PAUSE_IN_DOUBT = "beats may have been missed in it, or the lead was off"
+"""Why a pause is doubtful."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class Episode:
     """Of its own intervals alone, neither that before its first beat nor that after its last; None without any, for a
     pause, for flutter and for unreadable time."""
     doubtful: str = ""
-    """Of a run or a pause: why it may be none; empty: nothing speaks against it."""
+    """Why a run or a pause may not be real; "": nothing speaks against it."""
     unlike: bool = False
-    """Of a run: it is doubtful because its beats look like none, so they may be no beats at all."""
+    """A run is doubtful because its beats do not look like beats: they may be noise."""
 
 
 def extent(episode: Episode) -> tuple[int, int]:
@@ -153,7 +153,7 @@ class Episodes:
 
     @property
     def unlike(self) -> np.ndarray:
-        """int64 (k, 2), samples, disjoint and in order: first and last beat of runs whose beats may be none."""
+        """int64 (k, 2), samples, disjoint and in order: first and last beat of runs whose beats may be noise."""
         return disjoint([(one.start, one.end) for one in self.found if one.unlike], "doubtful")
 
     @property
@@ -194,8 +194,8 @@ class Episodes:
         return counts | {f"ge_{_in_name(longest)}": int((lengths >= longest * self.fs).sum())}
 
     @property
-    def withheld_runs(self) -> int:
-        """Episodes of S that are withheld, each once: a fast run is listed a second time, as SVT."""
+    def withheld_total(self) -> int:
+        """How many episodes of S are withheld, each counted once: a fast run is listed a second time, as SVT."""
         return sum(count for kind, count in self.withheld.items() if kind != "svt")
 
     def longest(self, kind: str) -> Episode | None:
@@ -246,7 +246,7 @@ def find_episodes(
             found.append(_judged(episode, rhythm, definitions, likeness))
     pauses = tuple(_pauses(rhythm, definitions))
     found += [
-        Episode("pause", pause.start, pause.end, 2, None, MAY_HIDE if pause.possible_missed_beat else "")
+        Episode("pause", pause.start, pause.end, 2, None, PAUSE_IN_DOUBT if pause.possible_missed_beat else "")
         for pause in pauses
     ]
     for kind, (first, last) in slow_and_fast(rhythm, definitions):
@@ -267,7 +267,7 @@ def find_episodes(
 def _sought(rhythm: Rhythm, definitions: Definitions) -> tuple[str, ...]:
     """The kinds that there are beats enough for: a recording of 10 s cannot have what lasts for 15 s."""
     if not rhythm.samples.size:
-        return CLASSLESS
+        return CLASSLESS_KINDS
     short = set[str]()
     if not enough_for_rates(rhythm, definitions):
         short |= {"bradycardia", "tachycardia"}
@@ -277,9 +277,9 @@ def _sought(rhythm: Rhythm, definitions: Definitions) -> tuple[str, ...]:
 
 
 def find_classless(rhythm: Rhythm) -> Episodes:
-    """Find the episodes of the kinds in `CLASSLESS` alone: the beats have no class that ectopy could be told by."""
+    """Find the episodes of `CLASSLESS_KINDS` alone: the beats have no classes by which ectopy could be told."""
     nothing = np.zeros((0, 2), dtype=np.int64)
-    return Episodes(rhythm.fs, _in_order(_lost_time(rhythm)), (), nothing, nothing, {}, nothing, CLASSLESS)
+    return Episodes(rhythm.fs, _in_order(_lost_time(rhythm)), (), nothing, nothing, {}, nothing, CLASSLESS_KINDS)
 
 
 def beatless_time(rhythm: Rhythm, longest: float) -> np.ndarray:
@@ -307,7 +307,7 @@ def _in_order(found: list[Episode]) -> tuple[Episode, ...]:
 def _judged(
     episode: Episode, rhythm: Rhythm, definitions: Definitions, likeness: Callable[[int, int], float] | None
 ) -> Episode:
-    """`episode`, and where it is a run that may be none, why."""
+    """`episode`; a run that may not be real says why."""
     if episode.beats < RUN or episode.kind.startswith(("bigeminy", "trigeminy")):
         return episode
     why = []

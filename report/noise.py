@@ -148,7 +148,7 @@ class Hum(NamedTuple):
     share: np.ndarray
     """float (seconds,), of the power of the window; 0 where nothing moves."""
     size: np.ndarray
-    """float (seconds,), the root of its power, in a unit of no matter."""
+    """float (seconds,), the root of its power, in an arbitrary unit."""
 
 
 def hum_of(signal: np.ndarray, fs: float, grid: np.ndarray, quality: Quality) -> Hum:

@@ -18,7 +18,7 @@ class Rate:
     bpm: float
     time_s: float
     doubtful: bool = False
-    """Two beats of its window or more may be none (`WindowRates.doubtful`)."""
+    """Two or more beats of its window may be noise (`WindowRates.doubtful`)."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class HeartRate:
 class WindowRates:
     """The heart rate in every window of so many successive valid R-R intervals.
 
-    It is that of the median of the means of two successive intervals. A false beat changes three of these, a missed one
-    two; neither makes an extreme, and in bigeminy every mean is that of a short and a long interval, so neither of
-    them passes for the heart rate.
+    It is the rate of the median of the means of two successive intervals. A false beat changes three of these means, a
+    missed one two, so neither makes an extreme; and in bigeminy every mean is of a short and a long interval, so that
+    neither alone passes for the heart rate.
     """
 
     samples: np.ndarray
@@ -48,8 +48,8 @@ class WindowRates:
     bpm: np.ndarray
     """float (w,)."""
     doubtful: np.ndarray
-    """bool (w,): two beats of it or more are called ectopic, fused or Q, and that is doubtful: they may be none. One
-    that is none would not make an extreme."""
+    """bool (w,): two or more of its beats have a doubtful class other than N, so they may be noise. A single false beat
+    would not make an extreme."""
 
     def extremes(self, fs: float, chosen: slice = slice(None)) -> tuple[Rate | None, Rate | None]:
         """The lowest and the highest of the windows `chosen`: the first of those, a doubtful one only where all are."""
@@ -77,8 +77,8 @@ def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = 
     Across an interruption of up to `rate_bridge` a window goes on: it then has as many means of two successive ones.
 
     Args:
-        unlike: int64 (k, 2), samples, the first and last beat of runs whose beats may be none (`Episodes.unlike`), in
-            order: what they have no part in makes the heart rate.
+        unlike: int64 (k, 2), samples, in order: the first and last beat of runs whose beats may be noise
+            (`Episodes.unlike`). Their intervals are left out.
     """
     size = definitions.heart_rate_intervals
     doubtful = in_spans(rhythm.samples, unlike)
@@ -92,7 +92,7 @@ def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = 
     windows = np.lib.stride_tricks.sliding_window_view(pairs, size - 1)
     parts = np.array_split(starts, -(-starts.size // WINDOWS))
     medians = np.concatenate([np.median(windows[part], axis=1) for part in parts])
-    # What is no beat the network calls V more often than not, and N hardly ever.
+    # The network calls noise V more often than not, and hardly ever N.
     unsure = rhythm.unsure(definitions.doubtful_probability) & (rhythm.classes != "N")
     unsure = np.append(0, np.cumsum(unsure))  # of the beats before each
     many = unsure[at[starts + size - 2] + 3] - unsure[at[starts]] > 1
@@ -100,7 +100,7 @@ def window_rates(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = 
 
 
 def heart_rate(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NO_SPANS) -> HeartRate:
-    """The heart rate of the whole recording; `unlike` as `window_rates` has it, and of no matter to the mean."""
+    """The heart rate of the whole recording; `unlike` as in `window_rates`, for the extremes alone."""
     low, high = window_rates(rhythm, definitions, unlike).extremes(rhythm.fs)
     return HeartRate(low, mean_rate(rhythm.rr[rhythm.valid], rhythm.fs), high)
 

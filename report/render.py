@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from report.analysis import Analysis
-from report.definitions import CLASSLESS, Definition
+from report.definitions import CLASSLESS_THRESHOLDS, Definition
 from report.diary import Period
 from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
 from report.episodes import KINDS, Episode, extent
@@ -119,7 +119,7 @@ def _behind(analysis: Analysis) -> list[Definition]:
     """The thresholds that made the figures of the page."""
     listed = analysis.definitions.listed()
     if analysis.diagnosis is not None:
-        listed = [entry for entry in listed if entry.name in CLASSLESS]
+        listed = [entry for entry in listed if entry.name in CLASSLESS_THRESHOLDS]
     return [*listed, *analysis.quality.listed()]
 
 
@@ -136,7 +136,7 @@ def _changed(analysis: Analysis) -> frozenset[str]:
 
 
 def period_cell(period: Period | None, figure: str) -> str:
-    """A figure of a diary's period, without its unit; "" where the entry has no such period, or none of it is read.
+    """A figure of a diary's period, without its unit; "" where there is no such period, or none of it can be read.
 
     Shares of V and S in which doubtful runs have a part end in a question mark.
     """

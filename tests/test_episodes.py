@@ -848,7 +848,7 @@ def test_in_irregular_rhythm_s_and_variability_are_withheld() -> None:
         "bigeminy_s": 0,
         "trigeminy_s": 2,
     }
-    assert episodes.withheld_runs == 39 + 1 + 2  # the run is no second one where it is an SVT
+    assert episodes.withheld_total == 39 + 1 + 2  # the run is no second one where it is an SVT
     assert episodes.counts()["isolated_v"] == 1
     result = burden(rhythm, episodes, DEFAULT)
     assert result.s_withheld == 44 and result.s.beats == 6

@@ -93,7 +93,7 @@ def column_of(
 
 
 def _numbers(cells: list[str], decimal: str) -> np.ndarray:
-    """The numbers among cells -> float64 (n,); 1,234.5 is none."""
+    """The numbers among cells -> float64 (n,), without those with thousands separators, such as 1,234.5."""
     texts = (cell.replace(decimal, ".") for cell in cells if NUMBER.fullmatch(cell))
     return np.array([float(text) for text in texts if "," not in text])
 

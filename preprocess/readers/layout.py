@@ -62,7 +62,7 @@ class Layout:
 
     @property
     def date(self) -> int | None:
-        """The column of the dates of the clock times in column `time`; None: there is none, or those are no such."""
+        """The column of the dates of the clock times in column `time`; None: it has none, or there is no such column."""
         is_clock = self.time is not None and CLOCK.fullmatch(self.first[self.time].strip("[]"))
         return self._first("date") if is_clock and not ELAPSED.search(self.columns[self.time].title) else None
 
@@ -167,7 +167,7 @@ def _is_words(cell: str) -> bool:
 def _is_of_head(rows: list[tuple[str, ...]], titles: tuple[str, ...]) -> bool:
     """Whether the first of some rows is a line of the head: it begins with words, where those below have numbers.
 
-    It is none where the `titles` right above it do name columns: a lead, times or a unit.
+    A row right below `titles` that name columns (a lead, times or a unit) is not.
     """
     below = [*dropwhile(_is_words, (row[0] for row in rows))]
     named = (column_of(0, title, "", [], [], ".", is_alone=False) for title in titles)
@@ -176,7 +176,7 @@ def _is_of_head(rows: list[tuple[str, ...]], titles: tuple[str, ...]) -> bool:
 
 
 def _are_totals(rows: list[tuple[str, ...]]) -> bool:
-    """Whether the first of some rows, alone without a time, is none: AcqKnowledge writes how many samples there are."""
+    """Whether the first of some rows has the number of samples, as AcqKnowledge writes it: it alone lacks a time."""
     times = [row[0] for row in rows[1:]]
     return (
         not rows[0][0] and len(times) > 1 and all(times) and column_of(0, "", "", times, [], ".", False).role == "time"

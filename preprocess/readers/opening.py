@@ -40,7 +40,7 @@ MAGIC: dict[bytes, Callable[[Path, Options], Source]] = {
     ishne.ANNOTATIONS: IshneSource,
     kardia.MAGIC: KardiaSource,
 }
-"""What the files of a format begin with."""
+"""First bytes of the files of each format."""
 
 TABLES = {".csv", ".tsv", ".txt"}
 """Suffixes of tables, beside which a record of the same name may lie."""
@@ -53,7 +53,7 @@ OTHERS = {
     b"\x89HDF": "HDF5: export the recording as EDF or CSV",
     b"MATLAB": "a MATLAB file: save the signal as CSV",
 }
-"""What files begin with that are mistaken for recordings."""
+"""First bytes of files that are mistaken for recordings, and what to do with them."""
 
 SPANS = (0.01, 50.0)  # mV, between which an ECG spans in most stretches of 10 s
 STRETCH = 10.0  # s

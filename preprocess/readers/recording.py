@@ -46,7 +46,7 @@ class Options:
         """Check each value.
 
         Raises:
-            InputError: one is none that can be.
+            InputError: a value is out of range or unknown, or a gain is given with a unit other than adu.
         """
         for name, value in (("fs", self.fs), ("gain", self.gain)):
             if value is not None and not 0 < value < np.inf:
