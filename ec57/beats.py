@@ -29,7 +29,7 @@ COLUMNS = tuple(name.lower() for name in ROWS)
 EXTRA = MISSED = ROWS.index("O")
 IN_SHUTDOWN = ROWS.index("X")
 FLUTTER_WAVE = ROWS.index("O")
-"""A `!` outside an episode of VF is paired like a beat but is not counted as one: the beat that it is paired with counts
+"""A `!` outside an episode of VF is paired like a beat but not counted as one: the beat that it is paired with counts
 as extra, or as missed."""
 UNCOUNTED = -1
 """The class of what stands before the first beat of a stream, at time 0, and after its last one."""

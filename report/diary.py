@@ -25,7 +25,6 @@ from support.files import text_encoding
 KINDS = ("activity", "medication", "symptom", "other")
 AROUND = 3600.0  # s: the hour before and the hour after an entry
 MINUTE = 60.0  # s: diaries are written to the minute, so a clock time may be that much before what it tells
-COLUMNS = ("time", "kind", "note", "end")
 
 _OFFSET = re.compile(r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)")
 _DECIMAL_COMMA = re.compile(r"(\d+:[0-5]\d:)?\d+,\d+")
@@ -132,6 +131,20 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
             read, lies outside the recording as a whole, or has cells without a column; the message names the row by its
             line in the file.
     """
+    columns, rows, delimiter = _read_rows(path)
+    entries = []
+    for number, row in rows:
+        where = f"--diary {path}, row {number}"
+        cells = _cells(columns, row, delimiter, where)
+        if cells:
+            entries.append(_entry(cells, where, duration_s, start))
+    if not entries:
+        raise InputError(f"--diary {path}: has no entry below its first line; write some, or leave --diary out")
+    return sorted(entries, key=lambda entry: entry.time_s)
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """The names of the columns, the rows below them with their lines in the file, and what stands between two cells."""
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -141,46 +154,44 @@ def read_diary(path: Path, duration_s: float, start: datetime | None) -> list[En
     text = content.decode(text_encoding(content), errors="replace")
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)  # spreadsheets of some countries write semicolons
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    lines: list[tuple[int, list[str]]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[tuple[int, list[str]]] = []
     try:
-        for row in rows:
-            lines.append((rows.line_num, row))
+        for row in reader:
+            rows.append((reader.line_num, row))
     except csv.Error as error:
-        number = lines[-1][0] + 1 if lines else 1
+        number = rows[-1][0] + 1 if rows else 1
         raise InputError(f"--diary {path}, row {number}: its double quotes do not match ({error})") from error
-    columns = [name.strip().lower() for name in lines[0][1]] if lines else []
+    columns = [name.strip().lower() for name in rows[0][1]] if rows else []
     if not {"time", "kind"} <= {*columns}:
         raise InputError(
             f"--diary {path}: its first line must name the columns time and kind, and may name note and end; it is "
             f"{head.strip()!r}"
         )
-    entries = []
-    for number, row in lines[1:]:
-        if not any(cell.strip() for cell in row):
-            continue
-        where = f"--diary {path}, row {number}"
-        if any(cell.strip() for cell in row[len(columns) :]):
-            raise InputError(
-                f"{where}: it has {len(row)} cells and the first line names {len(columns)} columns; put a note that "
-                f"holds {delimiter!r} between double quotes"
-            )
-        cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}  # the last may be left out
-        kind = cells.get("kind", "").lower()
-        if kind not in KINDS:
-            raise unknown(f"{where}: kind", repr(cells.get("kind", "")), KINDS)
-        for column in ("time", "end"):
-            if delimiter == ";" and _DECIMAL_COMMA.fullmatch(cells.get(column, "")):
-                cells[column] = cells[column].replace(",", ".")
-        entries.append(_entry(cells, kind, where, duration_s, start))
-    if not entries:
-        raise InputError(f"--diary {path}: has no entry below its first line; write some, or leave --diary out")
-    return sorted(entries, key=lambda entry: entry.time_s)
+    return columns, rows[1:], delimiter
 
 
-def _entry(cells: dict[str, str], kind: str, where: str, duration_s: float, start: datetime | None) -> Entry:
+def _cells(columns: Sequence[str], row: Sequence[str], delimiter: str, where: str) -> dict[str, str]:
+    """The cells of a row by the names of their columns; none of a blank row."""
+    if not any(cell.strip() for cell in row):
+        return {}
+    if any(cell.strip() for cell in row[len(columns) :]):
+        raise InputError(
+            f"{where}: it has {len(row)} cells and the first line names {len(columns)} columns; put a note that "
+            f"holds {delimiter!r} between double quotes"
+        )
+    cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False)}  # the last may be left out
+    for column in ("time", "end"):
+        if delimiter == ";" and _DECIMAL_COMMA.fullmatch(cells.get(column, "")):
+            cells[column] = cells[column].replace(",", ".")
+    return cells
+
+
+def _entry(cells: dict[str, str], where: str, duration_s: float, start: datetime | None) -> Entry:
     """An entry from its `cells`, cut to the recording, in which a part of it has to lie."""
-    text = cells.get("time", "")
+    kind, text = cells.get("kind", "").lower(), cells.get("time", "")
+    if kind not in KINDS:
+        raise unknown(f"{where}: kind", repr(cells.get("kind", "")), KINDS)
     time_s = _seconds(text, "time", where, start)
     end_s = _seconds(cells["end"], "end", where, start) if cells.get("end") else None
     if end_s is not None and end_s < time_s:
