@@ -34,7 +34,10 @@ NO_BEAT = -1
 
 PTB_CLASSES = CLASSES["ptb"]
 
-PTB_DIAGNOSES = {"healthy control": 0, "myocardial infarction": 1}
+PTB_DIAGNOSES = {
+    "healthy control": PTB_CLASSES.index("normal"),
+    "myocardial infarction": PTB_CLASSES.index("infarction"),
+}
 """The two reasons for admission that are classes; records with any other are left out."""
 
 _CLASS_OF_SYMBOL = {symbol: AAMI_CLASSES.index(group) for group, symbols in AAMI_SYMBOLS.items() for symbol in symbols}

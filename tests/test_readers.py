@@ -221,9 +221,9 @@ def check(recording: Recording, expected: np.ndarray) -> None:
     whole = recording.read()
     assert whole.dtype == np.float64
     np.testing.assert_array_equal(whole, expected)
-    parts = [*recording.parts(0.3)]
-    assert [first for first, _ in parts] == [*range(0, len(expected), round(0.3 * recording.fs))]
-    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), expected)
+    step = round(0.3 * recording.fs)
+    parts = [recording.read(first, first + step) for first in range(0, len(expected), step)]
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
     for start, stop in ((0, 0), (5, 4), (len(expected) // 3, len(expected) // 2), (-7, None), (3, 10**12)):
         np.testing.assert_array_equal(recording.read(start, stop), expected[start:stop])
 
@@ -1804,12 +1804,11 @@ def try_to_read(path: Path, options: dict[str, object]) -> bool:
     try:
         with open_recording(path, **options) as recording:
             assert recording.length > 0 and recording.fs >= 100 and math.isfinite(recording.fs)
-            total = 0
-            for first, part in recording.parts():
-                assert first == total and part.dtype == np.float64 and not np.isinf(part).any()
-                total += len(part)
-                if total > 10_000_000:  # hours in a gap, which a damaged header may say
-                    break
+            step = max(1, round(600 * recording.fs))
+            for first in range(0, min(recording.length, 10_000_000), step):  # a damaged header may say hours in a gap
+                part = recording.read(first, first + step)
+                assert len(part) == min(step, recording.length - first)
+                assert part.dtype == np.float64 and not np.isinf(part).any()
     except InputError as error:
         assert "\n" not in str(error) and len(str(error)) < 2100
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -25,8 +25,6 @@ HIGHEST_RATE = 50_000.0  # Hz, of which no recorder of the heart comes near; wha
 LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
 
 BLOCK = 2**20  # samples read at once where all are looked at
-
-PART = 600.0  # s, what `Recording.parts` reads at once
 
 
 @dataclass(frozen=True)
@@ -236,16 +234,6 @@ class Recording:
     def is_rated(self) -> bool:
         """Whether the file says `fs`; else the user does, or it is assumed."""
         return self._trace.is_rated
-
-    def parts(self, seconds: float = PART) -> Iterator[tuple[int, np.ndarray]]:
-        """Read the whole recording in parts, so that the memory it takes does not depend on its length.
-
-        Yields:
-            The first sample of each part, and the part: float64 (n,) in mV, NaN where the recording has no sample.
-        """
-        step = max(1, round(seconds * self.fs))
-        for first in range(0, self.length, step):
-            yield first, self.read(first, first + step)
 
     def close(self) -> None:
         """Give back what reading holds."""
