@@ -193,50 +193,80 @@ def _choose(
     Raises:
         InputError: the lead is not there, or none is named and there is no lead II, or it is in no voltage.
     """
-    channels, names = source.channels, _names(source)
-    possible = ecg_channels(channels)
-    unnamed = possible[0] if len(possible) == 1 and not is_lead(channels[possible[0]].name) else None
-    stated = None  # which lead it is, as the user says and the file does not
-    channel = source.chosen
-    if channel is None and column is not None:
-        channel = _named(channels, names, column)
-        if channel is None:
-            raise unknown(f"{path}: --column", column, names, "or give its number from 1 on")
-    if channel is not None:
-        stated = lead if lead is not None and find_lead(channels[channel : channel + 1], (lead,)) is None else None
-        if stated and is_lead(channels[channel].name):
-            raise InputError(f"{path}: what --column names is lead {names[channel]}, not {lead}")
-        if stated and not is_lead(stated):
-            raise InputError(
-                f"{path}: --column takes {names[channel]}, and --lead {stated} is no lead: give one of both"
-            )
-    elif lead is None:
-        channel = find_lead(channels, any_lead=any_lead)
-        channel = unnamed if channel is None else channel
+    if source.chosen is not None or column is not None:
+        channel, stated = _by_column(path, source, column, lead)
+    elif lead is not None:
+        channel, stated = _by_lead(path, source, lead)
     else:
-        channel = _named(channels, names, lead)
-        if channel is None and is_lead(lead) and unnamed is not None:
-            channel, stated = unnamed, lead
-    if channel is None and lead is not None:
-        raise unknown(f"{path}: --lead", lead, names, "or give its number from 1 on")
+        channel, stated = _lead_ii(path, source, any_lead), None
+    if source.channels[channel].millivolts is None:
+        raise InputError(_no_voltage(path, source, channel))
+    called = stated or _names(source)[channel]
+    return channel, called, _notes_on_lead(source.channels, channel, called, stated)
+
+
+def _by_column(path: Path, source: Source, column: str | None, lead: str | None) -> tuple[int, str | None]:
+    """The channel that --column names, and which lead it is where --lead says so and the file does not."""
+    channels, names = source.channels, _names(source)
+    channel = source.chosen if source.chosen is not None else _named(channels, names, column)
     if channel is None:
-        what = "no ECG" if any_lead else "no lead II"
-        one = names[possible[0]] if possible else names[0]
-        other = "" if any_lead else ", or --any_lead for the first ECG"
+        raise unknown(f"{path}: --column", column, names, "or give its number from 1 on")
+    if lead is None or find_lead(channels[channel : channel + 1], (lead,)) is not None:
+        return channel, None
+    if is_lead(channels[channel].name):
+        raise InputError(f"{path}: what --column names is lead {names[channel]}, not {lead}")
+    if not is_lead(lead):
+        raise InputError(f"{path}: --column takes {names[channel]}, and --lead {lead} is no lead: give one of both")
+    return channel, lead
+
+
+def _by_lead(path: Path, source: Source, lead: str) -> tuple[int, str | None]:
+    """The channel that --lead names, or the only ECG of a file that does not name it, which --lead then does."""
+    names = _names(source)
+    channel = _named(source.channels, names, lead)
+    if channel is not None:
+        return channel, None
+    unnamed = _only_unnamed(source.channels)
+    if unnamed is None or not is_lead(lead):
+        raise unknown(f"{path}: --lead", lead, names, "or give its number from 1 on")
+    return unnamed, lead
+
+
+def _lead_ii(path: Path, source: Source, any_lead: bool) -> int:
+    """The channel of lead II, or with `any_lead` of the first ECG, or the only ECG of a file that does not name it."""
+    channel = find_lead(source.channels, any_lead=any_lead)
+    channel = _only_unnamed(source.channels) if channel is None else channel
+    if channel is None:
+        names, possible = _names(source), ecg_channels(source.channels)
+        what, other = ("no ECG", "") if any_lead else ("no lead II", ", or --any_lead for the first ECG")
         raise InputError(
             f"{path} has {what}; it has {', '.join(names)}: name the one to be read, "
-            f"such as --lead {shlex.quote(one)}, or its number from 1 on{other}"
+            f"such as --lead {shlex.quote(names[possible[0] if possible else 0])}, or its number from 1 on{other}"
         )
-    if channels[channel].millivolts is None:
-        units = channels[channel].units
-        what = f"is in {units}, which is no voltage" if units else "does not say its unit"
-        remedy = "--lead NAME takes another one" if possible else "correct the units in its header"
-        remedy = f"give --unit {', '.join(UNITS[:3])}" if source.takes_unit else remedy
-        raise InputError(f"{path}: {names[channel]} {what}; {remedy}")
-    name, called, notes = channels[channel].name, stated or names[channel], []
+    return channel
+
+
+def _only_unnamed(channels: Sequence[Channel]) -> int | None:
+    """The channel that alone may be an ECG, if its name is not that of a lead."""
+    possible = ecg_channels(channels)
+    return possible[0] if len(possible) == 1 and not is_lead(channels[possible[0]].name) else None
+
+
+def _no_voltage(path: Path, source: Source, channel: int) -> str:
+    """Say that a channel is in no known voltage, and what to type instead."""
+    units = source.channels[channel].units
+    what = f"is in {units}, which is no voltage" if units else "does not say its unit"
+    remedy = "--lead NAME takes another one" if ecg_channels(source.channels) else "correct the units in its header"
+    remedy = f"give --unit {', '.join(UNITS[:3])}" if source.takes_unit else remedy
+    return f"{path}: {_names(source)[channel]} {what}; {remedy}"
+
+
+def _notes_on_lead(channels: Sequence[Channel], channel: int, called: str, stated: str | None) -> list[str]:
+    """What to know of the choice of a channel that is `called` so, or of which the user `stated` the lead."""
+    name, notes = channels[channel].name, []
     if stated:
         notes.append(f"the file does not name the lead; it is {stated}, as --lead says")
-    if not stated and not name:
+    elif not name:
         notes.append("the file does not say which lead it has")
     elif not is_lead(called):
         notes.append(f"the file does not say which lead {called} is")
@@ -244,7 +274,7 @@ def _choose(
         notes.append(
             f"the file has several signals named {name}; number {channel + 1} is read, --lead takes a number, too"
         )
-    return channel, called, notes
+    return notes
 
 
 def _check(path: Path, trace: Trace, options: Options) -> None:
