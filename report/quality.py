@@ -73,13 +73,7 @@ def unreadable(
         near = beats[(beats >= first) & (beats < last)] - first
         indices.append(noise_index(signal, fs, near, grid, quality))
         hums.append(hum_of(signal, fs, grid, quality))
-    near, apart = (share * (rails[1] - rails[0]) for share in (RAIL_NEAR, RAIL_APART))
-    touching = [
-        (a, b)
-        for a, b, value in plateaus
-        if not rails[0] + near < value < rails[1] - near and abs(value - np.median(middles)) > apart
-    ]
-    found["saturation"].append(np.array(touching, dtype=np.int64).reshape(-1, 2))
+    found["saturation"].append(_at_rails(plateaus, rails, middles))
     hum = Hum(*map(np.concatenate, zip(*hums, strict=True)))
     index = np.where(is_hum_alone(hum, quality), np.inf, np.concatenate(indices))
     noisy = index > quality.noise_index
@@ -175,6 +169,26 @@ def _plateaus(signal: np.ndarray, fs: float, quality: Quality, inside: slice) ->
     whole = longer(whole, quality.rail_shortest * fs) - inside.start
     whole = np.clip(whole, 0, inside.stop - inside.start)
     return whole[whole[:, 1] > whole[:, 0]]
+
+
+def _at_rails(
+    plateaus: Sequence[tuple[int, int, float]], rails: tuple[float, float], middles: Sequence[float]
+) -> np.ndarray:
+    """The plateaus at a limit of the amplifier -> int64 (k, 2).
+
+    Args:
+        plateaus: start, end and value of each.
+        rails: the lowest and highest value of the whole signal.
+        middles: the median of each part of it, from which a plateau at a limit is far: it is no level baseline.
+    """
+    low, high = rails
+    near, apart = RAIL_NEAR * (high - low), RAIL_APART * (high - low)
+    found = [
+        (start, end)
+        for start, end, value in plateaus
+        if not low + near < value < high - near and abs(value - np.median(middles)) > apart
+    ]
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
 def _apart(stretches: dict[str, np.ndarray]) -> list[Unreadable]:

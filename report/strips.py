@@ -15,7 +15,8 @@ from report.rhythm import Rhythm
 from report.rounding import on_its_side
 
 SECONDS = 7.0  # of a row: 175 mm at 25 mm/s, the width of an A4 page between its margins
-LEAD_IN = 1.4  # s of signal before what a strip shows
+LEAD_IN, LEAD_OUT = 1.4, 0.6  # s of signal at least before and after an episode
+BEFORE_BEAT = 0.4  # s of signal before the first beat of the usual rhythm: its P wave is seen
 MOST = 48  # strips
 MOST_ROWS = 2  # of one strip
 USUAL = 0.2  # of the median R-R interval: what is further off it is no usual rhythm
@@ -177,7 +178,7 @@ def _around(episode: Episode, title: str, fs: float, definitions: Definitions) -
     beats = f", {episode.beats} beats" if episode.beats > 2 else ""
     decimals = 2 if episode.kind == "pause" else 1
     length = f", {on_its_side(seconds, decimals, definitions.lengths)} s" if seconds else ""
-    rows = min(MOST_ROWS, int(np.ceil((seconds + LEAD_IN + 0.6) / SECONDS)))
+    rows = min(MOST_ROWS, int(np.ceil((seconds + LEAD_IN + LEAD_OUT) / SECONDS)))
     spare = max(rows * SECONDS - seconds, 2 * LEAD_IN)
     doubtful = ", doubtful" if episode.doubtful else ""
     return Strip(start - spare / 2, rows, (f"{title}{beats}{length}{rate}{doubtful}",), (start, end))
@@ -216,4 +217,4 @@ def _usual(rhythm: Rhythm, doubtful: float) -> Iterator[Strip]:
     sure = usual & (unsure[ends + 1] == unsure[starts])
     chosen = np.flatnonzero(sure if sure.any() else usual)
     if chosen.size:
-        yield Strip(float(rhythm.samples[chosen[off[chosen].argmin()]] / rhythm.fs - 0.4), 1, (title,))
+        yield Strip(float(rhythm.samples[chosen[off[chosen].argmin()]] / rhythm.fs - BEFORE_BEAT), 1, (title,))
