@@ -86,7 +86,7 @@ def beats_from(analysis: Analysis) -> str:
 
 
 def excessive_by(analysis: Analysis) -> dict[str, str]:
-    """What makes supraventricular ectopy excessive: each threshold that is reached, in short, and with its figure."""
+    """Why supraventricular ectopy is excessive: each threshold that is reached, in brief -> in words."""
     reached, words = analysis.burden.excessive_s or {}, {}
     if "sve_run" in reached:
         limit = analysis.definitions.sve_run
@@ -145,10 +145,10 @@ def diagnosis_counts(analysis: Analysis) -> dict[str, int]:
 
 
 def _other_lead(analysis: Analysis) -> list[str]:
-    """That a lead was read which is known to be another than the networks learn from; none where it is not known."""
+    """That a lead was read which is known not to be the one that the networks are trained on; else nothing."""
     if analysis.classifier is None or not analysis.other_lead or not is_lead(analysis.recording.lead):
         return []
-    return [f"Lead {analysis.recording.lead} was read, and networks learn from lead II here (of svdb from ECG1)."]
+    return [f"Lead {analysis.recording.lead} was read; the networks here are trained on lead II (of svdb on ECG1)."]
 
 
 def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:

@@ -174,8 +174,8 @@ def _lead(analysis: Analysis) -> Iterator[str]:
     if analysis.other_lead and analysis.classifier is not None:
         verb = "is" if is_lead(analysis.recording.lead) else "may be"
         yield (
-            f"Networks learn from lead II here (of svdb from ECG1), and this {verb} another lead: the shape of every "
-            "beat differs there, and how far the classes can be trusted has not been measured."
+            f"The networks here are trained on lead II (of svdb on ECG1), and this {verb} another lead, in which every "
+            "beat has another shape: how far its classes can be trusted has not been measured."
         )
 
 
@@ -187,7 +187,7 @@ def _lost(analysis: Analysis) -> Iterator[str]:
     is_much = 100 * noise >= NOISY * analysis.duration_s
     if is_much and analysis.classifier is not None and analysis.diagnosis is None:
         yield (
-            f"Beside noise, of which there are {lasting(noise)}, the network calls V and S too often: look at the "
+            f"Near noise, of which there are {lasting(noise)}, the network calls V and S too often: look at the "
             "strips before relying on burdens and runs."
         )
 

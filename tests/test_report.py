@@ -428,7 +428,7 @@ def test_the_lead_of_a_training_record_is_no_other_one(lead: str, training_recor
 def test_another_lead_is_in_the_notes(records: Path, checkpoint: Path, tmp_path: Path) -> None:
     assert report_of(records / "m001", tmp_path / "r", "--checkpoint", str(checkpoint), "--lead", "V1") == 0
     assert (
-        "Lead V1 was read, and networks learn from lead II here (of svdb from ECG1)."
+        "Lead V1 was read; the networks here are trained on lead II (of svdb on ECG1)."
         in load(tmp_path / "r")[0]["notes"]
     )
 
