@@ -82,26 +82,34 @@ def _require_same_recording(folder: Path, recording: Recording, options: ReportO
     """Raise an `InputError` where `folder` has the report of another recording, which would be lost."""
     if not (folder / MARKER).is_file():
         return
-    there = read_json(folder / MARKER)
+    before = read_json(folder / MARKER)
     start = recording.start and recording.start.isoformat()
-    now = {"record": recording.name, "fs": recording.fs, "duration_s": recording.length / recording.fs, "start": start}
-    now["first_minute"] = first_minute(recording.read, recording.fs)
-    another_signal = there.get("lead") != recording.lead or options.unit or options.gain
-    now, there = rounded(now), rounded({key: there.get(key) for key in now})
-    differ = [key for key, value in now.items() if there[key] != value]
-    if options.start is not None or None in (start, there["start"]):
-        differ = [key for key in differ if key != "start"]
-    if another_signal or there["first_minute"] is None:
-        differ = [key for key in differ if key != "first_minute"]
-    if differ:
-        says = {"record": "record {}", "fs": "{:g} Hz", "duration_s": "{:g} s long", "start": "begun {}"}
-        shown = [key for key in dict.fromkeys(["record", *differ]) if key in says]
-        old, new = (", ".join(says[key].format(about[key]) for key in shown if about[key]) for about in (there, now))
-        old += ", with another first minute" if differ == ["first_minute"] else ""
-        raise InputError(
-            f"{folder} holds the report of another recording ({old}) than this one ({new}); name another folder with "
-            "--out, or remove that one first"
-        )
+    now = rounded(
+        {
+            "record": recording.name,
+            "fs": recording.fs,
+            "duration_s": recording.length / recording.fs,
+            "start": start,
+            "first_minute": first_minute(recording.read, recording.fs),
+        }
+    )
+    then = rounded({key: before.get(key) for key in now})
+    tells_nothing = set[str]()
+    if options.start is not None or None in (start, then["start"]):
+        tells_nothing.add("start")
+    if before.get("lead") != recording.lead or options.unit or options.gain or then["first_minute"] is None:
+        tells_nothing.add("first_minute")
+    differ = [key for key in now if now[key] != then[key] and key not in tells_nothing]
+    if not differ:
+        return
+    words = {"record": "record {}", "fs": "{:g} Hz", "duration_s": "{:g} s long", "start": "begun {}"}
+    shown = [key for key in words if key == "record" or key in differ]
+    old, new = (", ".join(words[key].format(about[key]) for key in shown if about[key]) for about in (then, now))
+    old += ", with another first minute" if differ == ["first_minute"] else ""
+    raise InputError(
+        f"{folder} holds the report of another recording ({old}) than this one ({new}); name another folder with "
+        "--out, or remove that one first"
+    )
 
 
 def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | None, progress: bool) -> dict[str, Any]:

@@ -198,12 +198,7 @@ def _events(start: float, seconds: float) -> list[Planned]:
         (0.05, COUPLET, 5, ""),
         (0.06, atrial_run, 8, ""),
         (0.08, short_run, 12, ""),
-        (
-            0.14,
-            partial(supraventricular_tachycardia, shortest=12.0, longest=35.0),
-            40,
-            "sudden palpitations",
-        ),
+        (0.14, partial(supraventricular_tachycardia, shortest=12.0, longest=35.0), 40, "sudden palpitations"),
         (0.17, partial(ventricular_bigeminy, most=20), 50, ""),
         (0.19, COUPLET, 5, ""),
         (0.29, partial(ventricular_trigeminy, most=15), 60, ""),
