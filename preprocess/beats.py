@@ -70,11 +70,13 @@ class BeatSet:
     window: str  # a sentence: how each beat was cut, resampled and scaled
     records: np.ndarray | None = None  # int64 (n,), index into `record_names`
     positions: np.ndarray | None = None  # int64 (n,), R-peak as a sample index at the record's own rate
-    record_fs: tuple[float, ...] = ()  # Hz, one a record: the rate that its `positions` count in
+    record_fs: tuple[float, ...] = ()  # Hz, one per record: the rate that its `positions` count in
     record_names: tuple[str, ...] = ()
-    leads: tuple[str, ...] = ()  # one a record
-    patients: tuple[str, ...] = ()  # one a record
-    databases: tuple[str, ...] = ()  # one a record: the slug of the database that it is of, "" where that is not known
+    leads: tuple[str, ...] = ()  # one per record
+    patients: tuple[str, ...] = ()  # one per record
+    databases: tuple[
+        str, ...
+    ] = ()  # one per record: the slug of the database that it is of, "" where that is not known
     source_from: str = ""  # a phrase: how `source` was told
     patients_from: str = ""  # a phrase: how `patients` were told
     context: Context | None = None  # the rhythm around each beat, where the window has it

@@ -29,13 +29,13 @@ def _of_mitdb(comments: Comments) -> Patients:
     numbers = {name: posixpath.basename(name) for name in comments}
     return (
         {name: SAME_SUBJECT.get(number, number) for name, number in numbers.items()},
-        "as published: one a record, but 201 and 202 are one",
+        "as published: one per record, but 201 and 202 are the same",
     )
 
 
 def _of_ptbdb(comments: Comments) -> Patients:
     folders = {name: posixpath.basename(posixpath.dirname(name)) for name in comments}
-    return {name: folder or name for name, folder in folders.items()}, "as published: one a folder"
+    return {name: folder or name for name, folder in folders.items()}, "as published: one per folder"
 
 
 def _of_edb(comments: Comments) -> Patients:
@@ -68,7 +68,7 @@ class Database:
     citation: str  # what its authors ask for
     annotator: str | None = "atr"  # suffix of the files with the beats; None: it has none
     leads: tuple[str, ...] = ()  # leads to read, the first that a record has; none: lead II
-    patients: Callable[[Comments], Patients] | None = None  # None: by `comments`, else one a record
+    patients: Callable[[Comments], Patients] | None = None  # None: by `comments`, else one per record
     subjects_of: str | None = None  # slug of the database whose subjects these are too
     note: str = ""  # what to know before its beats are used
 
@@ -234,7 +234,7 @@ def patients_of(
     if len({posixpath.dirname(name) for name in comments}) > 1:
         patients = {name: name.partition("/")[0] for name in comments}
         one = "top folder, with all below it" if any(name.count("/") > 1 for name in comments) else "folder"
-    guess = f"{unknown}: taken to be one a {one} (a patient with several may be in two splits){remedy}"
+    guess = f"{unknown}: taken to be one per {one} (a patient with several may be in two splits){remedy}"
     return _joined(patients, copies), guess
 
 

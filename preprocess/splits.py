@@ -252,6 +252,7 @@ def deal_patients(counts: np.ndarray, folds: int, seed: int) -> np.ndarray:
     load, size = np.zeros((folds, shares.shape[1])), np.zeros(folds, dtype=np.int64)
     for patient in order:
         full = size >= -(-len(counts) // folds)
+        # The class that a fold has most of decides; among equals its load of all classes, then its patients.
         cost = (load + shares[patient]).max(axis=1, initial=0) + 1e-3 * load.sum(axis=1) + 1e-6 * size
         fold = int(np.where(full, np.inf, cost).argmin())
         fold_of[patient] = fold

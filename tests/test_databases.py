@@ -128,16 +128,16 @@ def test_patients_of_records_that_nothing_is_known_of() -> None:
     one_folder = {"study/a": [], "study/b": []}
     patients, how = patients_of(one_folder)
     assert patients == {name: name for name in one_folder}
-    assert how == f"not given: taken to be one a record {MAYBE}; --patients_file FILE says whose they are"
+    assert how == f"not given: taken to be one per record {MAYBE}; --patients_file FILE says whose they are"
     folders = {"p1/a": [], "p1/b": [], "p2/a": [], "alone": []}
     patients, how = patients_of(folders)
     assert patients == {"p1/a": "p1", "p1/b": "p1", "p2/a": "p2", "alone": "alone"}
-    assert how == f"not given: taken to be one a folder {MAYBE}; --patients_file FILE says whose they are"
+    assert how == f"not given: taken to be one per folder {MAYBE}; --patients_file FILE says whose they are"
     patients, how = patients_of({"p1/session0/a": [], "p1/session1/b": [], "p2/c": [], "alone": []})
     assert patients == {"p1/session0/a": "p1", "p1/session1/b": "p1", "p2/c": "p2", "alone": "alone"}
-    assert how.startswith(f"not given: taken to be one a top folder, with all below it {MAYBE};")
+    assert how.startswith(f"not given: taken to be one per top folder, with all below it {MAYBE};")
     how = patients_of({"800": [], "801": []}, DATABASES["svdb"])[1]
-    assert how == f"not published: taken to be one a record {MAYBE}"
+    assert how == f"not published: taken to be one per record {MAYBE}"
 
 
 def test_headers_of_which_some_name_no_patient_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,7 +183,7 @@ def test_the_sessions_of_a_patient_stay_together(tmp_path: Path, capsys: pytest.
         write_record(tmp_path / "raw", f"p{number // 2}/session{number % 2}/r{number}", seed=number)
     command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
     assert run(*command) == 0
-    assert "of 8 records of 4 patients\npatients     not given: taken to be one a top" in capsys.readouterr().out
+    assert "of 8 records of 4 patients\npatients     not given: taken to be one per top" in capsys.readouterr().out
     patients = owners(read_splits(tmp_path / "mit"))
     assert sorted(patient for those in patients.values() for patient in those) == ["p0", "p1", "p2", "p3"]
 
@@ -229,7 +229,7 @@ def test_patients_of_mitdb_and_ptbdb_one_level_down() -> None:
     patients, how = patients_of({"mitdb/201": [], "mitdb/202": [], "mitdb/234": []}, DATABASES["mitdb"])
     assert [*patients.values()] == ["201", "201", "234"] and how.startswith("as published")
     patients, how = patients_of({"ptbdb/patient001/s0010_re": [], "ptbdb/patient002/s0015lre": []}, DATABASES["ptbdb"])
-    assert [*patients.values()] == ["patient001", "patient002"] and how == "as published: one a folder"
+    assert [*patients.values()] == ["patient001", "patient002"] and how == "as published: one per folder"
 
 
 def test_edb_is_grouped_by_what_its_headers_say_of_a_person() -> None:
@@ -344,12 +344,12 @@ def test_names_alone_are_not_a_source(tmp_path: Path, capsys: pytest.CaptureFixt
     command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
     assert run(*command) == 0
     printed = capsys.readouterr().out
-    assert "not given: taken to be one a record" in printed and "DS1" not in printed
+    assert "not given: taken to be one per record" in printed and "DS1" not in printed
 
     assert run(*command, "--database", "mitdb") == 0
     printed = capsys.readouterr().out
     assert "source records: 6 of 6 not as in mitdb 1.0.0" in printed
-    assert "patients     as published: one a record, but 201 and 202 are one" in printed
+    assert "patients     as published: one per record, but 201 and 202 are the same" in printed
     assert "protocol     DS1 (train, validation) and DS2 (test)" in printed
     files = read_splits(tmp_path / "mit")
     assert owners(files)["test"] == {"100", "103", "201"} and files["test"]["source"] == "records"
@@ -567,7 +567,7 @@ def test_another_diagnosis_is_not_physionets(tmp_path: Path) -> None:
         shutil.copytree(RAW / "ptbdb" / Path(name).parent, tmp_path / Path(name).parent)
     (tmp_path / "RECORDS").write_text("patient104/s0306lre\npatient117/s0291lre\n")
     beats = read_beats("ptb", tmp_path)
-    assert beats.source == "physionet" and beats.patients_from == "as published: one a folder"
+    assert beats.source == "physionet" and beats.patients_from == "as published: one per folder"
     header = tmp_path / "patient104/s0306lre.hea"
     header.write_text(header.read_text().replace("Healthy control", "Myocardial infarction"))
     beats = read_beats("ptb", tmp_path)
@@ -603,7 +603,7 @@ def test_svdb_by_patient(beats_read: list[BeatSet], tmp_path: Path, capsys: pyte
     assert run(*command, "--split", "inter_patient") == 0
     printed = capsys.readouterr().out
     assert "source physionet: signals read and annotations as in svdb 1.0.0" in printed
-    assert "patients     not published: taken to be one a record" in printed
+    assert "patients     not published: taken to be one per record" in printed
     files = read_splits(tmp_path / "mit")
     counts = sum(torch.bincount(content["labels"], minlength=5) for content in files.values())
     assert counts.tolist() == [110501 - 32, 8393 - 2, 7625 - 1, 5, 53]  # all but 35 windows that leave the record
