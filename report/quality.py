@@ -84,7 +84,7 @@ def unreadable(
     joined = {reason: disjoint(np.concatenate([nothing, *found[reason]]), reason) for reason in REASONS}
     joined["missing"] = longer(joined["missing"], quality.missing_longest * fs)
     joined["saturation"] = longer(joined["saturation"], quality.rail_shortest * fs)
-    return _without_islands(_apart(joined), quality.noise_bridge * fs)
+    return _without_islands(_by_first_reason(joined), quality.noise_bridge * fs)
 
 
 def quiet_pauses(
@@ -191,7 +191,7 @@ def _at_rails(
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def _apart(stretches: dict[str, np.ndarray]) -> list[Unreadable]:
+def _by_first_reason(stretches: dict[str, np.ndarray]) -> list[Unreadable]:
     """Give time that has several reasons to the first of them."""
     borders = np.unique(np.concatenate([every.reshape(-1) for every in stretches.values()]))
     found: list[Unreadable] = []
