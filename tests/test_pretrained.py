@@ -17,7 +17,7 @@ from preprocess.leads import LEAD_II, find_lead
 from preprocess.physionet import first_minute
 from preprocess.readers import open_recording
 from preprocess.splits import DS1
-from report.classify import classify_peaks, load_classifier
+from report.classify import classify_peaks, classify_signal, load_classifier
 from reproduce.pretrained import keep_weights, training_records
 from support.errors import InputError
 from support.files import read_json
@@ -113,6 +113,19 @@ def test_a_record_of_ds2_comes_out_as_on_the_card(network: str) -> None:
     np.add.at(matrix, (kept.labels, called), 1)
     assert classifier.classes == data_configs.MIT_CLASSES
     assert matrix.tolist() == read_json(PRETRAINED / f"{network}.json")["per_record"]["mitdb/213"]
+
+
+@pytest.mark.skipif(not (MITDB / "207.dat").is_file(), reason="data/raw/mitdb is not there")
+@pytest.mark.parametrize("network", ["mit_new_patients", "mit_new_patients_fast"])
+def test_v_that_are_the_usual_beat_of_a_recording_are_called_n_as_the_card_says(network: str) -> None:
+    header = records.read_header(MITDB, "207")
+    annotations: StoredAnnotations = records.read_annotations(MITDB, "207", header)
+    escape = annotations.positions[np.isin(annotations.symbols, ["E"])]
+    start, stop = escape[0] - 93, escape[-1] + 93
+    signal = records.read_signal(MITDB, "207", header, find_lead(header.signals, LEAD_II))[start:stop]
+    called = classify_signal(signal, 360.0, network, peaks=escape - start)["class"]
+    card = " ".join((PRETRAINED / f"{network}.md").read_text(encoding="utf-8").split())
+    assert f"of the {len(escape)} V of the escape rhythm in 207, cut out by themselves, {(called == 'N').sum()}" in card
 
 
 def test_weights_alone_are_kept(tmp_path: Path) -> None:
