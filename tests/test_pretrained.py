@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -18,7 +19,9 @@ from preprocess.physionet import first_minute
 from preprocess.readers import open_recording
 from preprocess.splits import DS1
 from report.classify import classify_peaks, classify_signal, load_classifier
+from reproduce.pages import GROUP_FIGURES
 from reproduce.pretrained import keep_weights, training_records
+from reproduce.tables import FEWEST, groups_table
 from support.errors import InputError
 from support.files import read_json
 from utils import (
@@ -113,6 +116,23 @@ def test_a_record_of_ds2_comes_out_as_on_the_card(network: str) -> None:
     np.add.at(matrix, (kept.labels, called), 1)
     assert classifier.classes == data_configs.MIT_CLASSES
     assert matrix.tolist() == read_json(PRETRAINED / f"{network}.json")["per_record"]["mitdb/213"]
+
+
+@pytest.mark.parametrize("network", ["mit_new_patients", "mit_new_patients_fast"])
+def test_a_card_says_what_its_groups_of_records_are(network: str) -> None:
+    card = read_json(PRETRAINED / f"{network}.json")
+    pairs = [
+        (name, *pair) for name, matrix in card["per_record"].items() for pair in zip(*np.nonzero(matrix), strict=True)
+    ]
+    beats = [card["per_record"][name][label][called] for name, label, called in pairs]
+    named = [(name, card["classes"][label], card["classes"][called]) for name, label, called in pairs]
+    table = pd.DataFrame(named, columns=["record", "label", "prediction"])
+    groups = groups_table([table.loc[table.index.repeat(beats)]], card["classes"]).set_index("group")
+    page = (PRETRAINED / f"{network}.md").read_text(encoding="utf-8")
+    for group in ("all", "mitdb", "mitdb without record 232", "svdb", "mean over records"):
+        figures = [f"{groups.loc[group, name]:.2f}" for name in GROUP_FIGURES]
+        assert f"| {group} | {' | '.join([str(groups.loc[group, 'records']), *figures])} |" in page
+    assert f"that of records with {FEWEST} beats of the class or more" in " ".join(page.split())
 
 
 @pytest.mark.skipif(not (MITDB / "207.dat").is_file(), reason="data/raw/mitdb is not there")
