@@ -224,8 +224,8 @@ def new_patients() -> TrainingConfig:
     """For patients that the network has not seen, with the rhythm around each beat (`--context rhythm`).
 
     Chosen on patients held out of DS1, and in part on DS2 (results/new_patients.md, "Each opening of DS2"). The
-    learning rate follows one cycle and the last epoch is kept: a validation split of four or five patients is too small to
-    choose an epoch, and too many to go without.
+    learning rate follows one cycle and the last epoch is kept: the three to five patients of a validation split are
+    too few to choose an epoch, and too many to go without.
     """
     return dataclasses.replace(
         supervised(),
