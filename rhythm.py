@@ -19,7 +19,6 @@ from torch.optim.lr_scheduler import OneCycleLR
 from data_configs import DatasetConfig
 from dataloader import (
     THINNING,
-    Split,
     inverse_power_weights,
     largest_class,
     shape_labels,
@@ -28,6 +27,7 @@ from dataloader import (
 )
 from hparams import SHORTEST_CYCLE, ContextConfig, TrainingConfig
 from models import Ensemble, JointClassifier, RhythmHead, ShapeEnsemble, ecgTransForm
+from split_file import Split
 from support.errors import InputError
 
 UNNAMED = 0.1

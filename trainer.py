@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from data_configs import DatasetConfig
-from dataloader import Batches, Split, data_generator, load_splits, training_beats
+from dataloader import Batches, data_generator, load_splits, training_beats
 from hparams import SHORTEST_CYCLE, RunConfig, TrainingConfig
 from kernels.precision import Settled, require_arithmetic, usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss, require_finite, require_sums
@@ -44,6 +44,7 @@ from run_folder.resume import (
     start_from,
     tests_if_finished_as,
 )
+from split_file import Split
 from support import distributed
 from support.errors import InputError, TrainingError
 from support.progress import progress_bar

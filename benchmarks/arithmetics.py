@@ -19,10 +19,11 @@ import torch
 
 from benchmarks.throughput import has_native_bf16
 from data_configs import DATASETS, DatasetConfig, get_dataset_class
-from dataloader import Batches, Split, data_generator, limited
+from dataloader import Batches, data_generator, limited
 from hparams import supervised
 from losses import loss_weights, make_loss
 from models import ecgTransForm
+from split_file import Split
 from support.cli import ArgumentParser, at_least_one, cpu_threads
 from support.errors import InputError, run_command
 from trainer import evaluate, train_one_epoch

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 import hparams
 from benchmarks.throughput import resident_mb
 from data_configs import DatasetConfig, mit
-from dataloader import Batches, Split
+from dataloader import Batches
 from kernels.precision import require_arithmetic
 from losses import loss_weights, make_loss
 from models import ecgTransForm
+from split_file import Split
 from support.cli import ArgumentParser, at_least_one, cpu_threads
 from support.errors import InputError, run_command
 from trainer import evaluate, stream_logits, train_one_epoch

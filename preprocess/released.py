@@ -27,7 +27,7 @@ def read_released(dataset: str, path: Path) -> BeatSet:
         InputError: there is no such file, it does not hold samples and labels of `dataset`, or it says where its
             beats come from, which would be lost.
     """
-    from dataloader import load_split  # torch is heavy
+    from split_file import load_split  # torch is heavy
 
     path = Path(path)
     if not path.is_file():

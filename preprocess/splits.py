@@ -1,4 +1,4 @@
-"""Which beat goes where, and the split files: the contract that `dataloader` reads.
+"""Which beat goes where, and the split files: the contract that `split_file` reads.
 
 Two protocols. `beat` splits single beats, as the paper does (section 4.1): the patients of a test beat were seen in
 training. `inter_patient` splits by patient: DS1 and DS2 for mitdb (de Chazal, O'Dwyer & Reilly 2004, doi

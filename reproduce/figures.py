@@ -10,12 +10,12 @@ import numpy as np
 
 import utils
 from data_configs import DatasetConfig
-from dataloader import Split, load_split
 from reproduce.experiments import Experiment
 from reproduce.runs import Result
 from run_folder import pictures
 from run_folder.network import load_network
 from run_folder.reports import headline, summary_table
+from split_file import Split, load_split
 from utils import get_device
 
 OF_RUN = {

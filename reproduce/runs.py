@@ -16,13 +16,13 @@ from typing import Any
 import pandas as pd
 
 from data_configs import get_dataset_class
-from dataloader import SPLITS, load_split
 from hparams import RunConfig, get_hparams_class
 from preprocess.__main__ import prepare as prepare_splits
 from preprocess.config import RAW_PATHS, PreparationConfig
 from reproduce.experiments import Beats, Row
 from run_folder.reports import summary_table
 from run_folder.resume import changed_settings
+from split_file import SPLITS, load_split
 from support.errors import InputError
 from support.files import read_json, read_table, write_json
 from trainer import Trainer

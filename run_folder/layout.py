@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from data_configs import DatasetConfig
-from dataloader import Split, splits_by_patient
 from hparams import RunConfig, TrainingConfig
+from split_file import Split, splits_by_patient
 from support.errors import InputError
 
 KEPT = ("best", "last")

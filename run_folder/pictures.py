@@ -12,8 +12,9 @@ import pandas as pd
 import torch
 
 from data_configs import DatasetConfig
-from dataloader import Split, stratified_subset
+from dataloader import stratified_subset
 from models import ecgTransForm
+from split_file import Split
 from support.figures import CLASS_COLOURS, class_colours, new_figure, save_figure
 from utils import plot_umap, umap_embedding
 

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from data_configs import DatasetConfig
-from dataloader import SPLITS, Split, splits_by_patient
 from ec57.figures import ec57_figures, has_figures
 from hparams import RunConfig
 from models import BiTrans, ecgTransForm
@@ -25,6 +24,7 @@ from run_folder import pictures
 from run_folder.layout import NO_SELECTION, SeedRun, environment
 from run_folder.network import learnt_records
 from run_folder.resume import best_epoch, resumptions, tests_at
+from split_file import SPLITS, Split, splits_by_patient
 from support import distributed
 from support.files import read_json, write_json, write_table
 from utils import Checkpoint, copy_code, seed_folders, selection_classes, selection_f1

@@ -19,12 +19,12 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from data_configs import every_class
-from dataloader import Split
 from hparams import PRECISIONS, RunConfig
 from kernels.precision import Settled
 from run_folder.board import has_curves
 from run_folder.layout import DAMAGED, KEPT, NO_SELECTION, SeedRun
 from run_folder.network import learnt_records
+from split_file import Split
 from support import distributed
 from support.errors import InputError
 from support.fields import fits

@@ -11,11 +11,12 @@ from test_models import scrambled
 
 import hparams
 from data_configs import DatasetConfig
-from dataloader import Batches, Split
+from dataloader import Batches
 from hparams import TrainingConfig
 from kernels.precision import usable_precision
 from losses import ClassWeightedLoss
 from models import ecgTransForm
+from split_file import Split
 from support.errors import InputError
 from trainer import as_fast_as_possible, evaluate, train_one_epoch
 

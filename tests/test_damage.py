@@ -35,8 +35,8 @@ from conftest import toy_beats
 import hparams
 import utils
 from data_configs import DatasetConfig, mit
-from dataloader import load_split
 from models import ecgTransForm
+from split_file import load_split
 from support.errors import InputError
 
 ROOT = Path(utils.__file__).parent

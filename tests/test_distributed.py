@@ -22,10 +22,11 @@ import data_configs
 import hparams
 import main
 import trainer
-from dataloader import Batches, Split, load_split
+from dataloader import Batches
 from losses import ClassWeightedLoss
 from run_folder import reports
 from run_folder.network import load_network
+from split_file import Split, load_split
 from support import distributed
 from trainer import Evaluation, Trainer, evaluate, train_one_epoch
 from utils import classification_metrics, load_checkpoint, seed_everything

@@ -34,7 +34,10 @@ FLOORS = {
     "ec57": 1,
     "support": 0,
 }
-ONE_ROOM = {"hparams": "data_configs"}  # what a dataset is, and how it is trained: one row of the design
+ONE_ROOM = {  # modules that are one row of the design together
+    "hparams": "data_configs",  # what a dataset is, and how it is trained
+    "split_file": "dataloader",  # a split file, and the batches that are made of it
+}
 FOLDERS = {"benchmarks", "ec57", "kernels", "preprocess", "report", "reproduce", "run_folder", "support"}
 UNDER_NO_ROOF = {"tests"}  # they import everything
 BESIDE = {"data", "docs", "experiments_logs", "pretrained", "results"}

@@ -22,11 +22,12 @@ import run_folder.reports
 import run_folder.resume
 import trainer
 from data_configs import DatasetConfig
-from dataloader import Batches, Split, data_generator
+from dataloader import Batches, data_generator
 from hparams import RunConfig, TrainingConfig
 from losses import ClassWeightedLoss, FocalLoss, loss_weights
 from models import ecgTransForm
 from run_folder.network import load_network
+from split_file import Split
 from support.errors import InputError, TrainingError
 from trainer import Trainer, evaluate, train_one_epoch
 from utils import load_checkpoint, save_checkpoint, seed_everything

@@ -13,13 +13,13 @@ import hparams
 import utils
 from benchmarks.plain import PlainECGTransForm
 from data_configs import DatasetConfig
-from dataloader import Split
 from hparams import TrainingConfig
 from models import ecgTransForm
 from run_folder import network
 from run_folder.layout import new_run_folder
 from run_folder.network import load_network
 from run_folder.reports import metrics_table, never_called_note, selection_note, summary_table
+from split_file import Split
 from support.errors import InputError
 from support.figures import CLASS_COLOURS, class_colours
 from utils import Checkpoint, classification_metrics, get_device, load_checkpoint, save_checkpoint
