@@ -182,15 +182,6 @@ def thinned_to(beats: int) -> int:
     return -(-beats // THINNING)
 
 
-def shape_labels(labels: Tensor, configs: DatasetConfig) -> Tensor:
-    """Labels (n,) in the classes of the morphology head: 0 for both that a rhythm head tells apart, then the others."""
-    if not configs.has_rhythm_head:
-        return labels
-    others = [name for name in configs.classes if name not in configs.rhythm_classes]
-    new = [others.index(name) + 1 if name in others else 0 for name in configs.classes]
-    return torch.tensor(new, device=labels.device)[labels]
-
-
 def shape_weights(labels: Tensor, configs: DatasetConfig, power: float) -> Tensor:
     """Weights (C,) inverse to a power of the frequencies; the two classes of a rhythm head weigh as one.
 

@@ -21,7 +21,6 @@ from dataloader import (
     THINNING,
     inverse_power_weights,
     largest_class,
-    shape_labels,
     shape_weights,
     thinned_to,
 )
@@ -135,6 +134,15 @@ def pair_beats(split: Split, beats: Tensor, configs: DatasetConfig) -> tuple[Ten
     labels = split.labels[beats]
     kept = (labels == first) | (labels == second)
     return split.context[beats[kept]], (labels[kept] == second).long()
+
+
+def shape_labels(labels: Tensor, configs: DatasetConfig) -> Tensor:
+    """Labels (n,) in the classes of the morphology head: 0 for both that a rhythm head tells apart, then the others."""
+    if not configs.has_rhythm_head:
+        return labels
+    others = [name for name in configs.classes if name not in configs.rhythm_classes]
+    new = [others.index(name) + 1 if name in others else 0 for name in configs.classes]
+    return torch.tensor(new, device=labels.device)[labels]
 
 
 def fit_ensemble(

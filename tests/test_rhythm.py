@@ -19,13 +19,13 @@ import main
 import rhythm
 import trainer
 from data_configs import MORPHOLOGY_FEATURES, RHYTHM_FEATURES, DatasetConfig
-from dataloader import THINNING, Batches, join_splits, load_splits, shape_labels
+from dataloader import THINNING, Batches, join_splits, load_splits
 from hparams import RunConfig, TrainingConfig
 from losses import loss_weights
 from models import RhythmHead, Standardise, ecgTransForm
 from preprocess import splits
 from preprocess.context import CONTEXT_NAMES
-from rhythm import beats_by_database, fit_context, fit_ensemble, with_unnamed_classes
+from rhythm import beats_by_database, fit_context, fit_ensemble, shape_labels, with_unnamed_classes
 from split_file import Split, load_split
 from support.errors import InputError
 from support.files import read_json
