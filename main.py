@@ -96,8 +96,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if resume is not None and test is not None:
         raise InputError("--resume and --test: one of them at a time")
     if test is not None:
-        for name in given.keys() - set(TEST_TAKES):
-            raise InputError(f"--{name}: has no effect with --test, which trains nothing; leave it out")
+        if of_training := [f"--{name}" for name in given if name not in TEST_TAKES]:
+            raise InputError(f"--test trains nothing, so it takes no {', '.join(of_training)}")
         Trainer(RunConfig(**given)).test(find_checkpoint(test, "--test"))
     elif resume is not None:
         # A seed's own folder is taken for the run that it belongs to; a run may be called seed_0, too.

@@ -258,7 +258,7 @@ def test_learning_rate_weight_decay_and_dropout_are_options(
     for name, value in given.items():
         assert json.loads((folder / "seed_0" / "config.json").read_text())["hparams"][name] == value
         assert f"began with {value} and keeps it" in fails(capsys, "--resume", folder, f"--{name}", 0.25)
-        assert f"--{name}: has no effect with --test" in fails(
+        assert f"--test trains nothing, so it takes no --{name}" in fails(
             capsys, *data[:4], "--test", "mit_beat", f"--{name}", 0.25
         )
         assert f"--{name} must be " in fails(capsys, *data, f"--{name}", -1)
@@ -332,7 +332,9 @@ def test_bad_command_lines(
     assert "no run there" in fails(capsys, "--resume", tmp_path)
     assert "began with 10" in fails(capsys, "--resume", run_folder, "--batch_size", 12)
     assert "one of them" in fails(capsys, "--resume", run_folder, "--test", checkpoint)
-    assert "--num_runs: has no effect with --test" in fails(capsys, *data, "--test", checkpoint, "--num_runs", 2)
+    of_training = ("--num_runs", 2, "--loss", "cal", "--sampler", "smote", "--schedule", "constant")
+    refused = "--test trains nothing, so it takes no --num_runs, --loss, --sampler, --schedule"
+    assert refused in fails(capsys, *data, "--test", checkpoint, *of_training)
     for length in (186, 187):
         line = fails(capsys, *data, "--test", "mit_beat", "--data_path", long_beats, "--sequence_len", length)
         takes = "beats of 187 samples, the network takes 186" if length == 186 else "takes 186 samples a beat"
