@@ -33,11 +33,22 @@ COUNTED = ("num_epochs", "batch_size", "sequence_beats", "rhythm_epochs", "shape
 POSITIVE = ("learning_rate", "clip_norm", "hard_class_weight")
 NOT_NEGATIVE = ("weight_decay", "focal_gamma", "noise", "rhythm_weight_power", "shape_weight_power")
 PARTS = ("betas", "dropout", "encoder_dropout")
+
+
+def _whole(least: int, most: int) -> tuple[Callable[[float], bool], str]:
+    return (lambda value: least <= value <= most, f"{least} to {most:,}")
+
+
 RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
-    **dict.fromkeys(COUNTED, (lambda value: 1 <= value <= MOST, f"1 to {MOST:,}")),
+    **dict.fromkeys(COUNTED, _whole(1, MOST)),
     **dict.fromkeys(POSITIVE, (lambda value: 0 < value < math.inf, "above 0 and finite")),
     **dict.fromkeys(NOT_NEGATIVE, (lambda value: 0 <= value < math.inf, "at least 0 and finite")),
     **dict.fromkeys(PARTS, (lambda value: 0 <= value < 1, "at least 0 and below 1")),
+    "seed_id": _whole(0, MOST_SEEDS - 1),
+    "sequence_len": _whole(1, LARGEST["sequence_len"]),
+    "limit_train": (lambda value: value >= 1, "at least 1"),
+    "members": _whole(1, 100),  # a damaged file may ask for more than the memory holds, of this and the next
+    "hidden": _whole(1, 10_000),
 }
 """Setting -> whether a value can be trained with (NaN cannot), and which can."""
 
@@ -82,9 +93,6 @@ class ContextConfig:
 
     def __post_init__(self) -> None:
         settle_types(self, "heads.")
-        for name, most in (("members", 100), ("hidden", 10_000)):  # a damaged file may ask for more than there is
-            if not 1 <= getattr(self, name) <= most:
-                raise InputError(f"heads.{name} must be 1 to {most}, got {getattr(self, name)}")
         _require_ranges(self, "heads.")
 
 
@@ -379,22 +387,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         settle_types(self, "--")
-        bounds = {
-            "seed_id": (0, MOST_SEEDS - 1),
-            "num_runs": (1, math.inf),
-            "num_epochs": (1, MOST),
-            "batch_size": (1, MOST),
-            "limit_train": (1, math.inf),
-            "sequence_len": (1, LARGEST["sequence_len"]),
-        }
-        for name, (least, most) in bounds.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"--{name} must be at least {least}, got {value}")
-            if value is not None and value > most:
-                raise InputError(f"--{name} must be {least} to {most:,}, got {value}")
         _require_ranges(self, "--")
-        if self.num_runs > (left := MOST_SEEDS - self.seed_id):
+        left = MOST_SEEDS - self.seed_id
+        if not 1 <= self.num_runs <= left:
             raise InputError(f"--num_runs must be 1 to {left:,} from --seed_id {self.seed_id} on, got {self.num_runs}")
         for name in ("data_path", "save_dir"):
             if not getattr(self, name):

@@ -323,7 +323,7 @@ def test_bad_command_lines(
     assert "it has cpu" in fails(capsys, *data, "--device", "cuda:77")
     assert "--num_epochs must be a whole number, got 'many';" in fails(capsys, *data, "--num_epochs", "many")
     assert "--epochs" in fails(capsys, *data, "--epochs", 3)
-    assert "--num_runs must be at least 1, got 0" in fails(capsys, *data, "--num_runs", 0)
+    assert "--num_runs must be 1 to 4,294,967,296 from --seed_id 0 on, got 0" in fails(capsys, *data, "--num_runs", 0)
     assert "batch_size must be 1 to 1,000,000,000" in fails(capsys, *data, "--batch_size", 10**20)
     assert "--source synthetic" in fails(capsys, "--data_path", tmp_path, "--save_dir", tmp_path / "out")
     checkpoint = run_folder / "seed_3" / "checkpoint_best.pt"

@@ -229,7 +229,7 @@ def test_a_stopped_run_is_taken_up_again(raw: Path, tmp_path: Path, monkeypatch:
 def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
     for more, message in {
         ("table9",): "NAME table9: unknown; known are table2,",
-        ("table2", "--num_epochs", "0"): "--num_epochs must be at least 1, got 0",
+        ("table2", "--num_epochs", "0"): "--num_epochs must be 1 to 1,000,000,000, got 0",
         ("table2", "--device", "abacus"): "--device abacus",
         ("table2", "--dataset", "ptb"): "table2: has no rows of ptb",
         ("table2", "--row", "1", "--row", "5"): "--row 5: table2 has the rows 1 to 4",
