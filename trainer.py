@@ -175,14 +175,11 @@ class Trainer:
         history = resume(folder, run, model, optimizer)
         scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
         with run_log(folder / "train.log") as log, board.curves(folder, run, history, optimizer) as write_epoch:
-            reports.describe(folder, run, model, len(history), log)
+            reports.describe(folder, run, model, len(history), note, log)
             begun = history or self.run.init is not None
             learnt = {} if begun else fit_context(model, run.trained_on, self.configs, self.hparams, seed)
-            selection = reports.selection_note(splits["val"], self.configs.classes, self.hparams.selection)
-            context = reports.context_note(learnt, self.configs)
-            name = reports.name_note(self.run_folder, self.run, history)
-            for line in filter(None, (name, note, selection, context)):
-                log.info(line)
+            if context := reports.context_note(learnt, self.configs):
+                log.info(context)
             trained_on, val, test = (s.to(self.device) for s in (run.trained_on, splits["val"], splits["test"]))
             learner = as_fast_as_possible(model, self.hparams, self.device)
             for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):

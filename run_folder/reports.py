@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -144,55 +144,75 @@ def write_test(
 # -------------------------------------------------------------------------------------------- what a run begins with
 
 
-def describe(folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, log: logging.Logger) -> None:
-    """Log the effective configuration, and save it with a copy of the code that runs.
+def describe(
+    folder: Path, run: SeedRun, model: ecgTransForm, epochs_done: int, arithmetic: str | None, log: logging.Logger
+) -> None:
+    """Save the effective configuration in a seed's folder with a copy of the code, and log it with every note on it.
 
-    config.json has all of it; the log leaves out hashes, and without context what is of the context.
-
-    A run that goes on after `epochs_done` epochs leaves config.json and code/ as they were: it adds an entry to
-    `resumed` and, where the code has changed, a copy of its own.
+    Args:
+        epochs_done: by the checkpoint that the run goes on from; 0 for one that begins.
+        arithmetic: the note on a precision that is not the one asked for.
     """
     if not distributed.is_first():
         return
     config = configuration(run, model)
-    code = folder / "code"
-    if epochs_done and (folder / "config.json").is_file():
-        stored = read_json(folder / "config.json")
-        since = folder / f"code_after_epoch_{epochs_done}"
-        copy_code(since)
-        if _same_files(since, code):
-            shutil.rmtree(since)
-        now = {"time": time.strftime(TIME_FORMAT), "after_epoch": epochs_done}
-        in_file = json.loads(json.dumps(config))  # a tuple is a list there
-        parts = ("run", "hparams", "environment")
-        changed = {part: in_file[part] for part in parts if in_file[part] != stored.get(part)}
-        write_json(folder / "config.json", stored | {"resumed": [*resumptions(stored), now | changed]})
+    save_configuration(folder, config, epochs_done)
+    if epochs_done:
         log.info(f"resuming after epoch {epochs_done}")
-    else:
-        write_json(folder / "config.json", config)
+    log_configuration(config, log)
+    for note in (*data_notes(run), name_note(folder.parent, run.run_config, epochs_done), arithmetic):
+        if note:
+            log.info(note)
+
+
+def save_configuration(folder: Path, config: dict[str, Any], epochs_done: int) -> None:
+    """Write config.json and code/.
+
+    A run that goes on leaves both as they were: it adds an entry to `resumed` with what differs now and, where the code
+    has changed, a copy of its own.
+    """
+    path, code = folder / "config.json", folder / "code"
+    if not (epochs_done and path.is_file()):
+        write_json(path, config)
         copy_code(code)
-    left_to_the_file = HASHES if run.configs.context != "none" else HASHES | OF_CONTEXT
+        return
+    began = read_json(path)
+    new_code = folder / f"code_after_epoch_{epochs_done}"
+    copy_code(new_code)
+    if _same_files(new_code, code):
+        shutil.rmtree(new_code)
+    now = json.loads(json.dumps(config))  # a tuple is a list there
+    changed = {part: now[part] for part in ("run", "hparams", "environment") if now[part] != began.get(part)}
+    entry = {"time": time.strftime(TIME_FORMAT), "after_epoch": epochs_done} | changed
+    write_json(path, began | {"resumed": [*resumptions(began), entry]})
+
+
+def log_configuration(config: dict[str, Any], log: logging.Logger) -> None:
+    """Log all of a configuration but its hashes and, of a network without context, the settings of the context."""
+    left_to_the_file = HASHES if config["dataset"]["context"] != "none" else HASHES | OF_CONTEXT
     for part, values in config.items():
-        if isinstance(values, dict):
-            log.info(f"{part}:")
-            for key, value in values.items():
-                # What the command line leaves open stands below, as the recipe has it.
-                if key not in left_to_the_file and not (part == "run" and value is None):
-                    log.info(f"  {key} = {value}")
-        else:
+        if not isinstance(values, dict):
             log.info(f"{part} = {values}")
+            continue
+        log.info(f"{part}:")
+        for key, value in values.items():
+            # What the command line leaves open stands below, as the recipe has it.
+            if key not in left_to_the_file and not (part == "run" and value is None):
+                log.info(f"  {key} = {value}")
+
+
+def data_notes(run: SeedRun) -> Iterator[str | None]:
+    """What a reader of the figures must know of the beats that they come from; None where there is nothing to say."""
     for name, split in run.splits.items():
-        if note := left_out_note(split):
-            log.info(f"{name}: {note}")
-    if note := protocol_note(run.splits["test"], run.configs):
-        log.info(note)
-    if note := absent_note(run.trained_on, run.configs.classes):
-        log.info(note)
-    if note := _learnt_note("the network of --init", run.learnt_before, run.splits["test"]):
-        log.info(note)
+        note = left_out_note(split)
+        yield note and f"{name}: {note}"
+    yield protocol_note(run.splits["test"], run.configs)
+    yield absent_note(run.trained_on, run.configs.classes)
+    yield _learnt_note("the network of --init", run.learnt_before, run.splits["test"])
     for one, other in itertools.combinations(SPLITS, 2):
         if run.fingerprints[one] == run.fingerprints[other]:
-            log.info(f"note: {one} and {other} hold the same beats; figures on one say nothing beyond the other's")
+            yield f"note: {one} and {other} hold the same beats; figures on one say nothing beyond the other's"
+    yield selection_note(run.splits["val"], run.configs.classes, run.hparams.selection)
 
 
 def configuration(run: SeedRun, model: ecgTransForm) -> dict[str, Any]:
@@ -258,10 +278,10 @@ def _same_files(one: Path, other: Path) -> bool:
     return names == others and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
 
 
-def name_note(run_folder: Path, run: RunConfig, history: Sequence[object]) -> str | None:
+def name_note(run_folder: Path, run: RunConfig, epochs_done: int) -> str | None:
     """That a new run has another name than it was given; None: it has that, or it goes on."""
     wanted = run.run_description
-    if history or wanted in (None, run_folder.name):
+    if epochs_done or wanted in (None, run_folder.name):
         return None
     return f"note: there is a run {wanted} already; this one is {run_folder.name}"
 
