@@ -24,10 +24,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from data_configs import DatasetConfig
 from dataloader import Batches, data_generator, load_splits, training_beats
 from hparams import SHORTEST_CYCLE, RunConfig, TrainingConfig
-from kernels.precision import Settled, require_arithmetic, usable_precision
+from kernels.precision import require_arithmetic, usable_precision
 from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss, require_finite, require_sums
 from models import ecgTransForm
 from rhythm import fit_context, require_fit
@@ -102,7 +101,9 @@ class Trainer:
             if self.run_folder is not None and self.run_folder.is_dir():
                 self._hold(until_done)
             settled = distributed.on_first(lambda: settled_arithmetic(self.run_folder, self.run, self.device))
-            precision, note = self._arithmetic(self.configs, self.hparams, settled)
+            layer = encoder_layer(self.configs, self.hparams)
+            asked, kernel = self.hparams.precision, self.hparams.kernel
+            precision, note = usable_precision(asked, self.device, kernel, layer, settled)
             # The choice is a matter of timing: all processes take the first one's.
             self.hparams = dataclasses.replace(self.hparams, precision=distributed.from_first(precision))
             for seed in range(self.run.seed_id, self.run.seed_id + self.run.num_runs):
@@ -116,13 +117,6 @@ class Trainer:
                     print(table.to_string(float_format="{:.2f}".format, na_rep=""))
                 print(f"\nEverything is in {self.run_folder}")
         return results["best"]
-
-    def _arithmetic(
-        self, configs: DatasetConfig, hparams: TrainingConfig, settled: Settled | None = None
-    ) -> tuple[str, str | None]:
-        """The precision to compute a network in, and a message where it is not the one asked for."""
-        layer = encoder_layer(configs, hparams)
-        return usable_precision(self.hparams.precision, self.device, self.hparams.kernel, layer, settled)
 
     def _train_seed(self, seed: int, until_done: ExitStack, note: str | None) -> dict[str, dict[str, Any]]:
         # Seed
@@ -269,9 +263,10 @@ class Trainer:
         if distributed.world_size() > 1:
             raise InputError("--test: works with one process; start it without torchrun")
         checkpoint = load_checkpoint(path := find_checkpoint(checkpoint_path), self.run.dataset, self.run.sequence_len)
-        precision, note = self._arithmetic(checkpoint.configs, checkpoint.hparams)
-        arithmetic = (self.hparams.kernel, precision)  # this machine's, not that of the training
-        model = network_of(checkpoint, path, self.device, *arithmetic)
+        layer = encoder_layer(checkpoint.configs, checkpoint.hparams)
+        asked, kernel = self.hparams.precision, self.hparams.kernel  # this machine's, not those of the training
+        precision, note = usable_precision(asked, self.device, kernel, layer)
+        model = network_of(checkpoint, path, self.device, kernel, precision)
         configs, trained_on = checkpoint.configs, checkpoint.metrics.get("data") or {}
         test = load_splits(Path(self.run.data_path), configs, ["test"])["test"].to(self.device)
         require_same_window(path, trained_on, test)
