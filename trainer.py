@@ -154,7 +154,7 @@ class Trainer:
 
         # Model, optimiser, loss
         model = ecgTransForm(self.configs, self.hparams).to(self.device)
-        start_from(seed_folder, run, model)
+        run = start_from(seed_folder, run, model)
         optimizer = torch.optim.Adam(
             model.parameters(),
             lr=self.hparams.learning_rate,
@@ -166,7 +166,7 @@ class Trainer:
 
         # Loop
         folder = self._seed_folder(seed, until_done)
-        history = resume(folder, run, model, optimizer)
+        run, history = resume(folder, run, model, optimizer)
         scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
         with run_log(folder / "train.log") as log, board.curves(folder, run, history, optimizer) as write_epoch:
             reports.describe(folder, run, model, len(history), note, log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class SeedRun:
     epoch is kept, those of validation."""
     class_weights: Tensor
     """(C,), those of the loss."""
-    learnt_before: set[str] = field(default_factory=set)
+    learnt_before: frozenset[str] = frozenset()
     """The records of the same source that the network of `--init` was trained on, as far as they are known."""
 
     @cached_property

@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -260,7 +260,7 @@ def learnt_note(path: Path, checkpoint: Checkpoint, test: Split) -> str | None:
     return _learnt_note("the network", learnt_records(path, checkpoint), test)
 
 
-def _learnt_note(who: str, learnt: set[str], test: Split) -> str | None:
+def _learnt_note(who: str, learnt: Set[str], test: Split) -> str | None:
     """Which of the records of `test` a network was trained on that learnt from those called `learnt`; None: none."""
     tested = {name for _, name in test.its_records}
     both = sorted(learnt & tested)

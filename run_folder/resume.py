@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -307,8 +307,13 @@ def keep(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Op
     _write_what_follows(folder, checkpoint)
 
 
-def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Go on from the last checkpoint in `folder`, if there is one; return its history, a row an epoch.
+def resume(
+    folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[SeedRun, list[dict[str, Any]]]:
+    """Go on from the last checkpoint in `folder`, if there is one.
+
+    Returns:
+        `run`, with what its checkpoint says of the network of `--init`, and the history, a row an epoch.
 
     Raises:
         InputError: the checkpoint does not fit what this run is to do, or the beats have changed.
@@ -320,7 +325,7 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
 
     last = distributed.on_first(read)
     if last is None:
-        return []
+        return run, []
     require_same_run(folder, last.metrics.get("data", {}), asdict(last.configs) | asdict(last.hparams), run)
     num_epochs = run.hparams.num_epochs
     if last.epoch > num_epochs:
@@ -334,25 +339,26 @@ def resume(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.
     if not history or any("val_selection_f1" not in row for row in history):
         raise InputError(f"{path}: its history is of another version of this package; start a new run")
     restore_training(model, optimizer, run.device, last, path)
-    if run.run_config.init is not None:
-        run.learnt_before.update(last.metrics["data"].get("init_records", ()))
     if distributed.is_first():
         _write_what_follows(folder, last)
-    return history
+    return replace(run, learnt_before=frozenset(last.metrics["data"].get("init_records", ()))), history
 
 
-def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> None:
+def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> SeedRun:
     """Give the network of a run with `--init` the weights of that checkpoint; one that goes on has its own.
 
     Args:
         seed_folder: of the run, where there is one already.
+
+    Returns:
+        `run`, with the records that the checkpoint was trained on.
 
     Raises:
         InputError: there is no such checkpoint, or it is of another network or of beats cut otherwise.
     """
     given = run.run_config.init
     if given is None or (seed_folder is not None and (seed_folder / LAST).is_file()):
-        return
+        return run
     path = find_checkpoint(given, "--init")
     began = distributed.on_first(lambda: load_checkpoint(path, sequence_len=run.configs.sequence_len))
     its, ours = (asdict(one.configs) | asdict(one.hparams) for one in (began, run))
@@ -365,8 +371,9 @@ def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> None
     its_data = began.metrics.get("data") or {}
     require_same_window(path, its_data, run.splits["train"])
     load_weights(model, began, path)
-    if its_data.get("source") == run.splits["train"].source:  # else records of one name may be others
-        run.learnt_before.update(learnt_records(path, began))
+    if its_data.get("source") != run.splits["train"].source:  # records of the same name may be others
+        return run
+    return replace(run, learnt_before=frozenset(learnt_records(path, began)))
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:
