@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from data_configs import DatasetConfig
 from dataloader import stratified_subset
 from models import ecgTransForm
 from split_file import Split
-from support.figures import CLASS_COLOURS, class_colours, new_figure, save_figure
+from support.figures import CLASS_COLOURS, new_figure, save_figure
 from utils import plot_umap, umap_embedding
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 UMAP_BEATS = 5000  # beats in a UMAP picture at most, class-stratified; more only hide one another
 FEATURES_BATCH = 128  # beats; bounds the memory of a forward pass
-EXAMPLES = 2  # beats right, and as many wrong, of each class in the picture of samples
 
 
 def plot_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:
@@ -64,7 +62,7 @@ def plot_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> Non
             values = scale * history[f"{split}_{column}"]
             axes.plot(history["epoch"], values, color=colour, marker="o", markersize=3, label=split)
         axes.axvline(best, color="grey", linestyle=":", label=f"best epoch, {best}")
-        _count_epochs(axes, len(history))
+        count_epochs(axes, len(history))
         axes.set_ylabel(name)
         axes.ticklabel_format(axis="y", useOffset=False)
         low, high = axes.get_ylim()
@@ -76,111 +74,13 @@ def plot_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> Non
     save_figure(figure, path)
 
 
-def _count_epochs(axes: Axes, epochs: int) -> None:
+def count_epochs(axes: Axes, epochs: int) -> None:
+    """Have the x axis count epochs, in whole numbers from 1."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
     axes.set_xlim(0.5, epochs + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str], title: str, path: Path) -> None:
-    """Draw each class's F1 on validation, and the macro mean, over the epochs.
-
-    Of several histories (one a seed) the mean is drawn, and the range from lowest to highest shaded.
-    """
-    figure = new_figure(7, 4.2)
-    axes = figure.add_subplot()
-    epochs = histories[0]["epoch"]
-    columns = {**{name: f"val_f1_{name}" for name in classes}, "macro": "val_macro_f1"}
-    for (name, column), colour in zip(columns.items(), [*class_colours(len(classes)), "black"], strict=True):
-        values = 100 * np.stack([history[column].to_numpy() for history in histories])  # (seeds, epochs)
-        mean, style = values.mean(axis=0), "--" if name == "macro" else "-"
-        axes.plot(epochs, mean, style, color=colour, marker="o", markersize=3, label=f"{name}, {mean[-1]:.1f} at last")
-        if len(values) > 1:
-            axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
-    _count_epochs(axes, len(epochs))
-    axes.set_ylabel("F1 on validation, %")
-    axes.set_ylim(top=100.5)
-    axes.grid(alpha=0.3)
-    figure.legend(fontsize=8, loc="outside right center")
-    axes.set_title(title, fontsize=9)
-    save_figure(figure, path)
-
-
-def plot_bars(
-    names: Sequence[str], ours: Sequence[tuple[float, float]], paper: Sequence[float], title: str, path: Path
-) -> None:
-    """Draw a pair of bars a name, ours (mean, standard deviation) and the paper's, in percent; NaN leaves one out."""
-    figure = new_figure(max(1.6 + 1.25 * len(names), 7), 4)
-    axes = figure.add_subplot()
-    places = np.arange(len(names))
-    means, sds = np.array(ours, dtype=float).T
-    other = np.asarray(paper, dtype=float)
-    for offset, values, colour, label in ((-0.2, means, CLASS_COLOURS[0], "ours"), (0.2, other, "#BBBBBB", "paper")):
-        known = ~np.isnan(values)
-        axes.bar(places[known] + offset, values[known], 0.38, color=colour, label=label)
-        for place, value in zip(places[known], values[known], strict=True):
-            axes.text(place + offset, value + 0.4, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
-    spread = ~np.isnan(means) & ~np.isnan(sds)
-    axes.errorbar(places[spread] - 0.2, means[spread], sds[spread], fmt="none", ecolor="black", capsize=3)
-    every = np.concatenate([means, other])
-    low = float(np.nanmin(every))
-    # bars from 0 would hide small differences, which the figures are about
-    axes.set_ylim(10 * np.floor((low - 5) / 10) if low > 60 else 0, 104)
-    axes.set_xticks(places, [textwrap.fill(name, 14) for name in names], fontsize=8)
-    axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_ylabel("F1 on test, % (axis cut)" if axes.get_ylim()[0] > 0 else "F1 on test, %")
-    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
-    axes.set_title(title, fontsize=9)
-    save_figure(figure, path)
-
-
-def plot_sample_beats(
-    samples: np.ndarray,
-    labels: np.ndarray,
-    predictions: np.ndarray,
-    captions: Sequence[str],
-    classes: Sequence[str],
-    times: tuple[np.ndarray, str],
-    title: str,
-    path: Path,
-) -> None:
-    """Draw test beats of each class, two that were called right and two that were called wrong, drawn at random.
-
-    Args:
-        samples: (n, L).
-        labels: (n,) true class of each beat.
-        predictions: (n,) the class that it was called.
-        captions: (n,) what to say of each beat, its record for instance.
-        classes: names, the index is the label.
-        times: (L,) the time axis, and its name.
-    """
-    rng = np.random.default_rng(0)
-    figure = new_figure(max(1.9 * len(classes), 5) + 0.6, 7.4)
-    panels = figure.subplots(2 * EXAMPLES, len(classes), sharex=True, squeeze=False)
-    for label, name in enumerate(classes):
-        for right in (True, False):
-            members = np.flatnonzero((labels == label) & ((predictions == label) == right))
-            chosen = rng.choice(members, min(EXAMPLES, len(members)), replace=False)
-            for place in range(EXAMPLES):
-                axes = panels[place if right else EXAMPLES + place, label]
-                axes.tick_params(labelsize=7)
-                axes.set_yticks([])
-                if place >= len(chosen):
-                    says = "no other" if len(chosen) else "none"
-                    axes.text(0.5, 0.5, says, ha="center", transform=axes.transAxes)
-                    continue
-                beat = chosen[place]
-                axes.plot(times[0], samples[beat], color=CLASS_COLOURS[0] if right else CLASS_COLOURS[1], linewidth=1)
-                called = "" if right else f" called {classes[predictions[beat]]}"
-                axes.set_title(f"{name}{called}\n{captions[beat]}", fontsize=7)
-    for row in range(2 * EXAMPLES):
-        panels[row, 0].set_ylabel("called right" if row < EXAMPLES else "called wrong", fontsize=8)
-    for axes in panels[-1]:
-        axes.set_xlabel(times[1], fontsize=8)
-    figure.suptitle(title, fontsize=9)
-    save_figure(figure, path)
 
 
 def draw_umap(path: Path, title: str, model: ecgTransForm, test: Split, configs: DatasetConfig, seed: int) -> None:

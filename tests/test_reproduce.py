@@ -28,7 +28,6 @@ from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, 
 from reproduce.pretrained import keep_network
 from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
 from reproduce.tables import groups_table, provenance
-from run_folder import pictures
 from support.errors import InputError, TrainingError, run_command
 from support.files import read_json
 from trainer import Trainer
@@ -500,7 +499,7 @@ def fake_result(row: Row, epochs: int, right: int = 5) -> Result:
 
 def test_bars_are_ours_and_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(pictures, "plot_bars", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(figures, "plot_bars", lambda *arguments: calls.append(arguments))
     results = [fake_result(row, 6, right) for row, right in zip(FIG6.rows, (5, 4, 3, 2, 1, 1), strict=True)]
     figures.draw(FIG6, results, tmp_path, "cpu")
     for column, (names, ours, paper, title, _) in zip(("macro", "S"), calls, strict=True):

@@ -260,14 +260,14 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 8, 12])
 def test_every_class_has_a_colour_however_many_there_are(tmp_path: Path, count: int) -> None:
-    from run_folder import pictures
+    from reproduce.figures import plot_class_curves
 
     colours = class_colours(count)
     assert len({*colours}) == count
     assert colours[:7] == [*CLASS_COLOURS[:count]]
     classes = [f"class {label}" for label in range(count)]
     history = pd.DataFrame({"epoch": [1, 2]} | {f"val_f1_{name}": [0.1, 0.2] for name in classes})
-    pictures.plot_class_curves([history.assign(val_macro_f1=0.1)], classes, "synthetic", tmp_path / "classes.png")
+    plot_class_curves([history.assign(val_macro_f1=0.1)], classes, "synthetic", tmp_path / "classes.png")
     points = np.random.default_rng(0).normal(size=(24, 2))
     utils.plot_umap(points, np.arange(24) % count, classes, "synthetic", tmp_path / "umap.png")
 
