@@ -568,21 +568,6 @@ def test_a_class_without_a_training_beat_is_noted(
     assert said in (tmp_path / "mit" / "run" / "seed_0" / "train.log").read_text()
 
 
-@pytest.mark.parametrize(
-    ("context", "protocol", "noted"),
-    [
-        ("rhythm", "beat", True),
-        ("rhythm", "inter_patient", False),
-        ("rhythm", "unknown", False),
-        ("joint", "beat", False),
-    ],
-)
-def test_a_network_for_new_patients_on_a_split_by_beat_is_noted(context: str, protocol: str, noted: bool) -> None:
-    split = Split(torch.zeros(1, 1, 186), torch.zeros(1, dtype=torch.int64), protocol=protocol)
-    note = run_folder.reports.protocol_note(split, data_configs.mit(context=context))
-    assert (note is not None) == noted
-
-
 def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be at least 3, which the run in"):
         Trainer(run_config(toy_data, tmp_path, num_epochs=2), finished.parent).train()
@@ -810,29 +795,6 @@ def test_a_run_may_be_called_as_a_seed_is(toy_data: Path, tmp_path: Path) -> Non
         assert len(pd.read_csv(tmp_path / "mit/seed_0/seed_0/history.csv")) == epochs
 
 
-def test_a_run_goes_on_as_its_latest_seed_did(tmp_path: Path) -> None:
-    def write(seed: int, path: str, *resumed: tuple[str, str], **began: str) -> None:
-        folder = tmp_path / f"seed_{seed}"
-        folder.mkdir(exist_ok=True)
-        entries = [{"time": time, "run": {"data_path": other}} for time, other in resumed]
-        (folder / "config.json").write_text(json.dumps({"run": {"data_path": path}, "resumed": entries} | began))
-
-    def data_path() -> str:
-        _, config = run_folder.resume.latest_config(tmp_path)
-        return config["run"]["data_path"]
-
-    assert run_folder.resume.latest_config(tmp_path) is None
-    write(9, "old")
-    write(10, "new")
-    assert data_path() == "new"
-    write(9, "old", ("2026-01-01 10:00:00", "moved"))  # the first seed was told to train longer
-    assert data_path() == "moved"
-    write(10, "new", ("2026-01-01 11:00:00", "moved again"))
-    assert data_path() == "moved again"
-    write(11, "later", time="2026-01-01 12:00:00")  # the first time that this seed runs
-    assert data_path() == "later"
-
-
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -971,14 +933,6 @@ def test_the_best_epoch_is_that_of_the_highest_validation_f1(finished: Path) -> 
     assert json.loads((finished / "test_best.json").read_text())["checkpoint_epoch"] == best
 
 
-@pytest.mark.parametrize(
-    ("selection", "best"),
-    [([0.5, 0.7, 0.7], 2), ([0.7, 0.5, 0.7], 1), ([0.1, 0.2, 0.3], 3), ([-1.0, -1.0, -1.0], 3)],  # -1: none is chosen
-)
-def test_of_equally_good_epochs_the_first_is_the_best(selection: list[float], best: int) -> None:
-    assert run_folder.resume.best_epoch([{"val_selection_f1": f1} for f1 in selection]) == best
-
-
 def test_nothing_is_left_of_a_run_that_cannot_start(toy_data: Path, tmp_path: Path) -> None:
     for changes in ({"data_path": str(tmp_path / "none")}, {"limit_train": 2}, {"sequence_len": 187}):
         with pytest.raises(InputError):
@@ -1011,13 +965,6 @@ def test_settings_out_of_range(setting: dict[str, float], supervised: TrainingCo
 def test_settings_of_the_heads_out_of_range() -> None:
     with pytest.raises(InputError, match=r"^heads\.dropout must be at least 0 and below 1, got 1\.5"):
         hparams.ContextConfig(dropout=1.5)
-
-
-def test_a_run_of_an_earlier_version_that_weighs_no_class_higher_goes_on(supervised: TrainingConfig) -> None:
-    now = dataclasses.asdict(supervised)
-    assert run_folder.resume.changed_settings(now | {"hard_class_weight": 1.0}, now) == []
-    now = dataclasses.asdict(hparams.notes())
-    assert run_folder.resume.changed_settings(now | {"hard_class_weight": 1.0}, now) == ["hard_class_weight"]
 
 
 @pytest.mark.parametrize("name", ["num_runs", "num_epochs", "batch_size", "limit_train", "sequence_len"])

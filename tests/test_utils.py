@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -15,11 +14,6 @@ from benchmarks.plain import PlainECGTransForm
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 from models import ecgTransForm
-from run_folder import network
-from run_folder.layout import new_run_folder
-from run_folder.network import load_network
-from run_folder.reports import metrics_table, never_called_note, selection_note, summary_table
-from split_file import Split
 from support.errors import InputError
 from support.figures import CLASS_COLOURS, class_colours
 from utils import Checkpoint, classification_metrics, get_device, load_checkpoint, save_checkpoint
@@ -64,32 +58,6 @@ def test_classes_of_few_validation_beats_do_not_choose_the_epoch() -> None:
     wrong = classification_metrics(labels, np.minimum(labels, 3), tuple(counts))  # both beats of Q called F
     assert whole["macro_f1"] - wrong["macro_f1"] > 0.2
     assert utils.selection_f1(whole) - utils.selection_f1(wrong) == pytest.approx((1 - 20 / 22) / 4)
-
-
-def test_what_is_said_of_classes_of_few_and_of_no_validation_beats() -> None:
-    labels = torch.repeat_interleave(torch.arange(5), torch.tensor([20, 3, 12, 0, 10]))
-    split = Split(torch.zeros(len(labels), 1, 186), labels)
-    note = selection_note(split, "NSVFQ", "best") or ""
-    assert note.startswith(
-        "note: class F has no validation beat and no part in any macro figure of validation; the best "
-    )
-    assert "is chosen without class S (3) (validation beats): so few" in note
-    without = selection_note(split.subset((labels != 1).nonzero().flatten()), "NSVFQ", "best") or ""
-    assert without == "note: class S, F have no validation beat and no part in any macro figure of validation"
-
-
-def test_tables_have_the_shape_of_the_papers() -> None:
-    labels = np.array([0, 0, 1, 1])
-    runs = [classification_metrics(labels, np.array(p), ("a", "b")) for p in ([0, 0, 1, 1], [0, 1, 1, 1])]
-    table = metrics_table(runs[0])
-    assert list(table.columns) == ["a", "b", "macro"]
-    assert list(table.index) == ["precision", "recall", "f1", "support"]
-    summary = summary_table(runs)
-    assert list(summary.columns) == ["a", "a_sd", "b", "b_sd", "macro", "macro_sd"]
-    assert summary.loc["recall", "a"] == pytest.approx(75)
-    assert summary.loc["recall", "a_sd"] == pytest.approx(np.std([100, 50], ddof=1))
-    assert summary.loc["accuracy", "macro"] == pytest.approx(87.5)
-    assert summary_table(runs[:1])["a_sd"].isna().all()
 
 
 def test_released_checkpoint_gives_the_same_logits(
@@ -154,46 +122,6 @@ def test_folders_of_seeds_come_by_number_and_without_copies(tmp_path: Path, mit:
     assert utils.find_checkpoint(tmp_path) == tmp_path / "seed_9" / "checkpoint_best.pt"
 
 
-def test_a_network_is_loaded_ready_to_classify(tmp_path: Path, mit: DatasetConfig) -> None:
-    """By name or by path as text, with this machine's kernel."""
-    recipe = dataclasses.replace(hparams.supervised(), kernel="stock")
-    save_checkpoint(
-        tmp_path / "checkpoint_best.pt", Checkpoint("mit", mit, recipe, ecgTransForm(mit, recipe).state_dict())
-    )
-    for given in (str(tmp_path), tmp_path / "checkpoint_best.pt"):
-        model, checkpoint = load_network(given)
-        assert not model.training
-        assert model.bitrans.kernel_on(torch.device("cpu")) != "stock"
-        assert checkpoint.hparams == recipe
-        assert torch.equal(model.state_dict()["clf.weight"], checkpoint.model["clf.weight"])
-    with pytest.raises(InputError, match="is a checkpoint of dataset mit, not of ptb"):
-        load_network(tmp_path, dataset="ptb")
-    assert load_network("mit_new_patients")[0].has_rhythm_head
-
-
-def test_a_network_is_loaded_in_the_arithmetic_that_a_run_would_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What main.py refuses is refused; and on CUDA fp32 and tf32 are what they say."""
-    for settings, said in (
-        ({"precision": "tf32"}, "--precision tf32 needs a CUDA GPU; on cpu use fp32 or bf16"),
-        ({"precision": "bf16", "kernel": "stock"}, "--precision bf16: not with --kernel stock"),
-    ):
-        with pytest.raises(InputError, match=said):
-            load_network("mit_beat", **settings)
-    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    monkeypatch.setattr(network, "get_device", torch.device)
-    monkeypatch.setattr(ecgTransForm, "to", lambda model, device: model)
-    before = [switch.allow_tf32 for switch in switches]
-    try:
-        for precision in ("tf32", "fp32"):
-            load_network("mit_beat", "cuda", precision=precision)
-            assert [switch.allow_tf32 for switch in switches] == [precision == "tf32"] * 2
-    finally:
-        for switch, value in zip(switches, before, strict=True):
-            switch.allow_tf32 = value
-    with pytest.raises(InputError, match="--kernel torch cannot be had: it works on the CPU, not on cuda"):
-        load_network("mit_beat", "cuda", kernel="torch")
-
-
 def test_bad_checkpoints(tmp_path: Path, mit: DatasetConfig) -> None:
     model = ecgTransForm(mit, hparams.supervised())
     good = tmp_path / "good.pt"
@@ -220,18 +148,6 @@ def test_bad_checkpoints(tmp_path: Path, mit: DatasetConfig) -> None:
     torch.save(contents | {"hparams": {"unknown": 1}}, cut)
     with pytest.raises(InputError, match="another version"):
         load_checkpoint(cut)
-
-
-def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--save_dir"):
-        new_run_folder(tmp_path / "file", "e", "r")
-
-
-def test_runs_of_one_name_do_not_overwrite_one_another(tmp_path: Path) -> None:
-    names = [new_run_folder(tmp_path, "e", "r").name for _ in range(3)]
-    assert names == ["r", "r-2", "r-3"]
-    assert new_run_folder(tmp_path, "e", None) != new_run_folder(tmp_path, "e", None)
 
 
 def test_a_device_that_is_not_there() -> None:
@@ -270,12 +186,3 @@ def test_every_class_has_a_colour_however_many_there_are(tmp_path: Path, count: 
     plot_class_curves([history.assign(val_macro_f1=0.1)], classes, "synthetic", tmp_path / "classes.png")
     points = np.random.default_rng(0).normal(size=(24, 2))
     utils.plot_umap(points, np.arange(24) % count, classes, "synthetic", tmp_path / "umap.png")
-
-
-def test_classes_that_are_never_called_are_told() -> None:
-    labels = np.array([0, 0, 1, 2])
-    assert never_called_note(classification_metrics(labels, labels, "NSVF")) is None  # no beat is F
-    note = never_called_note(classification_metrics(labels, np.array([0, 1, 1, 0]), "NSVF"))
-    assert note == "note: no beat was called V; a precision of 0.00 stands for one that is not defined"
-    note = never_called_note(classification_metrics(labels, np.zeros(4, int), "NSVF"))
-    assert note is not None and note.startswith("note: every beat was called N: this network tells no classes apart")

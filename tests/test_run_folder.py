@@ -1,0 +1,164 @@
+"""What a run's folder says and holds; how a run writes and resumes it is in test_trainer.py."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import data_configs
+import hparams
+from data_configs import DatasetConfig
+from hparams import TrainingConfig
+from models import ecgTransForm
+from run_folder import network, resume
+from run_folder.layout import new_run_folder
+from run_folder.network import load_network
+from run_folder.reports import metrics_table, never_called_note, protocol_note, selection_note, summary_table
+from split_file import Split
+from support.errors import InputError
+from utils import Checkpoint, classification_metrics, save_checkpoint
+
+
+def test_what_is_said_of_classes_of_few_and_of_no_validation_beats() -> None:
+    labels = torch.repeat_interleave(torch.arange(5), torch.tensor([20, 3, 12, 0, 10]))
+    split = Split(torch.zeros(len(labels), 1, 186), labels)
+    note = selection_note(split, "NSVFQ", "best") or ""
+    assert note.startswith(
+        "note: class F has no validation beat and no part in any macro figure of validation; the best "
+    )
+    assert "is chosen without class S (3) (validation beats): so few" in note
+    without = selection_note(split.subset((labels != 1).nonzero().flatten()), "NSVFQ", "best") or ""
+    assert without == "note: class S, F have no validation beat and no part in any macro figure of validation"
+
+
+def test_tables_have_the_shape_of_the_papers() -> None:
+    labels = np.array([0, 0, 1, 1])
+    runs = [classification_metrics(labels, np.array(p), ("a", "b")) for p in ([0, 0, 1, 1], [0, 1, 1, 1])]
+    table = metrics_table(runs[0])
+    assert list(table.columns) == ["a", "b", "macro"]
+    assert list(table.index) == ["precision", "recall", "f1", "support"]
+    summary = summary_table(runs)
+    assert list(summary.columns) == ["a", "a_sd", "b", "b_sd", "macro", "macro_sd"]
+    assert summary.loc["recall", "a"] == pytest.approx(75)
+    assert summary.loc["recall", "a_sd"] == pytest.approx(np.std([100, 50], ddof=1))
+    assert summary.loc["accuracy", "macro"] == pytest.approx(87.5)
+    assert summary_table(runs[:1])["a_sd"].isna().all()
+
+
+def test_a_network_is_loaded_ready_to_classify(tmp_path: Path, mit: DatasetConfig) -> None:
+    """By name or by path as text, with this machine's kernel."""
+    recipe = dataclasses.replace(hparams.supervised(), kernel="stock")
+    save_checkpoint(
+        tmp_path / "checkpoint_best.pt", Checkpoint("mit", mit, recipe, ecgTransForm(mit, recipe).state_dict())
+    )
+    for given in (str(tmp_path), tmp_path / "checkpoint_best.pt"):
+        model, checkpoint = load_network(given)
+        assert not model.training
+        assert model.bitrans.kernel_on(torch.device("cpu")) != "stock"
+        assert checkpoint.hparams == recipe
+        assert torch.equal(model.state_dict()["clf.weight"], checkpoint.model["clf.weight"])
+    with pytest.raises(InputError, match="is a checkpoint of dataset mit, not of ptb"):
+        load_network(tmp_path, dataset="ptb")
+    assert load_network("mit_new_patients")[0].has_rhythm_head
+
+
+def test_a_network_is_loaded_in_the_arithmetic_that_a_run_would_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What main.py refuses is refused; and on CUDA fp32 and tf32 are what they say."""
+    for settings, said in (
+        ({"precision": "tf32"}, "--precision tf32 needs a CUDA GPU; on cpu use fp32 or bf16"),
+        ({"precision": "bf16", "kernel": "stock"}, "--precision bf16: not with --kernel stock"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_network("mit_beat", **settings)
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    monkeypatch.setattr(network, "get_device", torch.device)
+    monkeypatch.setattr(ecgTransForm, "to", lambda model, device: model)
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for precision in ("tf32", "fp32"):
+            load_network("mit_beat", "cuda", precision=precision)
+            assert [switch.allow_tf32 for switch in switches] == [precision == "tf32"] * 2
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.allow_tf32 = value
+    with pytest.raises(InputError, match="--kernel torch cannot be had: it works on the CPU, not on cuda"):
+        load_network("mit_beat", "cuda", kernel="torch")
+
+
+def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="--save_dir"):
+        new_run_folder(tmp_path / "file", "e", "r")
+
+
+def test_runs_of_one_name_do_not_overwrite_one_another(tmp_path: Path) -> None:
+    names = [new_run_folder(tmp_path, "e", "r").name for _ in range(3)]
+    assert names == ["r", "r-2", "r-3"]
+    assert new_run_folder(tmp_path, "e", None) != new_run_folder(tmp_path, "e", None)
+
+
+def test_classes_that_are_never_called_are_told() -> None:
+    labels = np.array([0, 0, 1, 2])
+    assert never_called_note(classification_metrics(labels, labels, "NSVF")) is None  # no beat is F
+    note = never_called_note(classification_metrics(labels, np.array([0, 1, 1, 0]), "NSVF"))
+    assert note == "note: no beat was called V; a precision of 0.00 stands for one that is not defined"
+    note = never_called_note(classification_metrics(labels, np.zeros(4, int), "NSVF"))
+    assert note is not None and note.startswith("note: every beat was called N: this network tells no classes apart")
+
+
+@pytest.mark.parametrize(
+    ("context", "protocol", "noted"),
+    [
+        ("rhythm", "beat", True),
+        ("rhythm", "inter_patient", False),
+        ("rhythm", "unknown", False),
+        ("joint", "beat", False),
+    ],
+)
+def test_a_network_for_new_patients_on_a_split_by_beat_is_noted(context: str, protocol: str, noted: bool) -> None:
+    split = Split(torch.zeros(1, 1, 186), torch.zeros(1, dtype=torch.int64), protocol=protocol)
+    note = protocol_note(split, data_configs.mit(context=context))
+    assert (note is not None) == noted
+
+
+def test_a_run_goes_on_as_its_latest_seed_did(tmp_path: Path) -> None:
+    def write(seed: int, path: str, *resumed: tuple[str, str], **began: str) -> None:
+        folder = tmp_path / f"seed_{seed}"
+        folder.mkdir(exist_ok=True)
+        entries = [{"time": time, "run": {"data_path": other}} for time, other in resumed]
+        (folder / "config.json").write_text(json.dumps({"run": {"data_path": path}, "resumed": entries} | began))
+
+    def data_path() -> str:
+        _, config = resume.latest_config(tmp_path)
+        return config["run"]["data_path"]
+
+    assert resume.latest_config(tmp_path) is None
+    write(9, "old")
+    write(10, "new")
+    assert data_path() == "new"
+    write(9, "old", ("2026-01-01 10:00:00", "moved"))  # the first seed was told to train longer
+    assert data_path() == "moved"
+    write(10, "new", ("2026-01-01 11:00:00", "moved again"))
+    assert data_path() == "moved again"
+    write(11, "later", time="2026-01-01 12:00:00")  # the first time that this seed runs
+    assert data_path() == "later"
+
+
+@pytest.mark.parametrize(
+    ("selection", "best"),
+    [([0.5, 0.7, 0.7], 2), ([0.7, 0.5, 0.7], 1), ([0.1, 0.2, 0.3], 3), ([-1.0, -1.0, -1.0], 3)],  # -1: none is chosen
+)
+def test_of_equally_good_epochs_the_first_is_the_best(selection: list[float], best: int) -> None:
+    assert resume.best_epoch([{"val_selection_f1": f1} for f1 in selection]) == best
+
+
+def test_a_run_of_an_earlier_version_that_weighs_no_class_higher_goes_on(supervised: TrainingConfig) -> None:
+    now = dataclasses.asdict(supervised)
+    assert resume.changed_settings(now | {"hard_class_weight": 1.0}, now) == []
+    now = dataclasses.asdict(hparams.notes())
+    assert resume.changed_settings(now | {"hard_class_weight": 1.0}, now) == ["hard_class_weight"]
