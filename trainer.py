@@ -31,7 +31,7 @@ from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss, requi
 from models import ecgTransForm
 from rhythm import fit_context, require_fit
 from run_folder import board, pictures, reports
-from run_folder.layout import DAMAGED, KEPT, SeedRun, make_seed_folder, new_run_folder, said_of
+from run_folder.layout import KEPT, REMEDY, SeedRun, checkpoint_meanings, make_seed_folder, new_run_folder
 from run_folder.network import encoder_layer, network_of
 from run_folder.resume import (
     best_epoch,
@@ -227,9 +227,9 @@ class Trainer:
         """Test the best and the last checkpoint; the best is the one to quote, and the one in the pictures."""
         results = {}
         tested: dict[int, Evaluation] = {}  # epoch -> evaluation: the best epoch may be the last one
-        for kept, meaning in said_of(run.hparams.selection).items():
+        for kept, meaning in checkpoint_meanings(run.hparams.selection).items():
             path = folder / f"checkpoint_{kept}.pt"
-            checkpoint = distributed.on_first(lambda path=path, kept=kept: load_checkpoint(path, remedy=DAMAGED[kept]))
+            checkpoint = distributed.on_first(lambda path=path, kept=kept: load_checkpoint(path, remedy=REMEDY[kept]))
             load_weights(model, checkpoint, path)
             if first := checkpoint.epoch not in tested:
                 log.info(f"testing on {len(test):,} beats")

@@ -24,7 +24,7 @@ KEPT = ("best", "last")
 """The two checkpoints of a seed."""
 
 
-DAMAGED = {
+REMEDY = {
     "best": "remove the checkpoint_last.pt beside it, so that --resume trains the seed from its first epoch",
     "last": "copy the checkpoint_best.pt beside it over it, so that --resume goes on after the best epoch, or remove "
     "it, so that it trains the seed from its first epoch",
@@ -37,11 +37,11 @@ CHOSEN = {"best": "highest validation macro-F1", "last": "after the last epoch"}
 
 
 NO_SELECTION = -1.0
-"""In the place of a selection macro-F1 where validation chooses no epoch: the last one is then the best."""
+"""Stands for the selection macro-F1 where validation chooses no epoch: the last one is then the best."""
 
 
-def said_of(selection: str) -> dict[str, str]:
-    """What is said of each checkpoint in `KEPT`, by what chooses the one to quote (`TrainingConfig.selection`)."""
+def checkpoint_meanings(selection: str) -> dict[str, str]:
+    """What each checkpoint in `KEPT` is, in words, under a selection (`TrainingConfig.selection`)."""
     return {"best": f"{CHOSEN[selection]}, the one to quote", "last": "after the last epoch"}
 
 

@@ -22,7 +22,7 @@ from data_configs import every_class
 from hparams import PRECISIONS, RunConfig
 from kernels.precision import Settled
 from run_folder.board import has_curves
-from run_folder.layout import DAMAGED, KEPT, NO_SELECTION, SeedRun
+from run_folder.layout import KEPT, NO_SELECTION, REMEDY, SeedRun
 from run_folder.network import learnt_records
 from split_file import Split
 from support import distributed
@@ -321,7 +321,7 @@ def resume(
     path = folder / LAST
 
     def read() -> Checkpoint | None:
-        return load_checkpoint(path, run.run_config.dataset, remedy=DAMAGED["last"]) if path.is_file() else None
+        return load_checkpoint(path, run.run_config.dataset, remedy=REMEDY["last"]) if path.is_file() else None
 
     last = distributed.on_first(read)
     if last is None:
