@@ -123,22 +123,7 @@ class Trainer:
         seed_everything(seed)
 
         # Data
-        limit = self.run.limit_train
-        of_training = limit if self.hparams.learnt_splits == ("train",) else None  # of both: `training_beats`
-        splits = data_generator(Path(self.run.data_path), self.configs, of_training, seed)
-        weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
-        trained_on = training_beats(splits, self.configs, self.hparams, limit, seed)
-        run = SeedRun(self.run, seed, self.configs, self.hparams, self.device, splits, trained_on, class_weights=weight)
-        distributed.require_same(
-            (run.fingerprints, run.place_fingerprints),
-            f"{self.run.data_path}: holds other beats than the first process has; copy its files",
-        )
-        if self.hparams.sampler == "smote":
-            distributed.require_same(
-                run.training_fingerprint,
-                "--sampler smote: made other beats here than in the first process; use the same processor and versions "
-                "of numpy, scikit-learn and imbalanced-learn for all",
-            )
+        run = self._data(seed)
         seed_folder = None if self.run_folder is None else self.run_folder / f"seed_{seed}"
         if seed_folder is not None:
             tests = distributed.on_first(lambda: tests_if_finished_as(seed_folder, run))
@@ -149,7 +134,7 @@ class Trainer:
         if self.run.init is None:
             require_fit(run.trained_on, self.configs, self.hparams)
         if self.run.umap:
-            require_umap(len(splits["test"]))
+            require_umap(len(run.splits["test"]))
         batches = Batches(run.trained_on, self.hparams, seed)
 
         # Model, optimiser, loss
@@ -161,8 +146,8 @@ class Trainer:
             betas=self.hparams.betas,
             weight_decay=self.hparams.weight_decay,
         )
-        loss_function = make_loss(self.hparams, weight).to(self.device)
-        training_loss = make_loss(self.hparams, batches.training_weights(weight)).to(self.device)
+        loss_function = make_loss(self.hparams, run.class_weights).to(self.device)
+        training_loss = make_loss(self.hparams, batches.training_weights(run.class_weights)).to(self.device)
 
         # Loop
         folder = self._seed_folder(seed, until_done)
@@ -174,7 +159,8 @@ class Trainer:
             learnt = {} if begun else fit_context(model, run.trained_on, self.configs, self.hparams, seed)
             if context := reports.context_note(learnt, self.configs):
                 log.info(context)
-            trained_on, val, test = (s.to(self.device) for s in (run.trained_on, splits["val"], splits["test"]))
+            beats = (run.trained_on, run.splits["val"], run.splits["test"])
+            trained_on, val, test = (split.to(self.device) for split in beats)
             learner = as_fast_as_possible(model, self.hparams, self.device)
             for epoch in range(len(history) + 1, self.hparams.num_epochs + 1):
                 started = time.perf_counter()
@@ -204,6 +190,27 @@ class Trainer:
 
             # Test
             return self._test_kept(folder, run, model, test, loss_function, log)
+
+    def _data(self, seed: int) -> SeedRun:
+        """The beats of a seed and the class weights of its loss, the same in every process."""
+        limit = self.run.limit_train
+        # Where validation is trained on too, `limit_train` is of both, and `training_beats` keeps to it.
+        of_training = limit if self.hparams.learnt_splits == ("train",) else None
+        splits = data_generator(Path(self.run.data_path), self.configs, of_training, seed)
+        weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
+        trained_on = training_beats(splits, self.configs, self.hparams, limit, seed)
+        run = SeedRun(self.run, seed, self.configs, self.hparams, self.device, splits, trained_on, class_weights=weight)
+        distributed.require_same(
+            (run.fingerprints, run.place_fingerprints),
+            f"{self.run.data_path}: holds other beats than the first process has; copy its files",
+        )
+        if self.hparams.sampler == "smote":
+            distributed.require_same(
+                run.training_fingerprint,
+                "--sampler smote: made other beats here than in the first process; use the same processor and versions "
+                "of numpy, scikit-learn and imbalanced-learn for all",
+            )
+        return run
 
     def _hold(self, until_done: ExitStack) -> None:
         """Keep the run to this command until `until_done` closes; the first of several processes does."""
