@@ -47,6 +47,14 @@ RELEASED_DEAD_PREFIX = "encoder_layer."
 ADAM = {"lr": float, "betas": tuple[float, float], "eps": float, "weight_decay": float}
 ONE_CYCLE = {"initial_lr", "max_lr", "min_lr"}
 
+# What a checkpoint may say in its `metrics`, and in the `data` of these (`run_folder.layout.SeedRun.data`).
+METRICS = {"history": list[dict[str, float]], "class_weights": list[float], "data": dict[str, Any]}
+DATA = {
+    **dict.fromkeys(("training_fingerprint", "init"), str),
+    **dict.fromkeys(("fingerprints", "places"), dict[str, str]),
+    **dict.fromkeys(("training_records", "init_records", "init_tested"), list[str]),
+}
+
 # The source files of a run, as patterns below ROOT: what `copy_code` keeps beside its results.
 CODE = (
     "*.py",
@@ -192,7 +200,6 @@ def pretrained_names() -> list[str]:
     return sorted(path.stem for path in PRETRAINED.glob("*.pt"))
 
 
-UMAP_FEWEST = 5  # beats; UMAP places a beat by its neighbours
 SEED_FOLDER = re.compile(r"seed_(\d+)")
 
 
@@ -305,20 +312,20 @@ def _from_ours(contents: dict[str, Any], path: Path) -> Checkpoint:
     values["hparams"] = from_fields(recipes.TrainingConfig, values.get("hparams"), f"{path}: its 'hparams'")
     checkpoint = from_fields(Checkpoint, values, str(path))
     metrics = checkpoint.metrics
-    for key, kind in {"history": list[dict[str, float]], "class_weights": list[float], "data": dict[str, Any]}.items():
-        if key in metrics and not fits(metrics[key], kind):
-            raise InputError(f"{path}: is damaged: '{key}' in its 'metrics' is {reprlib.repr(metrics[key])}")
-    hashes = {"fingerprints": dict[str, str], "places": dict[str, str], "training_fingerprint": str}
-    records = dict.fromkeys(("training_records", "init_records", "init_tested"), list[str])
-    for key, kind in {**records, "init": str, **hashes}.items():
-        if key in (data := metrics.get("data", {})) and not fits(data[key], kind):
-            raise InputError(f"{path}: is damaged: '{key}' in its 'data' is {reprlib.repr(data[key])}")
+    _require_types(path, "metrics", metrics, METRICS)
+    _require_types(path, "data", metrics.get("data", {}), DATA)
     epochs = len(metrics["history"]) if "history" in metrics else max(checkpoint.epoch, 0)
     if checkpoint.epoch != epochs:
         raise InputError(f"{path}: is damaged: it says epoch {checkpoint.epoch}, its history {epochs}")
     if len(metrics.get("class_weights", checkpoint.configs.classes)) != checkpoint.configs.num_classes:
         raise InputError(f"{path}: is damaged: its loss has weights for {len(metrics['class_weights'])} classes")
     return checkpoint
+
+
+def _require_types(path: Path, name: str, entries: dict[str, Any], types: Mapping[str, Any]) -> None:
+    for key, kind in types.items():
+        if key in entries and not fits(entries[key], kind):
+            raise InputError(f"{path}: is damaged: '{key}' in its '{name}' is {reprlib.repr(entries[key])}")
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
@@ -472,8 +479,11 @@ def selection_f1(metrics: Mapping[str, Any]) -> float:
 # ---------------------------------------------------------------------------------------------------------------- UMAP
 
 
+UMAP_FEWEST = 5  # beats; UMAP places a beat by its neighbours
+
+
 def has_umap() -> bool:
-    """Say whether umap-learn is installed."""
+    """Whether umap-learn is installed."""
     return importlib.util.find_spec("umap") is not None
 
 
