@@ -251,7 +251,7 @@ class Trainer:
                 continue
             if kept == "best":
                 title = f"{self.run.dataset} test, seed {run.seed}, best epoch {checkpoint.epoch}\n{test.origin}"
-                reports.write_test(folder, test, evaluation.probabilities, metrics, self.configs.classes, title)
+                reports.write_predictions(folder, test, evaluation.probabilities, metrics, self.configs.classes, title)
                 if self.run.umap:
                     pictures.draw_umap(folder / "umap.png", title, model, test, self.configs, run.seed)
             else:
@@ -297,7 +297,7 @@ class Trainer:
             log.info(f"test of {checkpoint_path} (epoch {checkpoint.epoch}), {test.origin}:")
             reports.log_metrics(metrics, log)
         title = f"{self.run.dataset} test of {'/'.join(Path(checkpoint_path).parts[-3:])}\n{test.origin}"
-        reports.write_test(folder, test, evaluation.probabilities, metrics, configs.classes, title)
+        reports.write_predictions(folder, test, evaluation.probabilities, metrics, configs.classes, title)
         if self.run.umap:
             pictures.draw_umap(folder / "umap.png", title, model, test, configs, self.run.seed_id)
         reports.write_metrics(folder / "test.json", metrics)

@@ -131,7 +131,7 @@ def predictions_table(test: Split, probabilities: np.ndarray, classes: Sequence[
     return pd.DataFrame(columns | {f"p_{name}": probabilities[:, index] for index, name in enumerate(names)})
 
 
-def write_test(
+def write_predictions(
     folder: Path, test: Split, probabilities: np.ndarray, metrics: dict[str, Any], classes: Sequence[str], title: str
 ) -> None:
     """Write predictions_test.csv and confusion_matrix.png of one test into `folder`."""
