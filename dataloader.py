@@ -21,7 +21,7 @@ from split_file import SPLITS, Split, load_split
 from support.errors import InputError
 
 SMOTE_NEIGHBOURS = 5  # as in Chawla et al. 2002
-THINNING = 4  # one in so many beats of the largest class, in an epoch that thins it
+THINNING = 4  # an epoch of the sampler `thinned` takes one in so many beats of the largest class
 
 
 def data_generator(data_path: Path, configs: DatasetConfig, limit_train: int | None, seed: int) -> dict[str, Split]:
@@ -93,10 +93,10 @@ def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
 def training_beats(
     splits: dict[str, Split], configs: DatasetConfig, hparams: TrainingConfig, limit_train: int | None, seed: int
 ) -> Split:
-    """The beats that a network learns from: those of `splits`, as `data_generator` has them, and what is added.
+    """The beats that a network learns from, of `splits` as `data_generator` reads them.
 
-    Where validation chooses no epoch, its beats are trained on too, and `limit_train` is of both; then come those that
-    SMOTE makes.
+    They are those of the training split. Where validation chooses no epoch, they are `limit_train` beats of training
+    and validation together; and with the sampler `smote` those that it makes are added.
 
     Raises:
         InputError: as `stratified_subset` and `oversample`.
@@ -173,7 +173,7 @@ def inverse_power_weights(counts: Tensor, power: float) -> Tensor:
 
 
 def largest_class(labels: Tensor) -> int:
-    """The class of most of the labels (n,), the first of several: the one that is thinned."""
+    """The class with the most labels (n,), of several the first: the one that `thinned` thins."""
     return int(torch.bincount(labels.cpu()).argmax())
 
 
@@ -259,8 +259,8 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
 class Batches:
     """The order in which an epoch visits the training beats: each once, or for `balanced` as many, drawn at random.
 
-    `thinned` visits all beats but those of the largest class, of which it draws one in `THINNING` for each epoch; in
-    the training loss, and there alone, each of these weighs as many times as much (`training_weights`).
+    `thinned` visits all beats of the smaller classes and, drawn for each epoch, one in `THINNING` of the largest. In
+    the training loss, and only there, those of the largest weigh `THINNING` times as much (`training_weights`).
 
     `order(epoch)` gives index tensors. The order depends only on the seed and the epoch, so that a resumed
     run continues with the batches that it would have seen.

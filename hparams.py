@@ -24,7 +24,7 @@ LEARNT = {"best": ("train",), "last": ("train", "val")}
 """Selection (`TrainingConfig.selection`) -> the splits learnt from: validation too, where it chooses no epoch."""
 
 MOST = 10**9
-"""Beats in a step, epochs and the like: more than anybody has, and no number is too large to compute with."""
+"""The most beats in a step, epochs and the like: more than anybody needs, and few enough to compute with."""
 
 MOST_SEEDS = 2**32
 """Seeds are 0 to one less: what numpy's generator takes."""
@@ -50,7 +50,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "members": _whole(1, 100),  # a damaged file may ask for more than the memory holds, of this and the next
     "hidden": _whole(1, 10_000),
 }
-"""Setting -> whether a value can be trained with (NaN cannot), and which can."""
+"""Setting -> whether a value is in its range (NaN never is), and the range in words."""
 
 
 def _require_ranges(config: ContextConfig | TrainingConfig | RunConfig, prefix: str) -> None:
@@ -74,16 +74,16 @@ class ContextConfig:
     dropout: float = 0.4
     """Dropout rate after both."""
     rhythm_epochs: int = 40
-    """Passes over all beats of the rarer classes and each time another quarter of the commonest: of the rhythm head."""
+    """Passes in which the rhythm head sees all beats of the rarer class, and each time another quarter of the other."""
     shape_epochs: int = 20
-    """The same of the ensemble on the shape."""
+    """Passes of the ensemble on the shape, likewise: all beats but those of the largest class, and a quarter of these."""
     batch_size: int = 256
     """Beats in a step."""
     learning_rate: float = 2e-3
-    """AdamW's highest; it follows one cycle, and AdamW's first beta the opposite one, 0.95 to 0.85 and back, as
-    `torch.optim.lr_scheduler.OneCycleLR` has it by itself."""
+    """AdamW's highest learning rate. It follows one cycle, and the first beta the opposite one (0.95 to 0.85 and back),
+    which is the default of `torch.optim.lr_scheduler.OneCycleLR`."""
     weight_decay: float = 1e-2
-    """AdamW's."""
+    """AdamW's weight decay."""
     rhythm_weight_power: float = 0.45
     """A class of n_c of n beats weighs (n / n_c) to this power in the rhythm head; 0 finds half as many S beats."""
     shape_weight_power: float = 0.5
@@ -113,15 +113,15 @@ class TrainingConfig:
     weight_decay: float
     """L2 penalty that Adam adds to the gradient."""
     loss: str
-    """`cal`: the paper's context-aware loss. Beside it stand, for Fig. 6, `cross_entropy`, `weighted_ce` (weights
+    """`cal`: the paper's context-aware loss. For Fig. 6 there are also `cross_entropy`, `weighted_ce` (weights
     inverse to the class frequencies) and `focal`; `hard_class`: cross-entropy with `hard_class_weight`; `sqrt_ce`:
     weights inverse to the square roots of the frequencies, for new patients."""
     variant: str = "full"
-    """What of the network there is (ablation of Fig. 5): `cnn`, three plain conv blocks; `msc`, the first of them
+    """Which parts the network has (ablation of Fig. 5): `cnn`, three plain conv blocks; `msc`, the first of them
     multi-scale; `msc_crm`; `msc_crm_trans`, with a Transformer that reads forwards only; `msc_crm_bitrans`, the whole
     network, as is `full`: in the figure they differ by the loss, cross-entropy until `full` adds CAL."""
     sampler: str = "shuffle"
-    """Which beats an epoch trains on. `shuffle`: every training beat once. Beside it stand, for Fig. 6, `balanced`
+    """Which beats an epoch trains on. `shuffle`: every training beat once. For Fig. 6 there are also `balanced`
     (as many beats, drawn with replacement, every class equally probable) and `smote` (Chawla et al. 2002: before
     training, every class is filled up with beats between its own, to as many as the largest has). `thinned`: every
     beat of the smaller classes and another random quarter of the largest in each epoch, which weighs four times in the
@@ -232,8 +232,8 @@ def new_patients() -> TrainingConfig:
     """For patients that the network has not seen, with the rhythm around each beat (`--context rhythm`).
 
     Chosen on patients held out of DS1, and in part on DS2 (results/new_patients.md, "Each opening of DS2"). The
-    learning rate follows one cycle and the last epoch is kept: the three to five patients of a validation split are
-    too few to choose an epoch, and too many to go without.
+    learning rate follows one cycle and the last epoch is kept: three to five validation patients are too few to choose
+    an epoch by, and too many to leave out of training.
     """
     return dataclasses.replace(
         supervised(),

@@ -1,4 +1,4 @@
-"""The loss functions. All are a weighted mean over beats, of a term that depends on the logits of one beat."""
+"""The loss functions, each a weighted mean over beats of a term that depends on the logits of that beat alone."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class FocalLoss(ClassWeightedLoss):
 def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: Tensor) -> Tensor:
     """The class weights (C,) of the recipe's loss; they come from the training split only.
 
-    Those of validation and test; where an epoch thins a class, training has `dataloader.Batches.training_weights`.
+    Validation and test use them as they are; training uses `dataloader.Batches.training_weights` of them.
 
     Raises:
         InputError: the loss weighs classes by their frequency and one has no training beat, or the hard class that it

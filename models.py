@@ -1,7 +1,7 @@
 """The network of ECGTransForm, block by block as in Fig. 1 of the paper.
 
 MSC -> conv block 2 -> conv block 3 -> CRM -> BiTrans -> classifier. One beat of shape (1, L) goes in, one logit
-a class comes out. Below B is the batch, L = 186 samples and 25 the steps left of them after three poolings.
+per class comes out. Below B is the batch, L = 186 samples and 25 the steps left of them after three poolings.
 
 With the context of a beat (`--context rhythm`, not in the paper) its difference from the record's dominant beat comes
 in, and two heads take the place of the classifier: `MorphologyHead` and `RhythmHead`. The ablation has one of the two:
@@ -226,8 +226,8 @@ class ShapeEnsemble(Ensemble):
 class JointClassifier(nn.Module):
     """A linear layer on the network's 128 features of the beat and on a hidden layer that sees columns of its context.
 
-    Alone, with `--context joint`, it sees all columns and says all classes: split by beat, where the patients of the
-    test are those of the training, what a network remembers of a patient helps.
+    On its own (`--context joint`) it sees all columns and tells all classes apart. That is for splits by beat, where the
+    test patients are those of the training and what the network remembers of a patient helps.
     """
 
     HIDDEN = 32

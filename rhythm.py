@@ -1,10 +1,10 @@
-"""Training what a network with context has beside it: two ensembles of small networks on the context of a beat.
+"""Train the two ensembles of small networks on the context of a beat that a network for new patients has beside it.
 
 They are trained before the network and by themselves. The loss of the product p(S) = p(NS) s is the sum of the losses
-of its factors, so the rhythm head and the network have nothing to learn from one another; and the ensemble on the shape
-is there because it errs elsewhere than the network. Each member learns from the beats of one database, and of others
-those of the classes that its own does not name: a head trained on two at once gives way in the fibrillation that one of
-them lacks, heads of both averaged do not (results/new_patients.md).
+of its factors, so the rhythm head and the network have nothing to learn from one another; the ensemble on the shape is
+there because its errors differ from the network's. Each member learns from the beats of one database, and from those of
+the others whose class its own database does not name. A head trained on two databases at once loses ground in the
+atrial fibrillation that one of them lacks; the average of heads trained on each does not (results/new_patients.md).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from split_file import Split
 from support.errors import InputError
 
 UNNAMED = 0.1
-"""A database does not name a class that has less than this part of the share that it has of all training beats."""
+"""A database does not name a class whose share of its beats is below this part of the class's share of all beats."""
 
 
 def fit_context(
@@ -41,8 +41,8 @@ def fit_context(
     A network without context is left alone. The state of torch's generators is afterwards as it was before.
 
     Returns:
-        For each database its training beats, which its members learnt from, without those that `with_unnamed_classes`
-        adds; empty without ensembles.
+        Database -> number of its training beats, without those of others that `with_unnamed_classes` adds for its
+        members; empty without ensembles.
 
     Raises:
         InputError: as `require_fit`.
@@ -137,7 +137,7 @@ def pair_beats(split: Split, beats: Tensor, configs: DatasetConfig) -> tuple[Ten
 
 
 def shape_labels(labels: Tensor, configs: DatasetConfig) -> Tensor:
-    """Labels (n,) in the classes of the morphology head: 0 for both that a rhythm head tells apart, then the others."""
+    """Labels (n,) -> those of the morphology head: 0 for both classes of the rhythm head, 1 and up for the others."""
     if not configs.has_rhythm_head:
         return labels
     others = [name for name in configs.classes if name not in configs.rhythm_classes]

@@ -42,7 +42,7 @@ class Split:
     """(n,) int64 sample index of the R-peak in its record."""
     record_names: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    """One a record, such as "mitdb"; empty where the file does not say."""
+    """One per record, such as "mitdb"; empty where the file does not say."""
     fs: float | None = None
     """Hz, the rate of `samples`; None where the file does not say."""
     source: str = "unknown"
@@ -52,7 +52,7 @@ class Split:
     window: str = "unknown"
     """How a beat was cut and scaled."""
     seed: int | None = None
-    """Of the draw that split them; None where the file does not say."""
+    """Seed of the draw that split them; None where the file does not say."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Beats in the file of classes that the network does not have."""
 
@@ -186,9 +186,7 @@ def _labels(contents: dict[str, Any], beats: int, path: Path) -> Tensor:
     """The labels (n,) as the file has them, one for each of the `beats`, of which there is one at least."""
     labels = _numbers(contents, "labels", path)
     if labels.dim() != 1 or len(labels) != beats:
-        raise InputError(
-            f"{path}: labels of shape {tuple(labels.shape)} beside {beats} beats; one label a beat is right"
-        )
+        raise InputError(f"{path}: labels of shape {tuple(labels.shape)} beside {beats} beats; give one per beat")
     if beats == 0:
         raise InputError(f"{path}: holds no beats; at least one is needed")
     return labels
@@ -230,7 +228,7 @@ def _records(
     databases = _names(contents, "databases", path) or ()
     if databases and len(databases) != len(record_names):
         raise InputError(
-            f"{path}: {len(databases)} 'databases' beside {len(record_names)} 'record_names'; one a record is right"
+            f"{path}: {len(databases)} 'databases' beside {len(record_names)} 'record_names'; give one per record"
         )
     return records, record_names, databases
 
@@ -372,7 +370,7 @@ def _per_beat(contents: dict[str, Any], key: str, beats: int, path: Path) -> Ten
         return None
     values = _numbers(contents, key, path)
     if values.shape != (beats,):
-        raise InputError(f"{path}: '{key}' of shape {tuple(values.shape)} beside {beats} beats; one a beat is right")
+        raise InputError(f"{path}: '{key}' of shape {tuple(values.shape)} beside {beats} beats; give one per beat")
     whole = values.long()
     fractions = (whole != values).nonzero()
     if len(fractions):
@@ -382,9 +380,9 @@ def _per_beat(contents: dict[str, Any], key: str, beats: int, path: Path) -> Ten
 
 
 def splits_by_patient(protocol: str) -> bool | None:
-    """Whether no patient of the test was in training, by the `protocol` of a split file; None: it does not say.
+    """Whether the `protocol` of a split file keeps the patients of the test out of training; None: it does not say.
 
-    Of DS1 and DS2 of mitdb that is so but for one, as in the published protocol: record 202 (DS2) is of the patient of
-    201 (DS1). The protocol of a fold is "inter_patient, fold 1 of 5".
+    DS1 and DS2 of mitdb count as kept apart, though one patient is in both, as in the published protocol: record 202
+    (DS2) is of the patient of 201 (DS1). The protocol of a fold is "inter_patient, fold 1 of 5".
     """
     return {"inter_patient": True, "beat": False}.get(protocol.partition(",")[0])

@@ -1,4 +1,4 @@
-"""One run, from the seed to the test: `Trainer` puts the rooms together, `train_one_epoch` and `evaluate` do the work.
+"""One run, from the seed to the test: `Trainer` puts the parts together, `train_one_epoch` and `evaluate` do the work.
 
 The two functions return values and print nothing. What a run writes, and how it is resumed, is `run_folder`'s. Under
 torchrun several processes train one network (`support.distributed`): each takes its share of every batch.

@@ -182,7 +182,7 @@ class Checkpoint:
     rng: dict[str, Any] = field(default_factory=dict)
     """Generator states after that epoch (`rng_state`)."""
     metrics: dict[str, Any] = field(default_factory=dict)
-    """`history`: a row an epoch; `class_weights`: those of the loss; `data`: source and protocol of the splits."""
+    """`history`: one row per epoch; `class_weights`: those of the loss; `data`: source and protocol of the splits."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -96,7 +96,7 @@ def make_card(
 
     Args:
         test: its test_best.json.
-        predictions: a row a test beat.
+        predictions: one row per test beat.
         name: of the network.
         raw_path: as `training_records` takes it.
 
@@ -240,7 +240,7 @@ def card_page(card: dict[str, Any], test: dict[str, Any], predictions: pd.DataFr
     Args:
         card: of `make_card`.
         test: test_best.json of the seed.
-        predictions: a row a test beat.
+        predictions: one row per test beat.
     """
     lines = [
         f"# {card['name']}",

@@ -165,11 +165,11 @@ class Result:
         return " ".join(words)
 
     def histories(self) -> list[pd.DataFrame]:
-        """A table a seed, a row an epoch."""
+        """One table per seed, one row per epoch."""
         return [read_table(folder / "history.csv") for folder in self.seed_folders]
 
     def predictions(self) -> list[pd.DataFrame]:
-        """A table a seed, a row a test beat."""
+        """One table per seed, one row per test beat."""
         return [read_predictions(folder / "predictions_test.csv") for folder in self.seed_folders]
 
 
@@ -180,7 +180,7 @@ def tested_on(seed_folder: Path) -> str:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read the predictions_test.csv of a seed: a row a test beat."""
+    """Read the predictions_test.csv of a seed: one row per test beat."""
     # A class or a record may have a name that pandas takes for a missing value, or for a number.
     return read_table(path, keep_default_na=False, dtype=dict.fromkeys(("record", "label", "prediction"), str))
 
@@ -322,7 +322,7 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
 
 
 def finished(row: Row, options: Options) -> list[Result]:
-    """What is finished of a row, one `Result` a schedule: first those on all training beats, the longest before."""
+    """What is finished of a row, one `Result` per schedule: first those on all training beats, the longest before."""
     prefix = f"{row_slug(row, options.source)}__"
     results = []
     for folder in sorted((options.save_dir / EXPERIMENT).glob(f"{prefix}*")):

@@ -130,7 +130,7 @@ def groups_table(predictions: Sequence[pd.DataFrame], classes: Sequence[str]) ->
     `FEWEST` beats of the class (of accuracy over all). There +P of a record counts as 0 where no beat is called so.
 
     Args:
-        predictions: a table a seed, with record, label and prediction.
+        predictions: one table per seed, with record, label and prediction.
         classes: the names of the classes.
 
     Returns:

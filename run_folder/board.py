@@ -1,4 +1,4 @@
-"""The curves of a run for TensorBoard: an event file in the seed's folder, a step an epoch."""
+"""The curves of a run for TensorBoard: an event file in the seed's folder, one step per epoch."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class SeedRun:
 
     @cached_property
     def training_fingerprint(self) -> str:
-        """A hash of `trained_on`: what SMOTE makes, and which beats are left of two splits, no split file tells."""
+        """A hash of `trained_on`, which is no split file's where SMOTE adds beats or validation is trained on too."""
         if self.trained_on is self.splits["train"]:
             return self.fingerprints["train"]
         return self.trained_on.fingerprint()

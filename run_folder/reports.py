@@ -1,4 +1,4 @@
-"""What a run says and writes: its configuration, a line and a row an epoch, its tests, the summary over its seeds."""
+"""What a run says and writes: its configuration, a line and a row per epoch, its tests, the summary over its seeds."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
 
 
 def predictions_table(test: Split, probabilities: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a test beat: record and R-peak where known, class, predicted class, probability (n, C) of each class."""
+    """One row per test beat: record and R-peak where known, class, predicted class and the probabilities (n, C)."""
     names = np.asarray(classes)
     columns: dict[str, Any] = {}
     if test.records is not None and test.record_names:

@@ -122,9 +122,9 @@ def latest_config(run_folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def settled_arithmetic(run_folder: Path | None, run: RunConfig, device: torch.device) -> Settled | None:
-    """What a run that goes on has computed in; None where that is still to be decided.
+    """The arithmetic that a run which goes on has used so far; None where it is still to be decided.
 
-    It is where the run is new, or what is asked for now, or the kind of device, is not as before.
+    That is so for a new run, and where another precision is asked for than before, or another kind of device.
     """
     latest = latest_config(run_folder) if run_folder is not None else None
     if latest is None:
@@ -313,7 +313,7 @@ def resume(
     """Go on from the last checkpoint in `folder`, if there is one.
 
     Returns:
-        `run`, with what its checkpoint says of the network of `--init`, and the history, a row an epoch.
+        `run`, with what its checkpoint says of the network of `--init`, and the history, one row per epoch.
 
     Raises:
         InputError: the checkpoint does not fit what this run is to do, or the beats have changed.

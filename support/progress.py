@@ -38,7 +38,7 @@ class LateValue:
 def progress_bar(title: str, steps: int) -> Iterator[Callable[[Tensor], None]]:
     """A bar with loss and time left on stderr; the block calls what it yields with the loss of every step.
 
-    On a terminal it moves twice a second, elsewhere (a log file) it says a line a minute; of several processes the
+    On a terminal it moves twice a second, elsewhere (a log file) it writes a line per minute; of several processes the
     first shows it.
     """
     every = 0.5 if sys.stderr.isatty() else 60.0
