@@ -76,7 +76,7 @@ class ContextConfig:
     rhythm_epochs: int = 40
     """Passes in which the rhythm head sees all beats of the rarer class, and each time another quarter of the other."""
     shape_epochs: int = 20
-    """Passes of the ensemble on the shape, likewise: all beats but those of the largest class, and a quarter of these."""
+    """The same for the ensemble on the shape: all beats of the smaller classes, and another quarter of the largest."""
     batch_size: int = 256
     """Beats in a step."""
     learning_rate: float = 2e-3

@@ -226,8 +226,8 @@ class ShapeEnsemble(Ensemble):
 class JointClassifier(nn.Module):
     """A linear layer on the network's 128 features of the beat and on a hidden layer that sees columns of its context.
 
-    On its own (`--context joint`) it sees all columns and tells all classes apart. That is for splits by beat, where the
-    test patients are those of the training and what the network remembers of a patient helps.
+    On its own (`--context joint`) it sees all columns and tells all classes apart. That is for splits by beat, where
+    the test patients are those of the training and what the network remembers of a patient helps.
     """
 
     HIDDEN = 32
