@@ -62,31 +62,27 @@ def load_splits(data_path: Path, configs: DatasetConfig, names: Sequence[str] = 
 
 
 def require_same_origin(folder: Path, splits: dict[str, Split]) -> None:
-    """Raise an `InputError` where the split files of `folder` were cut or split differently, naming both sides.
+    """Raise an `InputError` where split files of `folder` do not belong together, naming two and what differs.
 
-    They number the same records, too: `records` is an index into one list. And no beat is in two of them.
+    They must have been cut and split alike, their `records` must count in the same list, and no beat may be in two.
     """
+    again = "make all three with one command of python -m preprocess"
     first, *others = splits
     for other in others:
-        for name, value in (splits[first].provenance() | {"seed": splits[first].seed}).items():
-            if (here := getattr(splits[other], name)) != value:
-                raise InputError(
-                    f"{folder}: {first}.pt has {name} '{value}', {other}.pt has '{here}'; make all three with one "
-                    "command of python -m preprocess"
-                )
+        one, two = splits[first], splits[other]
+        for name, value in (one.provenance() | {"seed": one.seed}).items():
+            if (differs := getattr(two, name)) != value:
+                raise InputError(f"{folder}: {first}.pt has {name} '{value}', {other}.pt has '{differs}'; {again}")
         for name in ("record_names", "databases"):
-            here, there = (getattr(splits[split], name) for split in (first, other))
-            if here and there and here != there:
+            if getattr(one, name) and getattr(two, name) and getattr(one, name) != getattr(two, name):
                 raise InputError(
-                    f"{folder}: {first}.pt and {other}.pt have different '{name}', into which 'records' counts; make "
-                    "all three with one command of python -m preprocess"
+                    f"{folder}: {first}.pt and {other}.pt have different '{name}', into which 'records' counts; {again}"
                 )
-    where = {name: split.places() for name, split in splits.items()}
-    for one, other in itertools.combinations(splits, 2):
-        if shared := len(where[one] & where[other]):
+    places = {name: split.places() for name, split in splits.items()}
+    for first, other in itertools.combinations(splits, 2):
+        if shared := len(places[first] & places[other]):
             raise InputError(
-                f"{folder}: {shared} beats are in both {one}.pt and {other}.pt, by record and position; make all three "
-                "with one command of python -m preprocess"
+                f"{folder}: {shared} beats are in both {first}.pt and {other}.pt, by record and position; {again}"
             )
 
 
@@ -297,18 +293,20 @@ class Batches:
     def order(self, epoch: int, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
         """The beat indices (b,) int64 of each step of `epoch`, on `device`."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        if self.chances is not None:
-            drawn = torch.multinomial(self.chances, self.beats, replacement=True, generator=generator)
-            return drawn.to(device).split(self.size)
-        if self.thinned is not None:
-            drawn = torch.randperm(len(self.common), generator=generator)[: thinned_to(len(self.common))]
-            both = torch.cat([self.rest, self.common[drawn]])
-            return both[torch.randperm(len(both), generator=generator)].to(device).split(self.size)
         if self.units is None:
-            return torch.randperm(self.beats, generator=generator).to(device).split(self.size)
+            return self._beats_of_epoch(generator).to(device).split(self.size)
         units = [self.units[unit] for unit in torch.randperm(len(self.units), generator=generator).tolist()]
         sizes = [sum(map(len, units[first : first + self.size])) for first in range(0, len(units), self.size)]
         return torch.cat(units).to(device).split(sizes)
+
+    def _beats_of_epoch(self, generator: torch.Generator) -> Tensor:
+        if self.chances is not None:
+            return torch.multinomial(self.chances, self.beats, replacement=True, generator=generator)
+        if self.thinned is not None:
+            drawn = torch.randperm(len(self.common), generator=generator)[: thinned_to(len(self.common))]
+            both = torch.cat([self.rest, self.common[drawn]])
+            return both[torch.randperm(len(both), generator=generator)]
+        return torch.randperm(self.beats, generator=generator)
 
 
 def consecutive_sequences(split: Split, length: int) -> list[Tensor]:
