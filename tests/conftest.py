@@ -29,6 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing in the package may catch it."""
+
+
 class LinearNetwork(nn.Module):
     """Stands in for the network where only what is around it is tested: no batch statistics, no dropout."""
 

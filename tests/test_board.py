@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from conftest import Killed
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
@@ -27,10 +28,6 @@ from utils import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_runs")
 CLASSES = ("N", "S", "V", "F", "Q")
-
-
-class Killed(BaseException):
-    """Stands for a SIGKILL: nothing in the package may catch it."""
 
 
 def run_config(data: Path, out: Path, **changes: object) -> RunConfig:

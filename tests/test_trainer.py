@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import LinearNetwork, toy_beats, write_toy_splits
+from conftest import Killed, LinearNetwork, toy_beats, write_toy_splits
 from torch import Tensor, nn
 
 import data_configs
@@ -157,8 +157,20 @@ def test_same_seed_same_bits_and_another_seed_others(finished: Path, toy_data: P
     assert not torch.equal(weights["clf.weight"], other["clf.weight"])
 
 
-class Killed(BaseException):
-    """Stands for a SIGKILL: nothing in the package may catch it."""
+def train_until_killed(run: RunConfig, epoch: int) -> None:
+    """Train, and die after the training of `epoch`, before it is validated."""
+    calls: list[object] = []
+
+    def dying_evaluate(*arguments: object) -> trainer.Evaluation:
+        calls.append(arguments)
+        if len(calls) == epoch:
+            raise Killed
+        return evaluate(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "evaluate", dying_evaluate)
+        with pytest.raises(Killed):
+            Trainer(run).train()
 
 
 @pytest.mark.parametrize("write", [1, 2, 3, 4])
@@ -189,21 +201,8 @@ def test_killed_while_a_checkpoint_is_written(
     assert not [*(folder / "seed_0").glob(".*")]
 
 
-def test_killed_within_an_epoch(
-    finished: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dying_evaluate(*arguments: object) -> None:
-        calls.append(1)
-        if len(calls) == 2:
-            raise Killed
-        return whole_evaluate(*arguments)
-
-    calls: list[int] = []
-    whole_evaluate = trainer.evaluate
-    monkeypatch.setattr(trainer, "evaluate", dying_evaluate)
-    with pytest.raises(Killed):
-        Trainer(run_config(toy_data, tmp_path / "killed")).train()
-    monkeypatch.setattr(trainer, "evaluate", whole_evaluate)
+def test_killed_within_an_epoch(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    train_until_killed(run_config(toy_data, tmp_path / "killed"), epoch=2)
     folder = tmp_path / "killed" / "mit" / "run"
     assert len(pd.read_csv(folder / "seed_0" / "history.csv")) == 1
     Trainer(run_config(toy_data, tmp_path / "killed"), folder).train()
@@ -313,21 +312,10 @@ def test_training_beats_are_drawn_by_the_seed(
 
 
 @pytest.mark.parametrize("sampler", ["balanced", "smote"])
-def test_a_sampler_resumes_where_it_was(
-    uneven_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
-) -> None:
-    def dying_evaluate(*arguments: object) -> None:
-        if (tmp_path / "killed" / "mit" / "run" / "seed_0" / "history.csv").exists():
-            raise Killed
-        return whole_evaluate(*arguments)
-
+def test_a_sampler_resumes_where_it_was(uneven_data: Path, tmp_path: Path, sampler: str) -> None:
     settings = {"sampler": sampler, "limit_train": None}
     Trainer(run_config(uneven_data, tmp_path / "whole", **settings)).train()
-    whole_evaluate = trainer.evaluate
-    monkeypatch.setattr(trainer, "evaluate", dying_evaluate)
-    with pytest.raises(Killed):
-        Trainer(run_config(uneven_data, tmp_path / "killed", **settings)).train()
-    monkeypatch.setattr(trainer, "evaluate", whole_evaluate)
+    train_until_killed(run_config(uneven_data, tmp_path / "killed", **settings), epoch=2)
     folder = tmp_path / "killed" / "mit" / "run"
     seed_everything(99)  # a new process has another generator state
     Trainer(run_config(uneven_data, tmp_path / "killed", **settings), folder).train()
@@ -582,20 +570,9 @@ def test_splits_of_the_same_beats_are_noticed(tmp_path: Path, capsys: pytest.Cap
     assert "train and" not in printed
 
 
-def test_a_one_cycle_schedule_resumes_where_it_was(
-    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dying_evaluate(*arguments: object) -> None:
-        if (tmp_path / "killed" / "mit" / "run" / "seed_0" / "history.csv").exists():
-            raise Killed
-        return whole_evaluate(*arguments)
-
+def test_a_one_cycle_schedule_resumes_where_it_was(toy_data: Path, tmp_path: Path) -> None:
     Trainer(run_config(toy_data, tmp_path / "whole", recipe="short")).train()
-    whole_evaluate = trainer.evaluate
-    monkeypatch.setattr(trainer, "evaluate", dying_evaluate)
-    with pytest.raises(Killed):
-        Trainer(run_config(toy_data, tmp_path / "killed", recipe="short")).train()
-    monkeypatch.setattr(trainer, "evaluate", whole_evaluate)
+    train_until_killed(run_config(toy_data, tmp_path / "killed", recipe="short"), epoch=2)
     folder = tmp_path / "killed" / "mit" / "run"
     with pytest.raises(InputError, match="laid out for 3 epochs"):
         Trainer(run_config(toy_data, tmp_path / "killed", recipe="short", num_epochs=5), folder).train()
@@ -1033,16 +1010,8 @@ def test_a_run_in_bf16_resumes_its_bits_and_its_checkpoint_is_tested_in_either_a
     assert in_bf16 == pytest.approx(in_float32, rel=0.02)
     assert not np.array_equal(in_bf16, in_float32)  # it was bf16 that ran
 
-    def dying_evaluate(*arguments: object) -> None:
-        raise Killed
-
-    whole_evaluate = trainer.evaluate
+    train_until_killed(run_config(toy_data, tmp_path / "killed", **settings), epoch=2)
     folder = tmp_path / "killed" / "mit" / "run"
-    epochs = iter((whole_evaluate, dying_evaluate))
-    monkeypatch.setattr(trainer, "evaluate", lambda *arguments: next(epochs)(*arguments))
-    with pytest.raises(Killed):
-        Trainer(run_config(toy_data, tmp_path / "killed", **settings)).train()
-    monkeypatch.setattr(trainer, "evaluate", whole_evaluate)
     monkeypatch.setattr(kernels.precision, "training_rates", lambda *layer: (1, 2))  # on a busy machine, say
     Trainer(run_config(toy_data, tmp_path / "killed", **settings), folder).train()
     assert_same_bits(whole, folder / "seed_0")
