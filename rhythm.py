@@ -59,24 +59,32 @@ def fit_context(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if configs.has_morphology_head:
-                seen = with_unnamed_classes(beats, split.labels, configs.num_classes)
-                labels = split.labels[seen]
-                weight = shape_weights(labels, configs, config.shape_weight_power)[labels]
-                shape = ShapeEnsemble(configs, part)
-                thinned = labels == largest_class(labels)
-                target = shape_labels(labels, configs)
-                fit_ensemble(shape, split.context[seen], target, weight, thinned, part, config.shape_epochs)
-                _take(model.clf.ensemble, own, shape)
+                _take(model.clf.ensemble, own, fitted_shape_ensemble(split, beats, configs, part))
             if configs.has_rhythm_head:
-                context, target = pair_beats(split, beats, configs)
-                counts = torch.bincount(target, minlength=2)
-                weight = inverse_power_weights(counts, config.rhythm_weight_power)[target]
-                rhythm = RhythmHead(configs, part)
-                fit_ensemble(
-                    rhythm, context, target, weight, target == largest_class(target), part, config.rhythm_epochs
-                )
-                _take(model.rhythm, own, rhythm)
+                _take(model.rhythm, own, fitted_rhythm_head(split, beats, configs, part))
     return {database: len(beats) for database, beats in groups.items()}
+
+
+def fitted_shape_ensemble(split: Split, beats: Tensor, configs: DatasetConfig, config: ContextConfig) -> ShapeEnsemble:
+    """An ensemble on the shape, trained on the `beats` (m,) of a database and those of `with_unnamed_classes`."""
+    seen = with_unnamed_classes(beats, split.labels, configs.num_classes)
+    labels = split.labels[seen]
+    weight = shape_weights(labels, configs, config.shape_weight_power)[labels]
+    thinned = labels == largest_class(labels)
+    ensemble = ShapeEnsemble(configs, config)
+    target = shape_labels(labels, configs)
+    fit_ensemble(ensemble, split.context[seen], target, weight, thinned, config, config.shape_epochs)
+    return ensemble
+
+
+def fitted_rhythm_head(split: Split, beats: Tensor, configs: DatasetConfig, config: ContextConfig) -> RhythmHead:
+    """A rhythm head, trained on those of the `beats` (m,) of a database that are of its two classes."""
+    context, labels = pair_beats(split, beats, configs)
+    weight = inverse_power_weights(torch.bincount(labels, minlength=2), config.rhythm_weight_power)[labels]
+    thinned = labels == largest_class(labels)
+    head = RhythmHead(configs, config)
+    fit_ensemble(head, context, labels, weight, thinned, config, config.rhythm_epochs)
+    return head
 
 
 def _take(ensemble: Ensemble, members: Tensor, fitted: Ensemble) -> None:
