@@ -42,15 +42,15 @@ class Schedule:
     """How long a run trains, on how much, and at what learning rate: rows of different schedules are not comparable."""
 
     num_epochs: int
-    learning_rate: str
+    rate_schedule: str
     """constant or one_cycle (`TrainingConfig.schedule`)."""
     limit_train: int | None = None
     """Training beats, class-stratified; None for all."""
 
     @property
     def recipe(self) -> str:
-        """The recipe with that learning rate."""
-        return "short" if self.learning_rate == "one_cycle" else "supervised"
+        """The recipe with that schedule of the learning rate."""
+        return "short" if self.rate_schedule == "one_cycle" else "supervised"
 
     @property
     def rank(self) -> tuple[float, ...]:
@@ -61,7 +61,7 @@ class Schedule:
     def slug(self) -> str:
         """For the name of a run's folder."""
         beats = "" if self.limit_train is None else f"_{self.limit_train}beats"
-        return f"{self.learning_rate}_{self.num_epochs}{beats}"
+        return f"{self.rate_schedule}_{self.num_epochs}{beats}"
 
     @classmethod
     def of_slug(cls, slug: str) -> Schedule | None:
@@ -71,7 +71,7 @@ class Schedule:
 
     def __str__(self) -> str:
         epochs = f"{self.num_epochs} epoch{'s' if self.num_epochs > 1 else ''}"
-        rate = {"constant": "constant learning rate", "one_cycle": "one cycle"}[self.learning_rate]
+        rate = {"constant": "constant learning rate", "one_cycle": "one cycle"}[self.rate_schedule]
         beats = "" if self.limit_train is None else f", {self.limit_train:,} training beats"
         return f"{epochs}, {rate}{beats}"
 
@@ -312,7 +312,7 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
             "seed_id": options.seed_id,
             "num_runs": options.num_runs,
             "recipe": schedule.recipe,
-            "schedule": schedule.learning_rate,
+            "schedule": schedule.rate_schedule,
             "num_epochs": schedule.num_epochs,
             "limit_train": schedule.limit_train,
             "precision": options.precision,
