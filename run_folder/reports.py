@@ -391,13 +391,12 @@ def _have(classes: Sequence[str]) -> str:
 # ------------------------------------------------------------------------------------------------- over the seeds
 
 
-def summarise(run_folder: Path, num_epochs: int) -> pd.DataFrame:
-    """Write summary.csv over all finished seeds of a run, and return it: percent, as the paper's Table 2."""
+def summarise(run_folder: Path, num_epochs: int) -> None:
+    """Write summary.csv over all finished seeds of a run: percent, as the paper's Table 2."""
     every = [tests_at(folder, num_epochs) for folder in seed_folders(run_folder)]
     tests = [test for test in every if test is not None]
     table = summary_of({kept: [test[kept] for test in tests] for kept in tests[0]})
     write_table(run_folder / "summary.csv", table, decimals=2)
-    return table
 
 
 def summary_of(tests: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
