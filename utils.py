@@ -274,11 +274,7 @@ def load_checkpoint(
     if not fits(weights, dict[str, Tensor]):
         raise InputError(f"{path}: its 'model' is no state dict of tensors")
     if any(key.startswith("transformer_encoder.") for key in weights):
-        if name not in data_configs.DATASETS:
-            raise unknown(f"{path}: dataset", name, data_configs.DATASETS)
-        length = {} if sequence_len is None else {"sequence_len": sequence_len}
-        configs = data_configs.DATASETS[name](**length)
-        checkpoint = Checkpoint(name, configs, recipes.supervised(), released_to_ours(weights))
+        checkpoint = _from_released(name, weights, sequence_len, path)
     else:
         checkpoint = _from_ours(contents, path)
     if sequence_len not in (None, checkpoint.configs.sequence_len):
@@ -293,6 +289,13 @@ def load_checkpoint(
             f"has {classes} classes; is it the checkpoint of another dataset?"
         )
     return checkpoint
+
+
+def _from_released(name: str, weights: dict[str, Tensor], sequence_len: int | None, path: Path) -> Checkpoint:
+    if name not in data_configs.DATASETS:
+        raise unknown(f"{path}: dataset", name, data_configs.DATASETS)
+    length = {} if sequence_len is None else {"sequence_len": sequence_len}
+    return Checkpoint(name, data_configs.DATASETS[name](**length), recipes.supervised(), released_to_ours(weights))
 
 
 def released_to_ours(weights: dict[str, Tensor]) -> dict[str, Tensor]:
