@@ -939,9 +939,17 @@ def test_settings_out_of_range(setting: dict[str, float], supervised: TrainingCo
         dataclasses.replace(supervised, **setting)
 
 
-def test_settings_of_the_heads_out_of_range() -> None:
-    with pytest.raises(InputError, match=r"^heads\.dropout must be at least 0 and below 1, got 1\.5"):
-        hparams.ContextConfig(dropout=1.5)
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"dropout": 1.5}, "heads.dropout must be at least 0 and below 1, got 1.5"),
+        ({"members": 0}, "heads.members must be 1 to 100, got 0"),
+        ({"hidden": 10_001}, "heads.hidden must be 1 to 10,000, got 10001"),
+    ],
+)
+def test_settings_of_the_heads_out_of_range(setting: dict[str, float], said: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        hparams.ContextConfig(**setting)
 
 
 @pytest.mark.parametrize("name", ["num_runs", "num_epochs", "batch_size", "limit_train", "sequence_len"])
