@@ -94,7 +94,10 @@ def never_called_note(metrics: dict[str, Any]) -> str | None:
         return None
     used = [name for name, beats in called.items() if beats]
     if len(used) == 1:
-        return f"note: every beat was called {used[0]}: this network tells no classes apart; it needs a longer training"
+        return (
+            f"note: every beat was called {used[0]}: this network tells no classes apart; it needs a longer training, "
+            "or beats cut and scaled like those of its training"
+        )
     return f"note: no beat was called {' or '.join(never)}; a precision of 0.00 stands for one that is not defined"
 
 
@@ -208,6 +211,7 @@ def data_notes(run: SeedRun) -> Iterator[str | None]:
         yield note and f"{name}: {note}"
     yield protocol_note(run.splits["test"], run.configs)
     yield absent_note(run.trained_on, run.configs.classes)
+    yield window_note(run.window_before, run.splits["train"])
     yield _learnt_note("the network of --init", run.learnt_before, run.splits["test"])
     for one, other in itertools.combinations(SPLITS, 2):
         if run.fingerprints[one] == run.fingerprints[other]:
@@ -244,6 +248,20 @@ def left_out_note(split: Split) -> str | None:
         return None
     return "left out, beats of classes that the network was not trained on: " + ", ".join(
         f"{beats:,} of {name}" for name, beats in split.left_out.items()
+    )
+
+
+def window_note(trained_on: str, split: Split) -> str | None:
+    """That a split file does not say how its beats were cut, where it is known of those that a network was trained on.
+
+    Args:
+        trained_on: the window of these, or "unknown".
+    """
+    if trained_on == "unknown" or split.window != "unknown":
+        return None
+    return (
+        f"note: the split files do not say how their beats were cut; the network was trained on {trained_on}. Its "
+        "figures hold for beats cut and scaled like these alone"
     )
 
 

@@ -351,7 +351,7 @@ def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> Seed
         seed_folder: of the run, where there is one already.
 
     Returns:
-        `run`, with the records that the checkpoint was trained on.
+        `run`, with the records that the checkpoint was trained on, and how their beats were cut.
 
     Raises:
         InputError: there is no such checkpoint, or it is of another network or of beats cut otherwise.
@@ -371,6 +371,7 @@ def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> Seed
     its_data = began.metrics.get("data") or {}
     require_same_window(path, its_data, run.splits["train"])
     load_weights(model, began, path)
+    run = replace(run, window_before=its_data.get("window") or "unknown")
     if its_data.get("source") != run.splits["train"].source:  # records of the same name may be others
         return run
     return replace(run, learnt_before=frozenset(learnt_records(path, began)))

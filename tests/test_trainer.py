@@ -541,6 +541,21 @@ def test_a_network_that_a_run_cannot_start_from(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("window", "noted"), [("186 samples at 360 Hz", True), ("unknown", False)])
+def test_beats_that_do_not_say_how_they_were_cut_are_noted(
+    finished: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], window: str, noted: bool
+) -> None:
+    base = load_checkpoint(finished / "checkpoint_best.pt")
+    data = base.metrics["data"] | {"window": window}
+    network = tmp_path / "base.pt"
+    save_checkpoint(network, dataclasses.replace(base, metrics=base.metrics | {"data": data}))
+    said = "do not say how their beats were cut; the network was trained on 186 samples at 360 Hz."
+    Trainer(run_config(toy_data, tmp_path, num_epochs=1, init=str(network))).train()
+    assert (said in capsys.readouterr().out) == noted
+    Trainer(RunConfig(data_path=str(toy_data), save_dir=str(tmp_path))).test(network)
+    assert (said in capsys.readouterr().out) == noted
+
+
 @pytest.mark.parametrize("loss", [loss for loss in hparams.LOSSES if loss not in ("cal", "weighted_ce")])
 def test_a_class_without_a_training_beat_is_noted(
     toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], loss: str
