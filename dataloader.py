@@ -210,7 +210,8 @@ def require_every_class(counts: Tensor, class_names: Sequence[str]) -> None:
         others = " ".join(name for name in class_names if name not in absent)
         raise InputError(
             f"the training split has no beat of class {', '.join(absent)}, which the losses cal and weighted_ce cannot "
-            f"weigh: leave the class out with --classes {others}, or take --loss cross_entropy or focal"
+            "weigh: take --loss cross_entropy or focal, or leave the class out with "
+            f"--classes {others} (not with an --init that has it)"
         )
 
 
