@@ -18,7 +18,7 @@ from torch import Tensor
 from data_configs import PREPARED, DatasetConfig, require_hard_class
 from hparams import TrainingConfig
 from split_file import SPLITS, Split, load_split
-from support.errors import InputError
+from support.errors import InputError, unknown
 
 SMOTE_NEIGHBOURS = 5  # as in Chawla et al. 2002
 THINNING = 4  # an epoch of the sampler `thinned` takes one in so many beats of the largest class
@@ -50,8 +50,11 @@ def load_splits(data_path: Path, configs: DatasetConfig, names: Sequence[str] = 
     """Read the split files of these names in `data_path/<dataset>`.
 
     Raises:
-        InputError: one is absent, with how to make it, or unfit, or they do not belong together.
+        InputError: one is unknown, or absent, with how to make it, or unfit, or they do not belong together.
     """
+    for name in names:
+        if name not in SPLITS:
+            raise unknown("split", name, SPLITS, 'give a list of them, such as ["test"]')
     folder = Path(data_path) / configs.name
     missing = [name for name in names if not (folder / f"{name}.pt").is_file()]
     if missing:

@@ -121,6 +121,11 @@ def changed(path: Path, **entries: object) -> None:
     torch.save(torch.load(path, weights_only=True) | entries, path)
 
 
+def test_one_split_is_asked_for_in_a_list(tmp_path: Path, mit: DatasetConfig) -> None:
+    with pytest.raises(InputError, match=r"^split t: unknown; known are train, val, test; give a list of them"):
+        load_splits(write_toy_splits(tmp_path, "mit"), mit, "test")
+
+
 def test_files_of_two_draws_do_not_go_together(tmp_path: Path, mit: DatasetConfig) -> None:
     """Else beats of the test would have been trained on."""
     folder = write_toy_splits(tmp_path, "mit") / "mit"
