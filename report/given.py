@@ -42,7 +42,7 @@ def read_given_beats(recording: Recording, annotator: str, fs: float | None) -> 
     """
     if recording.format != "WFDB":
         raise InputError(
-            f"--annotations {annotator}: {recording.path} is a {recording.format} file; only WFDB records have "
+            f"--annotations {annotator}: {recording.path} is of the format {recording.format}; only WFDB records have "
             "annotations beside them"
         )
     folder, name = recording.path.parent, recording.path.stem

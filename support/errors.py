@@ -14,6 +14,7 @@ from support.launch import is_first
 BROKEN_PIPE = 141  # what a shell reports of a command that SIGPIPE ended
 FREE_MEMORY = "free some, as by closing other programs"
 """What helps a command that has no option to take less memory."""
+MOST_NAMES = 50  # in a message
 LONGEST = 2000  # characters of a message; names that a damaged file holds may be of any length
 
 
@@ -37,6 +38,13 @@ class InputError(Exception):
         super().__init__(one_line(message))
 
 
+def listed(names: Iterable[object]) -> str:
+    """`names`, a comma between two; of more than 50, as a table with its samples in one row has, the first ones."""
+    every = [str(name) for name in names]
+    more = f" and {len(every) - MOST_NAMES:,} more" if len(every) > MOST_NAMES else ""
+    return ", ".join(every[:MOST_NAMES]) + more
+
+
 def unknown(what: str, value: object, known: Iterable[object], remedy: str = "") -> InputError:
     """The error that `value` is none of those that are `known`, in the one form that all of them have.
 
@@ -45,7 +53,7 @@ def unknown(what: str, value: object, known: Iterable[object], remedy: str = "")
         remedy: what else could be given.
     """
     more = f"; {remedy}" if remedy else ""
-    return InputError(f"{what} {value}: unknown; known are {', '.join(map(str, known))}{more}")
+    return InputError(f"{what} {value}: unknown; known are {listed(known)}{more}")
 
 
 class TrainingError(Exception):

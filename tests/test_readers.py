@@ -573,6 +573,12 @@ def test_ishne(tmp_path: Path, per_lead: bool, text: bytes) -> None:
         check(recording, values[:, 1] * 0.001)
 
 
+def test_a_table_with_its_samples_in_one_row_is_not_listed_whole(tmp_path: Path) -> None:
+    path = put(tmp_path, ",".join(f"{value:.3f}" for value in wave(500)).encode(), "a.csv")
+    message = fault(path, fs=360, unit="mV")
+    assert "column 49, column 50 and 450 more: name the one to be read, such as --lead 'column 1'" in message
+
+
 def test_ishne_without_names_of_leads(tmp_path: Path) -> None:
     values = np.stack([wave(700), wave(700, 1)], axis=1)
     path = put(tmp_path, ishne(values, codes=(0, 1), start=None), "a.ecg")
@@ -1672,6 +1678,7 @@ def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:
         (b"PK\3\4rest", "is a ZIP archive or an office document"),
         (b"%PDF-1.7", "is a PDF"),
         (b"\x1f\x8b\x08", "is a compressed file: unpack it first"),
+        (b"\x93NUMPY\1\0", "is a NumPy array: save it as CSV"),
     ],
 )
 def test_files_that_are_no_recordings(tmp_path: Path, content: bytes, said: str) -> None:

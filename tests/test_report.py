@@ -808,6 +808,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         line = complaint(capsys, *both, option, value)
         assert f"{option} {value}: is that of one recording, and 2 are given" in line
     assert "no such file" in complaint(capsys, *atr, "--diary", tmp_path / "none.csv")
+    table = tmp_path / "a.csv"
+    table.write_text("II (mV)\n" + "0.1\n0.2\n" * 1000)
+    line = complaint(capsys, table, "--fs", "250", *atr[1:])
+    assert f"{table} is of the format CSV; only WFDB records have annotations beside them" in line
     other = write_checkpoint(tmp_path / "other.pt", window="125 Hz, from the R-peak on")
     assert "cut in another way" in complaint(capsys, records / "m001", "--checkpoint", other, "--out", out)
     unknown = write_checkpoint(tmp_path / "unknown.pt", window=None)

@@ -29,7 +29,7 @@ from preprocess.readers.recording import (
 )
 from preprocess.readers.tables import TableSource
 from preprocess.readers.wfdb import WfdbSource
-from support.errors import InputError, unknown
+from support.errors import InputError, listed, unknown
 
 LONGEST = 366.0  # days; a header that says more is damaged
 
@@ -52,6 +52,7 @@ OTHERS = {
     b"<?xml": "XML: export the recording as EDF or CSV",
     b"\x89HDF": "HDF5: export the recording as EDF or CSV",
     b"MATLAB": "a MATLAB file: save the signal as CSV",
+    b"\x93NUMPY": "a NumPy array: save it as CSV, or classify it in Python, report.classify_signal(signal, fs)",
 }
 """First bytes of files that are mistaken for recordings, and what to do with them."""
 
@@ -240,7 +241,7 @@ def _lead_ii(path: Path, source: Source, any_lead: bool) -> int:
         names, possible = _names(source), ecg_channels(source.channels)
         what, other = ("no ECG", "") if any_lead else ("no lead II", ", or --any_lead for the first ECG")
         raise InputError(
-            f"{path} has {what}; it has {', '.join(names)}: name the one to be read, "
+            f"{path} has {what}; it has {listed(names)}: name the one to be read, "
             f"such as --lead {shlex.quote(names[possible[0] if possible else 0])}, or its number from 1 on{other}"
         )
     return channel
