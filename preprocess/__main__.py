@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from preprocess import physionet, splits
-from preprocess.account import counted, reading_account, recording_account, some, split_account
-from preprocess.beats import BeatSet, only_classes, read_beats
+from preprocess.account import reading_account, recording_account, some, split_account
+from preprocess.beats import BeatSet, counted, only_classes, read_beats
 from preprocess.config import CUT_ALREADY, MINUTES, PATIENTS, PreparationConfig
 from preprocess.databases import DATABASES, DEFAULT, Database
 from preprocess.joined import join

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from preprocess import splits
-from preprocess.beats import BeatSet
+from preprocess.beats import BeatSet, counted
 from preprocess.databases import DATABASES
 from preprocess.synthetic import DIARY, TRUE_EPISODES, Holter
 
@@ -19,7 +19,7 @@ NAMED = 12  # records named in a line before it says how many more
 def reading_account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
     """Describe in lines what was read and what was left out."""
     lines = [f"{dataset}: {raw}, source {beats.source}" + (f": {beats.source_from}" if beats.source_from else "")]
-    known = f" of {len(beats.record_names)} records of {len({*beats.patients})} patients" if beats.patients else ""
+    known = f" of {counted(beats.record_names)} of {counted({*beats.patients}, 'patient')}" if beats.patients else ""
     lines.append(f"read         {len(beats.labels)} beats{known}")
     if beats.patients_from:
         lines.append(f"patients     {beats.patients_from}")
@@ -107,11 +107,6 @@ def _patients(beats: BeatSet, index: np.ndarray) -> set[str]:
     if beats.records is None:
         return set()
     return {beats.patients[record] for record in np.unique(beats.records[index])}
-
-
-def counted(names: Sequence[str], what: str = "record") -> str:
-    """How many there are, in words."""
-    return f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
 
 
 def some(names: Sequence[str]) -> str:

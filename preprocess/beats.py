@@ -9,7 +9,7 @@ annotated R-peaks; those of ptbdb are detected (`preprocess.detect`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -426,11 +426,16 @@ def _choose(
     return channels, left_out
 
 
+def counted(names: Collection[str], what: str = "record") -> str:
+    """How many there are, in words."""
+    return f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
+
+
 def _no_records(
     folder: Path, headers: dict[str, Header], left_out: dict[str, list[str]], options: ReadingOptions
 ) -> str:
     """Say that all records are left out, and what to type instead."""
-    why = "; ".join(f"{reason}: {len(names)} records" for reason, names in left_out.items())
+    why = "; ".join(f"{reason}: {counted(names)}" for reason, names in left_out.items())
     remedies = []
     if options.no_lead in left_out:
         there = sorted({signal.name or "unnamed" for header in headers.values() for signal in header.signals})
@@ -445,6 +450,8 @@ def _no_records(
             "--dataset ptb reads records whose header gives the 'Reason for admission' healthy control or myocardial "
             "infarction, as in ptbdb; --dataset mit reads records with annotated beats"
         )
+    if any(reason.endswith("no voltage") for reason in left_out):
+        remedies.append("write V, mV, uV or nV into the header, whichever it is")
     return f"{folder} holds no record to read ({why}){''.join(f'; {remedy}' for remedy in remedies)}"
 
 
@@ -459,7 +466,7 @@ def _no_beats(
     """Say that the records that were read have no beats, and why."""
     unmarked = dataset == "mit" and not any(part.annotated for part in read.values())
     why = _none_annotated(folder, headers, read, options, account) if unmarked else _none_cut(account)
-    return f"{folder}: no beats in {len(read)} records{why}"
+    return f"{folder}: no beats in {counted(read)}{why}"
 
 
 def _none_annotated(

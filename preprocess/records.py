@@ -48,7 +48,10 @@ def list_records(folder: Path, dataset: str) -> list[str]:
     parts = _parts(folder, names)
     names = [name for name in names if name not in parts]
     if not names:
-        raise InputError(f"{folder} holds no WFDB record: neither names in a {LISTING} file nor a .hea file")
+        raise InputError(
+            f"{folder} holds no WFDB record: neither names in a {LISTING} file nor a .hea file; "
+            "wfdb.wrsamp writes one from an array, wfdb.wrann its annotations"
+        )
     return names
 
 

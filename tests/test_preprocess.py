@@ -482,7 +482,7 @@ def test_the_account_names_what_was_left_out(tmp_path: Path, capsys: pytest.Capt
     write_record(raw, "b", "N" * 3, leads=("V5",))
     assert run("--dataset", "mit", "--raw_path", raw, "--out", tmp_path) == 0
     printed = capsys.readouterr().out
-    assert "29 beats of 1 records of 1 patients" in printed
+    assert "29 beats of 1 record of 1 patient\n" in printed
     assert "1 record, no lead II: b" in printed and "--any_lead" in printed
     assert "val has no beat of class V" in printed and "test has no beat of class V" in printed
     assert re.search(r"train +1[23] +[56] +1 +0 +0 +(18|19) +1\n", printed)
@@ -596,7 +596,7 @@ BAD_ARGUMENTS = {
     "": "--dataset",
     "--dataset mit --source nowhere": "--source nowhere: unknown; known are records,",
     "--dataset mit --raw_path TMP/absent": "--source physionet` downloads the dataset's own",
-    "--dataset mit --raw_path TMP/empty": "holds no WFDB record",
+    "--dataset mit --raw_path TMP/empty": "holds no WFDB record: neither names in a RECORDS file nor a .hea file; wfdb",
     "--dataset mit --raw_path TMP/raw --out TMP/file": "file is a file; name another folder",
     "--dataset mit --raw_path TMP/raw --out TMP/taken": "val.pt is a folder and in the way",
     "--dataset mit --raw_path TMP/raw --fractions 1 0 1": "three positive numbers",
@@ -606,7 +606,7 @@ BAD_ARGUMENTS = {
     "--dataset mit --raw_path TMP/raw --patients 3": "go with --source synthetic only",
     "--dataset mit --raw_path TMP/raw --split inter_patient": "at least 3 patients",
     "--dataset mit --raw_path TMP/v5": "lead MLII or II: unknown; known are V5",
-    "--dataset ptb --raw_path TMP/raw": "no record to read (diagnosis not given: 1 records)",
+    "--dataset ptb --raw_path TMP/raw": "no record to read (diagnosis not given: 1 record)",
     "--dataset mit --source synthetic --patients 0": "0 synthetic patients",
     "--dataset mit --source synthetic --raw_path TMP/raw": "name another folder",
 }

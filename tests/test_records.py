@@ -811,6 +811,9 @@ def test_lead_options_reach_the_split_file(tmp_path: Path, capsys: pytest.Captur
         assert ("--lead NAME takes another lead, --any_lead" in printed) == ("--any_lead" not in options)
         assert ("1 record, lead II is in NU, which is no voltage: e" in printed) == ("no lead v5" not in printed)
         assert torch.load(tmp_path / "mit/train.pt", weights_only=True)["leads"] == leads
+    write_beats(tmp_path / "units", "e", "N" * 20, leads=("II",), units=("NU",))
+    assert run("--dataset", "mit", "--raw_path", tmp_path / "units", "--out", tmp_path) == 2
+    assert "no voltage: 1 record); write V, mV, uV or nV into the header" in capsys.readouterr().err
     assert run(*command, "--lead", "V9") == 2
     error = capsys.readouterr().err
     assert "lead V9: unknown; known are ABP, ECG lead I, ECG lead II, ECG1, ECG2, II, RESP, V5" in error
