@@ -374,8 +374,8 @@ def selection_note(validation: Split, classes: Sequence[str], selection: str) ->
         says.append(f"{_have(absent)} no validation beat and no part in any macro figure of validation")
     if few:
         says.append(
-            f"the best epoch is chosen without class {', '.join(few)} (validation beats): so few would move the "
-            "macro-F1 by chance; they count in every other figure"
+            f"the best epoch is chosen without class{'es' * (len(few) > 1)} {', '.join(few)}: so few validation beats "
+            "would move the macro-F1 by chance; they count in every other figure"
         )
     return f"note: {'; '.join(says)}" if says else None
 
@@ -397,13 +397,13 @@ def absent_note(trained_on: Split, classes: Sequence[str]) -> str | None:
     if not absent:
         return None
     return (
-        f"note: {_have(absent)} no training beat: the network learns nothing of it, and its beats in other splits "
-        "count as errors; --classes leaves a class out"
+        f"note: {_have(absent)} no training beat: the network cannot learn to name such beats, which count as errors "
+        "in other splits; --classes leaves a class out"
     )
 
 
 def _have(classes: Sequence[str]) -> str:
-    return f"class {', '.join(classes)} {'has' if len(classes) == 1 else 'have'}"
+    return f"class {classes[0]} has" if len(classes) == 1 else f"classes {', '.join(classes)} have"
 
 
 # ------------------------------------------------------------------------------------------------- over the seeds

@@ -31,9 +31,9 @@ def test_what_is_said_of_classes_of_few_and_of_no_validation_beats() -> None:
     assert note.startswith(
         "note: class F has no validation beat and no part in any macro figure of validation; the best "
     )
-    assert "is chosen without class S (3) (validation beats): so few" in note
+    assert "is chosen without class S (3): so few validation beats would" in note
     without = selection_note(split.subset((labels != 1).nonzero().flatten()), "NSVFQ", "best") or ""
-    assert without == "note: class S, F have no validation beat and no part in any macro figure of validation"
+    assert without == "note: classes S, F have no validation beat and no part in any macro figure of validation"
 
 
 def test_tables_have_the_shape_of_the_papers() -> None:

@@ -566,7 +566,7 @@ def test_a_class_without_a_training_beat_is_noted(
     kept = contents["labels"] != 3
     torch.save(contents | {name: contents[name][kept] for name in ("samples", "labels", "records", "positions")}, path)
     Trainer(run_config(tmp_path / "data", tmp_path, num_epochs=1, loss=loss)).train()
-    said = "note: class F has no training beat: the network learns nothing of it"
+    said = "note: class F has no training beat: the network cannot learn to name such beats"
     assert said in capsys.readouterr().out
     assert said in (tmp_path / "mit" / "run" / "seed_0" / "train.log").read_text()
 
