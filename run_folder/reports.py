@@ -94,10 +94,7 @@ def never_called_note(metrics: dict[str, Any]) -> str | None:
         return None
     used = [name for name, beats in called.items() if beats]
     if len(used) == 1:
-        return (
-            f"note: every beat was called {used[0]}: this network tells no classes apart; it needs a longer training, "
-            "or beats cut and scaled like those of its training"
-        )
+        return f"note: every beat was called {used[0]}: this network tells no classes apart; it needs a longer training"
     return f"note: no beat was called {' or '.join(never)}; a precision of 0.00 stands for one that is not defined"
 
 
