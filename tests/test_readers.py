@@ -1678,6 +1678,7 @@ def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:
         (b"PK\3\4rest", "is a ZIP archive or an office document"),
         (b"%PDF-1.7", "is a PDF"),
         (b"\x1f\x8b\x08", "is a compressed file: unpack it first"),
+        (b'{"fs": 250, "ecg": [1, 2, 3]}', "is JSON: save the signal as CSV"),
         (b"\x93NUMPY\1\0", "is a NumPy array: save it as CSV"),
     ],
 )

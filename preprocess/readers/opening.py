@@ -50,6 +50,7 @@ OTHERS = {
     b"PK": "a ZIP archive or an office document: unpack it, or save its table as CSV",
     b"%PDF": "a PDF, which has a picture of the signal: export the recording as EDF or CSV",
     b"<?xml": "XML: export the recording as EDF or CSV",
+    b"{": "JSON: save the signal as CSV",
     b"\x89HDF": "HDF5: export the recording as EDF or CSV",
     b"MATLAB": "a MATLAB file: save the signal as CSV",
     b"\x93NUMPY": "a NumPy array: save it as CSV, or classify it in Python, report.classify_signal(signal, fs)",
