@@ -119,9 +119,12 @@ def join_splits(one: Split, other: Split) -> Split:
 def missing_splits_message(folder: Path, missing: list[str], configs: DatasetConfig) -> str:
     """Name the absent split files and the command that would make them."""
     above, dataset = folder.parent, configs.name  # above: --data_path
-    if above.name == dataset and all((above / f"{name}.pt").is_file() for name in missing):
-        return f"{folder}: not there, but {above} holds the split files itself; give --data_path {above.parent}"
-    absent = f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}; name their folder with --data_path"
+    if above.is_file():
+        return f"--data_path {above}: is a file; give the folder that holds {dataset}/train.pt, val.pt and test.pt"
+    if all((above / f"{name}.pt").is_file() for name in missing):
+        remedy = f"give --data_path {above.parent}" if above.name == dataset else f"move them into {folder}"
+        return f"{folder}: not there, but {above} holds the split files itself; {remedy}"
+    absent = f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}; give --data_path the folder above theirs"
     if dataset not in PREPARED:
         return f"{absent}; what these files hold is in data/README.md, A dataset of your own"
     split = " --split inter_patient" if configs.has_ensembles else ""

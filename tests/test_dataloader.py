@@ -103,7 +103,7 @@ def test_missing_splits_name_the_command_that_makes_them(tmp_path: Path, mit: Da
     with pytest.raises(InputError) as error:
         data_generator(tmp_path, mit, None, 0)
     assert str(error.value) == (
-        f"{tmp_path}/mit: no train.pt, val.pt, test.pt; name their folder with --data_path, or make them with "
+        f"{tmp_path}/mit: no train.pt, val.pt, test.pt; give --data_path the folder above theirs, or make them with "
         f"`python -m preprocess --dataset mit --out {tmp_path} --source physionet` (or: --source synthetic, "
         "--raw_path DIR)"
     )
@@ -115,6 +115,11 @@ def test_a_folder_of_split_files_is_not_that_of_datasets(tmp_path: Path, mit: Da
     write_toy_splits(tmp_path, "mit")
     with pytest.raises(InputError, match=f"holds the split files itself; give --data_path {tmp_path}$"):
         data_generator(tmp_path / "mit", mit, None, 0)
+    with pytest.raises(InputError, match=r"train.pt: is a file; give the folder that holds mit/train.pt"):
+        data_generator(tmp_path / "mit" / "train.pt", mit, None, 0)
+    (tmp_path / "mit").rename(tmp_path / "own")
+    with pytest.raises(InputError, match=f"holds the split files itself; move them into {tmp_path}/own/mit$"):
+        data_generator(tmp_path / "own", mit, None, 0)
 
 
 def changed(path: Path, **entries: object) -> None:
