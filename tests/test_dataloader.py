@@ -67,7 +67,12 @@ def test_a_dataset_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     _, _, section = page.read_text(encoding="utf-8").partition("## A dataset of your own\n")
     lines = section.partition("\n## ")[0].splitlines()
     monkeypatch.setitem(data_configs.DATASETS, "mine", None)  # taken out again afterwards
-    exec("\n".join(line[4:] for line in lines if line.startswith("    ")), {**vars(data_configs)})
+    monkeypatch.chdir(tmp_path)
+    Path("DIR/mit").mkdir(parents=True)
+    beats, labels = (part.squeeze().numpy() for part in toy_beats(10, 5))
+    names = {"torch": torch, "beats": beats, "labels": labels, **vars(data_configs)}
+    exec("\n".join(line[4:] for line in lines if line.startswith("    ")), names)
+    assert load_splits(Path("DIR"), data_configs.mit(), ["train"])["train"].class_counts(5) == [2] * 5
     main.run(["--dataset", "mine", "--num_epochs", "1", "--data_path", str(data), "--save_dir", str(tmp_path / "out")])
     (tested,) = (tmp_path / "out" / "mine").glob("*/seed_0/test_best.json")
     assert json.loads(tested.read_text())["classes"] == ["normal", "early", "late"]
@@ -103,7 +108,7 @@ def test_missing_splits_name_the_command_that_makes_them(tmp_path: Path, mit: Da
     with pytest.raises(InputError) as error:
         data_generator(tmp_path, mit, None, 0)
     assert str(error.value) == (
-        f"{tmp_path}/mit: no train.pt, val.pt, test.pt; name the folder above theirs with --data_path, or make them with "
+        f"{tmp_path}/mit: no train.pt, val.pt, test.pt; name the folder above it with --data_path, or make them with "
         f"`python -m preprocess --dataset mit --out {tmp_path} --source physionet` (or: --source synthetic, "
         "--raw_path DIR)"
     )
