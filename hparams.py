@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from data_configs import CONTEXTS, DATASETS, LARGEST, DatasetConfig, get_dataset_class
+from data_configs import DATASETS, LARGEST, DatasetConfig, get_dataset_class
 from support.cli import option
 from support.errors import InputError, unknown
 from support.fields import settle_types
@@ -293,10 +293,10 @@ class RunConfig:
     )
     context: str | None = option(
         None,
-        f"what the network sees, {', '.join(CONTEXTS)}. none: the beat alone, as in the paper; rhythm_only: the beat, "
-        "and a head that tells S from N by the rhythm around it; dominant: how the beat differs from the usual one of "
-        "its record; rhythm: that and the rhythm head, the best for new patients; joint: the beat, and one classifier "
-        "that sees rhythm and shape beside it, for splits by beat (all but none: split files from --window centred)",
+        "what the network sees. none: the beat alone, as in the paper; rhythm_only: the beat, and a head that tells S "
+        "from N by the rhythm around it; dominant: how the beat differs from the usual one of its record; rhythm: that "
+        "and the rhythm head, the best for new patients; joint: the beat, and one classifier that also sees rhythm and "
+        "shape, for splits by beat (all but none need split files made with --window centred)",
         default="none; rhythm with --recipe new_patients",
     )
     init: str | None = option(
@@ -326,8 +326,8 @@ class RunConfig:
     )
     dropout: float | None = option(
         None,
-        "dropout rate after MSC, and in the classifier that sees the context, a part of 1; in the paper 0.5",
-        metavar="PART",
+        "dropout rate, 0 to 1, after MSC and in the classifier that sees the context; the paper has 0.5",
+        metavar="RATE",
         default="0.2, as in the released code",
     )
     schedule: str | None = option(
@@ -339,7 +339,7 @@ class RunConfig:
     loss: str | None = option(
         None,
         f"loss function: {', '.join(LOSSES)}",
-        default="the recipe's: cal, hard_class or sqrt_ce; cross_entropy with --sampler balanced or smote, and in the "
+        default="the recipe's: cal, hard_class or sqrt_ce; cross_entropy with --sampler balanced or smote, and in "
         "place of cal with every --variant but full",
     )
     variant: str | None = option(
@@ -350,22 +350,22 @@ class RunConfig:
     )
     sampler: str | None = option(
         None,
-        f"which beats an epoch trains on (Fig. 6), {', '.join(SAMPLERS)}: every training beat once; as many drawn at "
-        "random, every class equally probable; every class filled up to the largest with beats between its own; all of "
-        "the smaller classes and a quarter of the largest",
+        "which beats an epoch trains on (Fig. 6). shuffle: every training beat once; balanced: as many, drawn "
+        "with every class equally probable; smote: every class filled up to the largest with beats between its own; "
+        "thinned: all of the smaller classes and a quarter of the largest",
         default="the recipe's: shuffle, for new_patients thinned",
     )
     limit_train: int | None = option(
         None,
-        "train on a class-stratified subset of N beats, with --recipe new_patients of train and validation together; "
-        "validation and test are evaluated whole (--recipe notes then sees sequences with gaps)",
+        "train on a class-stratified subset of N beats (with --recipe new_patients, of train and validation together); "
+        "validation and test stay whole; with --recipe notes the sequences then have gaps",
         metavar="N",
         default="all",
     )
     sequence_len: int | None = option(None, "samples of a beat in the split files", metavar="L", default="186")
     classes: tuple[str, ...] | None = option(
         None,
-        "classes to train and test on, some of the dataset's; beats of the others are left out",
+        "the classes of the dataset to train and test on; beats of the others are left out",
         metavar="NAME",
         default="the dataset's, N S V F Q or normal infarction",
     )

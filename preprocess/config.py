@@ -94,9 +94,9 @@ class PreparationConfig:
     )
     patients_file: Path | None = option(
         None,
-        "CSV file that says whose the records are: record,patient in its first line, then one line a record, named as "
-        "in RECORDS",
-        default="as the database or the headers say; else one patient a (top) folder, or a record",
+        "CSV file that says which patient each record is of: record,patient in its first line, then one line per "
+        "record, named as in RECORDS",
+        default="as the database or the headers say; else one patient per (top) folder, or per record",
         metavar="FILE",
     )
     window: str | None = option(
@@ -111,23 +111,22 @@ class PreparationConfig:
     )
     fractions: tuple[float, ...] | None = option(
         None,
-        "shares of train, val and test, any three positive numbers",
+        "shares of train, val and test: any three positive numbers",
         default="64 16 20, the paper's",
         metavar="SHARE",
     )
     seed_id: int = option(0, "seed of splits and of synthetic patients", metavar="N")
     lead: str | None = option(
         None,
-        "name of the lead to read, or several in the order of preference; case and words such as ECG and lead do not "
-        "count",
+        "name of the lead to read, or several in order of preference; case, and words such as ECG and lead, are "
+        "ignored",
         default=f"that of --database, else {','.join(LEAD_II)}",
         metavar="NAME[,NAME...]",
     )
     any_lead: bool = option(
         False,
-        "also take records that lack the lead to read: in lead II, or where that is lacking too in the first of their "
-        "signals that is an ECG",
-        default="they are left out",
+        "also take records without the lead to read: their lead II, or without one their first ECG signal",
+        default="such records are left out",
     )
     annotator: str | None = option(
         None,
@@ -141,13 +140,15 @@ class PreparationConfig:
         default="all, N S V F Q or normal infarction",
         metavar="NAME",
     )
-    patients: int | None = option(None, "synthetic patients", default=f"{PATIENTS}", metavar="N")
-    minutes: float | None = option(None, "minutes a synthetic patient", default=f"{MINUTES:g}", metavar="M")
+    patients: int | None = option(None, "number of synthetic patients", default=f"{PATIENTS}", metavar="N")
+    minutes: float | None = option(
+        None, "minutes of recording per synthetic patient", default=f"{MINUTES:g}", metavar="M"
+    )
     hours: float | None = option(
         None,
-        "with --source synthetic: write no split files but one recording of H hours, with a diary and its true "
-        f"episodes, to try `python -m report` on; of the other options only --seed_id and --raw_path, {HOLTER_PATH} "
-        "where it is not given, go with it",
+        "with --source synthetic: instead of split files write one recording of H hours, with a diary and its true "
+        "episodes, to try `python -m report` on; goes only with --seed_id and --raw_path (then by default "
+        f"{HOLTER_PATH})",
         default="split files",
         metavar="H",
     )

@@ -30,61 +30,60 @@ class ReportOptions:
     )
     out: str | None = option(
         None,
-        "folder that becomes the report; of several recordings it gets a folder each and index.html, "
-        "which lists those of this command. An earlier report "
-        "of the same recording there is replaced, that of another one is refused",
-        default=f"{FOLDER}/<record>; of several {FOLDER}",
+        "folder to write the report into; with several recordings, a folder that gets one for each, and index.html, "
+        "which lists those of this command. An earlier report of the same recording there is replaced; where there is "
+        "one of another recording, nothing is written",
+        default=f"{FOLDER}/<record>; with several {FOLDER}",
         metavar="DIR",
     )
     annotations: str | None = option(
         None,
-        "suffix of the annotation file beside a WFDB record that gives the beats; with --checkpoint it gives the "
-        "R-peaks alone",
-        default="none, beats are detected",
+        "suffix of an annotation file beside a WFDB record: take its beats; with --checkpoint, only its R-peaks",
+        default="none; beats are detected",
         metavar="EXT",
     )
     lead: str | None = option(None, "name of the lead to read", default=" or ".join(LEAD_II), metavar="NAME")
-    any_lead: bool = option(False, "of a recording without lead II read its first ECG lead, where no --lead is given")
+    any_lead: bool = option(False, "without --lead: read the first ECG lead of a recording that has no lead II")
     fs: float | None = option(
         None,
-        "rate of a file that does not say it, in Hz; another than the file says is refused",
+        "sampling frequency in Hz, for a file that does not state it; refused where the file states another",
         default="what the file says",
         metavar="HZ",
     )
     unit: str | None = option(
         None,
-        "unit of the values of a CSV or EDF file: mV, uV, V, nV, or, of CSV, adu with --gain; in place of what the "
-        "file says, and the report then tells both",
+        "unit of the values in a CSV or EDF file: mV, uV, V or nV; in a CSV file also adu, with --gain. It replaces "
+        "what the file says, and the report states both",
         default="what the file says",
     )
     gain: float | None = option(
         None,
-        "units of the values of a CSV file a mV, with --unit adu; likewise",
+        "ADC units per mV in a CSV file, with --unit adu",
         default="none",
         metavar="ADU_PER_MV",
     )
     column: str | None = option(
         None,
-        "column of a CSV file, or signal of another one, by its name or its number from 1; --lead then says which lead "
-        "it is, where the file does not",
-        default="that of --lead; of a CSV file the one that there is",
+        "column of a CSV file, or signal of any other file, by name or by number from 1 on; --lead then says which "
+        "lead it is if the file does not",
+        default="the one of --lead; in a CSV file with one signal that one",
     )
     diary: str | None = option(
         None,
-        "diary as a CSV file: columns time, kind (activity, medication, symptom, other), and note and end where there "
-        "are some; a time is 2026-01-31 14:05, an offset from the start 07:15:00, or seconds; a clock time alone, as "
-        "14:05, is refused: it has no date",
+        "diary as a CSV file with the columns time, kind (activity, medication, symptom, other) and, as needed, note "
+        "and end; a time is 2026-01-31 14:05, an offset from the start 07:15:00, or seconds; a clock time alone, such "
+        "as 14:05, is refused because it has no date",
         default="none",
         metavar="CSV",
     )
     start_time: str | None = option(
         None,
-        "when the recording began, by its own clock, such as 2026-01-31T08:00; in place of what the file says, and the "
-        "report then tells both",
+        "local time at which the recording began, such as 2026-01-31T08:00. It replaces what the file says, and the "
+        "report states both",
         default="what the file says",
         metavar="ISO",
     )
-    jobs: int = option(1, "recordings at a time", metavar="N")
+    jobs: int = option(1, "number of recordings to work on at a time", metavar="N")
     device: str = option("cpu", "torch device: cpu, cuda, cuda:0, mps")
     pdf: bool = option(False, "write report.pdf too, through an installed Chromium")
 
