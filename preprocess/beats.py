@@ -500,7 +500,10 @@ def _common_rate(folder: Path, rates: dict[str, float]) -> float:
     by_rate = {rate: name for name, rate in rates.items()}
     if len(by_rate) > 1:
         examples = ", ".join(f"{name} at {rate:g} Hz" for rate, name in sorted(by_rate.items()))
-        raise InputError(f"{folder} holds records of different rates ({examples}); keep one rate in a folder")
+        raise InputError(
+            f"{folder} holds records of different rates ({examples}); --raw_path DIR names a folder whose records have "
+            "one rate, such as that of one database"
+        )
     return float(next(iter(by_rate)))
 
 

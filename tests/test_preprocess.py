@@ -568,7 +568,7 @@ BAD_RECORDS = {
     "binary .hea": (lambda raw: (raw / "b.hea").write_bytes(bytes(range(256))), "which is no record name"),
     "short .hea": (lambda raw: (raw / "b.hea").write_text("b 2 360 1500\n"), "it describes 0 of its 2 signals"),
     "segments": (lambda raw: (raw / "b.hea").write_text("b/1 1 360 900\nc 900\n"), "c.hea is not there"),
-    "rates": (lambda raw: write_record(raw, "b", fs=250), "different rates (b at 250 Hz, a at 360 Hz)"),
+    "rates": (lambda raw: write_record(raw, "b", fs=250), "(b at 250 Hz, a at 360 Hz); --raw_path DIR names"),
     "outside": (lambda raw: (raw / "RECORDS").write_text("../raw/a\n"), "names '../raw/a', which is no record"),
     "file outside": (
         lambda raw: (raw / "b.hea").write_text((raw / "b.hea").read_text().replace("b.dat", "../raw/b.dat")),
