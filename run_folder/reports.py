@@ -27,7 +27,7 @@ from run_folder.resume import best_epoch, resumptions, tests_at
 from split_file import SPLITS, Split, splits_by_patient
 from support import distributed
 from support.files import read_json, write_json, write_table
-from utils import Checkpoint, copy_code, seed_folders, selection_classes, selection_f1
+from utils import SELECTION_BEATS, Checkpoint, copy_code, seed_folders, selection_classes, selection_f1
 
 FIGURES = ("precision", "recall", "f1")
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -83,7 +83,7 @@ def ec57_line(metrics: dict[str, Any]) -> str | None:
         return "-" if np.isnan(figure) else f"{100 * figure:.2f}"
 
     values = ", ".join(f"{name} Se {percent(row['se'])} +P {percent(row['ppv'])}" for name, row in figures.items())
-    return f"ANSI/AAMI EC57: {values}; +P charges no F or Q called V and no Q called S, precision does"
+    return f"ANSI/AAMI EC57: {values}; F or Q called V, and Q called S, lower the precision above but not +P"
 
 
 def never_called_note(metrics: dict[str, Any]) -> str | None:
@@ -94,7 +94,7 @@ def never_called_note(metrics: dict[str, Any]) -> str | None:
         return None
     used = [name for name, beats in called.items() if beats]
     if len(used) == 1:
-        return f"note: every beat was called {used[0]}: this network tells no classes apart; it needs a longer training"
+        return f"note: every beat was called {used[0]}: this network tells no classes apart; train it longer"
     return f"note: no beat was called {' or '.join(never)}; a precision of 0.00 stands for one that is not defined"
 
 
@@ -371,8 +371,8 @@ def selection_note(validation: Split, classes: Sequence[str], selection: str) ->
         says.append(f"{_have(absent)} no validation beat and no part in any macro figure of validation")
     if few:
         says.append(
-            f"the best epoch is chosen without class{'es' * (len(few) > 1)} {', '.join(few)}: so few validation beats "
-            "would move the macro-F1 by chance; they count in every other figure"
+            f"the best epoch is chosen without classes of fewer than {SELECTION_BEATS} validation beats, "
+            f"{', '.join(few)}: their F1 varies by chance; all other figures include them"
         )
     return f"note: {'; '.join(says)}" if says else None
 

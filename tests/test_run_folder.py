@@ -31,7 +31,7 @@ def test_what_is_said_of_classes_of_few_and_of_no_validation_beats() -> None:
     assert note.startswith(
         "note: class F has no validation beat and no part in any macro figure of validation; the best "
     )
-    assert "is chosen without class S (3): so few validation beats would" in note
+    assert "is chosen without classes of fewer than 10 validation beats, S (3): their F1 varies" in note
     without = selection_note(split.subset((labels != 1).nonzero().flatten()), "NSVFQ", "best") or ""
     assert without == "note: classes S, F have no validation beat and no part in any macro figure of validation"
 
