@@ -250,7 +250,7 @@ def chosen_classes(chosen: Sequence[str], known: tuple[str, ...]) -> tuple[str, 
     """
     for name in chosen:
         if name not in known:
-            raise unknown("--classes", name, known, "blanks go between several")
+            raise unknown("--classes", name, known, "separate several with spaces")
         if list(chosen).count(name) > 1:
             raise InputError(f"--classes {' '.join(chosen)}: {name} is given twice; name each class once")
     if len(chosen) < 2:

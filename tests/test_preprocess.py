@@ -518,7 +518,7 @@ def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pyte
     checkpoint = tmp_path / "logs/mit/three/seed_0/checkpoint_best.pt"
     training.run(["--test", str(checkpoint), "--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs")])
     assert run(*command, "--classes", "N", "X") == 2
-    assert "--classes X: unknown; known are N, S, V, F, Q" in capsys.readouterr().err
+    assert "--classes X: unknown; known are N, S, V, F, Q; separate several with spaces" in capsys.readouterr().err
     synthetic = ("--dataset", "mit", "--source", "synthetic", "--raw_path", tmp_path / "new", "--out", tmp_path)
     assert run(*synthetic, "--classes", "N", "X") == 2
     assert "--classes X: unknown" in capsys.readouterr().err and not (tmp_path / "new").exists()
