@@ -49,10 +49,11 @@ def rounded_table(table: pd.DataFrame) -> pd.DataFrame:
 def on_its_side(value: float, decimals: int, limits: Sequence[float]) -> str:
     """`value` with so many decimals, or with more where rounding would carry it onto or across one of the `limits`.
 
-    Where 10 % is a threshold, 9.96 % is not printed as 10.0 %.
+    Where 10 % is a threshold, 9.96 % is not printed as 10.0 %. What differs in the tenth decimal alone is an error of
+    the arithmetic, and is printed as the limit.
     """
     side = np.sign(np.subtract(value, limits))
-    enough = (more for more in range(decimals, 16) if (np.sign(np.subtract(round(value, more), limits)) == side).all())
+    enough = (more for more in range(decimals, 10) if (np.sign(np.subtract(round(value, more), limits)) == side).all())
     return f"{value:,.{next(enough, decimals)}f}"
 
 

@@ -170,6 +170,7 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
         (percent(math.nan), "nan %"),
         (number(100.3, 0, DEFAULTS.rates), "100.3"),  # a tachycardia is faster than 100/min
         (number(100.0, 0, DEFAULTS.rates), "100"),
+        (number(60 * 25 * 128.2 / 3846, 0, DEFAULTS.rates), "50"),  # 25 R-R intervals at 128.2 Hz: 49.99999999999999
         (number(721 / 360, 2, DEFAULTS.lengths), "2.003"),  # a pause is longer than 2 s
         (number(29.97, 1, DEFAULTS.lengths), "29.97"),
         (number(1234.5, 1, DEFAULTS.lengths), "1,234.5"),
