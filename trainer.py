@@ -291,7 +291,7 @@ class Trainer:
         run = self.run.run_description or f"test_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
         folder = new_run_folder(Path(self.run.save_dir), self.run.experiment, run)
         with run_log(folder / "test.log") as log:
-            window = reports.window_note(trained_on.get("window") or "unknown", test)
+            window = reports.window_note("the network", trained_on.get("window") or "unknown", test)
             learnt = reports.learnt_note(path, checkpoint, test)
             for line in filter(None, (note, window, reports.left_out_note(test), learnt)):
                 log.info(line)

@@ -64,7 +64,7 @@ class SeedRun:
     learnt_before: frozenset[str] = frozenset()
     """The records of the same source that the network of `--init` was trained on, as far as they are known."""
     window_before: str = "unknown"
-    """How the beats were cut that this network was trained on; of a run that goes on it was said before."""
+    """How the beats were cut that this network was trained on. A run that goes on does not ask: it has said so before."""
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:

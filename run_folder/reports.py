@@ -208,7 +208,7 @@ def data_notes(run: SeedRun) -> Iterator[str | None]:
         yield note and f"{name}: {note}"
     yield protocol_note(run.splits["test"], run.configs)
     yield absent_note(run.trained_on, run.configs.classes)
-    yield window_note(run.window_before, run.splits["train"])
+    yield window_note("the network of --init", run.window_before, run.splits["train"])
     yield _learnt_note("the network of --init", run.learnt_before, run.splits["test"])
     for one, other in itertools.combinations(SPLITS, 2):
         if run.fingerprints[one] == run.fingerprints[other]:
@@ -248,17 +248,18 @@ def left_out_note(split: Split) -> str | None:
     )
 
 
-def window_note(trained_on: str, split: Split) -> str | None:
+def window_note(who: str, trained_on: str, split: Split) -> str | None:
     """That a split file does not say how its beats were cut, where it is known of those that a network was trained on.
 
     Args:
-        trained_on: the window of these, or "unknown".
+        who: the network, in words.
+        trained_on: the window of the beats that it was trained on, or "unknown".
     """
     if trained_on == "unknown" or split.window != "unknown":
         return None
     return (
-        f"note: the split files do not say how their beats were cut; the network was trained on {trained_on}. Its "
-        "figures hold for beats cut and scaled like these alone"
+        f"note: the split files do not say how their beats were cut; {who} was trained on {trained_on}. Its figures "
+        "hold for beats cut and scaled like these alone"
     )
 
 

@@ -549,11 +549,11 @@ def test_beats_that_do_not_say_how_they_were_cut_are_noted(
     data = base.metrics["data"] | {"window": window}
     network = tmp_path / "base.pt"
     save_checkpoint(network, dataclasses.replace(base, metrics=base.metrics | {"data": data}))
-    said = "do not say how their beats were cut; the network was trained on 186 samples at 360 Hz."
+    said = "do not say how their beats were cut; the network{} was trained on 186 samples at 360 Hz."
     Trainer(run_config(toy_data, tmp_path, num_epochs=1, init=str(network))).train()
-    assert (said in capsys.readouterr().out) == noted
+    assert (said.format(" of --init") in capsys.readouterr().out) == noted
     Trainer(RunConfig(data_path=str(toy_data), save_dir=str(tmp_path))).test(network)
-    assert (said in capsys.readouterr().out) == noted
+    assert (said.format("") in capsys.readouterr().out) == noted
 
 
 @pytest.mark.parametrize("loss", [loss for loss in hparams.LOSSES if loss not in ("cal", "weighted_ce")])
