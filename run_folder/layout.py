@@ -64,7 +64,7 @@ class SeedRun:
     learnt_before: frozenset[str] = frozenset()
     """The records of the same source that the network of `--init` was trained on, as far as they are known."""
     window_before: str = "unknown"
-    """How the beats were cut that this network was trained on. A run that goes on does not ask: it has said so before."""
+    """How the beats that it was trained on were cut. Not read again for a run that goes on: its log has the note."""
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
