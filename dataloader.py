@@ -124,7 +124,8 @@ def missing_splits_message(folder: Path, missing: list[str], configs: DatasetCon
     if all((above / f"{name}.pt").is_file() for name in missing):
         remedy = f"give --data_path {above.parent}" if above.name == dataset else f"move them into {folder}"
         return f"{folder}: not there, but {above} holds the split files itself; {remedy}"
-    absent = f"{folder}: no {', '.join(f'{name}.pt' for name in missing)}; name the folder above it with --data_path"
+    files = ", ".join(f"{name}.pt" for name in missing)
+    absent = f"{folder}: no {files}; give --data_path the folder that holds {dataset}/{missing[0]}.pt"
     if dataset not in PREPARED:
         return f"{absent}; what these files hold is in data/README.md, A dataset of your own"
     split = " --split inter_patient" if configs.has_ensembles else ""

@@ -108,7 +108,7 @@ def test_missing_splits_name_the_command_that_makes_them(tmp_path: Path, mit: Da
     with pytest.raises(InputError) as error:
         data_generator(tmp_path, mit, None, 0)
     assert str(error.value) == (
-        f"{tmp_path}/mit: no train.pt, val.pt, test.pt; name the folder above it with --data_path, or make them with "
+        f"{tmp_path}/mit: no train.pt, val.pt, test.pt; give --data_path the folder that holds mit/train.pt, or make them with "
         f"`python -m preprocess --dataset mit --out {tmp_path} --source physionet` (or: --source synthetic, "
         "--raw_path DIR)"
     )
