@@ -53,7 +53,7 @@ def write_own_splits(folder: Path) -> Path:
 def test_a_dataset_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In Python as it is; on the command line with the lines that data/README.md tells to add."""
     own = DatasetConfig("mine", ("normal", "early", "late"), hard_class="early")
-    with pytest.raises(InputError, match=r"mine: no train.pt.* with --data_path; what these files hold is in data/"):
+    with pytest.raises(InputError, match=r"no train.pt.* mine/train.pt; what these files hold is in data/README"):
         load_splits(tmp_path, own)
     data = write_own_splits(tmp_path)
     assert load_splits(data, own)["train"].class_counts(3) == [8, 8, 8]
@@ -108,8 +108,8 @@ def test_missing_splits_name_the_command_that_makes_them(tmp_path: Path, mit: Da
     with pytest.raises(InputError) as error:
         data_generator(tmp_path, mit, None, 0)
     assert str(error.value) == (
-        f"{tmp_path}/mit: no train.pt, val.pt, test.pt; give --data_path the folder that holds mit/train.pt, or make them with "
-        f"`python -m preprocess --dataset mit --out {tmp_path} --source physionet` (or: --source synthetic, "
+        f"{tmp_path}/mit: no train.pt, val.pt, test.pt; give --data_path the folder that holds mit/train.pt, or make "
+        f"them with `python -m preprocess --dataset mit --out {tmp_path} --source physionet` (or: --source synthetic, "
         "--raw_path DIR)"
     )
     with pytest.raises(InputError, match="--dataset mit --split inter_patient --out"):
