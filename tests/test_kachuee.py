@@ -374,7 +374,7 @@ def test_without_candidates_there_is_one_line(tmp_path: Path, capsys: pytest.Cap
     write_record(tmp_path / "raw", "a", np.zeros(5000), 360, at_100="N")
     command = ["--dataset", "mit", "--window", "kachuee", "--raw_path", str(tmp_path / "raw"), "--out", str(tmp_path)]
     assert main(command) == 2
-    assert "no beats in 1 record" in capsys.readouterr().err
+    assert "no beats in 1 record (" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------------------------- real records
