@@ -104,7 +104,7 @@ def noisy_samples(record: RecordSignal) -> np.ndarray:
 
 
 def noise_table(records: Sequence[Examined]) -> str:
-    """Noise that is found, clean time and false beats: a row a signal-to-noise ratio."""
+    """Noise that is found, clean time and false beats: one row per signal-to-noise ratio."""
     rows = ["| SNR, dB | noisy time found | clean time lost | false beats an hour of noise | left of them |"]
     rows.append("| --- | --- | --- | --- | --- |")
     for ending, ratio in RATIOS.items():

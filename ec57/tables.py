@@ -232,7 +232,7 @@ def _runs(comparison: RunComparison, kind: str) -> Runs:
 
 
 def figures_table(beats: Sequence[BeatComparison], runs: Sequence[RunComparison]) -> pd.DataFrame:
-    """The figures of all tables in percent: a row a record, then gross and average.
+    """The figures of all tables in percent: one row per record, then gross and average.
 
     Columns: the reference's beats and those of V and S; the six figures of beats; RR err in ms; shutdown in s; the
     figures of V runs and S runs. NaN where nothing is counted.

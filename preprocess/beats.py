@@ -74,9 +74,7 @@ class BeatSet:
     record_names: tuple[str, ...] = ()
     leads: tuple[str, ...] = ()  # one per record
     patients: tuple[str, ...] = ()  # one per record
-    databases: tuple[
-        str, ...
-    ] = ()  # one per record: the slug of the database that it is of, "" where that is not known
+    databases: tuple[str, ...] = ()  # one per record: the slug of its database, "" where that is not known
     source_from: str = ""  # a phrase: how `source` was told
     patients_from: str = ""  # a phrase: how `patients` were told
     context: Context | None = None  # the rhythm around each beat, where the window has it

@@ -355,8 +355,8 @@ class Quality(Thresholds):
     )
     noise_quiet: float = threshold(
         0.1,
-        "no noise where the steepness between beats is below this share of that of beats, whatever their likeness, "
-        "as of the few beats after flutter",
+        "no noise where the steepness between beats is below this share of that of beats, even if those are "
+        "little alike, as the few beats after flutter are",
         "",
         CHOSEN,
     )
@@ -436,8 +436,8 @@ class Quality(Thresholds):
     )
     flutter_certain: float = threshold(
         0.45,
-        "ventricular flutter or fibrillation is possible where the leakage is below --flutter_leakage and, for at "
-        "least --flutter_shortest, below this",
+        "ventricular flutter or fibrillation is possible where the leakage is below flutter_leakage and, for at "
+        "least flutter_shortest, below this",
         "",
         CHOSEN,
     )

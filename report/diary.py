@@ -88,7 +88,7 @@ class Diary:
         return any(period.v_doubtful or period.s_doubtful for period in periods)
 
     def table(self) -> pd.DataFrame:
-        """A row an entry and a row a kind: time, kind, note, and the figures of the three periods."""
+        """One row per entry and one per kind: time, kind, note, and the figures of the three periods."""
         rows = [
             {"time_s": entry.time_s, "end_s": entry.end_s, "kind": entry.kind, "note": entry.note, **_columns(around)}
             for entry, around in zip(self.entries, self.figures, strict=True)

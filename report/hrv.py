@@ -33,7 +33,7 @@ class Variability:
     pnn50_percent: float | None
     """Share of successive differences above 50 ms."""
     few_nn: bool
-    """So many R-R intervals are none of N-N that these figures say little about the heart rate."""
+    """So few of the R-R intervals are N-N that these figures say little about the heart rate."""
 
     @property
     def mostly_irregular(self) -> bool:

@@ -83,7 +83,7 @@ def title_of(duration_s: float, is_day: bool) -> str:
 
 
 def index_page(rows: Sequence[IndexRow]) -> str:
-    """The table of several reports, a row a recording."""
+    """The table of several reports, one row per recording."""
     first = next((row.summary for row in rows if row.summary is not None), None)
     # One network made all reports of a command; that of infarction has shares of its classes alone.
     others = first["burden_percent"] if first is not None and first["pauses"] is None else {}

@@ -135,7 +135,7 @@ def _about(result: Result) -> str:
 def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str], title: str, path: Path) -> None:
     """Draw each class's F1 on validation, and the macro mean, over the epochs.
 
-    Of several histories (one a seed) the mean is drawn, and the range from lowest to highest shaded.
+    Of several histories (one per seed) the mean is drawn, and the range from lowest to highest shaded.
     """
     figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
@@ -159,7 +159,7 @@ def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str],
 def plot_bars(
     names: Sequence[str], ours: Sequence[tuple[float, float]], paper: Sequence[float], title: str, path: Path
 ) -> None:
-    """Draw a pair of bars a name, ours (mean, standard deviation) and the paper's, in percent; NaN leaves one out."""
+    """Draw a pair of bars per name, ours (mean, standard deviation) and the paper's, in percent; NaN leaves one out."""
     figure = new_figure(max(1.6 + 1.25 * len(names), 7), 4)
     axes = figure.add_subplot()
     places = np.arange(len(names))
