@@ -165,11 +165,13 @@ def plot_bars(
     places = np.arange(len(names))
     means, sds = np.array(ours, dtype=float).T
     other = np.asarray(paper, dtype=float)
-    for offset, values, colour, label in ((-0.2, means, CLASS_COLOURS[0], "ours"), (0.2, other, "#BBBBBB", "paper")):
+    tops = means + np.nan_to_num(sds)  # of the error bars
+    ours_and_theirs = ((-0.2, means, tops, CLASS_COLOURS[0], "ours"), (0.2, other, other, "#BBBBBB", "paper"))
+    for offset, values, above, colour, label in ours_and_theirs:
         known = ~np.isnan(values)
         axes.bar(places[known] + offset, values[known], 0.38, color=colour, label=label)
-        for place, value in zip(places[known], values[known], strict=True):
-            axes.text(place + offset, value + 0.4, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
+        for place, value, top in zip(places[known], values[known], above[known], strict=True):
+            axes.text(place + offset, top + 0.4, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
     spread = ~np.isnan(means) & ~np.isnan(sds)
     axes.errorbar(places[spread] - 0.2, means[spread], sds[spread], fmt="none", ecolor="black", capsize=3)
     every = np.concatenate([means, other])
