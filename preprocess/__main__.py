@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from preprocess import physionet, splits
-from preprocess.account import reading_account, recording_account, some, split_account
+from preprocess.account import NAMED, reading_account, recording_account, split_account
 from preprocess.beats import BeatSet, counted, only_classes, read_beats
 from preprocess.config import CUT_ALREADY, MINUTES, PATIENTS, PreparationConfig
 from preprocess.databases import DATABASES, DEFAULT, Database
 from preprocess.joined import join
 from preprocess.synthetic import DIARY, write_synthetic_holter, write_synthetic_mit, write_synthetic_ptb
 from support.cli import ArgumentParser, add_options
-from support.errors import InputError, run_command
+from support.errors import InputError, listed, run_command
 
 SYNTHESISE = {"mit": write_synthetic_mit, "ptb": write_synthetic_ptb}
 
@@ -85,7 +85,8 @@ def _read_records(config: PreparationConfig, raw: Path, database: Database | Non
     if config.source == "physionet":
         replaced = physionet.download(database, raw, progress=True)
         if replaced:
-            print(f"{counted(replaced, 'file')} did not match PhysioNet's checksums, fetched again: {some(replaced)}")
+            again = f"{counted(replaced, 'file')} did not match PhysioNet's checksums, fetched again"
+            print(f"{again}: {listed(replaced, NAMED)}")
     elif database is not None and not raw.is_dir():
         command = f"--source physionet --database {database.slug}"
         raise InputError(

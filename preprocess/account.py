@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from preprocess import splits
 from preprocess.beats import BeatSet, counted
 from preprocess.databases import DATABASES
 from preprocess.synthetic import DIARY, TRUE_EPISODES, Holter
+from support.errors import listed
 
 NAMED = 12  # records named in a line before it says how many more
 
@@ -28,11 +28,11 @@ def reading_account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
         lines.append("leads        " + ", ".join(f"{lead} in {beats.leads.count(lead)}" for lead in leads))
     lines.append(f"window       {beats.window}")
     for reason, names in beats.account.left_out.items():
-        lines.append(f"left out     {counted(names)}, {reason}: {some(names)}")
+        lines.append(f"left out     {counted(names)}, {reason}: {listed(names, NAMED)}")
     if any(reason.startswith("no lead ") for reason in beats.account.left_out):  # without --any_lead
         lines.append("             --lead NAME takes another lead, --any_lead the first ECG channel of such records")
     for remark, names in beats.account.remarks.items():
-        lines.append(f"note         {counted(names)}, {remark}: {some(names)}")
+        lines.append(f"note         {counted(names)}, {remark}: {listed(names, NAMED)}")
     if beats.account.unused:
         codes = sorted(beats.account.unused.items(), key=lambda item: -item[1])
         counts = ", ".join(f"{symbol} {count}" for symbol, count in codes)
@@ -107,12 +107,6 @@ def _patients(beats: BeatSet, index: np.ndarray) -> set[str]:
     if beats.records is None:
         return set()
     return {beats.patients[record] for record in np.unique(beats.records[index])}
-
-
-def some(names: Sequence[str]) -> str:
-    """The first `NAMED` of the names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def recording_account(holter: Holter) -> list[str]:

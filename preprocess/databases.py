@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.synthetic import MARK
-from support.errors import InputError
+from support.errors import InputError, listed
 
 Comments = Mapping[str, Sequence[str]]
 """Record -> the comments of its header, without their #."""
 
 Patients = tuple[dict[str, str], str]
 """Record -> its patient, and a phrase that says where that is from."""
+
+FEW = 5  # records named in a message before it says how many more
 
 SAME_SUBJECT = {"202": "201"}
 """Records of mitdb that are of one subject: cut from one analog tape (header of 202)."""
@@ -224,9 +226,9 @@ def patients_of(
     if len(unnamed) < len(named):
         example, patient = next((name, patient) for name, patient in named.items() if patient is not None)
         raise InputError(
-            f"{where}: no patient is named in the header of {_some(unnamed)}, while that of {example} names {patient}; "
-            "say whose every record is with --patients_file FILE, a CSV file with the line record,patient above one "
-            "line a record"
+            f"{where}: no patient is named in the header of {listed(unnamed, FEW)}, while that of {example} names "
+            f"{patient}; say whose every record is with --patients_file FILE, a CSV file with the line record,patient "
+            "above one line a record"
         )
     unknown = "not given" if database is None else "not published"
     remedy = "; --patients_file FILE says whose they are" if database is None else ""
@@ -285,10 +287,5 @@ def patients_from_file(path: Path, names: Sequence[str]) -> Patients:
         ("gives a patient for", [f"{name} (not there)" for name in patients if name not in {*names}]),
     ):
         if records:
-            raise InputError(f"--patients_file {path} {fault} {_some(records)}: name each once")
+            raise InputError(f"--patients_file {path} {fault} {listed(records, FEW)}: name each once")
     return {name: patients[name] for name in names}, f"as {path} says"
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first five of the names, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

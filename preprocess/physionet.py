@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from preprocess.databases import DATABASES, Database
+from preprocess.databases import DATABASES, FEW, Database
 from preprocess.labels import reason_for_admission
 from preprocess.records import list_records
 from preprocess.signals import Read
 from preprocess.synthetic import MARK
-from support.errors import InputError
+from support.errors import InputError, listed
 from support.files import write_text
 
 if TYPE_CHECKING:
@@ -220,8 +220,7 @@ def _doubt(database: Database, verdicts: Mapping[str, bool | None], stated: bool
     published, count = f"{database.slug} {database.version}", len(verdicts)
     faults = []
     if differ:
-        more = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
-        faults.append(f"{len(differ)} of {count} not as in {published}: {', '.join(differ[:5])}{more}")
+        faults.append(f"{len(differ)} of {count} not as in {published}: {listed(differ, FEW)}")
     if unknown:
         command = f"--source physionet --database {database.slug}"
         faults.append(f"{len(unknown)} of {count} could not be compared with {published}, as {command} does")

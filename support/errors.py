@@ -38,11 +38,14 @@ class InputError(Exception):
         super().__init__(one_line(message))
 
 
-def listed(names: Iterable[object]) -> str:
-    """`names`, a comma between two; of more than 50, as a table with its samples in one row has, the first ones."""
+def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
+    """The first `most` of the names, a comma between two, and how many more there are.
+
+    All columns of a table with its samples in one row would fill a screen.
+    """
     every = [str(name) for name in names]
-    more = f" and {len(every) - MOST_NAMES:,} more" if len(every) > MOST_NAMES else ""
-    return ", ".join(every[:MOST_NAMES]) + more
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
 
 
 def unknown(what: str, value: object, known: Iterable[object], remedy: str = "") -> InputError:
