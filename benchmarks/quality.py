@@ -21,7 +21,7 @@ import numpy as np
 
 import ec57
 from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, read_records
-from preprocess.account import counted
+from preprocess.beats import counted
 from preprocess.detect import detect_beats
 from preprocess.signals import parted, spans
 from preprocess.splits import DS1, DS2
