@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ def training_beats(
 
 def join_splits(one: Split, other: Split) -> Split:
     """The beats of two splits of one folder (`require_same_origin`), the second after the first."""
-    joined = {}
+    joined: dict[str, Any] = {}
     for name in ("samples", "labels", "context", "records", "positions"):
         parts = [getattr(split, name) for split in (one, other)]
         joined[name] = None if any(part is None for part in parts) else torch.cat(parts)

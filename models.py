@@ -40,9 +40,11 @@ class MSC(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, 186) -> (B, 32, 94)."""
         # The mean of the maps is the map of the mean kernel: one convolution in place of three, and no stack of maps.
-        padding = max(conv.padding[0] for conv in self.convs)
-        kernels = [F.pad(conv.weight, 2 * [padding - conv.padding[0]]) for conv in self.convs]  # (32, 1, 11) each
-        maps = F.conv1d(x, torch.stack(kernels).mean(dim=0), padding=padding)  # (B, 32, 186)
+        # Without biases their only parameters are their kernels, (32, 1, 5), (32, 1, 9) and (32, 1, 11).
+        kernels: list[Tensor] = list(self.convs.parameters())
+        longest = max(kernel.shape[2] for kernel in kernels)
+        kernels = [F.pad(kernel, 2 * [(longest - kernel.shape[2]) // 2]) for kernel in kernels]  # (32, 1, 11) each
+        maps = F.conv1d(x, torch.stack(kernels).mean(dim=0), padding=longest // 2)  # (B, 32, 186)
         return self.pool(self.bn(maps))
 
 
@@ -314,6 +316,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         crm_blocks = configs.crm_blocks if has_crm else 0
         self.crm = nn.Sequential(*(CRM(final, configs.se_reduction) for _ in range(crm_blocks)))
         self.bitrans = BiTrans(configs, hparams) if hparams.has_encoder else nn.Identity()
+        self.clf: MorphologyHead | JointClassifier | nn.Linear
         if configs.has_morphology_head:
             self.clf = MorphologyHead(configs, hparams)
         elif configs.has_joint_classifier:

@@ -25,7 +25,7 @@ from dataloader import (
     thinned_to,
 )
 from hparams import SHORTEST_CYCLE, ContextConfig, TrainingConfig
-from models import Ensemble, JointClassifier, RhythmHead, ShapeEnsemble, ecgTransForm
+from models import Ensemble, JointClassifier, MorphologyHead, RhythmHead, ShapeEnsemble, ecgTransForm
 from split_file import Split
 from support.errors import InputError
 
@@ -49,7 +49,7 @@ def fit_context(
     """
     require_fit(split, configs, hparams)
     if isinstance(model.clf, JointClassifier):
-        model.clf.fit(split.context)
+        model.clf.fit(_context_of(split))
     if not configs.has_ensembles:
         return {}
     groups, config = beats_by_database(split), hparams.heads
@@ -58,7 +58,7 @@ def fit_context(
         part = dataclasses.replace(config, members=len(own))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            if configs.has_morphology_head:
+            if isinstance(model.clf, MorphologyHead):
                 _take(model.clf.ensemble, own, fitted_shape_ensemble(split, beats, configs, part))
             if configs.has_rhythm_head:
                 _take(model.rhythm, own, fitted_rhythm_head(split, beats, configs, part))
@@ -73,7 +73,7 @@ def fitted_shape_ensemble(split: Split, beats: Tensor, configs: DatasetConfig, c
     thinned = labels == largest_class(labels)
     ensemble = ShapeEnsemble(configs, config)
     target = shape_labels(labels, configs)
-    fit_ensemble(ensemble, split.context[seen], target, weight, thinned, config, config.shape_epochs)
+    fit_ensemble(ensemble, _context_of(split)[seen], target, weight, thinned, config, config.shape_epochs)
     return ensemble
 
 
@@ -136,12 +136,18 @@ def with_unnamed_classes(beats: Tensor, labels: Tensor, num_classes: int) -> Ten
     return torch.cat([beats, borrowed.nonzero().flatten()])
 
 
+def _context_of(split: Split) -> Tensor:
+    if split.context is None:
+        raise InputError("these beats are without context: load them by the configuration of a network that sees it")
+    return split.context
+
+
 def pair_beats(split: Split, beats: Tensor, configs: DatasetConfig) -> tuple[Tensor, Tensor]:
     """Context (m, K) of those of the `beats` that are of the rhythm head's two classes, and which of the two, (m,)."""
     first, second = (configs.classes.index(name) for name in configs.rhythm_classes)
     labels = split.labels[beats]
     kept = (labels == first) | (labels == second)
-    return split.context[beats[kept]], (labels[kept] == second).long()
+    return _context_of(split)[beats[kept]], (labels[kept] == second).long()
 
 
 def shape_labels(labels: Tensor, configs: DatasetConfig) -> Tensor:

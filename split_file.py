@@ -104,7 +104,7 @@ class Split:
         """A hash of samples, context and labels: equal for the same beats in the same order."""
         digest = hashlib.blake2b(digest_size=16)
         for values in (*self.inputs(), self.labels):
-            digest.update(values.cpu().contiguous().numpy())
+            digest.update(values.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def places(self) -> set[tuple[int, int]]:
@@ -117,7 +117,7 @@ class Split:
         """A hash of where each beat is from, its record and position, beside that of the beats themselves."""
         digest = hashlib.blake2b(repr((self.record_names, self.databases)).encode(), digest_size=16)
         for values in (self.records, self.positions):
-            digest.update(b"unknown" if values is None else values.contiguous().numpy())
+            digest.update(b"unknown" if values is None else values.contiguous().numpy().data)
         return digest.hexdigest()
 
     def class_counts(self, num_classes: int) -> list[int]:

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Trainer:
         results: dict[str, list[dict[str, Any]]] = {kept: [] for kept in KEPT}
         with distributed.process_group(self.device), ExitStack() as until_done:
             if self.run_folder is not None and self.run_folder.is_dir():
-                self._hold(until_done)
+                self._hold(self.run_folder, until_done)
             settled = distributed.on_first(lambda: settled_arithmetic(self.run_folder, self.run, self.device))
             layer = encoder_layer(self.configs, self.hparams)
             asked, kernel = self.hparams.precision, self.hparams.kernel
@@ -110,6 +111,7 @@ class Trainer:
                 for kept, metrics in self._train_seed(seed, until_done, note).items():
                     results[kept].append(metrics)
             if distributed.is_first():
+                assert self.run_folder is not None  # the first seed made it
                 reports.summarise(self.run_folder, self.hparams.num_epochs)
                 if (runs := self.run.num_runs) > 1:
                     print(f"\ntest, best checkpoints, mean and standard deviation of {runs} runs, percent:")
@@ -212,10 +214,10 @@ class Trainer:
             )
         return run
 
-    def _hold(self, until_done: ExitStack) -> None:
+    def _hold(self, run_folder: Path, until_done: ExitStack) -> None:
         """Keep the run to this command until `until_done` closes; the first of several processes does."""
         if distributed.is_first():
-            until_done.enter_context(locked(self.run_folder))
+            until_done.enter_context(locked(run_folder))
 
     def _seed_folder(self, seed: int, until_done: ExitStack) -> Path:
         """The folder of a seed; at the first seed of a new run that of the run is made, and held."""
@@ -224,7 +226,7 @@ class Trainer:
                 self.run_folder = distributed.on_first(
                     lambda: new_run_folder(Path(self.run.save_dir), self.run.experiment, self.run.run_description)
                 )
-            self._hold(until_done)
+            self._hold(self.run_folder, until_done)
         folder = self.run_folder / f"seed_{seed}"
         return make_seed_folder(folder) if distributed.is_first() else folder
 
@@ -236,7 +238,7 @@ class Trainer:
         tested: dict[int, Evaluation] = {}  # epoch -> evaluation: the best epoch may be the last one
         for kept, meaning in checkpoint_meanings(run.hparams.selection).items():
             path = folder / f"checkpoint_{kept}.pt"
-            checkpoint = distributed.on_first(lambda path=path, kept=kept: load_checkpoint(path, remedy=REMEDY[kept]))
+            checkpoint = distributed.on_first(partial(load_checkpoint, path, remedy=REMEDY[kept]))
             load_weights(model, checkpoint, path)
             if first := checkpoint.epoch not in tested:
                 log.info(f"testing on {len(test):,} beats")
@@ -335,7 +337,7 @@ def as_fast_as_possible(model: ecgTransForm, hparams: TrainingConfig, device: to
     if device.type == "cuda" and hparams.kernel == "auto":
         torch._dynamo.config.suppress_errors = True  # without Triton or a C compiler: not compiled, with a warning
         # Single beats come in two shapes, a whole batch and the last one; of sequences nearly every batch has its own.
-        learner = torch.compile(learner, dynamic=hparams.sequence_beats is not None)
+        learner = torch.compile(learner, dynamic=hparams.sequence_beats is not None)  # type: ignore[assignment]
     return learner
 
 

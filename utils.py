@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -119,7 +119,7 @@ def get_device(name: str) -> torch.device:
 # ---------------------------------------------------------------------------------------------------- run log and code
 
 
-class _TqdmHandler(logging.StreamHandler):
+class _TqdmHandler(logging.StreamHandler[TextIO]):
     """Writes log lines to stdout above a progress bar instead of through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -391,7 +391,8 @@ def restore_training(
 
 def _is_state_of(optimizer: torch.optim.Adam, saved: dict[str, Any]) -> bool:
     """Whether `saved` is a state dict of this optimiser; it may have been written by another version of torch."""
-    groups, moments = saved.get("param_groups"), saved.get("state")
+    groups: Any = saved.get("param_groups")
+    moments: Any = saved.get("state")
     if not fits(groups, list[dict[str, Any]]) or not fits(moments, dict[int, dict[str, Tensor]]):
         return False
     ours = optimizer.state_dict()["param_groups"]
@@ -517,8 +518,8 @@ def plot_umap(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], ti
     counts, colours = np.bincount(labels, minlength=len(classes)), class_colours(len(classes))
     for label in np.argsort(-counts, kind="stable"):
         if counts[label]:
-            chosen = points[labels == label]
-            axes.scatter(*chosen.T, s=5, color=colours[label], label=f"{classes[label]} ({counts[label]:,})")
+            x, y = points[labels == label].T
+            axes.scatter(x, y, s=5, color=colours[label], label=f"{classes[label]} ({counts[label]:,})")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel("UMAP 1")

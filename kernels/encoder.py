@@ -25,7 +25,7 @@ The tokens are channels and the features are time steps: x is (sequences, 128, 2
 
 import ctypes
 import math
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from kernels import native
 from support.errors import InputError
 
-Kernel = Literal["auto", "stock", "torch", "native"]
+KERNELS = ("auto", "stock", "torch", "native")
 
 # What is worked on at a time: 4 MB of the hidden map and 2.6 MB of the probabilities, as much as the caches of two
 # cores hold, and enough for every operation to be worth its call.
@@ -60,13 +60,13 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        kernel: Kernel = "auto",
+        kernel: str = "auto",
         precision: str = "fp32",
         tokens: int = 128,
     ) -> None:
         super().__init__(d_model, nhead, dim_feedforward, dropout, batch_first=True)
-        if kernel not in get_args(Kernel):
-            raise ValueError(f"kernel {kernel!r} is none of {', '.join(get_args(Kernel))}")
+        if kernel not in KERNELS:
+            raise ValueError(f"kernel {kernel!r} is none of {', '.join(KERNELS)}")
         self.kernel = kernel
         self.products = torch.bfloat16 if precision == "bf16" else torch.float32
         self.tokens = tokens
@@ -93,14 +93,14 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
             return native.encoder_layer(src, parameters, library, self._p(), eps, bf16)
         return self._forward_torch(src)
 
-    def kernel_on(self, device: torch.device) -> Kernel:
+    def kernel_on(self, device: torch.device) -> str:
         """The kernel that `forward` takes for float32 input on `device`; compiles it if need be."""
         return self._choose(device, torch.float32, self.tokens)[0]
 
     def _p(self) -> float:
         return self.dropout.p if self.training else 0.0
 
-    def _choose(self, device: torch.device, dtype: torch.dtype, tokens: int) -> tuple[Kernel, ctypes.CDLL | None]:
+    def _choose(self, device: torch.device, dtype: torch.dtype, tokens: int) -> tuple[str, ctypes.CDLL | None]:
         """The kernel for an input of that kind, and the compiled library if it is "native"."""
         obstacle = None if self.kernel == "stock" else self._obstacle(device, dtype)
         if self.kernel == "stock" or (self.kernel == "auto" and obstacle is not None):

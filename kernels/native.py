@@ -168,7 +168,7 @@ def no_bf16(lib: ctypes.CDLL) -> str | None:
     )
 
 
-def _pointers(tensors: tuple[Tensor, ...]) -> ctypes.Array:
+def _pointers(tensors: tuple[Tensor, ...]) -> ctypes.Array[ctypes.c_void_p]:
     """`struct Parameters` of encoder.cpp."""
     return (ctypes.c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))
 

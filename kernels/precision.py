@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from kernels import native
-from kernels.encoder import Kernel, TransformerEncoderLayer
+from kernels.encoder import TransformerEncoderLayer
 from support.errors import InputError
 
 SEQUENCES, TOKENS = 16, 128  # of a timed step: some 10 ms, and enough for the encoder to work as on a whole batch
@@ -43,7 +43,7 @@ class Settled(NamedTuple):
 def usable_precision(
     precision: str,
     device: torch.device,
-    kernel: Kernel = "auto",
+    kernel: str = "auto",
     layer: Layer | None = PAPERS,
     settled: Settled | None = None,
 ) -> tuple[str, str | None]:
@@ -66,8 +66,9 @@ def usable_precision(
         InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
     """
     set_arithmetic(precision, device, kernel, layer)
-    # On CUDA any kernel but auto does something without an encoder, too: it leaves out the compiler.
-    if layer is None and device.type != "cuda":
+    if device.type == "cuda":  # any kernel but auto does something without an encoder, too: it leaves out the compiler
+        return precision, None
+    if layer is None:
         notes = [] if kernel == "auto" else [f"--kernel {kernel}: is of the encoder, and this network has none"]
         if precision == "bf16":
             notes += ["--precision bf16: on a CPU the encoder alone has it, and this network has none: float32"]
@@ -80,7 +81,7 @@ def usable_precision(
     return precision, None
 
 
-def set_arithmetic(precision: str, device: torch.device, kernel: Kernel = "auto", layer: Layer | None = PAPERS) -> None:
+def set_arithmetic(precision: str, device: torch.device, kernel: str = "auto", layer: Layer | None = PAPERS) -> None:
     """Prepare `device` for products in `precision`; on CUDA fp32 and tf32 are one switch for the whole process.
 
     Raises:
@@ -93,7 +94,7 @@ def set_arithmetic(precision: str, device: torch.device, kernel: Kernel = "auto"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
 
 
-def require_arithmetic(precision: str, device: torch.device, kernel: Kernel = "auto") -> None:
+def require_arithmetic(precision: str, device: torch.device, kernel: str = "auto") -> None:
     """Raise an `InputError` where `device`, or `kernel` on it, has no arithmetic `precision`."""
     if precision == "tf32" and device.type != "cuda":
         raise InputError(f"--precision tf32 needs a CUDA GPU; on {device.type} use fp32 or bf16")
@@ -103,16 +104,18 @@ def require_arithmetic(precision: str, device: torch.device, kernel: Kernel = "a
         raise InputError("--precision bf16: not with --kernel stock; auto, native and torch have it")
 
 
-def _kernel_of(kernel: Kernel, layer: Layer, device: torch.device, precision: str = "fp32") -> str:
+def _kernel_of(kernel: str, layer: Layer, device: torch.device, precision: str = "fp32") -> str:
     """How an encoder layer is computed on `device`; an `InputError` where `kernel` cannot be had there."""
     with torch.device("meta"):  # without memory or random numbers
         return TransformerEncoderLayer(*layer, kernel=kernel, precision=precision).kernel_on(device)
 
 
-def _against_bf16(kernel: Kernel, layer: Layer) -> str | None:
+def _against_bf16(kernel: str, layer: Layer) -> str | None:
     """What speaks against bf16 on the CPU, if anything does."""
-    if kernel == "native" and (obstacle := native.no_bf16(native.load(native.Shape(TOKENS, *layer)))):
-        return f"cannot be had with --kernel native: {obstacle}"
+    if kernel == "native":
+        loaded = native.load(native.Shape(TOKENS, *layer))
+        if obstacle := loaded if isinstance(loaded, str) else native.no_bf16(loaded):
+            return f"cannot be had with --kernel native: {obstacle}"
     bf16, fp32 = training_rates(kernel, layer)
     if bf16 > fp32:
         return None
@@ -122,7 +125,7 @@ def _against_bf16(kernel: Kernel, layer: Layer) -> str | None:
     )
 
 
-def training_rates(kernel: Kernel, layer: Layer) -> tuple[float, float]:
+def training_rates(kernel: str, layer: Layer) -> tuple[float, float]:
     """Sequences a second through forward and backward of an encoder layer on the CPU: in bf16, and in float32.
 
     The two take turns, so that whatever else the machine does meets both, and for long enough that each has the
@@ -139,7 +142,7 @@ def training_rates(kernel: Kernel, layer: Layer) -> tuple[float, float]:
     return bf16, fp32
 
 
-def _training_step(kernel: Kernel, precision: str, layer: Layer) -> Callable[[], None]:
+def _training_step(kernel: str, precision: str, layer: Layer) -> Callable[[], None]:
     encoder_layer = TransformerEncoderLayer(*layer, kernel=kernel, precision=precision).train()
     x = torch.randn(SEQUENCES, TOKENS, layer.width, requires_grad=True)
     return lambda: encoder_layer(x).sum().backward()

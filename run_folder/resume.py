@@ -282,7 +282,9 @@ def require_same_window(checkpoint: Path, trained_on: dict[str, Any], split: Spl
 # -------------------------------------------------------------------------------------- checkpoints and history
 
 
-def keep(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Optimizer, history: list[dict]) -> None:
+def keep(
+    folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Optimizer, history: list[dict[str, Any]]
+) -> None:
     """Write the checkpoints and the history of the epochs so far; the first of several processes does.
 
     The last checkpoint comes first: what a kill after it leaves undone, `resume` makes up from it.
@@ -308,7 +310,7 @@ def keep(folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Op
 
 
 def resume(
-    folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path, run: SeedRun, model: nn.Module, optimizer: torch.optim.Adam
 ) -> tuple[SeedRun, list[dict[str, Any]]]:
     """Go on from the last checkpoint in `folder`, if there is one.
 

@@ -9,9 +9,12 @@ import re
 import sys
 import types
 import typing
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from support.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance, SupportsWrite
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -32,7 +35,7 @@ class ArgumentParser(argparse.ArgumentParser):
                 action.option_strings[0] if action.option_strings else str(action.metavar), value, action.choices
             )
 
-    def print_help(self, file: TextIO | None = None) -> None:
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Write the help to `file`, stdout by default; argparse itself says nothing where that fails."""
         (file or sys.stdout).write(self.format_help())
 
@@ -78,7 +81,7 @@ def option(value: Any, text: str, *, default: str | None = None, metavar: str | 
     return dataclasses.field(default=value, metadata={"help": text, "default": says, "metavar": metavar})
 
 
-def add_options(parser: argparse.ArgumentParser, config: type) -> None:
+def add_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, config: type[DataclassInstance]) -> None:
     """Add an option `--name` for every field of the dataclass `config` that `option` made.
 
     The type is the field's: bool is a flag, `tuple[X, ...]` takes one value or more, `X | None` an X. What is not
@@ -108,7 +111,7 @@ class _StoreTuple(argparse.Action):
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: list[object],
+        values: Any,  # noqa: ANN401  (a list, but argparse says less)
         option_string: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, tuple(values))

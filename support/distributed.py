@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ def gather(values: np.ndarray) -> np.ndarray:
     """The rows of all processes, (n, ...) each, in the order of their ranks."""
     if world_size() == 1:
         return values
-    parts: list[np.ndarray | None] = [None] * world_size()
+    parts: list[Any] = [None] * world_size()
     dist.all_gather_object(parts, values)
     return np.concatenate(parts)
 
@@ -75,7 +75,8 @@ def require_same(value: object, message: str) -> None:
 
 def on_first(function: Callable[[], T]) -> T:
     """Call `function` in the first process only, and give all of them what it returned."""
-    return from_first(function() if is_first() else None)
+    value: Any = function() if is_first() else None
+    return from_first(value)
 
 
 def seed_ranks() -> None:

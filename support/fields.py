@@ -8,11 +8,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import PurePath
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from support.errors import InputError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 ANOTHER_VERSION = "was it written by another version of this package?"
 
 
@@ -38,7 +41,7 @@ def from_fields(kind: type[T], values: object, where: str) -> T:
     for name, entry in fields.items():
         if name in values:
             value, hint = values[name], hints[name]
-            if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+            if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
                 taken[name] = from_fields(hint, value, f"{where}: {name}")
                 continue
             if isinstance(value, list) and not fits(value, hint):  # JSON has lists only, and we have few

@@ -17,20 +17,22 @@ class LateValue:
     """Reads scalars of a device without waiting for it: a value comes out once the device has got that far."""
 
     def __init__(self) -> None:
-        self.copy: Tensor | None = None
-        self.copied: torch.cuda.Event | None = None
+        self.under_way: tuple[Tensor, torch.cuda.Event] | None = None
 
     def offer(self, value: Tensor) -> float | None:
         """Take in `value`, a scalar tensor; return it, or an earlier one that has arrived, or None."""
         if value.device.type != "cuda":
             return float(value) if value.device.type == "cpu" else None
         arrived = None
-        if self.copied is not None and self.copied.query():
-            arrived, self.copied = float(self.copy), None
-        if self.copied is None:
-            self.copy = torch.empty((), dtype=value.dtype, pin_memory=True).copy_(value, non_blocking=True)
-            self.copied = torch.cuda.Event()
-            self.copied.record()
+        if self.under_way is not None:
+            copy, copied = self.under_way
+            if copied.query():
+                arrived, self.under_way = float(copy), None
+        if self.under_way is None:
+            copy = torch.empty((), dtype=value.dtype, pin_memory=True).copy_(value, non_blocking=True)
+            copied = torch.cuda.Event()
+            copied.record()
+            self.under_way = copy, copied
         return arrived
 
 

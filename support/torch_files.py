@@ -20,7 +20,7 @@ import io
 import math
 import pickletools
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -171,6 +171,7 @@ def follow(stream: BinaryIO, size: int) -> tuple[Any, dict[str, Storage]]:
     marks: list[list[Any]] = []
     memo: dict[int, Any] = {}
     storages: dict[str, Storage] = {}
+    argument: Any  # of the kind that the operation has
     for operation, argument, _ in pickletools.genops(stream):
         match operation.name:
             case "PROTO":
@@ -340,7 +341,7 @@ def _stored_array(kind: type, shape: object, code: object) -> StoredArray:
     return StoredArray()
 
 
-STAND_INS = [
+STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     *((_stored_array, name.replace(" ", ".")) for name in ARRAYS),
     (StoredArray, ARRAY.replace(" ", ".")),
     (StoredType, ARRAY_TYPE.replace(" ", ".")),
