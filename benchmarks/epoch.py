@@ -79,7 +79,7 @@ def checkpoint_seconds(model: nn.Module, configs: DatasetConfig, recipe: hparams
 def stream(model: nn.Module, beats: int, length: int) -> None:
     """Classify `beats` that are drawn a part at a time; print speed and peak memory as they go by."""
     done, started = 0, time.perf_counter()
-    parts = (torch.randn(min(PART, beats - first), 1, length) for first in range(0, beats, PART))
+    parts = ((torch.randn(min(PART, beats - first), 1, length),) for first in range(0, beats, PART))
     for logits in stream_logits(model, parts):
         done += len(logits)
         if done == beats or done // PART in (1, 4, 16, 64):

@@ -40,6 +40,15 @@ def test_wrong_input_is_one_line(
     assert (out, said.count("\n")) == ("", 1)
 
 
+def test_beats_stream_through_the_network_part_by_part(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(epoch, "PART", 4)
+    epoch.main(["--stream", "10"])
+    streamed = [line.split(",")[0].strip() for line in capsys.readouterr().out.splitlines()]
+    assert streamed == ["4 beats streamed", "10 beats streamed"]
+
+
 def test_a_training_that_fails_ends_the_comparison_of_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
