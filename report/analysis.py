@@ -35,6 +35,7 @@ from report.rhythm import Rhythm, inside
 from report.strips import Chosen, choose_strips, kind_names
 from report.trends import Trends, trends
 from support.cli import file_suffix
+from support.errors import InputError
 
 Step = Callable[[str], object]
 """Called with the name of each step of the work as it begins."""
@@ -120,7 +121,8 @@ def analyse(
         accept: called with the recording before the work on it begins; may raise.
 
     Raises:
-        InputError: the recording, its annotations or the diary cannot be read, or do not fit.
+        InputError: the recording, its annotations or the diary cannot be read, or do not fit; or there is
+            neither a classifier nor `options.annotations`.
     """
     with open_recording(
         path,
@@ -219,10 +221,12 @@ def _beats(
     peaks = peaks[kept]
 
     step("classes")
-    if classifier is None:
+    if classifier is not None:
+        classes, probabilities, diagnosis = _classified(recording, peaks, lost, classifier, quality)
+    elif given is not None:
         classes, probabilities, diagnosis = given.classes[kept], None, None
     else:
-        classes, probabilities, diagnosis = _classified(recording, peaks, lost, classifier, quality)
+        raise InputError("the beats get their classes from a classifier or from options.annotations: give one of them")
     rhythm = Rhythm(
         peaks, classes, fs, length, lost.spans, lost.flutter, lost.interruptions, probabilities=probabilities
     )
@@ -274,8 +278,10 @@ def _lost_time(
     quiet = quiet_pauses(read, fs, lost, peaks, lengths, quality)
     read_after_all = {*quiet.values()}
     # Annotations that give a network its R-peaks may mark nothing else: then flutter is looked for.
-    flutter_is_annotated = given is not None and (classifier is None or len(given.flutter) > 0)
-    flutter = given.flutter if flutter_is_annotated else possible_flutter(filtered, length, fs, quality)
+    if given is not None and (classifier is None or len(given.flutter)):
+        flutter, flutter_is_annotated = given.flutter, True
+    else:
+        flutter, flutter_is_annotated = possible_flutter(filtered, length, fs, quality), False
     return _LostTime(
         unreadable=[part for part in lost if part not in read_after_all],
         flutter=flutter,

@@ -42,12 +42,13 @@ from preprocess.signals import bridging_reader, resample, resampling_reader, spa
 from preprocess.synthetic import write_synthetic_mit
 from report import drawings, outputs
 from report.__main__ import build_parser, line_of, run
-from report.analysis import Analysis, interruptions
+from report.analysis import Analysis, analyse, interruptions
 from report.classify import DEFAULT, in_classes, load_classifier
-from report.definitions import Definitions
+from report.definitions import Definitions, Quality
 from report.diary import Entry, diary_figures, read_diary
 from report.episodes import find_episodes
 from report.given import read_given_beats
+from report.options import ReportOptions
 from report.render import period_cell, title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
@@ -394,6 +395,12 @@ def test_a_short_gap_interrupts_no_rhythm() -> None:
     borders = np.array([103, 210, 300, 311, 400, 600, 610, 700, 711, 995, 1000])
     recording = SimpleNamespace(read=lambda start, stop: signal[start:stop], length=1000, borders=borders)
     assert interruptions(recording, 10).tolist() == [300, 311, 400, 700, 711, 995, 1000]  # how long 400 is nobody knows
+
+
+def test_an_analysis_without_a_classifier_and_without_annotations_is_refused(records: Path) -> None:
+    nothing = analyse(records / "m001", ReportOptions(), DEFAULTS, Quality(), classifier=None)
+    with pytest.raises(InputError, match=r"from a classifier or from options\.annotations: give one of them"), nothing:
+        pass
 
 
 def test_annotations_stay_at_their_beats_where_fs_is_given(tmp_path: Path) -> None:
