@@ -145,15 +145,16 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """
     given = vars(build_parser().parse_args(arguments))
     records: list[Path] = given.pop("records")
-    made = {
-        kind: kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
-        for kind in (ReportOptions, Definitions, Quality)
-    }
-    options: ReportOptions = made[ReportOptions]
+
+    def values_of(kind: type) -> dict[str, Any]:
+        return {field.name: given[field.name] for field in fields(kind) if field.name in given}
+
+    options = ReportOptions(**values_of(ReportOptions))
+    definitions, quality = Definitions(**values_of(Definitions)), Quality(**values_of(Quality))
     for record in records:
         if record.name in ("", ".."):  # `.` has no name; there is none for a report of it either
             raise InputError(f"{record} is a folder: name a file, or a record in it")
-    work = Work(options, made[Definitions], made[Quality])
+    work = Work(options, definitions, quality)
     if options.pdf:
         require_browser()
     alone = len(records) == 1

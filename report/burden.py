@@ -86,7 +86,8 @@ def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burd
         for name, share in (("V", v), ("S", s))
         if share.hours >= definitions.per_day_readable and share.per_hour is not None
     }
-    s_figures = {"sve_run": max((run.beats for run in episodes.of("run_s") if not run.doubtful), default=0)}
+    longest = max((run.beats for run in episodes.of("run_s") if not run.doubtful), default=0)
+    s_figures: dict[str, float] = {"sve_run": longest}
     if "S" in per_day:
         s_figures["sve_per_day"] = per_day["S"]
     elif s.beats >= definitions.sve_per_day:  # a day has no fewer than a part of it

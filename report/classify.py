@@ -210,13 +210,14 @@ def classify_beats(
         raise InputError(f"windows of shape {windows.shape}: (n, {length}) finite samples at {FS:g} Hz are needed")
     if not isinstance(classifier, Classifier):
         classifier = load_classifier(ALONE if classifier is None and context is None else classifier)
-    if classifier.context and context is None:
-        raise InputError(
-            f"{classifier.name} sees the rhythm around each beat, so single beats are not enough: give a network of "
-            f"single beats, such as {ALONE!r}, or the context, or a whole signal to classify_signal"
-        )
-    if classifier.context and len(context.features) != len(windows):
-        raise InputError(f"the context is that of {len(context.features)} beats, the windows are {len(windows)}")
+    if classifier.context:
+        if context is None:
+            raise InputError(
+                f"{classifier.name} sees the rhythm around each beat, so single beats are not enough: give a network "
+                f"of single beats, such as {ALONE!r}, or the context, or a whole signal to classify_signal"
+            )
+        if len(context.features) != len(windows):
+            raise InputError(f"the context is that of {len(context.features)} beats, the windows are {len(windows)}")
     return _probabilities(standardise(windows)[0], context, classifier)
 
 
@@ -335,7 +336,7 @@ def classify_signal(
             f"signal of shape {signal.shape}: (n,) samples of one lead are needed, such as signal[:, 0] of (n, leads)"
         )
     signal = np.where(np.isfinite(signal), signal, np.nan)
-    if not isinstance(fs, numbers.Real) or is_too_slow(fs) or not fs <= HIGHEST_RATE:
+    if not isinstance(fs, int | float | np.integer | np.floating) or is_too_slow(fs) or not fs <= HIGHEST_RATE:
         between = f"{LOWEST_RATE:g} to {HIGHEST_RATE:g}"
         raise InputError(f"fs must be the sampling frequency in Hz, a number from {between}, got {_kind(fs)}")
     found = None if peaks is None else _sample_numbers(peaks, len(signal))

@@ -78,6 +78,7 @@ class Definition(NamedTuple):
     source: str
 
 
+@dataclass(frozen=True)
 class Thresholds:
     """A dataclass all of whose fields are thresholds."""
 

@@ -72,7 +72,8 @@ def trends_svg(analysis: Analysis, width: int) -> str:
     """Draw heart rate, V and S, episodes and diary over the whole recording, `width` px wide."""
     wide = width > 600
     axis = _Axis(LEFT[wide], width - RIGHT, analysis.duration_s)
-    values, parts, y = analysis.trends, [], 10.0
+    values, y = analysis.trends, 10.0
+    parts: list[str] = []
     panels_top = y
     parts += _rate_panel(analysis, axis, y)
     y += RATE_HEIGHT + GAP

@@ -89,9 +89,9 @@ def extent(episode: Episode) -> tuple[int, int]:
     return (episode.beats if episode.kind in RUNS else 0, episode.end - episode.start)
 
 
-def longest_of(found: Sequence[Episode]) -> Episode | None:
-    """The longest (`extent`), the first of those, a doubtful one only where all are; None: there is none."""
-    return max(found, key=lambda one: (not one.doubtful, extent(one)), default=None)
+def longest_of(found: Sequence[Episode]) -> Episode:
+    """The longest (`extent`) of at least one, the first of those, a doubtful one only where all are."""
+    return max(found, key=lambda one: (not one.doubtful, extent(one)))
 
 
 def fastest_of(found: Sequence[Episode]) -> Episode | None:
@@ -199,8 +199,9 @@ class Episodes:
         return sum(count for kind, count in self.withheld.items() if kind != "svt")
 
     def longest(self, kind: str) -> Episode | None:
-        """The longest of one kind (`longest_of`)."""
-        return longest_of(self.of(kind))
+        """The longest of one kind (`longest_of`); None: there is none."""
+        found = self.of(kind)
+        return longest_of(found) if found else None
 
     def fastest(self, kind: str) -> Episode | None:
         """The fastest of one kind (`fastest_of`)."""

@@ -143,8 +143,9 @@ def _candidates(
     for entry in entries:
         if entry.kind == "symptom":
             yield _of_entry(entry)
-    for title, rate in (("lowest heart rate", heart_rate.min), ("highest heart rate", heart_rate.max)):
-        if rate is not None and round(heart_rate.min.bpm) != round(heart_rate.max.bpm):
+    low, high = heart_rate.min, heart_rate.max
+    if low is not None and high is not None and round(low.bpm) != round(high.bpm):
+        for title, rate in (("lowest heart rate", low), ("highest heart rate", high)):
             doubtful = ", doubtful" if rate.doubtful else ""
             yield Strip(rate.time_s - SECONDS / 2, 1, (f"{title}, {rate.bpm:.0f}/min{doubtful}",))
     for kind in BY_WEIGHT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,9 @@ def excessive_by(analysis: Analysis) -> dict[str, str]:
         limit = analysis.definitions.sve_run
         words[f"run ≥ {limit}"] = f"a run of {reached['sve_run']} S, at or above {limit} beats"
     if "sve_per_day" in reached:
-        limit = f"{analysis.definitions.sve_per_day:g}"
+        per_day = f"{analysis.definitions.sve_per_day:g}"
         time = "24 h" if "S" in (analysis.burden.per_day or {}) else "less than a day"
-        words[f"≥ {limit} a day"] = f"{reached['sve_per_day']:,.0f} S in {time}, at or above {limit}"
+        words[f"≥ {per_day} a day"] = f"{reached['sve_per_day']:,.0f} S in {time}, at or above {per_day}"
     return words
 
 
@@ -111,7 +111,7 @@ def unsure_beats(analysis: Analysis) -> dict[str, int]:
 
 def unreadable_by_reason(analysis: Analysis) -> dict[str, float]:
     """Seconds of unreadable time by what makes it so."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for part in analysis.unreadable:
         seconds[part.reason] += (part.end - part.start) / analysis.recording.fs
     return dict(seconds)

@@ -120,7 +120,7 @@ def _longest_run(analysis: Analysis) -> Tile:
         fusion = "" if analysis.definitions.fusion_in_runs else "; F are not counted"
         return Tile(name, "none", detail=f"no three V in a row{fusion}")
     seconds = number((long.end - long.start) / fs, 1, analysis.definitions.lengths)
-    rate, fastest = (number(run.rate_bpm, 0, analysis.definitions.rates) for run in (long, fast))
+    rate, fastest = (number(run.rate_bpm, 0, analysis.definitions.rates) for run in (long, fast or long))
     detail = f"{seconds} s at {rate}/min; fastest {fastest}/min"
     return Tile(name, number(long.beats), "beats", detail, "doubtful" if long.doubtful else "")
 

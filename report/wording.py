@@ -37,18 +37,18 @@ def _vt(analysis: Analysis) -> Iterator[str]:
     episodes, fs = analysis.episodes, analysis.rhythm.fs
     for kind in ("vt_sustained", "nsvt"):
         runs, long, fast = episodes.of(kind), episodes.longest(kind), episodes.fastest(kind)
-        if runs:
+        if long is not None:
             seconds = number((long.end - long.start) / fs, 1, analysis.definitions.lengths)
             text = f"{_counted(runs, analysis.names[kind])}: {_if_several(runs, 'longest')}{long.beats} beats"
             text += f" ({seconds} s) at {_rate(analysis, long)}, {_at(analysis, long.start / fs)}"
-            if fast is not long:
+            if fast is not None and fast is not long:
                 text += f"; fastest {_rate(analysis, fast)} ({fast.beats} beats), {_at(analysis, fast.start / fs)}"
             yield text
 
 
 def _irregular(analysis: Analysis) -> Iterator[str]:
     found, longest = analysis.episodes.of("irregular_rhythm"), analysis.episodes.longest("irregular_rhythm")
-    if found:
+    if longest is not None:
         at, share = _at(analysis, longest.start / analysis.rhythm.fs), percent(irregular_percent(analysis))
         yield (
             f"irregular rhythm, atrial fibrillation possible, in {share} of readable time "
@@ -109,7 +109,7 @@ def _frequent_s(analysis: Analysis) -> Iterator[str]:
 
 def _svt(analysis: Analysis) -> Iterator[str]:
     runs, long = analysis.episodes.of("svt"), analysis.episodes.longest("svt")
-    if runs:
+    if long is not None:
         yield (
             f"{_counted(runs, 'SVT')}: {_if_several(runs, 'longest')}{long.beats} beats at {_rate(analysis, long)}, "
             f"{_at(analysis, long.start / analysis.rhythm.fs)}"
