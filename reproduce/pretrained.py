@@ -74,7 +74,7 @@ def keep_weights(checkpoint_path: Path, name: str, folder: Path = PRETRAINED) ->
     """
     path = _free_path(name, folder)
     checkpoint = load_checkpoint(checkpoint_path)
-    metrics = {key: checkpoint.metrics[key] for key in ("class_weights", "data") if key in checkpoint.metrics}
+    metrics = {key: value for key, value in checkpoint.metrics.items() if key in ("class_weights", "data")}
     save_checkpoint(path, dataclasses.replace(checkpoint, optimizer={}, rng={}, metrics=metrics))
     return path
 
@@ -111,9 +111,10 @@ def make_card(
     new_patients = tests_new_patients(data["protocol"], data)
     few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < max(FEW * learnt["all"], FEW_BEATS)]
     kinds = (data["source"], data["protocol"], config["dataset"]["name"])
-    cautions = [ALWAYS, *map(CAUTIONS.get, kinds)]
+    cautions = [ALWAYS, *(CAUTIONS[kind] for kind in kinds if kind in CAUTIONS)]
     cautions += SEES_CONTEXT if config["dataset"]["context"] != "none" else ()
-    cautions.append(few and f"It was trained on few beats of class {', '.join(few)}.")
+    if few:
+        cautions.append(f"It was trained on few beats of class {', '.join(few)}.")
     records = predictions["record"].nunique() if "record" in predictions else None
     if init := config["run"].get("init"):
         cautions.append(f"It was trained on from {init}: what that network learnt from, this one has seen too.")
@@ -147,7 +148,7 @@ def make_card(
         if records
         else {},
         "classes": classes,
-        "cautions": [caution for caution in cautions if caution],
+        "cautions": cautions,
         "licence": LICENCES.get(data["source"], "weights: as this package; data: theirs"),
         "test_fingerprint": data["fingerprints"]["test"],
     }

@@ -67,7 +67,10 @@ class Schedule:
     def of_slug(cls, slug: str) -> Schedule | None:
         """The schedule of that slug, None where it is none."""
         found = re.fullmatch(r"(constant|one_cycle)_(\d+)(?:_(\d+)beats)?", slug)
-        return found and cls(int(found[2]), found[1], found[3] and int(found[3]))
+        if found is None:
+            return None
+        rate_schedule, epochs, beats = found.groups()
+        return cls(int(epochs), rate_schedule, None if beats is None else int(beats))
 
     def __str__(self) -> str:
         epochs = f"{self.num_epochs} epoch{'s' if self.num_epochs > 1 else ''}"
@@ -288,6 +291,7 @@ def train(row: Row, options: Options) -> None:
         MissingDataError, InputError, TrainingError: as `prepare` and `Trainer.train`.
     """
     run = run_config(row, options, prepare(row.beats, options))
+    assert run.run_description is not None  # `run_config` names every run
     Trainer(run, options.save_dir / EXPERIMENT / run.run_description).train()
 
 
@@ -301,24 +305,23 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
         beats = sum(len(load_split(path, configs)) for path in files)
         if beats <= schedule.limit_train:
             schedule = dataclasses.replace(schedule, limit_train=None)
-    return RunConfig(
-        **{
-            "dataset": row.beats.dataset,
-            "device": options.device,
-            "data_path": str(data_path),
-            "save_dir": str(options.save_dir),
-            "experiment_description": EXPERIMENT,
-            "run_description": f"{row_slug(row, options.source)}__{schedule.slug}",
-            "seed_id": options.seed_id,
-            "num_runs": options.num_runs,
-            "recipe": schedule.recipe,
-            "schedule": schedule.rate_schedule,
-            "num_epochs": schedule.num_epochs,
-            "limit_train": schedule.limit_train,
-            "precision": options.precision,
-            **row.settings,
-        }
-    )
+    settings: dict[str, Any] = {
+        "dataset": row.beats.dataset,
+        "device": options.device,
+        "data_path": str(data_path),
+        "save_dir": str(options.save_dir),
+        "experiment_description": EXPERIMENT,
+        "run_description": f"{row_slug(row, options.source)}__{schedule.slug}",
+        "seed_id": options.seed_id,
+        "num_runs": options.num_runs,
+        "recipe": schedule.recipe,
+        "schedule": schedule.rate_schedule,
+        "num_epochs": schedule.num_epochs,
+        "limit_train": schedule.limit_train,
+        "precision": options.precision,
+        **row.settings,
+    }
+    return RunConfig(**settings)
 
 
 def finished(row: Row, options: Options) -> list[Result]:

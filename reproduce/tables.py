@@ -151,14 +151,16 @@ def groups_table(predictions: Sequence[pd.DataFrame], classes: Sequence[str]) ->
             groups[group] = [name for name in names if name != most]
     lines = []
     for group, names in groups.items():
-        figures = [_gross(sum(_matrices(table, names, classes).values()), classes) for table in predictions]
+        figures = [
+            _gross(np.sum([*_matrices(table, names, classes).values()], axis=0), classes) for table in predictions
+        ]
         lines.append({"group": group, "records": len(names)} | _over_seeds(figures))
     figures = []
     for table in predictions:
         each = [_gross(matrix, classes) for matrix in _matrices(table, records, classes).values()]
         mean = {}
         for key in each[0]:
-            counted = [one[key] for one in each if key[0] not in "SV" or one[f"{key[0]} beats"] >= FEWEST]
+            counted = np.array([one[key] for one in each if key[0] not in "SV" or one[f"{key[0]} beats"] >= FEWEST])
             if key.endswith("+P"):  # no beat was called so
                 counted = np.nan_to_num(counted)
             mean[key] = float(np.nanmean(counted)) if np.isfinite(counted).any() else float("nan")
