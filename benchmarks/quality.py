@@ -74,10 +74,13 @@ class Examined:
         times = times_of(self.record.reference, "VE")
         return times[times < len(self.record.signal)]  # some records of svdb have one at the sample after their last
 
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """The samples [start, stop) of the signal, as `preprocess.signals.Read`."""
+        return self.record.signal[start:stop]
+
     def unreadable(self, quality: Quality) -> list[Unreadable]:
         """The unreadable time by these thresholds."""
-        signal = self.record.signal
-        return unreadable(lambda start, stop: signal[start:stop], len(signal), self.record.fs, self.beats, quality)
+        return unreadable(self.read, len(self.record.signal), self.record.fs, self.beats, quality)
 
     @cached_property
     def found(self) -> list[Unreadable]:
@@ -139,19 +142,12 @@ def false_ectopy_table(records: Sequence[Examined]) -> str:
         counts, hours = {"V": [0, 0], "S": [0, 0]}, 0.0
         for one in (one for one in records if one.record.name.endswith(f"e{ending}")):
             record, beats, lost = one.record, one.beats, one.lost
-            signal, noisy = record.signal, noisy_samples(record)
+            noisy = noisy_samples(record)
             hours += noisy.sum() / record.fs / 3600
             readable = beats[~lost[beats]]
             broken = parted(readable, spans(lost)[:, 0])  # as in a report
             for column, (peaks, its_broken) in enumerate(((beats, None), (readable, broken))):
-                found = classify_peaks(
-                    lambda start, stop, all=signal: all[start:stop],
-                    len(signal),
-                    record.fs,
-                    peaks,
-                    classifier,
-                    broken=its_broken,
-                )
+                found = classify_peaks(one.read, len(record.signal), record.fs, peaks, classifier, broken=its_broken)
                 _, called = in_classes(found, classifier.classes)
                 for name, group in FALSE_UNLESS.items():
                     own = peaks[(called == name) & noisy[peaks]]
@@ -226,7 +222,7 @@ def spared_table(groups: Mapping[str, Sequence[np.ndarray]]) -> str:
     rows = ["| | noise, s | V beats in it | runs of V that it touches | false beats of the detector in it |"]
     rows.append("| --- | --- | --- | --- | --- |")
     for group, costs in ((group, costs) for group, costs in groups.items() if costs):
-        for words, (seconds, *counts) in zip((", without the rules", ""), sum(costs), strict=True):
+        for words, (seconds, *counts) in zip((", without the rules", ""), np.sum(costs, axis=0), strict=True):
             cells = [f"{some:.0f} of {every:.0f}" for some, every in zip(counts[::2], counts[1::2], strict=True)]
             rows.append(f"| {group}{words} | {seconds:.0f} | {' | '.join(cells)} |")
     return "\n".join(rows)

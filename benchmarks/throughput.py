@@ -107,9 +107,8 @@ def resident_mb() -> tuple[float, float]:
     if not status.exists():
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         return 0.0, peak
-    text = status.read_text()
-    now, peak = (int(re.search(rf"{name}:\s+(\d+)", text)[1]) / 1024 for name in ("VmRSS", "VmHWM"))
-    return now, peak
+    entries = dict(re.findall(r"(\w+):\s+(\d+)", status.read_text()))
+    return int(entries["VmRSS"]) / 1024, int(entries["VmHWM"]) / 1024
 
 
 def memory_of_steps(variant: str, setting: Setting, train: bool) -> float:
