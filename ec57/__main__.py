@@ -42,9 +42,20 @@ def build_parser() -> ArgumentParser:
         metavar="RECORD",
         help="path of a record's files without suffix, or of its header: data/raw/mitdb/100 or data/raw/mitdb/100.hea",
     )
-    suffix = {"type": file_suffix, "required": True, "metavar": "SUFFIX"}
-    add("--reference", **suffix, help="of the reference annotations' files: atr")
-    add("--test", **suffix, help="of the files of the annotations that are judged")
+    add(
+        "--reference",
+        type=file_suffix,
+        required=True,
+        metavar="SUFFIX",
+        help="of the reference annotations' files: atr",
+    )
+    add(
+        "--test",
+        type=file_suffix,
+        required=True,
+        metavar="SUFFIX",
+        help="of the files of the annotations that are judged",
+    )
     add(
         "--test_dir",
         type=Path,

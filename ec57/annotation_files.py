@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def parse_annotations(content: bytes) -> tuple[StoredAnnotations, float | None]:
     """
     words = np.frombuffer(content[: len(content) // 2 * 2], "<u2").tolist()
     symbol_of = {code: symbol for code, symbol in enumerate(_SYMBOLS, 1) if symbol != " "}
-    rows: list[list] = []  # time, code, subtype, channel, note
+    rows: list[list[Any]] = []  # time, code, subtype, channel, note
     time = channel = at = 0
     try:
         while words[at]:  # annot(5): a zero word ends every file
@@ -116,7 +117,7 @@ def _signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def _definitions(rows: list[list]) -> tuple[float | None, dict[int, str]]:
+def _definitions(rows: list[list[Any]]) -> tuple[float | None, dict[int, str]]:
     """Take the leading "##" notes at time 0 off the rows -> the time resolution, and symbols of codes.
 
     They are notes to the reader of the file, between "## annotation type definitions" and "## end of definitions" also

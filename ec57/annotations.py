@@ -30,21 +30,21 @@ class Annotations:
     times: Sequence[int]
     """In samples of the record, not in seconds."""
     symbols: Sequence[str]
-    subtypes: Sequence[int] | None = None
-    """Of `~`: which signals are noisy or unreadable. Not given: all 0."""
-    notes: Sequence[str] | None = None
-    """Of `+`: the rhythm that begins, such as "(AFIB". Not given: all empty."""
+    subtypes: Sequence[int] = ()
+    """Of `~`: which signals are noisy or unreadable. Empty: all 0."""
+    notes: Sequence[str] = ()
+    """Of `+`: the rhythm that begins, such as "(AFIB". Empty: all ""."""
 
     def __post_init__(self) -> None:
         for time in self.times:
             if time % 1:  # also NaN and infinity; a list in seconds, above all
                 raise InputError(f"the annotation time {time} is no whole number; times are samples of the record")
         times = [int(time) for time in self.times]
-        fields = {
+        fields: dict[str, Sequence[object]] = {
             "times": times,
             "symbols": list(self.symbols),
-            "subtypes": [0] * len(times) if self.subtypes is None else [int(subtype) for subtype in self.subtypes],
-            "notes": [""] * len(times) if self.notes is None else list(self.notes),
+            "subtypes": [int(subtype) for subtype in self.subtypes] if len(self.subtypes) else [0] * len(times),
+            "notes": list(self.notes) if len(self.notes) else [""] * len(times),
         }
         for name, values in fields.items():
             if len(values) != len(times):
@@ -71,8 +71,8 @@ class Annotations:
         return cls(
             annotation.sample.tolist(),
             symbols,
-            None if annotation.subtype is None else annotation.subtype.tolist(),
-            None if notes is None else [note.rstrip("\0") for note in notes],
+            () if annotation.subtype is None else annotation.subtype.tolist(),
+            () if notes is None else [note.rstrip("\0") for note in notes],
         )
 
 

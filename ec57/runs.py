@@ -130,7 +130,8 @@ def _look_up(
     events: list[Event], others: list[Event], kind: Kind, window: int, start: int, end: int | None
 ) -> list[tuple[int, int]]:
     """For each run of one side its length and that of the longest run of the other side there."""
-    finder, pairs = _Finder(others, kind), []
+    finder = _Finder(others, kind)
+    pairs: list[tuple[int, int]] = []
     begin = bisect_left(events, start, key=lambda event: event[0])
     length = first = last = 0
     for _, name in events[:begin]:
@@ -181,7 +182,7 @@ class Runs:
         C, S and L are couplets, short and long runs; Ts those of the reference that the test has as such or as a longer
         one, FN the others; Tp those of the test that the reference has so, FP the others.
         """
-        counts = {}
+        counts: dict[str, int] = {}
         of_reference, of_test = self.sensitivity.to_numpy(), self.predictivity.to_numpy().T
         for name, lengths in {"C": slice(2, 3), "S": slice(3, 6), "L": slice(6, 7)}.items():
             for matrix, right, wrong in ((of_reference, "Ts", "FN"), (of_test, "Tp", "FP")):
