@@ -86,7 +86,7 @@ def _patient_notes(beats: BeatSet, split: splits.Split, protocol: str) -> list[s
     if splits.has_mitdb(beats) and protocol != "inter_patient":
         lines.append("protocol     of mitdb the patients of DS1 alone (de Chazal et al. 2004); DS2 stays unopened")
     elif splits.has_mitdb(beats):
-        used = np.unique(np.concatenate([beats.records[index] for index in split.values()]))
+        used = {record for index in split.values() for record in _records(beats, index)}
         unused = [name for number, name in enumerate(beats.record_names) if number not in used]
         paced = [name for name in unused if posixpath.basename(name) in splits.PACED]
         others = [name for name in unused if name not in paced]
@@ -103,10 +103,12 @@ def _patient_notes(beats: BeatSet, split: splits.Split, protocol: str) -> list[s
     return lines
 
 
+def _records(beats: BeatSet, index: np.ndarray) -> list[int]:
+    return [] if beats.records is None else np.unique(beats.records[index]).tolist()
+
+
 def _patients(beats: BeatSet, index: np.ndarray) -> set[str]:
-    if beats.records is None:
-        return set()
-    return {beats.patients[record] for record in np.unique(beats.records[index])}
+    return {beats.patients[record] for record in _records(beats, index)}
 
 
 def recording_account(holter: Holter) -> list[str]:

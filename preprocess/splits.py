@@ -54,12 +54,7 @@ def split_beats(beats: BeatSet, protocol: str, fractions: tuple[float, ...] | No
     Raises:
         InputError: the protocol does not fit the data, or a split would be empty.
     """
-    if protocol == "beat":
-        split = _by_beat(beats, fractions, seed)
-    elif not beats.patients:
-        raise InputError(f"--split inter_patient needs to know the patients, which source {beats.source} does not")
-    else:
-        split = _by_patient(beats, fractions, seed)
+    split = (_by_beat if protocol == "beat" else _by_patient)(beats, fractions, seed)
     for name in SPLITS:
         if not len(split[name]):
             raise InputError(f"the {name} split would be empty: {len(beats.labels)} beats are too few")
@@ -122,9 +117,10 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
 
 def _by_patient(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) -> Split:
     """Split by patient, each database by itself."""
+    records = _records(beats)
     databases = beats.databases or ("",) * len(beats.record_names)
     _need_one_database_each(beats.patients, databases)
-    of_beat = np.array(databases)[beats.records]
+    of_beat = np.array(databases)[records]
     parts: list[Split] = []
     for slug in dict.fromkeys(databases):
         chosen = np.flatnonzero(of_beat == slug)
@@ -133,6 +129,17 @@ def _by_patient(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) 
         else:
             parts.append(split_by_patient(beats, fractions or FRACTIONS, seed, chosen, slug or "this folder"))
     return {name: np.sort(np.concatenate([part[name] for part in parts])) for name in SPLITS}
+
+
+def _records(beats: BeatSet, option: str = "--split inter_patient") -> np.ndarray:
+    """The record of each beat, which tells its patient.
+
+    Raises:
+        InputError: it is not known, and `option` needs it.
+    """
+    if beats.records is None or not beats.patients:
+        raise InputError(f"{option} needs to know the patients, which source {beats.source} does not")
+    return beats.records
 
 
 def _need_one_database_each(patients: tuple[str, ...], databases: tuple[str, ...]) -> None:
@@ -152,7 +159,7 @@ def _ds1_ds2(beats: BeatSet, chosen: np.ndarray, fractions: tuple[float, ...] | 
             "--fractions does not apply to --split inter_patient of mitdb: DS1 and DS2 are fixed, and about "
             "20 % of DS1 is validation"
         )
-    names = np.array([posixpath.basename(name) for name in beats.record_names])[beats.records[chosen]]
+    names = np.array([posixpath.basename(name) for name in beats.record_names])[_records(beats)[chosen]]
     ds1, ds2 = (chosen[np.isin(names, [*part])] for part in (DS1, DS2))
     absent = [name for name, part in (("DS1", ds1), ("DS2", ds2)) if not len(part)]
     if absent:
@@ -183,7 +190,7 @@ def split_by_patient(
         where: what the message calls them.
 
     Raises:
-        InputError: there are fewer than three patients.
+        InputError: the patients are not known, or there are fewer than three.
     """
     train_share, val_share, test_share = fractions
     chosen = np.arange(len(beats.labels)) if chosen is None else chosen
@@ -205,12 +212,11 @@ def fold_splits(beats: BeatSet, folds: int, seed: int) -> list[Split]:
     Raises:
         InputError: the patients are not known, or too few.
     """
-    if not beats.patients:
-        raise InputError(f"--folds needs to know the patients, which source {beats.source} does not")
+    records = _records(beats, "--folds")
     databases = beats.databases or ("",) * len(beats.record_names)
     _need_one_database_each(beats.patients, databases)
-    of_beat = np.array(databases)[beats.records]
-    in_ds1 = np.isin([posixpath.basename(name) for name in beats.record_names], [*DS1])[beats.records]
+    of_beat = np.array(databases)[records]
+    in_ds1 = np.isin([posixpath.basename(name) for name in beats.record_names], [*DS1])[records]
     parts: list[list[Split]] = [[] for _ in range(folds)]
     for slug in dict.fromkeys(databases):
         chosen = np.flatnonzero((of_beat == slug) & (in_ds1 | (slug != "mitdb")))
@@ -264,7 +270,7 @@ def deal_patients(counts: np.ndarray, folds: int, seed: int) -> np.ndarray:
 def _beats_per_patient(beats: BeatSet, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For the chosen beats (n,): the patient of each (n,) as an index, and beats (patients, classes)."""
     _, patient_of_record = np.unique(np.array(beats.patients), return_inverse=True)
-    _, patients = np.unique(patient_of_record[beats.records[chosen]], return_inverse=True)
+    _, patients = np.unique(patient_of_record[_records(beats)[chosen]], return_inverse=True)
     counts = np.zeros((patients.max() + 1, len(beats.classes)), dtype=np.int64)
     np.add.at(counts, (patients, beats.labels[chosen]), 1)
     return patients, counts
@@ -339,7 +345,7 @@ def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int
         "seed": seed,
         "fractions": [len(split[other]) / total for other in SPLITS],
     }
-    if beats.records is not None:
+    if beats.records is not None and beats.positions is not None:  # both are known, or none
         content |= {
             "records": torch.from_numpy(beats.records[index]),
             "positions": torch.from_numpy(beats.positions[index]),

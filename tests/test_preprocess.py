@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -438,6 +439,12 @@ def test_too_few_patients_are_an_error(patients: int) -> None:
     beats = beat_set(np.zeros(60, dtype=int), np.arange(60) % patients, names)
     with pytest.raises(InputError, match=f"at least 3 patients in this folder, found {patients}"):
         splits.split_beats(beats, "inter_patient", None, 0)
+
+
+def test_a_split_by_patient_of_beats_of_no_known_patient_is_an_error() -> None:
+    beats = replace(beat_set(np.zeros(9, dtype=np.int64), np.arange(9), ()), records=None)
+    with pytest.raises(InputError, match="--split inter_patient needs to know the patients, which source records"):
+        splits.split_by_patient(beats, splits.FRACTIONS, 0)
 
 
 def test_ds1_and_ds2_are_disjoint_and_whole() -> None:
