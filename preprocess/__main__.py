@@ -46,9 +46,9 @@ def prepare(config: PreparationConfig) -> None:
     splits.check_writable(out)
     if config.folds is not None:
         splits.require_no_other_folds(config.out, config.dataset, config.folds)
-    if config.fractions is not None and not np.isclose(sum(config.fractions), (1, 100)).any():
-        shares = " ".join(f"{100 * share:.1f}" for share in config.shares)
-        print(f"note         --fractions add up to {sum(config.fractions):g}; taken for {shares} %")
+    if config.fractions is not None and not np.isclose(total := sum(config.fractions), (1, 100)).any():
+        shares = " ".join(f"{100 * part / total:.1f}" for part in config.fractions)
+        print(f"note         --fractions add up to {total:g}; taken for {shares} %")
     beats = only_classes(_read(config), config.classes)
     if config.folds is None:
         made = {out: (config.split, splits.split_beats(beats, config.split, config.shares, config.seed_id))}
@@ -76,13 +76,12 @@ def _read(config: PreparationConfig) -> BeatSet:
         patients = PATIENTS if config.patients is None else config.patients
         minutes = MINUTES if config.minutes is None else config.minutes
         SYNTHESISE[config.dataset](config.raw, patients, minutes, config.seed_id, sys.stderr.isatty())
-    elif config.source == "physionet" and database is None:
-        database = DATABASES[DEFAULT[config.dataset]]
     return _read_records(config, config.raw, database)
 
 
 def _read_records(config: PreparationConfig, raw: Path, database: Database | None) -> BeatSet:
     if config.source == "physionet":
+        database = database or DATABASES[DEFAULT[config.dataset]]
         replaced = physionet.download(database, raw, progress=True)
         if replaced:
             again = f"{counted(replaced, 'file')} did not match PhysioNet's checksums, fetched again"
@@ -95,13 +94,13 @@ def _read_records(config: PreparationConfig, raw: Path, database: Database | Non
     return read_beats(config.dataset, raw, config.reading(database), True, database, config.patients_file)
 
 
-def prepare_recording(config: PreparationConfig) -> None:
-    """Write a synthetic recording, and print what it holds and what to do with it."""
+def prepare_recording(folder: Path, hours: float, seed: int) -> None:
+    """Write a synthetic recording of `hours` into `folder`, and print what it holds and what to do with it."""
     start = time.monotonic()
-    holter = write_synthetic_holter(config.raw, config.hours, config.seed_id, sys.stderr.isatty())
+    holter = write_synthetic_holter(folder, hours, seed, sys.stderr.isatty())
     print("\n".join(recording_account(holter)))
-    print(f"written      {config.raw}; {time.monotonic() - start:.1f} s")
-    print(f"next         python -m report {holter.record} --diary {config.raw / DIARY}")
+    print(f"written      {folder}; {time.monotonic() - start:.1f} s")
+    print(f"next         python -m report {holter.record} --diary {folder / DIARY}")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -111,7 +110,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
         InputError: something in them, or in a file that they name, is wrong.
     """
     config = PreparationConfig(**vars(build_parser().parse_args(arguments)))
-    (prepare if config.hours is None else prepare_recording)(config)
+    if config.hours is None:
+        prepare(config)
+    else:
+        prepare_recording(config.raw, config.hours, config.seed_id)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -52,8 +52,8 @@ class PreparationConfig:
         InputError: a value is unknown or out of range, or two do not go together.
     """
 
-    dataset: str | None = option(
-        None,
+    dataset: str = option(
+        "",
         "mit: AAMI beat classes; ptb: infarction or not",
         default="none; required, but for --hours",
         metavar=one_of(CLASSES),
@@ -161,7 +161,7 @@ class PreparationConfig:
         if self.hours is not None:
             self._check_hours()
             return
-        if self.dataset is None:
+        if not self.dataset:
             raise InputError(f"--dataset is missing: give one of {', '.join(CLASSES)}")
         for name, known in {"dataset": CLASSES, "split": PROTOCOLS, "window": WINDOWS}.items():
             if getattr(self, name) not in (None, *known):
