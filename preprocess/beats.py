@@ -185,10 +185,11 @@ def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Rea
     that it is matched with, or is dropped.
     """
     at_fs = kachuee.resample(signal, fs)
-    annotated = isinstance(truth, tuple)
     reach = reading.candidates
-    dropped, without, missed = {}, {}, {}
-    if annotated and reading.annotated is not None:
+    dropped: dict[str, int] = {}
+    without: dict[str, int] = {}
+    missed: dict[str, int] = {}
+    if isinstance(truth, tuple) and reading.annotated is not None:
         reach = reading.annotated
         peaks = np.round(truth[0] * kachuee.FS / fs).astype(np.int64)
         intervals = kachuee.annotated_intervals(peaks, reading)
@@ -197,7 +198,7 @@ def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Rea
     else:
         peaks, intervals, without = kachuee.find_beats(at_fs, reading)
         positions = np.round(peaks * fs / kachuee.FS).astype(np.int64)
-        if annotated:
+        if isinstance(truth, tuple):
             matched, beats = kachuee.match(positions, truth[0], kachuee.TOLERANCE * fs)
             dropped["begin at no annotated beat"] = len(peaks) - len(matched)
             peaks, intervals, positions, labels = peaks[matched], intervals[matched], truth[0][beats], truth[1][beats]
@@ -206,7 +207,7 @@ def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Rea
     samples, enough, whole, flat = kachuee.cut(at_fs, peaks, intervals, LENGTH, reading, reach)
     dropped |= {reach.reason: int((~enough).sum()), "hold missing samples": int((enough & ~whole).sum())}
     labels, positions = labels[enough & whole], positions[enough & whole]
-    if annotated:
+    if isinstance(truth, tuple):
         classes = meanings.AAMI_CLASSES
         lost = np.bincount(truth[1], minlength=len(classes)) - np.bincount(labels, minlength=len(classes))
         missed = dict(zip(classes, lost.tolist(), strict=True))
@@ -329,11 +330,15 @@ def _read_record(
     window = WINDOWS[options.window]
     trace = open_signal(folder, name, header, channel)
     signal = trace.read(0, trace.length)
-    truth, selection, annotated = _diagnosis(header), Account(), 0
+    truth: Truth
     if dataset == "mit":
         annotations = _read_annotations(folder, name, header, options.annotator, fs)
         truth, selection = select_beats(name, annotations, len(signal), fs, window.fs)
         annotated = len(truth[0]) + sum(selection.dropped.values())
+    else:
+        label = _diagnosis(header)
+        assert label is not None  # `_choose` leaves out the records whose diagnosis is no class
+        truth, selection, annotated = label, Account(), 0
     beats = window.cut(signal, fs, truth)
     account = total([selection, beats.account, Account(remarks={note: [name] for note in trace.notes})])
     return replace(beats, account=account, annotated=annotated, first_minute=_first_minute(signal, fs))

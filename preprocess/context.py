@@ -80,8 +80,11 @@ class Context:
 
 def join_contexts(contexts: Sequence[Context | None]) -> Context | None:
     """Put the contexts of several records, one after the other, into one; None where one has none."""
-    if any(context is None for context in contexts):
-        return None
+    known = [context for context in contexts if context is not None]
+    return _joined(known) if len(known) == len(contexts) else None
+
+
+def _joined(contexts: Sequence[Context]) -> Context:
     return Context(
         np.concatenate([context.features for context in contexts]),
         np.concatenate([context.difference for context in contexts]),
@@ -107,7 +110,7 @@ def record_context(signal: np.ndarray, peaks: np.ndarray) -> Context:
     if not len(peaks) or not len(signal):
         return no_context(len(peaks))
     rhythm = record_rhythm(peaks, broken_intervals(signal, peaks, round(BRIDGED * FS)))
-    return join_contexts(
+    return _joined(
         [
             stretch_context(
                 signal[stretch.start : stretch.stop],
@@ -219,7 +222,7 @@ def rr_intervals(peaks: np.ndarray, broken: np.ndarray | None = None) -> tuple[n
     between = np.clip(np.diff(peaks) / FS, SHORTEST_RR, LONGEST_RR)
     known = between if broken is None else between[~broken]
     usual = np.median(known) if len(known) else UNKNOWN_RR
-    if len(known) < len(between):
+    if broken is not None and broken.any():
         around = np.pad(known, AROUND, mode="edge") if len(known) else np.full(2 * AROUND, usual)
         windows = np.lib.stride_tricks.sliding_window_view(around, 2 * AROUND)
         between[broken] = np.median(windows[np.cumsum(~broken)[broken]], axis=1)

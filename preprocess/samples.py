@@ -138,11 +138,11 @@ def _unpack(raw: np.ndarray, fmt: str) -> np.ndarray:
         low, middle, high = (raw[byte::3].astype(np.int32) for byte in range(3))
         columns = [low | middle << 8 | high << 16]
     elif fmt == "212":  # the second byte holds the high bits of both samples
-        first, high, second = (raw[byte::3].astype(np.int16) for byte in range(3))
-        columns = [first | (high & 0x0F) << 8, second | (high >> 4) << 8]
+        first, both, second = (raw[byte::3].astype(np.int16) for byte in range(3))
+        columns = [first | (both & 0x0F) << 8, second | (both >> 4) << 8]
     elif fmt == "310":  # two samples above the lowest bit of two words, whose five highest bits hold the third
-        first, second = (raw.view("<u2")[word::2].astype(np.int32) for word in range(2))
-        columns = [first >> 1 & 0x3FF, second >> 1 & 0x3FF, first >> 11 | second >> 11 << 5]
+        even, odd = (raw.view("<u2")[word::2].astype(np.int32) for word in range(2))
+        columns = [even >> 1 & 0x3FF, odd >> 1 & 0x3FF, even >> 11 | odd >> 11 << 5]
     else:  # 311: three samples from the lowest bit of a word on
         columns = [(raw.view("<u4") >> shift & 0x3FF).astype(np.int16) for shift in (0, 10, 20)]
     sign = 1 << (PACKINGS[fmt].bits - 1)

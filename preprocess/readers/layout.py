@@ -63,8 +63,9 @@ class Layout:
     @property
     def date(self) -> int | None:
         """The column of the dates of the clock times in `time`; None: there are no such times, or no dates."""
-        is_clock = self.time is not None and CLOCK.fullmatch(self.first[self.time].strip("[]"))
-        return self._first("date") if is_clock and not ELAPSED.search(self.columns[self.time].title) else None
+        if self.time is None or ELAPSED.search(self.columns[self.time].title):
+            return None
+        return self._first("date") if CLOCK.fullmatch(self.first[self.time].strip("[]")) else None
 
     @property
     def is_dated(self) -> bool:

@@ -210,7 +210,9 @@ def _choose(
 def _by_column(path: Path, source: Source, column: str | None, lead: str | None) -> tuple[int, str | None]:
     """The channel that --column names, and which lead it is where --lead says so and the file does not."""
     channels, names = source.channels, _names(source)
-    channel = source.chosen if source.chosen is not None else _named(channels, names, column)
+    channel = source.chosen
+    if channel is None and column is not None:
+        channel = _named(channels, names, column)
     if channel is None:
         raise unknown(f"{path}: --column", column, names, "or give its number from 1 on")
     if lead is None or find_lead(channels[channel : channel + 1], (lead,)) is not None:

@@ -94,7 +94,7 @@ def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, 
     _check_arguments(patients, minutes, seed)
     with folder_written_whole(folder, require_synthetic) as part:
         groups = deal(PTB_DECK, patients, np.random.default_rng([seed, 0]))
-        names = []
+        names: list[str] = []
         for number in _counted(patients, progress):
             rng = np.random.default_rng([seed, number])
             infarcted = groups[number - 1] == "infarction"

@@ -191,8 +191,8 @@ def _noise(
     fs = HOLTER_FORMAT.fs
     effort = np.ones((length, 1))
     for what, (_, factor) in LOAD.items():
-        stretches = [stretch for stretch in plan.activities if stretch.what == what]
-        effort += (factor - 1) * envelope(stretches, start, length, fs, ramp=4.0)
+        times = (stretch for stretch in plan.activities if stretch.what == what)
+        effort += (factor - 1) * envelope(times, start, length, fs, ramp=4.0)
     noise = draw_disturbance(patient.noise, patient.respiration, length, fs, rng, effort)
     for stretches, ramp, draw in (
         (fibrillation, 0.3, fibrillatory_waves),
@@ -232,12 +232,13 @@ def _write_parts(home: Path, signals: Iterable[np.ndarray], samples: int, progre
     from tqdm import tqdm
 
     form, leads = HOLTER_FORMAT, len(HOLTER_FORMAT.leads)
-    first, total = None, np.zeros(leads, dtype=np.int64)
+    first: list[int] = []
+    total = np.zeros(leads, dtype=np.int64)
     bar = tqdm(total=samples, desc="synthetic recording", unit="sample", unit_scale=True, disable=not progress)
     with bar, (home / f"{HOLTER}.dat").open("wb") as stream:
         for signal in signals:
             units = digitised(signal, form)
-            first = units[0] if first is None else first
+            first = first or units[0].tolist()
             total += units.sum(axis=0)
             stream.write(units.astype("<i2").tobytes())
             bar.update(len(units))
@@ -255,7 +256,7 @@ def _write_parts(home: Path, signals: Iterable[np.ndarray], samples: int, progre
         units=["mV"] * leads,
         adc_res=[12] * leads,
         adc_zero=[0] * leads,
-        init_value=first.tolist(),
+        init_value=first,
         checksum=(total % 65536).tolist(),
         block_size=[0] * leads,
         sig_name=list(form.leads),

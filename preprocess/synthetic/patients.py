@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.random import Generator
@@ -22,6 +24,8 @@ from preprocess.synthetic.shapes import (
     ventricular_beat,
 )
 from preprocess.synthetic.waves import Beat, Morphology, Wave, draw_beats
+
+Card = TypeVar("Card")
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ def marked_beat(heart: Anatomy, marks: Marks) -> Morphology:
 
 def draw_ptb_patient(marks: Marks, rng: Generator) -> Patient:
     """A patient in sinus rhythm."""
-    shapes = {"N": (marked_beat(draw_anatomy(rng), marks),)}
-    return draw_patient(SINUS_RHYTHM, shapes, mains=50, rng=rng)
+    beat = marked_beat(draw_anatomy(rng), marks)
+    return draw_patient(SINUS_RHYTHM, {"N": (beat,)}, mains=50, rng=rng)
 
 
 def record_patient(patient: Patient, seconds: float, fs: int, rng: Generator) -> tuple[np.ndarray, list[Beat]]:
@@ -123,7 +127,7 @@ def record_patient(patient: Patient, seconds: float, fs: int, rng: Generator) ->
     return heart + draw_disturbance(patient.noise, patient.respiration, samples, fs, rng), beats
 
 
-def deal(deck: tuple, patients: int, rng: Generator) -> list:
+def deal(deck: Sequence[Card], patients: int, rng: Generator) -> list[Card]:
     """One card a patient: the deck again and again from its left, then shuffled.
 
     The counts depend only on `patients`, the order on the seed: no seed leaves a class out.

@@ -228,7 +228,8 @@ def placed(episode: Episode, time: float, conduction: str, base: str) -> Iterato
 def heart_beats(profile: Profile, sinus_rr: Callable[[float], float], seconds: float, rng: Generator) -> list[Beat]:
     """The beats of a record of `seconds`, in time: sinus rhythm, interrupted by the episodes of `profile`."""
     kinds = shuffled_for_ever(profile.episodes, rng)
-    time, beats = rng.uniform(0.3, 0.6) - sinus_rr(0.0), []
+    time = rng.uniform(0.3, 0.6) - sinus_rr(0.0)
+    beats: list[Beat] = []
     base = "(N" if sinus_rr(0.0) <= 1.0 else "(SBR"  # below 60 a minute: bradycardia
     until_episode = int(rng.integers(2, profile.every + 2))
     while True:

@@ -61,12 +61,12 @@ def peak_at_zero(morphology: Morphology) -> Morphology:
 def blend(one: Morphology, other: Morphology, share: float) -> Morphology:
     """`share` of `one` and the rest of `other`: two wavefronts that meet in the ventricles and add up."""
 
-    def scaled(morphology: Morphology, factor: float) -> tuple[Wave, ...]:
-        return tuple(
-            replace(wave, amplitude=tuple(factor * value for value in wave.amplitude)) for wave in morphology.waves
-        )
+    def scaled(wave: Wave, factor: float) -> Wave:
+        i, ii, v1 = wave.amplitude
+        return replace(wave, amplitude=(factor * i, factor * ii, factor * v1))
 
-    return Morphology(scaled(one, share) + scaled(other, 1 - share))
+    waves = [scaled(wave, share) for wave in one.waves] + [scaled(wave, 1 - share) for wave in other.waves]
+    return Morphology(tuple(waves))
 
 
 Shapes = dict[str, tuple[Morphology, ...]]
