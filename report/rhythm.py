@@ -201,6 +201,8 @@ def whole_windows(linked: np.ndarray, size: int) -> np.ndarray:
 def across(usable: np.ndarray, lengths: np.ndarray, longest: float) -> np.ndarray:
     """Which intervals are `usable` (n,), or belong to an interruption that windows of usable ones may go on across.
 
+    Such an interruption has usable intervals on both sides: at an end of the recording there is none to go on from.
+
     Args:
         lengths: (n,), of the intervals, in any unit.
         longest: that an interruption may be in all, in that unit.
@@ -208,7 +210,8 @@ def across(usable: np.ndarray, lengths: np.ndarray, longest: float) -> np.ndarra
     interruptions = spans(~usable)
     totals = np.append(0, np.cumsum(lengths))
     short = np.diff(totals[interruptions], axis=1).ravel() <= longest
-    return usable | inside(np.arange(usable.size), interruptions[short])
+    between = (interruptions[:, 0] > 0) & (interruptions[:, 1] < usable.size)
+    return usable | inside(np.arange(usable.size), interruptions[short & between])
 
 
 def disjoint(given: ArrayLike, name: str, length: int | None = None) -> np.ndarray:

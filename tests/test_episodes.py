@@ -990,6 +990,22 @@ def test_a_recording_is_what_its_parts_are_on_either_side_of_unreadable_time(one
     assert Counter(find_episodes(whole, DEFAULT).found) == parts + Counter([gap_itself])
 
 
+def test_a_beat_with_no_valid_interval_at_an_end_begins_no_bradycardia() -> None:
+    """Its rate is that of the beats beyond the interruption; behind a longer gap it would not be taken in either."""
+    samples = [100, 300, 500, 700, 900, 1100, 2101, 4701, 7301, 9901, 10101, 10301, 12500, 15100]
+    alone = Rhythm(samples, ["N"] * 14, 1000, 15200, unreadable=[(101, 300)])
+    begin = 10_200
+    behind = Rhythm(
+        [100, *(sample + begin for sample in samples)],
+        ["N"] * 15,
+        1000,
+        begin + 15200,
+        unreadable=[(200, begin), (begin + 101, begin + 300)],
+    )
+    for rhythm in (alone, behind):  # without the first beat 14.8 s
+        assert not find_episodes(rhythm, DEFAULT).of("bradycardia")
+
+
 @relaxed
 @given(rhythms(), st.floats(0, 3600))
 def test_the_hours_add_up_to_the_whole(rhythm: Rhythm, into_hour: float) -> None:
