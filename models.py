@@ -30,9 +30,10 @@ class MSC(nn.Module):
 
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
         super().__init__()
+        self.kernel_sizes = configs.msc_kernel_sizes
         self.convs = nn.ModuleList(
             nn.Conv1d(configs.input_channels, configs.mid_channels, size, padding=size // 2, bias=False)
-            for size in configs.msc_kernel_sizes
+            for size in self.kernel_sizes
         )
         self.bn = nn.BatchNorm1d(configs.mid_channels)
         self.pool = nn.Sequential(nn.ReLU(), nn.MaxPool1d(2, stride=2, padding=1), nn.Dropout(hparams.dropout))
@@ -40,10 +41,11 @@ class MSC(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, 186) -> (B, 32, 94)."""
         # The mean of the maps is the map of the mean kernel: one convolution in place of three, and no stack of maps.
-        # Without biases their only parameters are their kernels, (32, 1, 5), (32, 1, 9) and (32, 1, 11).
-        kernels: list[Tensor] = list(self.convs.parameters())
-        longest = max(kernel.shape[2] for kernel in kernels)
-        kernels = [F.pad(kernel, 2 * [(longest - kernel.shape[2]) // 2]) for kernel in kernels]  # (32, 1, 11) each
+        longest = max(self.kernel_sizes)
+        kernels = [  # (32, 1, 11) each; without biases they are the only parameters of the convolutions
+            F.pad(kernel, 2 * [(longest - size) // 2])
+            for size, kernel in zip(self.kernel_sizes, self.convs.parameters(), strict=True)
+        ]
         maps = F.conv1d(x, torch.stack(kernels).mean(dim=0), padding=longest // 2)  # (B, 32, 186)
         return self.pool(self.bn(maps))
 
@@ -278,13 +280,17 @@ class MorphologyHead(JointClassifier):
         return log_mean(torch.stack([by_network, self.ensemble(context).to(by_network.dtype)]), dim=0)
 
 
+WITH_AUTOCAST = [kind for kind in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(kind)]
+"""Kinds of devices; asked here, since a question in the forward pass would break the graph of torch.compile (2.6)."""
+
+
 def _autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
     """Matrix products in bfloat16, or in the type of what they multiply, whatever autocast the caller is in.
 
     A caller's autocast must not reach the network: it computes in its own `precision`, else its logits would depend on
     who calls it. A device such as meta has no autocast, so no caller's either.
     """
-    if not torch.amp.is_autocast_available(device.type):
+    if device.type not in WITH_AUTOCAST:
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
