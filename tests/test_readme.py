@@ -84,6 +84,26 @@ def test_a_page_says_what_the_code_says_of_it(page: Path) -> None:
         assert label in {row.label for row in experiment.rows}
 
 
+def test_the_tables_of_fig5_are_those_of_its_csv() -> None:
+    _, *sections = (ROOT / "results" / "fig5.md").read_text(encoding="utf-8").split("\n## On all training beats, ")
+    schedules = {"the paper's 60 epochs": "60 epochs, constant learning rate", "20 epochs": "20 epochs, one cycle"}
+    shown = set()
+    for section in sections:
+        schedule = next(schedule for title, schedule in schedules.items() if section.startswith(title))
+        for label in [row.label for row in EXPERIMENTS["fig5"].rows]:
+            for cells in re.findall(rf"^\| {re.escape(label)} \|((?: [\d.± ]+ \|){{8}})$", section, re.MULTILINE):
+                figures = result("fig5", label, schedule)
+                expected = [figures.loc[(name, "f1"), "mean"] for name in COLUMNS[:-1]]
+                for figure in ("f1", "accuracy"):
+                    expected += [figures.loc[("macro", figure), column] for column in ("mean", "sd")]
+                expected.append(figures.loc[("macro", "f1"), "paper"])
+                found = [float(text) for text in re.findall(r"[\d.]+", cells)]
+                assert found == pytest.approx([float(value) for value in expected], abs=0.005001)
+                shown.add((label, schedule))
+    table = pd.read_csv(ROOT / "results" / "fig5.csv")
+    assert shown == {*zip(table["row"], table["schedule"], strict=True)}
+
+
 def test_the_table_of_new_patients() -> None:
     (row,) = rows("ours, the beat alone, epoch 1 of 6 with one cycle")
     figures = result("inter_patient", "MIT-BIH, by patient", "6 epochs, one cycle")
