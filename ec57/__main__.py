@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 from ec57 import tables
@@ -42,20 +43,9 @@ def build_parser() -> ArgumentParser:
         metavar="RECORD",
         help="path of a record's files without suffix, or of its header: data/raw/mitdb/100 or data/raw/mitdb/100.hea",
     )
-    add(
-        "--reference",
-        type=file_suffix,
-        required=True,
-        metavar="SUFFIX",
-        help="of the reference annotations' files: atr",
-    )
-    add(
-        "--test",
-        type=file_suffix,
-        required=True,
-        metavar="SUFFIX",
-        help="of the files of the annotations that are judged",
-    )
+    add_suffix = partial(add, type=file_suffix, required=True, metavar="SUFFIX")
+    add_suffix("--reference", help="of the reference annotations' files: atr")
+    add_suffix("--test", help="of the files of the annotations that are judged")
     add(
         "--test_dir",
         type=Path,
