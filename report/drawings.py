@@ -92,7 +92,7 @@ def trends_svg(analysis: Analysis, width: int) -> str:
     shade = [
         _rect(axis.x(s), panels_top, axis.x(e) - axis.x(s), y - panels_top, "url(#hatch)") for s, e in _lost(analysis)
     ]
-    parts = [*shade, *parts, *_time_axis(analysis, axis, y, panels_top, wide)]
+    parts = [*shade, *_time_axis(analysis, axis, y, panels_top, wide), *parts]  # a line of the grid cuts no episode
     height = y + 34
     title = f"Heart rate, ectopy, episodes and diary over {analysis.duration_s / 3600:.1f} h"
     return (

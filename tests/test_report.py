@@ -1413,3 +1413,11 @@ def test_the_trends_of_a_short_recording_have_times_below_them(tmp_path: Path, b
     shown = re.findall(r">(\d+:\d\d(?::\d\d)?)<", drawn)
     assert [label for label in labels if label in shown] == labels
     assert f"time from the start, {'h:mm:ss' if beats < 100 else 'h:mm'}<" in drawn
+
+
+def test_the_grid_of_the_trends_lies_below_what_they_show(tmp_path: Path) -> None:
+    record = write_rhythm(tmp_path, "fast", "N" * 150, 0.4)  # a tachycardia of 60 s, across lines of the grid
+    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
+    drawn = re.search(r'<svg class="trends".*?</svg>', (tmp_path / "r" / "report.html").read_text(), re.DOTALL)[0]
+    assert re.search(r'<path d="M[\d.]+ [\d.]+V', drawn)
+    assert not re.search(r'<(rect|polyline).*<path d="M[\d.]+ [\d.]+V', drawn)
