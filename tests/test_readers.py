@@ -19,6 +19,7 @@ from pathlib import Path
 
 import edfio
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -1310,6 +1311,15 @@ def test_tables_of_labchart_and_acqknowledge(tmp_path: Path, head: str, row: str
     changed = path.read_text().replace("14:30:07", "14:31:07")
     with open_recording(put(tmp_path, changed, "b.txt")) as recording:
         assert recording.start is None and ("'ExcelDateTime=" in str(recording.notes)) == ("Excel" in head)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_numbers_that_pandas_gives_columns_without_names_are_no_sample(tmp_path: Path, columns: int) -> None:
+    values = wave(400) / 1000
+    pd.DataFrame(np.stack([values] * columns, axis=1)).to_csv(tmp_path / "a.csv")  # its first line: ,0 or ,0,1
+    with open_recording(tmp_path / "a.csv", fs=250, unit="mV", column="2") as recording:
+        check(recording, values)
+        assert not recording.notes[1:]  # but that the lead is not known
 
 
 def test_an_interval_in_a_head_tells_the_rate(tmp_path: Path) -> None:

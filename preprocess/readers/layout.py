@@ -154,7 +154,7 @@ def layout_of(lines: list[str]) -> Layout | None:
                 if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
                     if _is_of_head(rows, _title_cells(above[-1], delimiter, rows) if above else ()):
                         break
-                    if _are_totals(rows):
+                    if _is_numbered(rows):
                         return layout_of([*lines[:begin], "", *lines[begin + 1 :]])
                     return _describe(begin, above, lines[begin:], data, delimiter)
     return None
@@ -176,12 +176,15 @@ def _is_of_head(rows: list[tuple[str, ...]], titles: tuple[str, ...]) -> bool:
     return len(below) < len(rows) and any(below) and not any(map(_is_words, below)) and not is_titled
 
 
-def _are_totals(rows: list[tuple[str, ...]]) -> bool:
-    """Whether the first of some rows has the number of samples, as AcqKnowledge writes it: it alone lacks a time."""
-    times = [row[0] for row in rows[1:]]
-    return (
-        not rows[0][0] and len(times) > 1 and all(times) and column_of(0, "", "", times, [], ".", False).role == "time"
-    )
+def _is_numbered(rows: list[tuple[str, ...]]) -> bool:
+    """Whether the first of some rows alone lacks a time, or a count, at its beginning, so that it is no sample.
+
+    AcqKnowledge writes the number of samples into it, pandas the numbers of columns that have no names.
+    """
+    firsts = [row[0] for row in rows[1:]]
+    if rows[0][0] or len(firsts) < 2 or not all(firsts):
+        return False
+    return column_of(0, "", "", firsts, [], ".", False).role in ("time", "count")
 
 
 def _delimiters(above: list[str], data: list[str]) -> list[str]:
