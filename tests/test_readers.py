@@ -469,6 +469,9 @@ def test_the_unit_of_edf(tmp_path: Path) -> None:
         np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)
     path = put(tmp_path, edf({"II": wave(2560)}, dimension="mmHg"), "a.edf")
     assert "II is in mmHg, which is no voltage; give --unit" in fault(path)
+    path = put(tmp_path, edf({"ECG": wave(2560), "Temp": wave(2560)}, dimension=""), "a.edf")
+    for any_lead in (False, True):  # what may be an ECG is wanted, not another lead
+        assert "ECG does not say its unit; give --unit mV, uV, V" in fault(path, any_lead=any_lead)
     content = edf({"II": wave(2560)}).replace(b"uV      ", "\u00b5V".encode().ljust(8))
     with open_recording(put(tmp_path, content, "a.edf")) as recording:  # in UTF-8
         np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.leads import ecg_channels, find_lead, is_lead
+from preprocess.leads import ecg_channels, find_lead, is_lead, names_other_signal
 from preprocess.readers import edf, ishne, kardia, wfdb
 from preprocess.readers.edf import EdfSource
 from preprocess.readers.ishne import IshneSource
@@ -242,6 +242,9 @@ def _lead_ii(path: Path, source: Source, any_lead: bool) -> int:
     channel = _only_unnamed(source.channels) if channel is None else channel
     if channel is None:
         names, possible = _names(source), ecg_channels(source.channels)
+        unmeasured = [n for n, other in enumerate(source.channels) if not names_other_signal(other.name)]
+        if unmeasured and not possible:  # --lead or --any_lead would not help
+            raise InputError(_no_voltage(path, source, unmeasured[0]))
         what, other = ("no ECG", "") if any_lead else ("no lead II", ", or --any_lead for the first ECG")
         raise InputError(
             f"{path} has {what}; it has {listed(names)}: name the one to be read, "
