@@ -226,8 +226,14 @@ def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
             return found[0]
         if (path / "test.json").is_file():
             raise InputError(f"{path}: is the folder of a test, which has no checkpoint; give that of a training run")
-        remedy = f"give one of them, such as {found[0]}" if found else "give a file such as seed_0/checkpoint_best.pt"
-        raise InputError(f"{path}: is a folder with {len(found)} checkpoint_best.pt; {remedy}")
+        if found:
+            raise InputError(
+                f"{path}: is a folder with {len(found)} checkpoint_best.pt; give one of them, such as {found[0]}"
+            )
+        raise InputError(
+            f"{path}: holds no seed_<k>/checkpoint_best.pt; give the folder of a run, such as "
+            "experiments_logs/mit/<run>, or a checkpoint file"
+        )
     named = PRETRAINED / f"{given}.pt"
     if not path.exists() and path.name == str(given) and named.is_file():
         return named

@@ -178,8 +178,10 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
         InputError, match=r"^--checkpoint runs/a\.pt: no such file; give a checkpoint_best\.pt, the folder"
     ):
         find_checkpoint("runs/a.pt")
-    with pytest.raises(InputError, match=r"is a folder with 0 checkpoint_best\.pt"):
-        find_checkpoint(tmp_path)
+    (tmp_path / "run" / "seed_0").mkdir(parents=True)
+    (tmp_path / "run" / "seed_0" / "checkpoint_best.pt").touch()
+    with pytest.raises(InputError, match=r"holds no seed_<k>/checkpoint_best\.pt; give the folder of a run, such as"):
+        find_checkpoint(tmp_path)  # the folder of the experiment, which holds that of the run
     (tmp_path / "test.json").write_text("{}")
     with pytest.raises(InputError, match="is the folder of a test, which has no checkpoint; give that of a training"):
         find_checkpoint(tmp_path)
