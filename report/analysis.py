@@ -273,20 +273,21 @@ def _lost_time(
     lost = unreadable(read, length, fs, detected, quality, filtered)
     if given is not None and classifier is None:
         lost = between_given_beats(lost, given, definitions.doubtful_pause * fs, quality.flat_shortest * fs)
-    peaks = detected if given is None else given.peaks
-    lengths = (definitions.pause * fs, definitions.doubtful_pause * fs)
-    quiet = quiet_pauses(read, fs, lost, peaks, lengths, quality)
-    read_after_all = {*quiet.values()}
     # Annotations that give a network its R-peaks may mark nothing else: then flutter is looked for.
     if given is not None and (classifier is None or len(given.flutter)):
         flutter, flutter_is_annotated = given.flutter, True
     else:
         flutter, flutter_is_annotated = possible_flutter(filtered, length, fs, quality), False
+    borders = interruptions(recording, round(quality.missing_longest * fs))
+    peaks = detected if given is None else given.peaks
+    lengths = (definitions.pause * fs, definitions.doubtful_pause * fs)
+    quiet = quiet_pauses(read, fs, lost, peaks, lengths, np.append(flutter[:, 0], borders), quality)
+    read_after_all = {*quiet.values()}
     return _LostTime(
         unreadable=[part for part in lost if part not in read_after_all],
         flutter=flutter,
         flutter_is_annotated=flutter_is_annotated,
-        interruptions=interruptions(recording, round(quality.missing_longest * fs)),
+        interruptions=borders,
         before_quiet=np.array([*quiet], dtype=np.int64),
     )
 

@@ -93,6 +93,7 @@ def quiet_pauses(
     lost: Sequence[Unreadable],
     beats: np.ndarray,
     lengths: tuple[float, float],
+    begins: np.ndarray,
     quality: Quality = Quality(),  # noqa: B008  (frozen)
 ) -> dict[int, Unreadable]:
     """Find the flat stretches that may be pauses of the heart in a signal of little noise, and no lead that is off.
@@ -105,6 +106,7 @@ def quiet_pauses(
         lost: its unreadable time, ascending.
         beats: int (n,) samples, ascending.
         lengths: of a pause, in samples: longer than the first, at most the second.
+        begins: int (k,) samples at which flutter or an interruption of the recording begins.
 
     Returns:
         The sample of the beat before each such stretch -> the stretch.
@@ -115,7 +117,8 @@ def quiet_pauses(
         if part.reason != "flat" or not 0 < after < len(beats):
             continue
         first, last = int(beats[after - 1]), int(beats[after])
-        alone = (at == 0 or lost[at - 1].end <= first) and (at + 1 == len(lost) or lost[at + 1].start >= last)
+        alone = (at == 0 or lost[at - 1].end <= first) and (at + 1 == len(lost) or lost[at + 1].start > last)
+        alone = alone and not ((first < begins) & (begins <= last)).any()
         if not alone or last < part.end or not lengths[0] < last - first <= lengths[1]:
             continue
         signal = bridge(np.asarray(read(part.start, part.end), dtype=np.float64))

@@ -94,10 +94,17 @@ def test_a_flat_line_that_moves_between_two_beats_may_be_a_pause(value: str, apa
     beats = np.concatenate([beats[:41], beats[41:] + past - beats[41]])
     lost = judged(signal)
     assert [part.reason for part in lost] == ["flat"]
-    found = quiet_pauses(lambda a, b: signal[a:b], FS, lost, beats, (2.0 * FS, 15.0 * FS))
-    assert found == ({first: lost[0]} if is_quiet else {})
-    beside = [*lost, Unreadable(past - 10, past - 5, "missing")]
-    assert quiet_pauses(lambda a, b: signal[a:b], FS, beside, beats, (2.0 * FS, 15.0 * FS)) == {}
+
+    def found(lost: list[Unreadable], *begins: int) -> dict[int, Unreadable]:
+        return quiet_pauses(lambda a, b: signal[a:b], FS, lost, beats, (2.0 * FS, 15.0 * FS), np.array(begins))
+
+    expected = {first: lost[0]} if is_quiet else {}
+    assert found(lost) == found(lost, first, past + 1) == expected
+    for begin in (first + 1, past):  # of flutter, or of another segment: how far the beats are apart is not known
+        assert found(lost, begin) == {}
+    for begin in (past - 10, past):  # in lost time a beat does not count
+        assert found([*lost, Unreadable(begin, begin + 5, "missing")]) == {}
+    assert found([*lost, Unreadable(past + 1, past + 5, "missing")]) == expected
 
 
 def test_samples_lost_now_and_then_do_not_hide_a_lead_that_is_off() -> None:

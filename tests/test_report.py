@@ -511,6 +511,20 @@ def test_a_quiet_pause_is_doubtful_and_a_line_without_noise_unreadable(
     assert told == (quiet == 0.04) and pauses["beatless"] == int(told)
 
 
+def test_no_quiet_pause_goes_on_from_one_segment_to_the_next(tmp_path: Path) -> None:
+    whole, border = write_quiet(tmp_path, 0.006), 6550  # in the pause, from sample 6050 to 7050
+    signal = wfdb.rdrecord(str(whole)).p_signal
+    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [1000], "baseline": [0]}
+    for name, part in (("one", signal[:border]), ("two", signal[border:])):
+        wfdb.wrsamp(name, p_signal=part, write_dir=str(tmp_path), **header)
+    segments = f"one {border}\ntwo {len(signal) - border}\n"
+    whole.with_suffix(".hea").write_text(f"quiet/2 1 250 {len(signal)}\n{segments}")
+    assert report_of(whole, tmp_path / "r", "--annotations", "atr") == 0
+    summary = load(tmp_path / "r")[0]
+    assert summary["pauses"]["gt_2_0"] == 0 and summary["episodes"]["pause"] == 0
+    assert summary["unreadable_s"]["flat"] > 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
