@@ -65,7 +65,7 @@ def marked_flutter(times: Sequence[int], symbols: Sequence[str], length: int) ->
         elif symbol == "]" and begun is not None:
             found.append((begun, time))
             begun = None
-    if begun is not None:
+    if begun is not None and begun < length:
         found.append((begun, length))
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 

@@ -274,7 +274,13 @@ def test_ventricular_fibrillation_is_found() -> None:
 
 @pytest.mark.parametrize(
     ("symbols", "found"),
-    [("N[!]N", [[1, 3]]), ("]N[!N", [[2, 9]]), ("[[]N[", [[0, 2], [4, 9]]), ("NN", [])],
+    [
+        ("N[!]N", [[1, 3]]),
+        ("]N[!N", [[2, 9]]),
+        ("[[]N[", [[0, 2], [4, 9]]),
+        ("NN", []),
+        ("NNNNNNNNN[", []),  # the first sample after the recording
+    ],
 )
 def test_marked_flutter_ends_at_its_mark_or_with_the_recording(symbols: str, found: list[list[int]]) -> None:
     assert marked_flutter(range(len(symbols)), symbols, 9).tolist() == found
