@@ -858,6 +858,14 @@ def test_in_irregular_rhythm_s_and_variability_are_withheld() -> None:
     assert (spread.withheld, spread.rr, spread.sdnn_ms) == (125, 130, 0.0)
 
 
+def test_s_beats_at_the_ends_of_irregular_rhythm_are_withheld_too() -> None:
+    rhythm = made("SNN" * 40 + "S", fibrillation(120))
+    episodes = find_episodes(rhythm, DEFAULT)
+    assert episodes.irregular.tolist() == [[rhythm.samples[0], rhythm.samples[-1]]]
+    assert episodes.withheld["isolated_s"] == burden(rhythm, episodes, DEFAULT).s_withheld == 41
+    assert not episodes.of("isolated_s")
+
+
 def test_the_burden_of_s_is_of_time_and_beats_outside_irregular_rhythm() -> None:
     """Ten minutes at 30/min with every fifth beat an S, then fibrillation with every third."""
     rhythm = made("NNNNS" * 60 + "NNS" * 40, [*[2000] * 300, *fibrillation(119)], length=710_000)
