@@ -15,9 +15,10 @@ LEAD_II = ("MLII", "II")
 """The leads that are read when none is named, in the order of preference. MLII: modified limb lead II."""
 
 _FILLERS = re.compile(
-    r"ecg|ekg|lead|mod|modified|mv|uv|μv|ref|ableitung|d[eé]rivation|derivazione|derivaci[oó]n|deriva[cç][aã]o|afleiding"
+    r"ecg|ekg|mdc|lead|mod|modified|mv|uv|μv|ref|ableitung|d[eé]rivation|derivazione|derivaci[oó]n|deriva[cç][aã]o|afleiding"
 )
-"""Words of a description that do not name the lead. II-REF: against a reference, as labels of EDF have it."""
+"""Words of a description that do not name the lead. II-REF: against a reference, as labels of EDF have it.
+MDC_ECG_LEAD_II: ISO/IEEE 11073-10101."""
 
 _PROCESSED = re.compile(r"raw|filt|filtered")
 """Words beside the name of a lead; raw_x, though, is an axis of an accelerometer, not Frank's lead X."""

@@ -717,7 +717,7 @@ def lead(name: str | None, units: str = "mV") -> Signal:
 LEADS_II = [
     "II", "ii", "MLII", "ECG lead II", "Lead II", "lead_II", "ECG II", "ECG-II", "EKG II", "EKG_II", "ECGII",
     "mod. lead II", "DII", "D2", "ML2", "ECG Lead: II", "Ⅱ", "II (mV)", "ECG II raw", "Lead II filtered",
-    "raw_ecg_II_filt",
+    "raw_ecg_II_filt", "MDC_ECG_LEAD_II",
 ]  # fmt: skip
 OTHER_LEADS = [
     "I", "III", "iii", "ECG lead I", "ECG lead III", "MLI", "MLIII", "DI", "DIII", "D1", "D3", "ECG", "ECG1", "ECG2",
