@@ -182,6 +182,14 @@ def test_a_slow_swing_in_a_pause_may_hide_a_beat(swing: float) -> None:
     assert not may_hide(peaks[0], peaks[1])
 
 
+def test_a_t_wave_as_high_as_its_qrs_hides_no_beat() -> None:
+    times, fs = np.array([1, 1.8, 2.6, 3.4, 6.4, 7.2, 8.0]), 250.0
+    signal, peaks = made(times, fs, 9), (times * fs).astype(int)
+    for peak in peaks:
+        signal += 0.9 * np.exp(-0.5 * (((np.arange(len(signal)) - peak) / fs - 0.28) / 0.045) ** 2)
+    assert not deflection_test(lambda start, stop: signal[start:stop], len(signal), fs, peaks)(peaks[3], peaks[4])
+
+
 @needs_mitdb
 @pytest.mark.parametrize(
     ("name", "missed", "false"),
