@@ -20,6 +20,7 @@ REASONS = ("missing", "flat", "saturation", "noise")
 RAIL_APART = 0.2  # of the signal's range: nearer to its median than this a plateau is a level baseline, not the limit
 RAIL_NEAR = 0.01  # of the signal's range: so near to its highest or lowest value a plateau is at the limit
 GLITCH = 0.02  # s: what is over sooner says nothing of where the limits are
+ROUNDING = 1e-9  # mV: two samples that are as far apart in ADC units may differ by that, by their distance from 0
 PLATEAU_HIGH = 0.5  # s on either side, in which a plateau is the highest or lowest value
 
 
@@ -144,7 +145,7 @@ def _flat(signal: np.ndarray, fs: float, quality: Quality) -> np.ndarray:
     if len(signal) >= width:
         with np.errstate(invalid="ignore"):
             extent = maximum_filter1d(high, width) - minimum_filter1d(low, width)
-        still[half : len(signal) - half] = (extent <= quality.flat_range)[half : len(signal) - half]
+        still[half : len(signal) - half] = (extent <= quality.flat_range + ROUNDING)[half : len(signal) - half]
     return binary_dilation(still, np.ones(width, dtype=bool)) if still.any() else still
 
 

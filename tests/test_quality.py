@@ -72,6 +72,14 @@ def test_a_lead_that_is_off() -> None:
     assert judged(np.full(30_000, -5.0)) == [(0, 30_000, "flat")]
 
 
+@pytest.mark.parametrize("offset", [-0.5, 0.0, 0.5, 2.5])
+def test_a_lead_that_is_off_may_move_by_two_steps_of_5_uv_at_any_offset(offset: float) -> None:
+    """They are 0.01 mV, and in float64 at some offsets a hair more."""
+    steps = np.round(200 * (clean() + offset))
+    steps[10_000:15_000] = 200 * offset + np.random.default_rng(1).integers(-1, 2, 5_000)
+    assert_one(judged(steps / 200), "flat", 40, 60, within=0.02)
+
+
 @pytest.mark.parametrize(
     ("value", "apart", "is_quiet"),
     [
