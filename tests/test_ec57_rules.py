@@ -118,6 +118,7 @@ def test_the_last_test_beat_before_the_start_may_be_the_first_pair() -> None:
 def test_a_test_beat_just_after_the_start_goes_uncounted_where_the_next_is_nearer() -> None:
     assert counted(beats("N@130", "V@102 N@128")) == {"Nn": 1}
     assert counted(beats("N@150", "V@116 N@148")) == {"Ov": 1, "Nn": 1}
+    assert counted(beats("N@130", "V@115 N@145")) == {"Ov": 1, "Nn": 1}  # the next is as near
 
 
 def test_a_comparison_from_the_beginning() -> None:
@@ -388,6 +389,8 @@ def test_an_episode_of_the_other_side_covers_what_begins_in_it() -> None:
     flutter = "N@200 [@250 N@300 N@500 ]@600 N@700"
     assert v_runs("N@200 V@400 V@450 N@500 V@615 V@650 N@700", flutter)["CTs"] == 2  # the second from 600 on
     assert v_runs("N@200 V@400 V@450 N@500 V@616 V@650 N@700", flutter)["CFN"] == 1
+    assert v_runs("N@200 V@615 V@650 N@700", flutter)["CTs"] == 1  # also where it has not been read yet
+    assert v_runs("N@200 V@616 V@650 N@700", flutter)["CFN"] == 1
     # shutdown ends it, and so does the onset of atrial fibrillation
     assert v_runs("N@200 V@400 V@450 N@500", "N@200 [@250 ~48@300 N@500 ]@600")["CFN"] == 1
     assert v_runs("N@200 V@400 V@450 N@500", "N@200 [@250 +(AFIB@300 N@500 +(N@600")["CFN"] == 1
