@@ -16,7 +16,7 @@ from benchmarks.quality import WITHOUT_SPARING, false_beats
 from preprocess.detect import band_pass, detect_beats
 from preprocess.signals import spans
 from report.definitions import Quality
-from report.flutter import marked_flutter, possible_flutter, vf_filter, vf_filtered
+from report.flutter import Waves, marked_flutter, possible_flutter, vf_filter, vf_filtered
 from report.quality import Unreadable, quiet_pauses, unreadable
 from report.shapes import likeness, unit_shapes
 from support.errors import InputError
@@ -301,6 +301,14 @@ def test_a_wave_too_slow_or_too_fast_is_no_flutter(rate: float) -> None:
     signal, time = clean(120), np.arange(40 * FS) / FS
     signal[40 * FS : 80 * FS] = np.sin(2 * np.pi * rate * time)
     assert flutter_in(signal) == []
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(2, []), (3, [[2125, 3375]])])
+def test_flutter_has_low_leakage_for_3_s(seconds: int, found: list[list[int]]) -> None:
+    """Nearly sinusoidal from 8.5 to 13.5 s, some seconds of it nearer."""
+    leakage = np.ones(20)
+    leakage[9:14], leakage[10 : 10 + seconds] = 0.5, 0.4
+    assert possible_flutter(Waves(leakage, np.full(20, 300.0)), 20 * FS, FS).tolist() == found
 
 
 def test_where_much_is_missing_flutter_is_not_known() -> None:
