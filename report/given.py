@@ -88,8 +88,8 @@ def between_given_beats(
             found.append(part)
             continue
         first, past = np.searchsorted(peaks, [part.start, part.end])
-        edges = [part.start, *peaks[first:past].tolist(), part.end]
-        gaps = ((a + (a > part.start), b) for a, b in itertools.pairwise(edges))  # from the sample after a beat
+        edges = [part.start - 1, *peaks[first:past].tolist(), part.end]
+        gaps = ((a + 1, b) for a, b in itertools.pairwise(edges))  # from the sample after a beat
         longest = longest_noise if part.reason == "noise" else longest_level
         found += [Unreadable(a, b, part.reason) for a, b in gaps if b - a > longest]
     return found

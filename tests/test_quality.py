@@ -17,6 +17,7 @@ from preprocess.detect import band_pass, detect_beats
 from preprocess.signals import spans
 from report.definitions import Quality
 from report.flutter import Waves, marked_flutter, possible_flutter, vf_filter, vf_filtered
+from report.given import GivenBeats, between_given_beats
 from report.quality import Unreadable, quiet_pauses, unreadable
 from report.shapes import likeness, unit_shapes
 from support.errors import InputError
@@ -309,6 +310,23 @@ def test_flutter_has_low_leakage_for_3_s(seconds: int, found: list[list[int]]) -
     leakage = np.ones(20)
     leakage[9:14], leakage[10 : 10 + seconds] = 0.5, 0.4
     assert possible_flutter(Waves(leakage, np.full(20, 300.0)), 20 * FS, FS).tolist() == found
+
+
+@pytest.mark.parametrize(
+    ("reason", "left"),
+    [
+        ("missing", [(100, 9000)]),
+        ("noise", [(2200, 9000)]),  # longer than 4000 without a beat or flutter
+        ("flat", [(101, 1000), (1201, 2000), (2200, 9000)]),  # longer than 500
+        ("saturation", [(101, 1000), (1201, 2000), (2200, 9000)]),
+    ],
+)
+def test_what_is_annotated_could_be_read(reason: str, left: list[tuple[int, int]]) -> None:
+    """No beat is in what is left, not even one at its first sample."""
+    peaks = np.array([100, 1000, 1200])
+    given = GivenBeats(peaks, np.full(3, "N"), np.zeros(3, dtype=bool), np.array([[2000, 2200]]))
+    found = between_given_beats([Unreadable(100, 9000, reason)], given, longest_noise=4000, longest_level=500)
+    assert found == [Unreadable(*span, reason) for span in left]
 
 
 def test_where_much_is_missing_flutter_is_not_known() -> None:
