@@ -28,7 +28,7 @@ from split_file import Split
 from support import distributed
 from support.errors import InputError
 from support.fields import fits
-from support.files import RUN_AGAIN, read_json, write_table
+from support.files import RUN_AGAIN, read_json, write_table, write_text
 from utils import (
     Checkpoint,
     find_checkpoint,
@@ -70,10 +70,8 @@ def locked(run_folder: Path) -> Iterator[None]:
     try:
         with FileLock(run_folder / ".lock", blocking=False):
             command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-            holder.write_text(
-                f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}: {command}",
-                encoding="utf-8",
-            )
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            write_text(holder, f"process {os.getpid()} on {platform.node()} since {since}: {command}")
             try:
                 yield
             finally:

@@ -96,6 +96,13 @@ def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
         new_run_folder(tmp_path / "file", "e", "r")
 
 
+def test_any_command_line_holds_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["main.py", "--data_path", "\udce9"])  # the name of a folder, no UTF-8
+    in_use = r"in use by process \d+ on .*: main.py --data_path \\udce9; wait until it ends"
+    with resume.locked(tmp_path), pytest.raises(InputError, match=in_use), resume.locked(tmp_path):
+        pass
+
+
 def test_runs_of_one_name_do_not_overwrite_one_another(tmp_path: Path) -> None:
     names = [new_run_folder(tmp_path, "e", "r").name for _ in range(3)]
     assert names == ["r", "r-2", "r-3"]
