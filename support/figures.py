@@ -34,6 +34,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` to `path`, in the format of its suffix."""
+    """Write `figure` to `path`, in the format of its suffix; its texts, in which files are named, are shown as they are.
+
+    matplotlib takes what stands between two $ for a formula, and cannot draw bytes that are no UTF-8.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text(text.get_text().encode(errors="backslashreplace").decode())
     with written_whole(path) as part:
         figure.savefig(part)

@@ -22,6 +22,7 @@ import main
 from support import distributed, launch, threads
 from support.errors import InputError, one_line, reason_of, run_command
 from support.fields import fits, from_fields
+from support.figures import new_figure, save_figure
 from support.files import (
     LogFile,
     folder_written_whole,
@@ -369,6 +370,14 @@ def test_a_log_takes_any_text(tmp_path: Path) -> None:
     log.info("µ \udcff")
     handler.close()
     assert (tmp_path / "train.log").read_text(encoding="utf-8") == "µ \\udcff\n"
+
+
+def test_a_picture_shows_the_name_of_any_file(tmp_path: Path) -> None:
+    figure = new_figure(3, 3)
+    title = figure.add_subplot().set_title("$_$, \udcff")  # no formula, and a byte that is no UTF-8
+    save_figure(figure, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 0
+    assert title.get_text() == r"$_$, \udcff"
 
 
 def test_a_full_disk_while_a_run_begins(tmp_path: Path) -> None:
