@@ -34,7 +34,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` to `path`, in the format of its suffix; its texts, in which files are named, are shown as they are.
+    """Write `figure` to `path`, in the format of its suffix; its texts, which may name files, are shown as they are.
 
     matplotlib takes what stands between two $ for a formula, and cannot draw bytes that are no UTF-8.
     """
