@@ -156,7 +156,7 @@ def make_seed_folder(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".*.part*"):  # a run that was killed while it wrote
+        for leftover in folder.rglob(".*.part*"):  # a run that was killed while it wrote
             leftover.unlink()
         (folder / "train.log").open("a").close()
     except OSError as error:

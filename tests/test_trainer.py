@@ -194,11 +194,13 @@ def test_killed_while_a_checkpoint_is_written(
         Trainer(run_config(toy_data, tmp_path / "killed")).train()
     monkeypatch.setattr(torch, "save", whole_save)
     folder = tmp_path / "killed" / "mit" / "run"
-    (folder / "seed_0" / ".checkpoint_last.1.part.pt").write_bytes(b"left by the killed process")
+    for left in (".checkpoint_last.1.part.pt", "code/.main.1.part.py"):
+        (folder / "seed_0" / left).write_bytes(b"left by the killed process")
     seed_everything(99)  # a new process has another generator state
     Trainer(run_config(toy_data, tmp_path / "killed"), folder).train()
     assert_same_bits(finished, folder / "seed_0")
-    assert not [*(folder / "seed_0").glob(".*")]
+    assert not [*(folder / "seed_0").rglob(".*")]
+    assert not [*(folder / "seed_0").glob("code_after_epoch_*")]  # the same code
 
 
 def test_killed_within_an_epoch(finished: Path, toy_data: Path, tmp_path: Path) -> None:
