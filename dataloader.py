@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -123,7 +124,8 @@ def missing_splits_message(folder: Path, missing: list[str], configs: DatasetCon
     if above.is_file():
         return f"--data_path {above}: is a file; give the folder that holds {dataset}/train.pt, val.pt and test.pt"
     if all((above / f"{name}.pt").is_file() for name in missing):
-        remedy = f"give --data_path {above.parent}" if above.name == dataset else f"move them into {folder}"
+        upper = shlex.quote(str(above.parent))
+        remedy = f"give --data_path {upper}" if above.name == dataset else f"move them into {folder}"
         return f"{folder}: not there, but {above} holds the split files itself; {remedy}"
     files = ", ".join(f"{name}.pt" for name in missing)
     absent = f"{folder}: no {files}; give --data_path the folder that holds {dataset}/{missing[0]}.pt"
@@ -131,8 +133,8 @@ def missing_splits_message(folder: Path, missing: list[str], configs: DatasetCon
         return f"{absent}; what these files hold is in data/README.md, A dataset of your own"
     split = " --split inter_patient" if configs.has_ensembles else ""
     return (
-        f"{absent}, or make them with `python -m preprocess --dataset {dataset}{split} --out {folder.parent} --source "
-        "physionet` (or: --source synthetic, --raw_path DIR)"
+        f"{absent}, or make them with `python -m preprocess --dataset {dataset}{split} --out {shlex.quote(str(above))} "
+        "--source physionet` (or: --source synthetic, --raw_path DIR)"
     )
 
 

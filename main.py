@@ -10,6 +10,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,7 +117,7 @@ def train(trainer: Trainer) -> None:
         trainer.train()
     except KeyboardInterrupt:
         if trainer.run_folder is not None:
-            print(f"continue with: python main.py --resume {trainer.run_folder}", file=sys.stderr)
+            print(f"continue with: python main.py --resume {shlex.quote(str(trainer.run_folder))}", file=sys.stderr)
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -100,7 +101,8 @@ def prepare_recording(folder: Path, hours: float, seed: int) -> None:
     holter = write_synthetic_holter(folder, hours, seed, sys.stderr.isatty())
     print("\n".join(recording_account(holter)))
     print(f"written      {folder}; {time.monotonic() - start:.1f} s")
-    print(f"next         python -m report {holter.record} --diary {folder / DIARY}")
+    record, diary = (shlex.quote(str(path)) for path in (holter.record, folder / DIARY))
+    print(f"next         python -m report {record} --diary {diary}")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

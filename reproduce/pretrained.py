@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -231,7 +232,10 @@ def command_of(config: dict[str, Any]) -> str:
         for name, value in config["run"].items()
         if name not in NOT_OF_THE_NETWORK and value != getattr(default, name, None)
     }
-    words = [f"--{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in options.items()]
+    words = [
+        shlex.join([f"--{name}", *map(str, value if isinstance(value, list) else [value])])
+        for name, value in options.items()
+    ]
     return " ".join(["python main.py --dataset", config["dataset"]["name"], *words, "--data_path DIR"])
 
 
@@ -288,7 +292,8 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
     tests = tests_if_finished(seed_folder)
     if tests is None:
         raise InputError(
-            f"{seed_folder}: its run is not finished; go on with `python main.py --resume {seed_folder.parent}`"
+            f"{seed_folder}: its run is not finished; go on with `python main.py --resume "
+            f"{shlex.quote(str(seed_folder.parent))}`"
         )
     test = tests["best"]
     predictions = read_predictions(seed_folder / "predictions_test.csv")

@@ -112,8 +112,8 @@ def test_missing_splits_name_the_command_that_makes_them(tmp_path: Path, mit: Da
         f"them with `python -m preprocess --dataset mit --out {tmp_path} --source physionet` (or: --source synthetic, "
         "--raw_path DIR)"
     )
-    with pytest.raises(InputError, match="--dataset mit --split inter_patient --out"):
-        data_generator(tmp_path, data_configs.mit(context="rhythm"), None, 0)
+    with pytest.raises(InputError, match=f"--dataset mit --split inter_patient --out '{tmp_path}/a b' --source"):
+        data_generator(tmp_path / "a b", data_configs.mit(context="rhythm"), None, 0)
 
 
 def test_a_folder_of_split_files_is_not_that_of_datasets(tmp_path: Path, mit: DatasetConfig) -> None:

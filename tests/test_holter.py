@@ -349,10 +349,10 @@ def test_an_envelope_rises_within_its_stretch() -> None:
 
 
 def test_the_command_says_what_to_type_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "raw"
+    folder = tmp_path / "a raw"
     assert main(["--source", "synthetic", "--hours", "0.5", "--raw_path", str(folder)]) == 0
     printed = capsys.readouterr().out
-    assert f"python -m report {folder}/holter --diary {folder}/diary.csv\n" in printed
+    assert f"python -m report '{folder}/holter' --diary '{folder}/diary.csv'\n" in printed
     assert "MLII and V1 at 250 Hz" in printed
     assert "vt_sustained 1" in printed
 

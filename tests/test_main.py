@@ -388,6 +388,20 @@ def test_the_balanced_sampler_runs(toy_data: Path, tmp_path: Path) -> None:
     assert config["counts"]["train"]["all"] == 28
 
 
+def test_an_interrupted_run_says_how_to_go_on(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "train_one_epoch", interrupted)
+    given = ["--data_path", toy_data, "--save_dir", tmp_path, "--run_description", "a run", "--variant", "cnn"]
+    assert run_command(lambda: main.run([*map(str, given)])) == 130
+    *_, command, last = capsys.readouterr().err.splitlines()
+    assert command == f"continue with: python main.py --resume '{tmp_path}/mit/a run'"
+    assert last == "interrupted"
+
+
 def test_a_traceback_is_kept_for_defects() -> None:
     def defect() -> None:
         raise ZeroDivisionError

@@ -756,10 +756,11 @@ def test_a_network_of_no_finished_run_is_not_kept(everything: Path, tmp_path: Pa
     seed_folder = everything / "logs" / "reproduce" / "mit_beat_centred__one_cycle_1_120beats" / "seed_0"
     with pytest.raises(InputError, match="no such folder; give that of a finished run"):
         keep_network(seed_folder / "checkpoint_best.pt", "small", tmp_path, tmp_path)
-    shutil.copytree(seed_folder, tmp_path / "seed_0")
-    (tmp_path / "seed_0" / "test_last.json").unlink()
-    with pytest.raises(InputError, match="its run is not finished"):
-        keep_network(tmp_path / "seed_0", "small", tmp_path, tmp_path)
+    run = tmp_path / "a run"
+    shutil.copytree(seed_folder, run / "seed_0")
+    (run / "seed_0" / "test_last.json").unlink()
+    with pytest.raises(InputError, match=f"its run is not finished; go on with `python main.py --resume '{run}'`"):
+        keep_network(run / "seed_0", "small", tmp_path, tmp_path)
     assert not [*tmp_path.glob("small*")]
 
 
