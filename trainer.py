@@ -12,7 +12,6 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,9 +34,9 @@ from run_folder import board, pictures, reports
 from run_folder.layout import KEPT, REMEDY, SeedRun, checkpoint_meanings, make_seed_folder, new_run_folder
 from run_folder.network import encoder_layer, network_of
 from run_folder.resume import (
+    Hold,
     best_epoch,
     keep,
-    locked,
     require_same_window,
     resume,
     settled_arithmetic,
@@ -98,9 +97,9 @@ class Trainer:
             TrainingError: the loss is no longer finite.
         """
         results: dict[str, list[dict[str, Any]]] = {kept: [] for kept in KEPT}
-        with distributed.process_group(self.device), ExitStack() as until_done:
+        with distributed.process_group(self.device), Hold() as hold:
             if self.run_folder is not None and self.run_folder.is_dir():
-                self._hold(self.run_folder, until_done)
+                hold.take(self.run_folder)
             settled = distributed.on_first(lambda: settled_arithmetic(self.run_folder, self.run, self.device))
             layer = encoder_layer(self.configs, self.hparams)
             asked, kernel = self.hparams.precision, self.hparams.kernel
@@ -108,7 +107,7 @@ class Trainer:
             # The choice is a matter of timing: all processes take the first one's.
             self.hparams = dataclasses.replace(self.hparams, precision=distributed.from_first(precision))
             for seed in range(self.run.seed_id, self.run.seed_id + self.run.num_runs):
-                for kept, metrics in self._train_seed(seed, until_done, note).items():
+                for kept, metrics in self._train_seed(seed, hold, note).items():
                     results[kept].append(metrics)
             if distributed.is_first():
                 assert self.run_folder is not None  # the first seed made it
@@ -120,7 +119,7 @@ class Trainer:
                 print(f"\nEverything is in {self.run_folder}")
         return results["best"]
 
-    def _train_seed(self, seed: int, until_done: ExitStack, note: str | None) -> dict[str, dict[str, Any]]:
+    def _train_seed(self, seed: int, hold: Hold, note: str | None) -> dict[str, dict[str, Any]]:
         # Seed
         seed_everything(seed)
 
@@ -152,7 +151,7 @@ class Trainer:
         training_loss = make_loss(self.hparams, batches.training_weights(run.class_weights)).to(self.device)
 
         # Loop
-        folder = self._seed_folder(seed, until_done)
+        folder = self._seed_folder(seed, hold)
         run, history = resume(folder, run, model, optimizer)
         scheduler = make_scheduler(optimizer, self.hparams, len(batches), len(history))
         with run_log(folder / "train.log") as log, board.curves(folder, run, history, optimizer) as write_epoch:
@@ -214,19 +213,13 @@ class Trainer:
             )
         return run
 
-    def _hold(self, run_folder: Path, until_done: ExitStack) -> None:
-        """Keep the run to this command until `until_done` closes; the first of several processes does."""
-        if distributed.is_first():
-            until_done.enter_context(locked(run_folder))
-
-    def _seed_folder(self, seed: int, until_done: ExitStack) -> Path:
+    def _seed_folder(self, seed: int, hold: Hold) -> Path:
         """The folder of a seed; at the first seed of a new run that of the run is made, and held."""
-        if self.run_folder is None or not self.run_folder.is_dir():
-            if self.run_folder is None:
-                self.run_folder = distributed.on_first(
-                    lambda: new_run_folder(Path(self.run.save_dir), self.run.experiment, self.run.run_description)
-                )
-            self._hold(self.run_folder, until_done)
+        if self.run_folder is None:
+            self.run_folder = distributed.on_first(
+                lambda: new_run_folder(Path(self.run.save_dir), self.run.experiment, self.run.run_description)
+            )
+        hold.take(self.run_folder)
         folder = self.run_folder / f"seed_{seed}"
         return make_seed_folder(folder) if distributed.is_first() else folder
 

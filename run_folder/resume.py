@@ -8,7 +8,7 @@ import reprlib
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,22 @@ def locked(run_folder: Path) -> Iterator[None]:
     except Timeout as error:
         who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
         raise InputError(f"{run_folder}: in use by {who}; wait until it ends, or stop it") from error
+
+
+class Hold(ExitStack):
+    """Keeps the run that it takes to this command until it closes; of several processes the first one does."""
+
+    taken = False
+
+    def take(self, run_folder: Path) -> None:
+        """Take a run, unless it is taken already.
+
+        Raises:
+            InputError, OSError: as `locked`.
+        """
+        if not self.taken and distributed.is_first():
+            self.enter_context(locked(run_folder))
+            self.taken = True
 
 
 def as_it_ran(config: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from hparams import RunConfig, TrainingConfig
 from losses import ClassWeightedLoss, FocalLoss, loss_weights
 from models import ecgTransForm
 from run_folder.network import load_network
+from run_folder.resume import locked
 from split_file import Split
 from support.errors import InputError, TrainingError
 from trainer import Trainer, evaluate, train_one_epoch
@@ -925,6 +927,23 @@ def test_the_best_epoch_is_that_of_the_highest_validation_f1(finished: Path) -> 
     assert load_checkpoint(finished / "checkpoint_best.pt").epoch == best
     assert load_checkpoint(finished / "checkpoint_last.pt").epoch == 3
     assert json.loads((finished / "test_best.json").read_text())["checkpoint_epoch"] == best
+
+
+def test_a_run_that_another_command_begins_meanwhile_is_left_to_it(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As two of `python -m reproduce` whose first row is the same, started together."""
+    folder = tmp_path / "mit" / "run"
+    with ExitStack() as other:
+
+        def reading(*arguments: object) -> dict[str, Split]:
+            other.enter_context(locked(folder))
+            return data_generator(*arguments)
+
+        monkeypatch.setattr(trainer, "data_generator", reading)
+        with pytest.raises(InputError, match="run: in use by process"):
+            Trainer(run_config(toy_data, tmp_path), folder).train()
+        assert not [*folder.glob("seed_*")]
 
 
 def test_nothing_is_left_of_a_run_that_cannot_start(toy_data: Path, tmp_path: Path) -> None:
