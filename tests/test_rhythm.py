@@ -498,12 +498,16 @@ def test_a_thinned_class_of_a_few_beats_does_not_vanish(recipe: TrainingConfig) 
     assert len(order) == batches.beats
 
 
-def test_weights_are_inverse_roots(configs: DatasetConfig, recipe: TrainingConfig) -> None:
-    counts = torch.tensor([800, 40, 100, 16, 1])
+@pytest.mark.parametrize(("unknown", "weighs_as"), [(1, 40), (400, 400)])
+def test_weights_are_inverse_roots(
+    configs: DatasetConfig, recipe: TrainingConfig, unknown: int, weighs_as: int
+) -> None:
+    """Class Q weighs no more than S by its count."""
+    counts = torch.tensor([800, 40, 100, 16, unknown])
     labels = torch.repeat_interleave(torch.arange(5), counts)
     weight = loss_weights(configs, recipe, labels)
-    n = 957
-    expected = [(n / 840) ** 0.5, (n / 840) ** 0.5, (n / 100) ** 0.5, (n / 16) ** 0.5, (n / 40) ** 0.5]
+    n = int(counts.sum())
+    expected = [(n / 840) ** 0.5, (n / 840) ** 0.5, (n / 100) ** 0.5, (n / 16) ** 0.5, (n / weighs_as) ** 0.5]
     assert weight.tolist() == pytest.approx(expected, rel=1e-6)
     split = Split(torch.zeros(n, 1, 186), labels)
     in_training = Batches(split, recipe, seed=0).training_weights(weight).tolist()
