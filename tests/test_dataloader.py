@@ -325,11 +325,12 @@ def test_smote_fills_every_class_with_beats_between_its_own(counts: list[int], s
         assert (distance.flatten(1).min(dim=1).values < 1e-5).all()
 
 
-def test_smote_goes_towards_each_of_five_neighbours(mit: DatasetConfig) -> None:
-    """Six beats that are equally far from one another have 15 lines between them."""
-    samples = torch.cat([torch.zeros(200, 1, 6), torch.eye(6).unsqueeze(1)])
-    new = oversample(Split(samples, labels_of([200, 6])), mit, 0).samples[206:]
-    assert len((new > 0).squeeze(1).unique(dim=0)) == 15
+@pytest.mark.parametrize(("beats", "lines"), [(6, 15), (4, 6)])
+def test_smote_goes_towards_each_of_five_neighbours_or_of_all(mit: DatasetConfig, beats: int, lines: int) -> None:
+    """As many lines are between beats that are equally far from one another."""
+    samples = torch.cat([torch.zeros(200, 1, 6), torch.eye(6)[:beats].unsqueeze(1)])
+    new = oversample(Split(samples, labels_of([200, beats])), mit, 0).samples[200 + beats :]
+    assert len((new > 0).squeeze(1).unique(dim=0)) == lines
 
 
 def test_smote_of_another_seed_makes_other_beats(mit: DatasetConfig) -> None:
