@@ -156,6 +156,8 @@ def test_files_that_have_changed_their_names_are_refused(tmp_path: Path, mit: Da
     shutil.copyfile(folder / "test.pt", folder / "train.pt")
     with pytest.raises(InputError, match=r"train.pt: is the test split by its entry 'split'"):
         load_splits(tmp_path, mit)
+    (folder / "train.pt").rename(folder / "mine.pt")  # no name of a split: nothing is mistaken
+    assert len(load_split(folder / "mine.pt", mit)) == 25
 
 
 @given(
