@@ -15,6 +15,7 @@ from run_folder.layout import NO_SELECTION, SeedRun
 from run_folder.pictures import confusion_figure
 from support import distributed
 from support.errors import InputError
+from support.figures import with_plain_texts
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -80,7 +81,7 @@ def curves(
         with _errors_named(folder):
             _add_row(writer, row)
             writer.add_scalar("learning_rate", rate, epoch)
-            writer.add_figure("confusion_matrix/val", figure, epoch)
+            writer.add_figure("confusion_matrix/val", with_plain_texts(figure), epoch)
             writer.flush()  # before the checkpoint of the epoch: an epoch that is kept has its points
         rate = optimizer.param_groups[0]["lr"]  # of the next one
 

@@ -33,8 +33,8 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` to `path`, in the format of its suffix; its texts, which may name files, are shown as they are.
+def with_plain_texts(figure: Figure) -> Figure:
+    """`figure`, its texts shown as they are: a name of a file in them may hold anything.
 
     matplotlib takes what stands between two $ for a formula, and cannot draw bytes that are no UTF-8.
     """
@@ -43,5 +43,10 @@ def save_figure(figure: Figure, path: Path) -> None:
     for text in figure.findobj(Text):
         text.set_parse_math(False)
         text.set_text(text.get_text().encode(errors="backslashreplace").decode())
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path`, in the format of its suffix."""
     with written_whole(path) as part:
-        figure.savefig(part)
+        with_plain_texts(figure).savefig(part)

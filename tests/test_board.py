@@ -105,6 +105,15 @@ def test_a_picture_of_the_confusion_matrix_an_epoch(finished: Path) -> None:
         assert pixels[..., :3].std() > 0.05  # not blank
 
 
+def test_the_picture_names_any_source(toy_data: Path, tmp_path: Path) -> None:
+    splits = {"val": SimpleNamespace(origin="$_$ data")}  # no formula
+    run = SimpleNamespace(run_config=run_config(toy_data, tmp_path), seed=0, splits=splits)
+    validation = {"confusion_matrix": [[1, 0], [0, 1]], "per_class": {"N": {}, "S": {}}}
+    with board.curves(tmp_path, run, [], torch.optim.SGD([torch.zeros(1)])) as write_epoch:
+        write_epoch({"epoch": 1, "val_loss": 1.0}, validation)
+    assert len(read(tmp_path).Images("confusion_matrix/val")) == 1
+
+
 def test_the_curves_change_nothing_in_the_training(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     Trainer(run_config(toy_data, tmp_path, schedule="one_cycle", tensorboard=False)).train()
     folder = seed_folder(tmp_path)
