@@ -117,15 +117,15 @@ def test_who_is_not_new_among_the_new_patients() -> None:
     _, _, section = README.partition("### New patients\n")
     above, _, _ = section.partition("\n|")
     for record, other in SAME_SUBJECT.items():
-        assert f"{record} of DS2 is of the patient of {other} in DS1" in " ".join(above.split())
+        assert f"record {record} is from the same patient as {other} of DS1" in " ".join(above.split())
 
 
 @pytest.mark.parametrize(
     ("row", "part", "group"),
     [
-        ("ours, with the rhythm around it", "DS1 -> DS2", "all"),
+        ("ours, with the rhythm around the beat", "DS1 -> DS2", "all"),
         ("ours, the same, trained on svdb too", "DS1 and svdb -> DS2 and other svdb patients", "mitdb"),
-        ("ours, on both without BiTrans", "Without BiTrans", "mitdb"),
+        ("ours, on DS1 and svdb, without BiTrans", "Without BiTrans", "mitdb"),
     ],
 )
 def test_the_rows_with_context_are_those_of_the_page(row: str, part: str, group: str) -> None:
