@@ -1,6 +1,6 @@
 """Compare annotation files beat by beat and run by run, as ANSI/AAMI EC57 asks for.
 
-Prints the table of beats with its gross and average figures; --out writes all tables. They are, to the byte, those of
+Prints the table of beats with its gross and average figures; --out writes all tables. They are, byte for byte, those of
 the programs bxb, rxr and sumstats of the WFDB Software Package.
 
 examples:
@@ -44,8 +44,8 @@ def build_parser() -> ArgumentParser:
         help="path of a record's files without suffix, or of its header: data/raw/mitdb/100 or data/raw/mitdb/100.hea",
     )
     add_suffix = partial(add, type=file_suffix, required=True, metavar="SUFFIX")
-    add_suffix("--reference", help="of the reference annotations' files: atr")
-    add_suffix("--test", help="of the files of the annotations that are judged")
+    add_suffix("--reference", help="suffix of the reference annotation files, such as atr")
+    add_suffix("--test", help="suffix of the annotation files to be scored")
     add(
         "--test_dir",
         type=Path,
@@ -56,7 +56,7 @@ def build_parser() -> ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder that gets bxb_beats.txt, bxb_shutdown.txt, rxr_v.txt and rxr_s.txt (a line a record), "
+        help="folder that gets bxb_beats.txt, bxb_shutdown.txt, rxr_v.txt and rxr_s.txt (one line per record), "
         "sumstats_<table>.txt of these, bxb_<record>.txt and .stdout.txt (the matrix of a record, and what its beats "
         "missed in shutdown), and ec57.csv, all figures (default: none)",
     )
