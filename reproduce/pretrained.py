@@ -51,7 +51,8 @@ CAUTIONS = {
     "programs work, no more.",
     "beat": "Not for new patients: it was tested on beats of the patients that it was trained on, and its figures do "
     "not hold for anybody else (results/inter_patient.md).",
-    "mit": "It reads lead II (or a lead like it) and names beats: no P waves without a QRS, no blocks, no ST segments.",
+    "mit": "It reads lead II (or a lead like it) and classifies beats: it finds no non-conducted P waves, no "
+    "conduction block and no ST changes.",
     "ptb": "It tells infarction from normal by one beat of lead II, in records of people who were either healthy or in "
     "hospital for an infarction: any other disease, and any other lead, it has never seen.",
 }
@@ -134,7 +135,7 @@ def make_card(
         "new_patients": new_patients,
         "protocol": data["protocol"],
         "window": data["window"].replace(" of the lead in `leads`", ""),  # which is in the split file, not here
-        "recipe": f"{hparams['recipe']}, {epochs}, seed {config['seed']}; kept is epoch {test['checkpoint_epoch']}"
+        "recipe": f"{hparams['recipe']}, {epochs}, seed {config['seed']}; epoch {test['checkpoint_epoch']} kept"
         + (f"; arithmetic {arithmetic}" if arithmetic != "fp32" else ""),
         "command": command_of(config),
         "machine": f"{environment['device_name']}, torch {environment['torch']}, {tested_on(seed_folder)}",
@@ -252,7 +253,7 @@ def card_page(card: dict[str, Any], test: dict[str, Any], predictions: pd.DataFr
         "",
         f"ECGTransForm for `--dataset {card['dataset']}`. **Research only, not for clinical use.** "
         f"`python main.py --dataset {card['dataset']} --test {card['name']}` and `python -m report --checkpoint "
-        f"{card['name']}` take it by this name; {card['parameters']:,} parameters, its weights alone, float32.",
+        f"{card['name']}` take it by this name; {card['parameters']:,} parameters, weights only, float32.",
         "",
         *markdown(["", ""], [[fact.replace("_", " "), card[fact]] for fact in FACTS]),
         "",
@@ -317,8 +318,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
         metavar="DIR",
         type=Path,
         default=Path("data/raw"),
-        help="of the databases: the card says how the report knows the training records that are there again, so that "
-        "it can warn of them (default: data/raw)",
+        help="folder of the databases; the card gets a hash of each training record found there, by which a report "
+        "recognises the record and warns (default: data/raw)",
     )
     given = parser.parse_args(arguments)
     path = keep_network(given.run_folder, given.name, given.raw_path)
