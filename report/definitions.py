@@ -127,7 +127,7 @@ class Definitions(Thresholds):
         30.0, "a ventricular tachycardia that lasts at least this long is sustained", "s", "VT 2017"
     )
     svt_rate: float = threshold(
-        100.0, "a run of S (3 beats and more) above this rate is a supraventricular tachycardia", "1/min", "SVT 2015"
+        100.0, "a run of S (3 beats or more) above this rate is a supraventricular tachycardia", "1/min", "SVT 2015"
     )
     doubtful_probability: float = threshold(
         60.0,
@@ -202,7 +202,7 @@ class Definitions(Thresholds):
     burden_marked: float = threshold(10.0, "a V burden of this share or more is marked", "%", "EHRA 2014")
     burden_high: float = threshold(20.0, "a V burden of this share or more is marked as high", "%", "EHRA 2014")
     irregular_duration: float = threshold(30.0, "shortest episode of irregular rhythm", "s", "ESC 2024")
-    irregular_intervals: int = threshold(20, "R-R intervals of a window of irregular rhythm", "", CHOSEN)
+    irregular_intervals: int = threshold(20, "R-R intervals in a window searched for irregular rhythm", "", CHOSEN)
     irregular_entropy: float = threshold(
         -1.0, "a rhythm is irregular where its coefficient of sample entropy is above this", "", CHOSEN
     )
@@ -241,7 +241,10 @@ class Definitions(Thresholds):
         20, "N-N intervals on either side with which each one is compared", "", "PhysioNet HRV toolkit"
     )
     nn_deviation: float = threshold(
-        20.0, "an N-N interval further off the mean of these neighbours is left out", "%", "PhysioNet HRV toolkit"
+        20.0,
+        "an N-N interval that differs by more than this from the mean of these neighbours is left out",
+        "%",
+        "PhysioNet HRV toolkit",
     )
     nn_share: float = threshold(
         80.0,
@@ -364,7 +367,7 @@ class Quality(Thresholds):
     noise_between: float = threshold(
         0.35,
         "no noise in a window of three beats or more, as alike as noise_run_likeness asks for, if no deflection "
-        "between them is steeper than this share of the least steep one",
+        "between them is steeper than this share of the least steep of them",
         "",
         CHOSEN,
     )

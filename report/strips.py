@@ -161,7 +161,7 @@ def _extremes(kind: str, found: list[Episode], name: str) -> Iterator[tuple[str,
     if not found:
         return
     if len(found) == 1 or kind.startswith("isolated"):
-        yield (f"only {name}" if len(found) == 1 else f"first {name}"), found[0]
+        yield (f"the only {name}" if len(found) == 1 else f"first {name}"), found[0]
         return
     if not kind.startswith("couplet"):
         yield f"longest {name}", longest_of(found)

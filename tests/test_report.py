@@ -151,7 +151,7 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
         record = write_rhythm(tmp_path, name, symbols, 1.0)
         assert report_of(record, tmp_path / "r" / name, "--annotations", ".atr") == 0  # with its dot or without
         page = (tmp_path / "r" / name / "report.html").read_text()
-        stands_out = page.split("What stands out")[1].split("What this report rests on")[0]
+        stands_out = page.split("What stands out")[1].split("Methods and limitations")[0]
         for text in expected:
             assert text in stands_out
         assert ("Nothing, by the definitions" in stands_out) == (name == "none")
@@ -669,7 +669,7 @@ def test_the_page_of_infarction_says_nothing_of_ectopy(tmp_path: Path) -> None:
     given = ("--lead", "MLII", "--checkpoint", ptb, "--fs", "250")
     assert report_of(path, tmp_path / "r", *given, "--doubtful_pause", "14") == 0
     page = (tmp_path / "r" / "report.html").read_text()
-    stands_out = page.split("What stands out")[1].split("What this report rests on")[0]
+    stands_out = page.split("What stands out")[1].split("Methods and limitations")[0]
     assert "<li>1 episode of possible ventricular flutter or fibrillation" in stands_out
     for text in ("Isolated beats", "called V", "--vt_rate", "--nn_segment", "--burden_high", "of class S"):
         assert text not in page, text
