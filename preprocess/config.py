@@ -55,7 +55,7 @@ class PreparationConfig:
     dataset: str = option(
         "",
         "mit: AAMI beat classes; ptb: infarction or not",
-        default="none; required, but for --hours",
+        default="none; required, except with --hours",
         metavar=one_of(CLASSES),
     )
     source: str = option(
@@ -87,8 +87,8 @@ class PreparationConfig:
     split: str = option("beat", "split by beat, or by patient: DS1 and DS2 for mitdb", metavar=one_of(PROTOCOLS))
     folds: int | None = option(
         None,
-        "with --split inter_patient: K splits for cross-validation in DIR/fold_1 to fold_K, each with other test "
-        "patients; of mitdb the patients are those of DS1, and DS2 stays unopened",
+        "with --split inter_patient: K splits for cross-validation in DIR/fold_1 to fold_K, each with other "
+        "test patients; of mitdb only DS1 is used, and DS2 stays untouched",
         default="one split",
         metavar="K",
     )
