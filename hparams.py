@@ -351,8 +351,8 @@ class RunConfig:
     sampler: str | None = option(
         None,
         "which beats an epoch trains on (Fig. 6). shuffle: every training beat once; balanced: as many, drawn "
-        "with every class equally probable; smote: every class filled up to the largest with beats between its own; "
-        "thinned: all of the smaller classes and a quarter of the largest",
+        "with every class equally probable; smote: every class filled up to the size of the largest with beats "
+        "interpolated between its own; thinned: all of the smaller classes and a quarter of the largest",
         default="the recipe's: shuffle, for new_patients thinned",
     )
     limit_train: int | None = option(
