@@ -80,31 +80,37 @@ def build_parser() -> ArgumentParser:
         "--source",
         choices=RECORDINGS,
         default=RECORDINGS[0],
-        help="where recordings are from: folders mitdb and ptbdb in --raw_path; PhysioNet, which fills those; or "
+        help="where recordings are from: folders mitdb and ptbdb in --raw_path; PhysioNet, downloaded into those; or "
         f"synthetic patients (default: {RECORDINGS[0]}). Rows of beats that others have cut need their files: "
         "kaggle/*.csv, ptb_released_val.pt",
     )
-    add("--raw_path", type=Path, default=Path("data/raw"), metavar="DIR", help="of recordings (default: data/raw)")
+    add(
+        "--raw_path",
+        type=Path,
+        default=Path("data/raw"),
+        metavar="DIR",
+        help="folder of the recordings (default: data/raw)",
+    )
     add(
         "--data_path",
         type=Path,
         default=Path("data/reproduce"),
         metavar="DIR",
-        help="of split files, made where they are missing (default: data/reproduce)",
+        help="folder of the split files, made where they are missing (default: data/reproduce)",
     )
     add(
         "--save_dir",
         type=Path,
         default=Path(DEFAULT.save_dir),
         metavar="DIR",
-        help=f"of runs, in its folder reproduce (default: {DEFAULT.save_dir})",
+        help=f"folder of the runs, which go into its subfolder reproduce (default: {DEFAULT.save_dir})",
     )
     add(
         "--results",
         type=Path,
         metavar="DIR",
-        help="of what comes out (default: results, or results/own where its pages have rows of runs that are not in "
-        "--save_dir; of synthetic data results/synthetic)",
+        help="folder of the pages (default: results, or results/own where the pages in results have rows of runs that "
+        "are not in --save_dir; for synthetic data results/synthetic)",
     )
     return parser
 
