@@ -60,7 +60,7 @@ class Experiment:
 
 WHOLE_PTB = (
     "The whole ptbdb has 549 records of 290 subjects, 200 of them healthy or with an infarction; how many records a "
-    "row was tested on is said below: on a part of them PTB does not compare with the paper."
+    "row was tested on is said below: figures on a part of PTB do not compare with the paper's."
 )
 
 MIT = Beats("mit")
@@ -147,13 +147,13 @@ INTER_PATIENT = Experiment(
     "inter_patient",
     "New patients: the network split by patient and by beat, alone and with the rhythm around a beat",
     "Split by beat, the network is tested on patients that it was trained on: the beats of one person resemble one "
-    "another far more than those of two, most of all the ectopic ones, so a test beat has near copies among the "
+    "another far more than those of two, most of all the ectopic ones, so a test beat has near duplicates among the "
     "training beats, some seconds away in the same recording. Recognising them takes no knowledge of what an "
     "arrhythmia looks like in general. That is why the paper's 99 % does not carry over to new patients: the rows "
-    "split by patient say what to expect of one; of mitdb they are trained on DS1 and tested on DS2. Besides, a beat "
-    "is seen by itself: the prematurity that marks most S beats lies outside its window, and the works below that "
-    "find more of them measure it. The rows `with context` see the record around a beat: by patient as `--recipe "
-    "new_patients` has it, by beat with `--context joint`. How that was chosen and each opening of DS2 are in "
+    "split by patient say what to expect of a new patient; those of mitdb are trained on DS1 and tested on DS2. "
+    "Besides, a beat is seen by itself: the prematurity that marks most S beats lies outside its window, and the works "
+    "below that find more of them measure it. The rows `with context` see the record around a beat: by patient as "
+    "`--recipe new_patients` has it, by beat with `--context joint`. How that was chosen and each opening of DS2 are in "
     "[new_patients.md](new_patients.md). "
     f"{WHOLE_PTB}",
     (
@@ -184,7 +184,7 @@ CONTEXT = Experiment(
     "What the rhythm around a beat and the dominant beat add, on new patients",
     "DS1 -> DS2, all rows with `--recipe new_patients`. `rhythm`: a network that sees the beat alone says NS, V, F or "
     "Q, and the rhythm head which of NS is S. `dominant beat`: the network sees how the beat differs from the record's "
-    "dominant beat, with 20 figures of shape, and says N, S, V, F or Q. Every opening of DS2 is written down in "
+    "dominant beat, with 20 shape features, and says N, S, V, F or Q. Every opening of DS2 is written down in "
     "[new_patients.md](new_patients.md).",
     tuple(
         Row(label, Beats("mit", protocol="inter_patient"), settings)

@@ -228,8 +228,8 @@ def _ec57_part(results: Sequence[Result]) -> list[str]:
         *ec57_table(results),
         "",
         "Se is sensitivity, +P positive predictivity, FPR false-positive rate. As the standard says, Q beats called S, "
-        "and F or Q beats called V, are no false positives; so +P is not the precision above. Escape beats e and j are "
-        "in N, as in de Chazal et al. 2004; the program `bxb` counts them as S.",
+        "and F or Q beats called V, are not false positives; so +P is not the precision above. Escape beats e and j "
+        "are in N, as in de Chazal et al. 2004; the program `bxb` counts them as S.",
         "",
     ]
     for result in results:
