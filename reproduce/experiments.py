@@ -153,8 +153,8 @@ INTER_PATIENT = Experiment(
     "split by patient say what to expect of a new patient; those of mitdb are trained on DS1 and tested on DS2. "
     "Besides, a beat is seen by itself: the prematurity that marks most S beats lies outside its window, and the works "
     "below that find more of them measure it. The rows `with context` see the record around a beat: by patient as "
-    "`--recipe new_patients` has it, by beat with `--context joint`. How that was chosen and each opening of DS2 are in "
-    "[new_patients.md](new_patients.md). "
+    "`--recipe new_patients` has it, by beat with `--context joint`. How that was chosen and each opening of DS2 are "
+    "in [new_patients.md](new_patients.md). "
     f"{WHOLE_PTB}",
     (
         Row("MIT-BIH, by patient", Beats("mit", protocol="inter_patient")),
