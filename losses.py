@@ -95,7 +95,7 @@ def make_loss(hparams: TrainingConfig, weight: Tensor) -> ClassWeightedLoss:
 
 
 def require_sums(loss_function: object) -> None:
-    """Raise a `TypeError` where `loss_function` is no `ClassWeightedLoss`, or one whose `forward` is its own."""
+    """Raise a `TypeError` where `loss_function` is no `ClassWeightedLoss`, or one that overrides `forward`."""
     name = type(loss_function).__name__
     if not isinstance(loss_function, ClassWeightedLoss):
         raise TypeError(f"loss_function: {name} is no losses.ClassWeightedLoss; give a subclass of it")

@@ -168,7 +168,7 @@ class Ensemble(nn.Module):
     """The mean of small networks k -> 64 -> 64 -> outputs that see some columns of the context alone.
 
     They are trained before the network and without it (`rhythm.fit_context`). Each has a standardisation of its own,
-    since it learns from one database and what that one does not name.
+    since it learns from one database, and from the others only the classes that this one does not name.
     """
 
     def __init__(self, columns: Sequence[int], outputs: int, config: ContextConfig) -> None:
@@ -220,7 +220,7 @@ class RhythmHead(Ensemble):
 
 
 class ShapeEnsemble(Ensemble):
-    """What a beat is by its shape against the dominant beat, in 20 figures: log-probabilities (B, S)."""
+    """What a beat is by its shape against the dominant beat, in 20 features: log-probabilities (B, S)."""
 
     def __init__(self, configs: DatasetConfig, config: ContextConfig) -> None:
         names = configs.context_features
@@ -259,8 +259,8 @@ class MorphologyHead(JointClassifier):
     """What a beat is by its shape: the classifier of a network that sees the context.
 
     Two classifiers, whose probabilities are averaged. The first is a `JointClassifier` on the features of the beat and
-    its 20 figures of shape (`DatasetConfig.morphology_features`); the second is `ShapeEnsemble`, on the same 20
-    figures. On DS2 the second errs less (accuracy 97.1 beside 96.7) and both together least often (97.4); on patients
+    its 20 shape features (`DatasetConfig.morphology_features`); the second is `ShapeEnsemble`, on the same 20
+    alone. On DS2 the second errs less (accuracy 97.1 beside 96.7) and both together least often (97.4); on patients
     held out of DS1 the second alone does as well as both (results/new_patients.md).
     In training the first answers alone: where the other is right already, it would learn nothing.
 

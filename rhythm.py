@@ -1,4 +1,4 @@
-"""Train the two ensembles of small networks on the context of a beat that a network for new patients has beside it.
+"""Train the two ensembles of a network for new patients: small networks that see the context of a beat alone.
 
 They are trained before the network and by themselves. The loss of the product p(S) = p(NS) s is the sum of the losses
 of its factors, so the rhythm head and the network have nothing to learn from one another; the ensemble on the shape is
@@ -124,7 +124,7 @@ def beats_by_database(split: Split) -> dict[str, Tensor]:
 def with_unnamed_classes(beats: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """The `beats` (m,) of a database, and those of others of the classes that it does not name; indices, int64.
 
-    Who annotated svdb called 3 of 102,069 beats fusion beats, who annotated DS1 414 of 51,010: svdb's are among its N
+    The annotators of svdb called 3 of 102,069 beats fusion beats, those of DS1 414 of 51,010: svdb's are among its N
     and V. Members that learnt from it alone would find none, and vote against those that can.
 
     Args:

@@ -67,7 +67,7 @@ CODE = (
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, numpy and torch (all devices) with `seed`, and ask cuDNN for repeatable kernels."""
+    """Seed Python, numpy and torch (all devices) with `seed`, and ask cuDNN for deterministic kernels."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -428,7 +428,7 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes:
 
     The macro figures are plain means over the classes that occur among the labels, whatever is predicted: the set
     of classes is the split's and the same for every epoch and network. A beat called by the name of a class that the
-    split lacks still counts, as one that its own class has lost. A figure whose denominator is 0 is 0.
+    split lacks still counts, as one missed of its own class. A figure whose denominator is 0 is 0.
 
     Returns:
         accuracy, macro_precision, macro_recall, macro_f1, per_class (name -> precision, recall, f1, support)
