@@ -123,9 +123,9 @@ class TrainingConfig:
     sampler: str = "shuffle"
     """Which beats an epoch trains on. `shuffle`: every training beat once. For Fig. 6 there are also `balanced`
     (as many beats, drawn with replacement, every class equally probable) and `smote` (Chawla et al. 2002: before
-    training, every class is filled up with beats interpolated between its own to as many as the largest has). `thinned`:
-    every beat of the smaller classes and another random quarter of the largest in each epoch, which weighs four times
-    in the training loss."""
+    training, every class is filled up with beats interpolated between its own, to as many as the largest has).
+    `thinned`: every beat of the smaller classes and another random quarter of the largest in each epoch, which weighs
+    four times in the training loss."""
     focal_gamma: float = 2.0
     """Exponent of the focal loss (Lin et al. 2017)."""
     dropout: float = 0.2
