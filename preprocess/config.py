@@ -103,9 +103,9 @@ class PreparationConfig:
         None,
         "how a beat is cut from a recording: 360 Hz, centred on the R-peak, standardised; or 125 Hz, from the R-peak "
         "on for 1.2 R-R intervals, padded with zeros. kachuee: as the text of the paper's data says, from maxima above "
-        "0.9 of 10 s, scaled to [0, 1] with them. kaggle: like the rows of the Kaggle set, which differ: from "
-        "annotated R-peaks (mit) or maxima above 0.9 of 5 s (ptb), each beat scaled to [0, 1]; the rows themselves are "
-        "read with --source kaggle",
+        "0.9 in segments of 10 s, each segment scaled to [0, 1]. kaggle: like the rows of the Kaggle set, which "
+        "differ: from annotated R-peaks (mit) or maxima above 0.9 in segments of 5 s (ptb), each beat scaled to [0, "
+        "1]; the rows themselves are read with --source kaggle",
         default="centred",
         metavar=one_of(WINDOWS),
     )

@@ -257,7 +257,7 @@ class Definitions(Thresholds):
     nn_filled: float = threshold(50.0, "least share of a segment that its N-N intervals have to fill", "%", CHOSEN)
     day_readable: float = threshold(
         18.0,
-        "least readable time of a recording that is called one of 24 h; for SDANN, least time of its segments",
+        "least readable time of a recording that is called a 24-hour one; for SDANN, least time of its segments",
         "h",
         CHOSEN,
     )
@@ -331,8 +331,8 @@ class Quality(Thresholds):
     )
     rail_shortest: float = threshold(
         0.2,
-        "shortest saturation: the signal stays at one value, its highest or lowest or within 1 % of its range of "
-        "it, unless that is its baseline; a clipped QRS complex is shorter",
+        "shortest saturation: the signal stays at one value, no further than 1 % of its range from its highest or "
+        "lowest, unless that value is its baseline; a clipped QRS complex is shorter",
         "s",
         CHOSEN,
     )
@@ -412,8 +412,8 @@ class Quality(Thresholds):
     )
     hum_rise: float = threshold(
         2.0,
-        "mains hum is noise only if it is more than this many times as large as in the minutes around in which "
-        "there is an ECG: in a pause it stays the same",
+        "mains hum is noise only if it is more than this many times as large as in the surrounding minutes that "
+        "have an ECG: in a pause it stays the same",
         "",
         CHOSEN,
     )
