@@ -140,8 +140,8 @@ def test_the_rows_with_context_are_those_of_the_page(row: str, part: str, group:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 def test_lines_fit_and_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    if page == ROOT / "README.md":
-        assert max(map(len, text.splitlines())) <= 120
+    is_first = page == ROOT / "README.md"  # those beside the code have wider tables
+    assert all(len(line) <= 120 for line in text.splitlines() if is_first or not line.startswith("|"))
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert target.startswith("http") or (page.parent / target).exists(), target
 
