@@ -18,8 +18,8 @@ import hparams
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 
-# The same examples in every run, however slow the machine: nothing but a change makes the suite fail. To search on, with
-# other examples each time: `pytest --hypothesis-profile=search`, which keeps those that fail in .hypothesis/.
+# The same examples in every run, however slow the machine: nothing but a change makes the suite fail. To search on,
+# with other examples each time: `pytest --hypothesis-profile=search`, which keeps those that fail in .hypothesis/.
 settings.register_profile("same_examples", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None)
 settings.load_profile("same_examples")
