@@ -52,7 +52,7 @@ from report.options import ReportOptions
 from report.render import period_cell, title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
-from report.strips import ANNOTATED_FLUTTER
+from report.strips import ANNOTATED_FLUTTER, Strip
 from report.summary import excessive_by
 from report.wording import lasting, number, percent
 from support.errors import InputError, run_command
@@ -642,6 +642,57 @@ def test_labels_at_the_edges_of_a_strip_are_whole() -> None:
     svg = "".join(drawings._labels(SimpleNamespace(rhythm=rhythm, diagnosis=None, classifier=None), 0.0))
     boxes = re.findall(r'<rect x="([-.\d]+)" y="[-.\d]+" width="([.\d]+)"', svg)
     assert [float(x) for x, _ in boxes] == [0.0, pytest.approx(drawings.WIDTH - float(boxes[1][1]))]
+
+
+@pytest.mark.parametrize(("height", "gain", "cut"), [(1.0, 10, False), (5.0, 5, False), (12.0, 5, True)])
+def test_a_strip_is_drawn_to_scale(height: float, gain: int, cut: bool) -> None:
+    fs, size = 250, round(250 * drawings.SECONDS)
+    signal = np.zeros(3 * size)
+    signal[size + 500] = height  # 2 s into the strip, which is the second of three
+    recording = SimpleNamespace(fs=fs, length=signal.size, lead="II", read=lambda start, stop: signal[start:stop])
+    peaks = size + np.array([500, 700, 900, 1150])
+    rhythm = Rhythm(peaks, np.array([*"NNNN"]), fs=fs, length=signal.size, unreadable=[(size + 750, size + 800)])
+    analysis = SimpleNamespace(
+        recording=recording, rhythm=rhythm, diagnosis=None, classifier=None, clock=lambda seconds: None
+    )
+    drawn = drawings.draw_strip(analysis, Strip(drawings.SECONDS, 1, ("title",), (drawings.SECONDS + 3, 99)))
+    assert (drawn.gain, drawn.cut) == (gain, cut)
+    x, y, steps = re.search(r'd="M(\d+) (\d+)l([-\d ]+)" class="e"', drawn.rows[0]).groups()
+    places = np.cumsum([[int(x), int(y)], *np.array(steps.split(), dtype=int).reshape(-1, 2)], axis=0) / 100  # mm
+    np.testing.assert_allclose(places[:, 0], 25 * np.arange(size) / fs, atol=0.01)
+    if cut:
+        assert places[500, 1] == 0.0  # at the upper edge of the paper
+    else:
+        np.testing.assert_allclose(places[0, 1] - places[:, 1], gain * signal[size : 2 * size], atol=0.01)  # upwards
+    assert re.findall(r'class="r">(\d+)<', drawn.rows[0]) == ["800", "1000"]  # ms; none across unreadable time
+    marked, lost = (
+        re.search(rf'<rect x="([.\d]+)" y="[.\d]+" width="([.\d]+)"[^>]*fill="{fill}"', drawn.rows[0])
+        for fill in (drawings.INK, r"url\(#hatch-mm\)")
+    )
+    assert [*map(float, marked.groups())] == [75.0, 100.0]  # from 3 s on, to the end of the paper
+    assert [*map(float, lost.groups())] == [75.0, 5.0]
+
+
+def test_trends_are_drawn_at_their_levels() -> None:
+    rate, share = np.array([60.0, 120.0]), np.array([5.0, 0.0])
+    values = SimpleNamespace(mean_bpm=rate, low_bpm=rate, high_bpm=rate, start_s=np.array([0.0, 60.0]), width_s=60.0)
+    start = datetime(2026, 1, 31, 10, 7)
+    analysis = SimpleNamespace(trends=values, duration_s=120.0, recording=SimpleNamespace(start=start))
+    axis = drawings._Axis(100.0, 220.0, 120.0)
+    panel = "".join(drawings._rate_panel(analysis, axis, 10.0))
+    levels = {
+        int(text): float(y) - 3.5 for y, text in re.findall(r'y="([.\d]+)" class="f" text-anchor="end">(\d+)', panel)
+    }
+    assert re.search(r'<polyline points="([^"]+)"', panel)[1] == f"130.0,{levels[60]:.1f} 190.0,{levels[120]:.1f}"
+    assert levels[120] < levels[60] == 10.0 + drawings.RATE_HEIGHT
+    bar = [*drawings._share_panel("V", share, analysis, axis, 10.0)][-1]
+    height = drawings.SHARE_HEIGHT
+    assert f'<rect x="100.0" y="10.0" width="59.7" height="{height:.1f}"' in bar  # 5 % of a panel of 5 %
+    ticks = "".join(drawings._time_axis(analysis, axis, 90.0, 10.0, wide=True))
+    assert re.findall(r'<text x="([.\d]+)" y="106.0"[^>]*>([:\d]+)<', ticks)[:2] == [
+        ("100.0", "10:07:00"),
+        ("110.0", "10:07:10"),
+    ]
 
 
 def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
