@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from preprocess import labels as meanings
 from preprocess.__main__ import main
+from preprocess.beats import cut_centred
 from preprocess.context import (
     CONTEXT_NAMES,
     CYCLE,
@@ -19,7 +20,9 @@ from preprocess.context import (
     RHYTHM_FEATURES,
     Beats,
     Context,
+    align,
     broken_intervals,
+    dominant_beat,
     local_mean,
     local_rhythm,
     local_rmssd,
@@ -268,6 +271,22 @@ def test_beats_are_moved_onto_the_dominant_one() -> None:
     assert moved["log_pre_mean10"][3] != exact["log_pre_mean10"][3]  # the interval is what the peaks say
 
 
+def test_a_beat_without_a_qrs_stays_where_it_is() -> None:
+    peaks = RR * np.arange(1, 31)
+    signal = signal_by_hand(peaks)
+    signal[peaks[3] - 90 : peaks[3] + 90] = 0.0
+    beats = align(signal, peaks, *dominant_beat(signal, peaks))
+    assert beats.centres.tolist() == peaks.tolist()
+    assert beats.members.tolist() == [beat != 3 for beat in range(30)]
+
+
+@pytest.mark.parametrize(("height", "similar"), [(1.6, True), (1.7, False), (1 / 1.6, True), (1 / 1.7, False)])
+def test_similar_beats_differ_in_size_by_a_factor_of_1_65_at_most(height: float, similar: bool) -> None:
+    peaks = peaks_by_hand()
+    members = dominant_beat(signal_by_hand(peaks, early_height=height), peaks)[1]
+    assert members[EARLY] == similar and members.sum() == 29 + similar
+
+
 def test_the_dominant_beat_is_that_of_the_most_beats_not_of_the_first_or_largest() -> None:
     peaks = RR * np.arange(1, 701)  # more than the candidates
     signal = np.zeros(peaks[-1] + RR)
@@ -292,6 +311,24 @@ def test_difference_of_a_beat_without_p_wave() -> None:
     expected = np.full(186, 20 * 0.1 / 186)  # mean t - mean x
     expected[93 - 60 : 93 - 40] -= 0.1
     assert difference[EARLY] == pytest.approx(expected / np.sqrt(square - mean**2), abs=1e-5)
+
+
+def test_the_difference_is_from_the_beats_that_the_dominant_one_is_made_of() -> None:
+    peaks = RR * np.arange(1, 31)
+    signal = signal_by_hand(peaks)
+    for beat in range(0, 28, 2):  # nearly half of them are of another shape: they take no part
+        signal[peaks[beat] - 40 : peaks[beat] + 50] += np.linspace(-2.0, -1.0, 90)
+    alone = record_context(signal_by_hand(peaks), peaks).difference
+    assert record_context(signal, peaks).difference[3] == pytest.approx(alone[3], abs=1e-5)
+
+
+def test_the_rhythm_is_that_of_all_beats_also_of_those_that_are_not_cut() -> None:
+    signal, peaks = random_record()
+    signal[peaks[20] + 40 : peaks[20] + 50] = np.nan  # too few to lose time
+    beats = cut_centred(signal, FS, (peaks, np.zeros(len(peaks), dtype=np.int64)))
+    kept = np.isin(peaks, beats.positions)
+    assert not kept[20] and beats.account.dropped["hold missing samples"] == 1
+    assert beats.context.features.tolist() == record_context(signal, peaks).features[kept].tolist()
 
 
 def test_difference_is_clipped() -> None:
