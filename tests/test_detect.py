@@ -94,6 +94,23 @@ def test_a_gap_is_left_out_and_disturbs_nothing_around_it() -> None:
     assert not ((found >= 20 * 250) & (found < 35 * 250)).any()
 
 
+def test_an_r_peak_is_a_sample_that_is_there() -> None:
+    times = rhythm(40)
+    signal = made(times, 250, 40)
+    for beat in times[::3]:
+        at = round(beat * 250)
+        signal[at - 2 : at + 3] = np.nan  # the top of its R wave
+    found = detect_beats(signal, 250)
+    assert len(found) == len(times) and np.isfinite(signal[found]).all()
+
+
+def test_no_wave_is_a_beat_in_a_few_seconds_between_long_gaps() -> None:
+    times, gap = np.arange(1.0, 29, 0.9), np.full(100 * 250, np.nan)
+    signal = made(times, 250, 30)
+    found = detect_beats(np.concatenate([signal, gap, signal[: round(4.4 * 250)], gap, signal]), 250)
+    assert_found(found, np.concatenate([times, 130 + times[times < 4.4], 234.4 + times]), 250)
+
+
 def test_a_pause_is_not_filled() -> None:
     times = np.concatenate([np.arange(1, 30, 0.8), np.arange(49, 80, 0.8)])  # 19 s without a beat, noise goes on
     assert_found(detect_beats(made(times, 250, 80), 250), times, 250)
