@@ -676,7 +676,7 @@ def test_a_strip_is_drawn_to_scale(height: float, gain: int, cut: bool) -> None:
 def test_trends_are_drawn_at_their_levels() -> None:
     rate, share = np.array([60.0, 120.0]), np.array([5.0, 0.0])
     values = SimpleNamespace(mean_bpm=rate, low_bpm=rate, high_bpm=rate, start_s=np.array([0.0, 60.0]), width_s=60.0)
-    start = datetime(2026, 1, 31, 10, 7)
+    start = datetime(2026, 1, 31, 10, 7, 3)
     analysis = SimpleNamespace(trends=values, duration_s=120.0, recording=SimpleNamespace(start=start))
     axis = drawings._Axis(100.0, 220.0, 120.0)
     panel = "".join(drawings._rate_panel(analysis, axis, 10.0))
@@ -690,8 +690,8 @@ def test_trends_are_drawn_at_their_levels() -> None:
     assert f'<rect x="100.0" y="10.0" width="59.7" height="{height:.1f}"' in bar  # 5 % of a panel of 5 %
     ticks = "".join(drawings._time_axis(analysis, axis, 90.0, 10.0, wide=True))
     assert re.findall(r'<text x="([.\d]+)" y="106.0"[^>]*>([:\d]+)<', ticks)[:2] == [
-        ("100.0", "10:07:00"),
-        ("110.0", "10:07:10"),
+        ("107.0", "10:07:10"),
+        ("117.0", "10:07:20"),
     ]
 
 
