@@ -231,7 +231,7 @@ def balanced(split: Split, seed: int, batch_size: int = 16) -> Batches:
     return Batches(split, recipe, seed)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(counts=st.lists(st.integers(1, 60), min_size=2, max_size=6), seed=st.integers(0, 2**32 - 1))
 def test_balanced_draws_every_class_and_in_it_every_beat_equally_often(counts: list[int], seed: int) -> None:
     labels = labels_of(counts)
@@ -297,7 +297,7 @@ def test_shuffle_keeps_its_order() -> None:
     assert torch.equal(order, expected)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     counts=st.lists(st.just(0) | st.integers(2, 14), min_size=5, max_size=5).filter(any),
     seed=st.integers(0, 2**32 - 1),

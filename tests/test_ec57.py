@@ -186,7 +186,7 @@ def annotation_lists(draw: st.DrawFn, element: st.SearchStrategy, smallest_step:
     return Annotations(times, *([list(column) for column in zip(*elements, strict=True)] or [[]]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     annotation_lists(anything),
     annotation_lists(anything),
@@ -208,7 +208,6 @@ def test_any_pair_is_compared_and_printed(
         assert text.endswith("\nSummary of results from 1 record\n")
 
 
-@settings(deadline=None)
 @given(annotation_lists(anything, smallest_step=1))
 def test_a_list_against_itself_is_perfect(both: Annotations) -> None:
     found = compare_beats(both, both, 100, 5000, Protocol(start=1))
@@ -219,7 +218,6 @@ def test_a_list_against_itself_is_perfect(both: Annotations) -> None:
         assert runs.sensitivity.equals(runs.predictivity.T)
 
 
-@settings(deadline=None)
 @given(annotation_lists(beat, smallest_step=1), annotation_lists(beat, smallest_step=1))
 def test_swapping_the_sides_swaps_sensitivity_and_predictivity(one: Annotations, other: Annotations) -> None:
     there = compare_beats(one, other, 100, 5000, Protocol(start=0))
@@ -230,7 +228,6 @@ def test_swapping_the_sides_swaps_sensitivity_and_predictivity(one: Annotations,
     assert runs.ventricular.sensitivity.equals(runs_back.ventricular.predictivity.T)
 
 
-@settings(deadline=None)
 @given(annotation_lists(beat), annotation_lists(anything), st.sampled_from([0, 1, 4]))
 def test_every_beat_of_the_reference_counts_once(reference: Annotations, test: Annotations, start: float) -> None:
     symbols = Protocol().classes
@@ -241,7 +238,6 @@ def test_every_beat_of_the_reference_counts_once(reference: Annotations, test: A
     assert found.matrix.loc[list("NSVFQ")].sum(axis="columns").to_dict() == expected
 
 
-@settings(deadline=None)
 @given(annotation_lists(beat, smallest_step=40), st.data())
 def test_jitter_within_the_match_window_changes_no_count(reference: Annotations, data: st.DataObject) -> None:
     moves = [data.draw(st.integers(-9, 9)) for _ in reference.times]

@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
 needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
 
-relaxed = settings(deadline=None, max_examples=60)  # a machine may be busy
+fewer_examples = settings(max_examples=60)
 
 DEFAULT = Definitions()
 
@@ -934,7 +934,7 @@ def beats_in(episodes: Episodes, suffix: str) -> int:
     return sum(episode.beats for kind in ("isolated", "couplet", "run") for episode in episodes.of(f"{kind}_{suffix}"))
 
 
-@relaxed
+@fewer_examples
 @given(rhythms())
 def test_every_ectopic_beat_is_isolated_or_in_one_couplet_or_run(rhythm: Rhythm) -> None:
     episodes = find_episodes(rhythm, DEFAULT)
@@ -947,14 +947,14 @@ def test_every_ectopic_beat_is_isolated_or_in_one_couplet_or_run(rhythm: Rhythm)
     assert sum(counts.values()) == len(episodes.found) == len(episodes.table())
 
 
-@relaxed
+@fewer_examples
 @given(rhythms())
 def test_fusion_in_runs_never_loses_a_v(rhythm: Rhythm) -> None:
     episodes = find_episodes(rhythm, Definitions(fusion_in_runs=True))
     assert (rhythm.classes == "V").sum() <= beats_in(episodes, "v") <= np.isin(rhythm.classes, ("V", "F")).sum()
 
 
-@relaxed
+@fewer_examples
 @given(rhythms(), st.integers(1, 10**9))
 def test_time_of_day_changes_nothing(rhythm: Rhythm, shift: int) -> None:
     later = Rhythm(
@@ -977,7 +977,7 @@ def test_time_of_day_changes_nothing(rhythm: Rhythm, shift: int) -> None:
     )
 
 
-@relaxed
+@fewer_examples
 @given(rhythms(30), rhythms(30))
 def test_a_recording_is_what_its_parts_are_on_either_side_of_unreadable_time(one: Rhythm, other: Rhythm) -> None:
     """But for the doubt in runs of S, which is by the sinus rhythm on either side, across lost time too."""
@@ -1017,7 +1017,7 @@ def test_a_beat_with_no_valid_interval_at_an_end_begins_no_bradycardia() -> None
         assert not find_episodes(rhythm, DEFAULT).of("bradycardia")
 
 
-@relaxed
+@fewer_examples
 @given(rhythms(), st.floats(0, 3600))
 def test_the_hours_add_up_to_the_whole(rhythm: Rhythm, into_hour: float) -> None:
     slow = Rhythm(  # 100 times as long: some hours

@@ -23,7 +23,7 @@ needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-B
 needs_ptbdb = pytest.mark.skipif(not PTBDB.is_dir(), reason=f"{PTBDB}: the PTB records are not there")
 needs_released = pytest.mark.skipif(not RELEASED.is_file(), reason=f"{RELEASED}: the released file is not there")
 
-relaxed = settings(deadline=None, max_examples=50)  # a machine may be busy
+fewer_examples = settings(max_examples=50)
 
 SEGMENT = 625  # samples at 125 Hz: 5 s
 HALF = 25  # samples from the foot of a peak to its top: a whole number of samples at 360 and 1000 Hz too
@@ -232,7 +232,7 @@ def test_a_saturated_beat_is_zeros_and_counted() -> None:
         assert flat == 1 - level and (windows[1, :48] == level).all() and windows[0].max() == 1
 
 
-@relaxed
+@fewer_examples
 @given(
     arrays.arrays(np.float64, st.integers(1, 40), elements=st.floats(-5, 5, width=32)),
     st.integers(1, 40),
@@ -268,7 +268,7 @@ def test_beats_of_any_signal(
         assert n + sum(beats.account.missed.values()) == len(truth[0])
 
 
-@relaxed
+@fewer_examples
 @given(st.lists(st.floats(25, 200), min_size=1, max_size=5), st.integers(0, 2**32 - 1))
 def test_tails_are_zeros(intervals: list[float], seed: int) -> None:
     signal = np.random.default_rng(seed).random(1000) + 5
@@ -304,7 +304,7 @@ def test_matching(candidates: list[int], annotated: list[int], expected: dict[in
     assert dict(zip(found.tolist(), beats.tolist(), strict=True)) == expected
 
 
-@relaxed
+@fewer_examples
 @given(st.lists(st.integers(0, 300), max_size=20), st.lists(st.integers(0, 300), max_size=20), st.integers(0, 40))
 def test_matches_are_near_and_unique(candidates: list[int], annotated: list[int], tolerance: int) -> None:
     here, there = np.array(sorted(candidates), dtype=int), np.array(sorted(annotated), dtype=int)

@@ -46,7 +46,7 @@ MITDB, PTBDB = RAW / "mitdb", RAW / "ptbdb"
 needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
 needs_ptbdb = pytest.mark.skipif(not PTBDB.is_dir(), reason=f"{PTBDB}: the PTB records are not there")
 
-relaxed = settings(deadline=None, max_examples=50)  # a machine may be busy
+fewer_examples = settings(max_examples=50)
 
 SPACE = 300  # samples between the beats of a written record
 
@@ -149,7 +149,7 @@ def test_diagnosis_comes_from_the_reason_for_admission(
 # --------------------------------------------------------------------------------------------------- beats
 
 
-@relaxed
+@fewer_examples
 @given(
     st.integers(0, 500),
     st.lists(st.integers(-300, 800), max_size=20),
@@ -166,7 +166,7 @@ def test_windows_are_slices_and_those_that_leave_the_record_are_not_cut(
     assert inside.sum() == len(expected)
 
 
-@relaxed
+@fewer_examples
 @given(st.integers(1, 30), st.floats(1e-3, 1e3), st.floats(-1e3, 1e3), st.integers(0, 2**32 - 1))
 def test_standardised_beats_have_zero_mean_and_unit_variance(n: int, scale: float, offset: float, seed: int) -> None:
     windows = offset + scale * np.random.default_rng(seed).standard_normal((n, LENGTH))
@@ -279,7 +279,7 @@ def test_synthetic_records_stay_synthetic_whoever_reads_them(synthetic_mit: Path
 # -------------------------------------------------------------------------------------------------- splits
 
 
-@relaxed
+@fewer_examples
 @given(
     st.lists(st.integers(0, 200), min_size=1, max_size=6).filter(any),
     st.floats(0.05, 0.6),
@@ -300,7 +300,7 @@ def test_held_out_beats_are_stratified(counts: list[int], share: float, seed: in
     assert (again[0] == rest).all() and (again[1] == held).all()
 
 
-@relaxed
+@fewer_examples
 @given(
     st.lists(st.integers(3, 200), min_size=1, max_size=5),
     st.tuples(*[st.integers(10, 100)] * 3),
@@ -337,7 +337,7 @@ def patients_with_beats(draw: st.DrawFn) -> np.ndarray:
     return np.array(counts) + (np.arange(classes) == own[:, None])  # all have a beat, of any class
 
 
-@relaxed
+@fewer_examples
 @given(patients_with_beats(), st.integers(0, 1000))
 @example(np.array([[10, 1, 0], [10, 0, 1], [0, 100, 100]]), 0)  # the best draw of the test would leave one patient
 def test_no_patient_is_in_two_splits(counts: np.ndarray, seed: int) -> None:
@@ -358,7 +358,7 @@ def test_no_patient_is_in_two_splits(counts: np.ndarray, seed: int) -> None:
     assert all((again[name] == split[name]).all() for name in split)
 
 
-@relaxed
+@fewer_examples
 @given(patients_with_beats(), st.integers(2, 5), st.integers(0, 1000))
 def test_every_patient_is_the_test_of_one_fold(counts: np.ndarray, folds: int, seed: int) -> None:
     patients, classes = counts.shape

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
 START = dt.datetime(2026, 1, 31, 14, 5, 7)
 
-relaxed = settings(deadline=None, max_examples=40)  # a machine may be busy
+fewer_examples = settings(max_examples=40)
 
 digital_values = st.lists(st.integers(-3000, 3000), min_size=1, max_size=600)
 
@@ -400,7 +400,7 @@ def test_an_interrupted_edf_has_missing_samples(tmp_path: Path, bdf: bool) -> No
 
 
 @given(st.lists(st.sampled_from([0, 0, 1, 3, 4, 7, 500]), min_size=1, max_size=60))
-@relaxed
+@fewer_examples
 def test_interruptions_shorter_than_a_sample_add_up(late: list[int]) -> None:
     onsets = np.cumsum([0, *(1 + extra / 1000 for extra in late)])  # s; a sample takes 3.9 ms
     values = np.repeat(400 * np.arange(len(onsets)), 256)
@@ -728,7 +728,7 @@ def test_tables_of_any_delimiter_and_encoding(tmp_path: Path, delimiter: str, en
 
 
 @given(st.lists(st.none() | st.floats(-1e4, 1e4), min_size=2, max_size=200).filter(lambda row: row[-1] is not None))
-@relaxed
+@fewer_examples
 def test_every_value_of_a_table_comes_back(values: list[float | None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = ["" if value is None else repr(value) for value in values]
@@ -1088,7 +1088,7 @@ def test_stamps_that_are_late_now_and_then_make_no_gap(
     st.floats(-5e-5, 5e-5),
     st.booleans(),
 )
-@relaxed
+@fewer_examples
 def test_gaps_are_told_from_late_stamps(
     fs: int, gaps: list[tuple[int, int]], late: list[tuple[int, float]], drift: float, in_whole_ms: bool
 ) -> None:
@@ -1570,7 +1570,7 @@ def test_missing_values_at_the_end_are_samples_and_blank_lines_are_not(tmp_path:
 
 @given(st.lists(st.integers(-900, 900) | st.none(), min_size=30, max_size=90), st.booleans())
 @pytest.mark.parametrize("end", ["\r\r\n", "\n\n", "\r\n\r\n"])
-@relaxed
+@fewer_examples
 def test_blank_lines_between_all_lines_are_no_samples(end: str, values: list[int | None], titled: bool) -> None:
     rows = ["7", *("" if value is None or number % 4 == 3 else str(value) for number, value in enumerate(values)), "8"]
     rows[1::4] = ["9"] * len(rows[1::4])  # most have a value
@@ -1738,7 +1738,7 @@ def test_a_table_beside_a_record_is_a_table(tmp_path: Path) -> None:
 
 
 @given(digital_values, st.sampled_from([100, 128, 250, 500]))
-@relaxed
+@fewer_examples
 def test_every_sample_of_the_binary_formats_comes_back(values: list[int], fs: int) -> None:
     array = np.array(values)
     with tempfile.TemporaryDirectory() as name:
@@ -1754,7 +1754,7 @@ def test_every_sample_of_the_binary_formats_comes_back(values: list[int], fs: in
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=12), st.data())
-@relaxed
+@fewer_examples
 def test_runs_are_put_where_they_are_in_time(pieces: list[tuple[int, int]], data: st.DataObject) -> None:
     """Each piece: missing samples before it, and how many it has."""
     pieces[0] = (0, pieces[0][1])

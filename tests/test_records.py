@@ -33,7 +33,7 @@ def needs(database: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not (RAW / database).is_dir(), reason=f"{RAW / database}: the records are not there")
 
 
-relaxed = settings(deadline=None, max_examples=50)  # a machine may be busy
+fewer_examples = settings(max_examples=50)
 
 CODES = {symbol: code for code, symbol in enumerate('NLRaVFJASEj/Q~?|?sT*D"=pB^t+u?![]en@xf()r', 1)} | {
     "?": 30,
@@ -228,7 +228,7 @@ def test_what_is_refused_is_named(tmp_path: Path, header: str) -> None:
     assert BAD_HEADERS[header] in str(caught.value)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.one_of(st.binary(max_size=200), st.text("a.~/-+x:()e0123456789 \n#mV", max_size=80).map(str.encode)))
 def test_no_header_is_more_than_refused(content: bytes) -> None:
     for start in (b"", b"a 1 250 10\n", b"a/2 1 250\n"):
@@ -384,7 +384,7 @@ def test_units_become_millivolts(tmp_path: Path) -> None:
         assert str(caught.value) == f"record a: signal II is in {unit}, which is no voltage"
 
 
-@relaxed
+@fewer_examples
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=2), st.integers(1, 3), st.integers(0, 20), st.integers(0, 20))
 def test_a_skew_moves_a_signal_forward(
     tmp_path_factory: pytest.TempPathFactory, skew: list[int], spf: int, start: int, stop: int
@@ -556,7 +556,7 @@ def annotation_lists(draw: st.DrawFn) -> list[tuple[int, str, int, int, str]]:
     return sorted(draw(st.lists(row, min_size=1, max_size=20)), key=lambda one: one[0])
 
 
-@relaxed
+@fewer_examples
 @given(annotation_lists(), st.sampled_from([None, 250, 1000.5]))
 def test_annotations_are_read_as_wfdb_writes_them(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple], fs: float | None
@@ -633,7 +633,7 @@ def test_bad_annotation_files_are_one_line(tmp_path: Path, content: bytes, messa
     assert str(caught.value).startswith(f"{tmp_path / 'a.atr'} cannot be read: {message}")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_no_annotation_file_is_more_than_refused(content: bytes) -> None:
     for whole in (content, content + b"\0\0", note("## time resolution: 5") + content + b"\0\0"):

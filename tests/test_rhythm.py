@@ -210,7 +210,7 @@ def test_ptb_takes_the_morphology_head_alone(recipe: TrainingConfig) -> None:
 
 
 @given(st.integers(3, 30), st.integers(0, 2**31))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_standardised_features_have_mean_zero_and_variance_one(count: int, seed: int) -> None:
     features = 5 + 3 * torch.randn(count, 4, generator=torch.Generator().manual_seed(seed))
     features[:, 3] = 2.0  # constant
@@ -648,7 +648,7 @@ def test_a_run_that_is_interrupted_before_its_first_epoch_can_go_on(
 
 
 @given(st.integers(2, 6), st.integers(0, 20), st.integers(0, 2**31))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_patients_are_dealt_evenly(folds: int, more: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     counts = rng.integers(0, 300, (folds + more, 5))

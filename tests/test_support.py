@@ -72,7 +72,7 @@ FORMULAS = ("=1+1", "-a", "+a", "@sum", "\tx", "'=1", "-", "-1+1", "=", "''")
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters="=+-@\t'"), max_size=8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     texts=st.lists(TEXTS, min_size=1, max_size=5), header=TEXTS.filter(lambda text: text.strip() not in ("", "n", "@"))
 )
