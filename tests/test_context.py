@@ -27,6 +27,7 @@ from preprocess.context import (
     local_rhythm,
     local_rmssd,
     record_context,
+    record_rhythm,
     remove_baseline,
     rr_intervals,
     shape,
@@ -141,6 +142,13 @@ def test_rmssd_is_the_root_of_the_mean_square_of_successive_differences() -> Non
     # differences 0 (none), 1, -2, 2: over i +- 1
     expected = np.sqrt([1 / 2, 5 / 3, 9 / 3, 8 / 2])
     assert local_rmssd(np.array([1.0, 2.0, 0.0, 2.0]), 1) == pytest.approx(expected)
+
+
+def test_an_interval_is_compared_with_the_mean_of_the_record() -> None:
+    """Its median is another where many beats come early: 300 here, where the mean is 275 samples."""
+    pre = np.array([300, *[300, 300, 200] * 3, 300, 200])  # of the first beat the median
+    found = record_rhythm(np.cumsum(pre))["log_pre_mean_record"]
+    assert found == pytest.approx(np.log(pre / pre.mean()), abs=1e-6)
 
 
 def test_rhythm_of_an_early_beat(by_hand: dict[str, np.ndarray]) -> None:

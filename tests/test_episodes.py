@@ -30,7 +30,7 @@ from report.irregular import FOUND, RIGHT, cosen, irregular_rhythm, turning_poin
 from report.pauses import hidden_beats
 from report.rates import Rate, heart_rate
 from report.rhythm import CLASSES, Rhythm
-from report.strips import choose_strips
+from report.strips import MOST, choose_strips
 from report.trends import trends
 from support.cli import add_options
 from support.errors import InputError
@@ -506,6 +506,26 @@ def test_a_strip_of_the_usual_rhythm_has_nearly_the_usual_rate() -> None:
     mixed, slow = "NNNS" * 20, "N" * 12
     assert titles(made(mixed + slow, [800] * 80 + [960] * 11))[0] == ("usual rhythm",)
     assert ("usual rhythm",) not in titles(made(mixed + slow, [800] * 80 + [961] * 11))
+
+
+def test_a_strip_of_the_usual_rhythm_is_whole() -> None:
+    assert titles(made("N" * 9, length=7_100)) == [("usual rhythm",)]  # of 7 s; the first beat is at 0.1 s
+    assert titles(made("N" * 9, length=7_099)) == []
+    assert titles(made("NNNNN|NNNNN")) == []
+
+
+def test_the_slowest_bradycardia_has_a_strip() -> None:
+    rhythm = made("N" * 91, [800] * 20 + [1500] * 20 + [800] * 20 + [1300] * 30)
+    found = [title for strip in titles(rhythm) for title in strip]
+    assert any(re.fullmatch(r"longest bradycardia, \d+ beats, .* 46/min", title) for title in found)
+    assert any(re.fullmatch(r"slowest and first bradycardia, \d+ beats, .* 40/min", title) for title in found)
+
+
+def test_strips_that_a_report_has_no_room_for_are_counted() -> None:
+    rhythm, entries = made("N" * 1000), [Entry(12.0 * place + 6, None, "symptom", "") for place in range(60)]
+    chosen = choose_strips(rhythm, find_episodes(rhythm, DEFAULT), heart_rate(rhythm, DEFAULT), entries, DEFAULT)
+    assert len(chosen.strips) == MOST == 48
+    assert chosen.left_out == 1 + 60 - 48  # beside one of the usual rhythm
 
 
 def test_a_stretch_that_is_lowest_and_highest_is_shown_once() -> None:

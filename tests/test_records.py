@@ -667,6 +667,13 @@ def test_a_resolution_that_is_no_multiple_is_rounded_to_the_nearest_sample(tmp_p
     assert records.read_annotations(tmp_path, "a", header).positions.tolist() == [1, 360, 361]  # 1.44, 360, 361.44
 
 
+def test_annotations_are_ascending_however_they_are_stored(tmp_path: Path) -> None:
+    write_beats(tmp_path, fs=360)
+    (tmp_path / "a.atr").write_bytes(marks((100, "N"), (900, "V"), (500, "A")))
+    found = records.read_annotations(tmp_path, "a", records.read_header(tmp_path, "a"))
+    assert (found.positions.tolist(), "".join(found.symbols)) == ([100, 500, 900], "NAV")
+
+
 @pytest.mark.parametrize(("first", "factor"), [(b"", 1), (note("## time resolution: 500"), 4)])
 def test_several_samples_a_frame_are_read_at_their_full_rate(tmp_path: Path, first: bytes, factor: int) -> None:
     """Frames at 125 Hz of 4 samples of lead II and 1 of ABP: annotations count frames where they say nothing else."""

@@ -460,8 +460,8 @@ def test_a_beat_annotated_with_two_classes_is_refused(tmp_path: Path, capsys: py
 
 
 def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
-    """One pause of 3.2 s, one of 2.5 s, and one of 2.4 s in which the signal moves as by a beat."""
-    pauses, peaks = {10: 3.2, 20: 2.5, 30: 2.4}, [250]
+    """One pause of 3 s, one of 2.5 s, and one of 2.4 s in which the signal moves as by a beat."""
+    pauses, peaks = {10: 3.0, 20: 2.5, 30: 2.4}, [250]
     for beat in range(1, 40):
         peaks.append(peaks[-1] + round(250 * pauses.get(beat, 0.8)))
     signal = 0.01 * np.random.default_rng(0).normal(size=(peaks[-1] + 250, 1))
@@ -477,7 +477,7 @@ def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
     assert pauses["doubtful"]["gt_2_0"] == 1 and pauses["doubtful"]["ge_3_0"] == 0
     page = (tmp_path / "r" / "report.html").read_text()
     found = re.search(r"<li>(\d pause[^<]*)</li>", page)[1]
-    assert "1 pause of 3 s and more: 3.20 s, from 0:00:08" in found and "doubtful" not in found
+    assert "1 pause of 3 s and more: 3.00 s, from 0:00:08" in found and "doubtful" not in found
 
 
 def write_quiet(folder: Path, quiet: float) -> Path:
