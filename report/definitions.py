@@ -257,7 +257,7 @@ class Definitions(Thresholds):
     nn_filled: float = threshold(50.0, "least share of a segment that its N-N intervals have to fill", "%", CHOSEN)
     day_readable: float = threshold(
         18.0,
-        "least readable time of a recording that is called a 24-hour one; for SDANN, least time of its segments",
+        "least readable time of a recording that counts as one of a whole day; for SDANN, least time of its segments",
         "h",
         CHOSEN,
     )
