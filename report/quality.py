@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocess.detect import parts
-from preprocess.signals import bridge, bridging_reader, spans
+from preprocess.signals import bridge, bridging_reader, parted, spans
 from report.definitions import Quality
 from report.flutter import HOP, Waves, possible_flutter, vf_filtered
 from report.noise import Hum, hum_of, is_hum_alone, noise_index, noise_spans
@@ -113,14 +113,14 @@ def quiet_pauses(
         The sample of the beat before each such stretch -> the stretch.
     """
     found: dict[int, Unreadable] = {}
+    apart = parted(beats, begins)
     for at, part in enumerate(lost):
         after = int(np.searchsorted(beats, part.start, side="left"))
         if part.reason != "flat" or not 0 < after < len(beats):
             continue
         first, last = int(beats[after - 1]), int(beats[after])
         alone = (at == 0 or lost[at - 1].end <= first) and (at + 1 == len(lost) or lost[at + 1].start > last)
-        alone = alone and not ((first < begins) & (begins <= last)).any()
-        if not alone or last < part.end or not lengths[0] < last - first <= lengths[1]:
+        if apart[after - 1] or not alone or last < part.end or not lengths[0] < last - first <= lengths[1]:
             continue
         signal = bridge(np.asarray(read(part.start, part.end), dtype=np.float64))
         unmoved = np.diff(spans(signal[1:] == signal[:-1]), axis=1).max(initial=0)
