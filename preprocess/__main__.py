@@ -47,12 +47,13 @@ def prepare(config: PreparationConfig) -> None:
     splits.check_writable(out)
     if config.folds is not None:
         splits.require_no_other_folds(config.out, config.dataset, config.folds)
-    if config.fractions is not None and not np.isclose(total := sum(config.fractions), (1, 100)).any():
-        shares = " ".join(f"{100 * part / total:.1f}" for part in config.fractions)
-        print(f"note         --fractions add up to {total:g}; taken for {shares} %")
+    shares, total = config.shares, sum(config.fractions or ())
+    if shares is not None and not np.isclose(total, (1, 100)).any():
+        taken = " ".join(f"{100 * share:.1f}" for share in shares)
+        print(f"note         --fractions add up to {total:g}; taken for {taken} %")
     beats = only_classes(_read(config), config.classes)
     if config.folds is None:
-        made = {out: (config.split, splits.split_beats(beats, config.split, config.shares, config.seed_id))}
+        made = {out: (config.split, splits.split_beats(beats, config.split, shares, config.seed_id))}
     else:
         every = splits.fold_splits(beats, config.folds, config.seed_id)
         made = {
