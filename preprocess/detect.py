@@ -7,12 +7,16 @@ candidate to the lowest, one becomes a beat if its height exceeds a threshold; t
 that are there already, and rises steeply towards them, where P and T waves are. So a long interval is searched down to
 low deflections without a second pass, and a high wave beside a higher one is left out.
 
+A beat far lower than both its neighbours is left out again where these are so near each other that none is due between
+them: it is noise. An interpolated ventricular beat is not due, either, but hardly ever that low.
+
 What lies further than `MARGIN` from an instant does not matter to it. So days are read in parts, and where the parts
 begin changes nothing but the last bits of the arithmetic.
 
 The idea of an adaptive threshold on slope energy is that of Pan & Tompkins (IEEE Trans Biomed Eng 1985;32:230-236).
 The form of the threshold is that of a logistic regression on mitdb, in which either half of the records predicted the
-other; svdb and ptbdb were not looked at to choose anything. benchmarks/README.md has the figures.
+other. `LOW` and `ROOM` were chosen on mitdb, svdb and nstdb; for the rest neither svdb nor ptbdb was looked at.
+benchmarks/README.md has the figures.
 """
 
 from __future__ import annotations
@@ -41,6 +45,10 @@ THRESHOLD = 0.225  # least height of a beat that is `NEAR` or further from both 
 NEAR = 0.4  # s, from here on the threshold rises with the square of NEAR / distance, for each neighbour
 ALWAYS = 0.7  # a candidate of this height is a beat however near its neighbours are: tachycardia
 
+LOW = 0.4  # of the lower of its neighbours: a beat below this is noise, unless there is room for it
+ROOM = 1.3  # usual intervals between its neighbours are room for a beat
+USUAL_REACH = 15.0  # s on either side: the usual interval is the median of these
+
 PEAK_BAND = (3.0, 40.0)  # Hz, the R-peak is the largest deflection, up or down, of this band
 PEAK_REACH = 0.075  # s, within this distance of the highest steepness
 
@@ -49,7 +57,7 @@ DEFLECTION_WINDOW = 0.16  # s, the size of a deflection is the range of the band
 LOWEST_RATE = 50.0  # Hz
 SHORTEST = 0.5  # s
 PART = 600.0  # s, that are read at once, beside the margins
-MARGIN = LONG_REACH + 10.0  # s, on either side of a part: the reach of the level, and of what it is computed from
+MARGIN = LONG_REACH + USUAL_REACH + 10.0  # s, on either side of a part: the reach of the levels, and what they are of
 
 
 def detect_beats(signal: np.ndarray, fs: float) -> np.ndarray:
@@ -164,7 +172,9 @@ def _detect(signal: np.ndarray, fs: float, start: int, stop: int) -> np.ndarray:
     candidates = candidates[steep[candidates] > 0]
     heights = steep[candidates] / level_at(steep, fs, candidates)
     beats = _accept(candidates / fs, heights)
-    return _place(signal, fs, candidates[beats & (candidates >= start) & (candidates < stop)])
+    candidates, heights = candidates[beats], heights[beats]
+    candidates = candidates[~_is_noise(candidates / fs, heights)]
+    return _place(signal, fs, candidates[(candidates >= start) & (candidates < stop)])
 
 
 def _accept(times: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -181,6 +191,17 @@ def _accept(times: np.ndarray, heights: np.ndarray) -> np.ndarray:
             accepted.insert(place, time)
             beats[index] = True
     return beats
+
+
+def _is_noise(times: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """Say of each beat, with times (m,) in s, ascending, and heights (m,), whether it is noise -> bool (m,)."""
+    noise = np.zeros(len(times), dtype=bool)
+    intervals = np.diff(times)
+    for index in 1 + np.flatnonzero(heights[1:-1] < LOW * np.minimum(heights[:-2], heights[2:])):
+        before, after = times[index - 1], times[index + 1]
+        first, past = np.searchsorted(times, [before - USUAL_REACH, after + USUAL_REACH])
+        noise[index] = after - before < ROOM * np.median(intervals[first : past - 1])
+    return noise
 
 
 def _place(signal: np.ndarray, fs: float, beats: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 
 import ec57
 from benchmarks.detector import read_records, score
-from preprocess.detect import PART, deflection_sizes, detect_beats, detect_in_parts
+from preprocess.detect import MARGIN, PART, deflection_sizes, detect_beats, detect_in_parts
 from report import pauses
 from report.pauses import deflection_between, deflection_test
 from support.errors import InputError
@@ -53,6 +53,24 @@ def test_polarity_unit_and_offset_do_not_matter(change) -> None:  # noqa: ANN001
     times = rhythm(40, seed=1)
     signal = made(times, 250, 40)
     assert detect_beats(change(signal), 250).tolist() == detect_beats(signal, 250).tolist()
+
+
+@pytest.mark.parametrize("size, is_beat", [(0.35, False), (0.5, True)])
+@pytest.mark.parametrize("interpolated", [[9.95], [9.95, 10.85], [0.95, 38.75]])
+def test_a_low_deflection_is_no_beat_where_the_usual_interval_leaves_no_room(
+    size: float, is_beat: bool, interpolated: list[float]
+) -> None:
+    times, others = np.arange(0.5, 39.9, 0.9), np.array(interpolated)
+    signal = made(times, 360, 40) + size * made(others, 360, 40, noise=0)
+    assert_found(detect_beats(signal, 360), np.sort(np.append(times, others)) if is_beat else times, 360)
+
+
+def test_low_beats_where_there_is_room_or_in_a_run_are_found() -> None:
+    usual, low = np.arange(0.5, 39.9, 0.9), np.arange(10.1, 13, 0.55)
+    low = np.append(low, usual[30])
+    usual = usual[((usual < 9.8) | (usual > 13.2)) & (usual != usual[30])]
+    signal = made(usual, 360, 40) + 0.35 * made(low, 360, 40)
+    assert_found(detect_beats(signal, 360), np.sort(np.concatenate([usual, low])), 360)
 
 
 def test_baseline_wander_and_mains_hum_do_not_matter() -> None:
@@ -151,7 +169,7 @@ def test_the_borders_of_parts_change_nothing(part: float) -> None:
 
     whole = detect_in_parts(lambda start, stop: signal[start:stop], len(signal), 125, part=len(signal) / 125 + 1)
     assert detect_in_parts(read, len(signal), 125, part=part).tolist() == whole.tolist()
-    assert max(asked) <= (part + 1 + 2 * 75) * 125  # a part and its margins are all that is in memory
+    assert max(asked) <= (part + 1 + 2 * (MARGIN + 5)) * 125  # a part and its margins are all that is in memory
 
 
 def test_a_long_signal_is_read_in_parts() -> None:
@@ -163,7 +181,7 @@ def test_a_long_signal_is_read_in_parts() -> None:
         return np.zeros(stop - start)
 
     assert len(detect_in_parts(read, 100 * 3600 * 4, 100)) == 0
-    assert longest <= (PART + 150) * 100
+    assert longest <= (PART + 2 * (MARGIN + 5)) * 100
 
 
 @pytest.mark.parametrize("size", [1.0, 0.3])

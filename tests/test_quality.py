@@ -13,7 +13,7 @@ from test_detect import made, rhythm
 
 from benchmarks.detector import read_records
 from benchmarks.quality import WITHOUT_SPARING, false_beats
-from preprocess.detect import band_pass, detect_beats
+from preprocess.detect import MARGIN, PART, band_pass, detect_beats
 from preprocess.signals import spans
 from report.definitions import Quality
 from report.flutter import Waves, marked_flutter, possible_flutter, vf_filter, vf_filtered
@@ -376,7 +376,7 @@ def test_memory_is_that_of_a_part() -> None:
 
     length = 3 * 3600 * 100
     assert unreadable(read, length, 100, np.zeros(0, dtype=np.int64)) == [(0, length, "missing")]
-    assert longest <= 760 * 100
+    assert longest <= (PART + 2 * (MARGIN + 5)) * 100
 
 
 def test_leakage_of_the_vf_filter() -> None:
