@@ -26,7 +26,9 @@ SMOTE_NEIGHBOURS = 5  # as in Chawla et al. 2002
 THINNING = 4  # an epoch of the sampler `thinned` takes one in so many beats of the largest class
 
 
-def data_generator(data_path: Path, configs: DatasetConfig, limit_train: int | None, seed: int) -> dict[str, Split]:
+def data_generator(
+    data_path: str | Path, configs: DatasetConfig, limit_train: int | None, seed: int
+) -> dict[str, Split]:
     """Read `data_path/<dataset>/{train,val,test}.pt`; `limit_train` keeps a class-stratified part of train.
 
     Raises:
@@ -48,7 +50,7 @@ def limited(split: Split, configs: DatasetConfig, limit_train: int | None, seed:
     return split.subset(stratified_subset(split.labels, limit_train, configs.num_classes, seed))
 
 
-def load_splits(data_path: Path, configs: DatasetConfig, names: Sequence[str] = SPLITS) -> dict[str, Split]:
+def load_splits(data_path: str | Path, configs: DatasetConfig, names: Sequence[str] = SPLITS) -> dict[str, Split]:
     """Read the split files of these names in `data_path/<dataset>`.
 
     Raises:

@@ -197,7 +197,7 @@ class Trainer:
         limit = self.run.limit_train
         # Where validation is trained on too, `limit_train` is of both, and `training_beats` keeps to it.
         of_training = limit if self.hparams.learnt_splits == ("train",) else None
-        splits = data_generator(Path(self.run.data_path), self.configs, of_training, seed)
+        splits = data_generator(self.run.data_path, self.configs, of_training, seed)
         weight = loss_weights(self.configs, self.hparams, splits["train"].labels)
         trained_on = training_beats(splits, self.configs, self.hparams, limit, seed)
         run = SeedRun(self.run, seed, self.configs, self.hparams, self.device, splits, trained_on, class_weights=weight)
@@ -270,7 +270,7 @@ class Trainer:
         precision, note = usable_precision(asked, self.device, kernel, layer)
         model = network_of(checkpoint, path, self.device, kernel, precision)
         configs, trained_on = checkpoint.configs, checkpoint.metrics.get("data") or {}
-        test = load_splits(Path(self.run.data_path), configs, ["test"])["test"].to(self.device)
+        test = load_splits(self.run.data_path, configs, ["test"])["test"].to(self.device)
         require_same_window(path, trained_on, test)
         if self.run.umap:
             require_umap(len(test))

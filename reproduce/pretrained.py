@@ -201,7 +201,7 @@ def training_records(config: dict[str, Any], configs: DatasetConfig, raw_path: P
     found: dict[str, dict[str, list[str]]] = (
         read_card(find_checkpoint(init, "--init")).get("training_records", {}) if init else {}
     )
-    splits = load_splits(Path(config["run"]["data_path"]), of_beats, learnt).values()
+    splits = load_splits(config["run"]["data_path"], of_beats, learnt).values()
     its_records = {record: None for split in splits for record in split.its_records}
     known = {name for records in found.values() for name in records} | {name for _, name in its_records}
     for name in sorted({*config["data"].get("init_records", ())} - known):
