@@ -164,14 +164,14 @@ def stratified_subset(labels: Tensor, size: int, num_classes: int, seed: int) ->
     return torch.cat(chosen).sort().values
 
 
-def get_class_weights(labels: Tensor, num_classes: int, class_names: Sequence[str] | None = None) -> Tensor:
+def get_class_weights(labels: Tensor, classes: Sequence[str]) -> Tensor:
     """CAL's class weights w_i = max(1, ln(mu N / n_i)), mu = n_max / N: (n,) -> (C,) float32.
 
     Raises:
         InputError: a class has no beat in `labels`; its weight would be infinite.
     """
-    counts = torch.bincount(labels.cpu().long(), minlength=num_classes).double()
-    require_every_class(counts, class_names or [str(label) for label in range(num_classes)])
+    counts = torch.bincount(labels.cpu(), minlength=len(classes)).double()
+    require_every_class(counts, classes)
     return torch.log(counts.max() / counts).clamp(min=1).float()
 
 
@@ -212,14 +212,14 @@ def shape_weights(labels: Tensor, configs: DatasetConfig, power: float) -> Tenso
     return weight
 
 
-def require_every_class(counts: Tensor, class_names: Sequence[str]) -> None:
+def require_every_class(counts: Tensor, classes: Sequence[str]) -> None:
     """Raise an `InputError` where one of the classes, whose training beats are `counts` (C,), has none.
 
     A loss that weighs a class by the inverse of its frequency would weigh it infinitely.
     """
-    absent = [name for name, count in zip(class_names, counts.tolist(), strict=True) if count == 0]
+    absent = [name for name, count in zip(classes, counts.tolist(), strict=True) if count == 0]
     if absent:
-        others = " ".join(name for name in class_names if name not in absent)
+        others = " ".join(name for name in classes if name not in absent)
         raise InputError(
             f"the training split has no beat of class {', '.join(absent)}, which the losses cal and weighted_ce cannot "
             "weigh: take --loss cross_entropy or focal, or leave the class out with "

@@ -72,7 +72,7 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
     counts = torch.bincount(train_labels.cpu(), minlength=configs.num_classes)
     weight = torch.ones(configs.num_classes)
     if hparams.loss == "cal":
-        weight = get_class_weights(train_labels, configs.num_classes, configs.classes)
+        weight = get_class_weights(train_labels, configs.classes)
     elif hparams.loss == "weighted_ce":
         require_every_class(counts, configs.classes)
         weight = len(train_labels) / (configs.num_classes * counts.float())

@@ -88,20 +88,20 @@ def test_a_hard_class_that_is_none_is_told_where_a_loss_needs_it(loss: str) -> N
 
 
 def test_class_weights_of_the_papers_counts() -> None:
-    weights = get_class_weights(labels_of(list(PAPER_COUNTS.values())), 5)
+    weights = get_class_weights(labels_of(list(PAPER_COUNTS.values())), "NSVFQ")
     assert weights.dtype == torch.float32
     torch.testing.assert_close(weights, torch.tensor([1, 3.48433, 2.52744, 4.72790, 2.42213]), rtol=0, atol=1e-4)
 
 
 def test_class_weights_are_at_least_one() -> None:
-    assert get_class_weights(labels_of([10, 9, 5]), 3).tolist() == [1, 1, 1]
+    assert get_class_weights(labels_of([10, 9, 5]), "NSV").tolist() == [1, 1, 1]
 
 
 def test_an_absent_class_is_an_error_that_names_it() -> None:
     with pytest.raises(InputError, match="no beat of class F"):
-        get_class_weights(labels_of([5, 5, 5, 0, 5]), 5, ("N", "S", "V", "F", "Q"))
-    with pytest.raises(InputError, match="no beat of class 3"):
-        get_class_weights(labels_of([5, 5, 5]), 4)
+        get_class_weights(labels_of([5, 5, 5, 0, 5]), "NSVFQ")
+    with pytest.raises(InputError, match="no beat of class F"):
+        get_class_weights(labels_of([5, 5, 5]), "NSVF")
 
 
 def test_missing_splits_name_the_command_that_makes_them(tmp_path: Path, mit: DatasetConfig) -> None:
