@@ -65,20 +65,18 @@ SEES_CONTEXT = (
 LICENCES = {"physionet": "weights: as this package; data: ODC-BY 1.0 (PhysioNet), cite as in the README"}
 
 
-def keep_weights(checkpoint_path: Path, name: str, folder: Path = PRETRAINED) -> Path:
-    """Write what is needed to use a checkpoint, and nothing of its training, to `folder`/NAME.pt; return that.
+def keep_weights(checkpoint_path: Path, path: Path) -> None:
+    """Write what is needed to use a checkpoint, and nothing of its training, to `path`.
 
     The optimiser, the generators and the history stay behind; configuration, class weights and the origin of the
     training beats are kept.
 
     Raises:
-        InputError: no checkpoint, or `name` is none for a file, or that of another network.
+        InputError: no checkpoint.
     """
-    path = _free_path(name, folder)
     checkpoint = load_checkpoint(checkpoint_path)
     metrics = {key: value for key, value in checkpoint.metrics.items() if key in ("class_weights", "data")}
     save_checkpoint(path, dataclasses.replace(checkpoint, optimizer={}, rng={}, metrics=metrics))
-    return path
 
 
 def _free_path(name: str, folder: Path) -> Path:
@@ -281,8 +279,8 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
         folder: that becomes home to NAME.pt, NAME.json and NAME.md.
 
     Raises:
-        InputError: as `keep_weights` and `make_card`, `run_folder` is no folder or has several seeds, its run is not
-            finished, or there is a network of that name.
+        InputError: as `make_card`, `run_folder` is no folder or has several seeds, its run is not finished, or `name`
+            is none for a file, or that of another network.
     """
     if not run_folder.is_dir():
         raise InputError(f"{run_folder}: no such folder; give that of a finished run, whose tests the card quotes")
@@ -296,14 +294,15 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
             f"{seed_folder}: its run is not finished; go on with `python main.py --resume "
             f"{shlex.quote(str(seed_folder.parent))}`"
         )
+    path = _free_path(name, folder)
     test = tests["best"]
     predictions = read_predictions(seed_folder / "predictions_test.csv")
     card = make_card(seed_folder, test, predictions, name, raw_path)
     page = card_page(card, test, predictions)
-    path = _free_path(name, folder)
     write_json(path.with_suffix(".json"), card)
     write_text(path.with_suffix(".md"), page)
-    return keep_weights(checkpoint_path, name, folder)  # last: weights never stand beside another network's card
+    keep_weights(checkpoint_path, path)  # last: weights never stand beside another network's card
+    return path
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

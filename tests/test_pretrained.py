@@ -155,12 +155,11 @@ def test_weights_alone_are_kept(tmp_path: Path) -> None:
         **{**vars(checkpoint), "optimizer": {"state": torch.zeros(10**6)}, "epoch": 1, "metrics": metrics}
     )
     save_checkpoint(tmp_path / "whole.pt", whole)
-    path = keep_weights(tmp_path / "whole.pt", "small", tmp_path)
+    path = tmp_path / "small.pt"
+    keep_weights(tmp_path / "whole.pt", path)
     assert path.stat().st_size < (tmp_path / "whole.pt").stat().st_size - 3e6
     again = load_checkpoint(path)
     assert all(torch.equal(again.model[name], value) for name, value in checkpoint.model.items())
-    with pytest.raises(InputError, match="a name of letters, digits and _"):
-        keep_weights(tmp_path / "whole.pt", "../x", tmp_path)
 
 
 def test_a_card_has_the_training_records_of_the_network_that_a_run_started_from(toy_data: Path, tmp_path: Path) -> None:

@@ -712,6 +712,8 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     other = next(runs.glob("ptb_beat_centred__*")) / "seed_0"
     with pytest.raises(InputError, match=r"small.pt is there: take another name"):
         keep_network(other, "small", raw, tmp_path)
+    with pytest.raises(InputError, match="a name of letters, digits and _"):
+        keep_network(other, "../x", raw, tmp_path)
     assert path.with_suffix(".md").read_text(encoding="utf-8") == page
     keep_network(other, "ptb_small", raw, tmp_path)
     page = (tmp_path / "ptb_small.md").read_text(encoding="utf-8")
