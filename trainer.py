@@ -269,7 +269,7 @@ class Trainer:
         asked, kernel = self.hparams.precision, self.hparams.kernel  # this machine's, not those of the training
         precision, note = usable_precision(asked, self.device, kernel, layer)
         model = network_of(checkpoint, path, self.device, kernel, precision)
-        configs, trained_on = checkpoint.configs, checkpoint.metrics.get("data") or {}
+        configs, trained_on = checkpoint.configs, checkpoint.data
         test = load_splits(self.run.data_path, configs, ["test"])["test"].to(self.device)
         require_same_window(path, trained_on, test)
         if self.run.umap:

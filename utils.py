@@ -182,7 +182,12 @@ class Checkpoint:
     rng: dict[str, Any] = field(default_factory=dict)
     """Generator states after that epoch (`rng_state`)."""
     metrics: dict[str, Any] = field(default_factory=dict)
-    """`history`: one row per epoch; `class_weights`: those of the loss; `data`: source and protocol of the splits."""
+    """`history`: one row per epoch; `class_weights`: those of the loss; `data`: what it was trained on."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it says of its training beats (`run_folder.layout.SeedRun.data`); a released checkpoint nothing."""
+        return self.metrics.get("data", {})
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -322,7 +327,7 @@ def _from_ours(contents: dict[str, Any], path: Path) -> Checkpoint:
     checkpoint = from_fields(Checkpoint, values, str(path))
     metrics = checkpoint.metrics
     _require_types(path, "metrics", metrics, METRICS)
-    _require_types(path, "data", metrics.get("data", {}), DATA)
+    _require_types(path, "data", checkpoint.data, DATA)
     epochs = len(metrics["history"]) if "history" in metrics else max(checkpoint.epoch, 0)
     if checkpoint.epoch != epochs:
         raise InputError(f"{path}: is damaged: it says epoch {checkpoint.epoch}, its history {epochs}")

@@ -105,15 +105,14 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
         raise InputError(f"the packaged model {DEFAULT} is not there; give a network with --checkpoint")
     path = find_checkpoint(given)
     model, kept = load_network(path, device)
-    data = kept.metrics.get("data") or {}
-    _require_known_window(path, kept, data)
+    _require_known_window(path, kept)
     card = read_card(path)
-    figures = _figures_of_card(card) if card else _figures_of_run(path, data)
+    figures = _figures_of_card(card) if card else _figures_of_run(path, kept.data)
     return Classifier(
         name=given,
         dataset=kept.dataset,
         classes=kept.configs.classes,
-        trained_on=card.get("trained_on") or _trained_on(kept, data),
+        trained_on=card.get("trained_on") or _trained_on(kept),
         figures=figures,
         cautions=tuple(card.get("cautions", ())),
         model=model,
@@ -128,9 +127,9 @@ def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -
     )
 
 
-def _require_known_window(path: Path, kept: Checkpoint, data: dict[str, Any]) -> None:
+def _require_known_window(path: Path, kept: Checkpoint) -> None:
     """Raise an `InputError` unless the training beats were cut as `classify_peaks` cuts."""
-    window, length = data.get("window"), kept.configs.sequence_len
+    window, length = kept.data.get("window"), kept.configs.sequence_len
     sentence = WINDOWS["centred"].sentence
     known = {sentence.format(length=BEFORE + AFTER, peak=peak) for peak in PEAKS.values()}
     if window not in known:
@@ -143,8 +142,9 @@ def _require_known_window(path: Path, kept: Checkpoint, data: dict[str, Any]) ->
         raise InputError(f"{path}: takes beats of {length} samples; a report cuts {BEFORE + AFTER}")
 
 
-def _trained_on(kept: Checkpoint, data: dict[str, Any]) -> str:
-    records = len(data.get("training_records") or ())
+def _trained_on(kept: Checkpoint) -> str:
+    data = kept.data
+    records = len(data.get("training_records", ()))
     words = [f"{data.get('source', 'unknown')} data of --dataset {kept.dataset}"]
     words += [f"{records} record{'' if records == 1 else 's'}"] if records else []
     return ", ".join([*words, f"{data.get('protocol', 'unknown')} split"])

@@ -78,5 +78,5 @@ def learnt_records(path: Path, checkpoint: Checkpoint) -> set[str]:
         path: of the checkpoint, whose card may say it.
     """
     by_database = read_card(path).get("training_records", {})
-    stated = (checkpoint.metrics.get("data") or {}).get("training_records", ())
+    stated = checkpoint.data.get("training_records", ())
     return {name for records in by_database.values() for name in records} | {*stated}

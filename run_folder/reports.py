@@ -269,7 +269,7 @@ def learnt_note(path: Path, checkpoint: Checkpoint, test: Split) -> str | None:
     None: none that is known, or it is the test split of its own training, whose protocol stands in every title; not so
     of a network with `--init`, which has learnt elsewhere too.
     """
-    trained_on = checkpoint.metrics.get("data") or {}
+    trained_on = checkpoint.data
     own = test.fingerprint() == trained_on.get("fingerprints", {}).get("test") and "init" not in trained_on
     if own or trained_on.get("source") != test.source:
         return None

@@ -342,8 +342,7 @@ def resume(
     last = distributed.on_first(read)
     if last is None:
         return run, []
-    data = last.metrics.get("data", {})
-    require_same_run(folder, data, asdict(last.configs) | asdict(last.hparams), run)
+    require_same_run(folder, last.data, asdict(last.configs) | asdict(last.hparams), run)
     num_epochs = run.hparams.num_epochs
     if last.epoch > num_epochs:
         raise InputError(f"--num_epochs must be at least {last.epoch}, which the run in {folder} has, got {num_epochs}")
@@ -358,7 +357,7 @@ def resume(
     restore_training(model, optimizer, run.device, last, path)
     if distributed.is_first():
         _write_what_follows(folder, last)
-    return replace(run, learnt_before=frozenset(data.get("init_records", ()))), history
+    return replace(run, learnt_before=frozenset(last.data.get("init_records", ()))), history
 
 
 def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> SeedRun:
@@ -385,15 +384,14 @@ def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> Seed
             other = name == "classes" and not {*its[name]} <= {*every_class(run.configs)}
             option = "" if other else f"--{name} {value}, or "
             raise InputError(f"--init {given}: has {name} {value}, this run {own}; give {option}another network")
-    its_data = began.metrics.get("data") or {}
-    require_same_window(path, its_data, run.splits["train"])
+    require_same_window(path, began.data, run.splits["train"])
     load_weights(model, began, path)
     # Records of the same name may be others where the source is another.
-    is_known = its_data.get("source") == run.splits["train"].source
+    is_known = began.data.get("source") == run.splits["train"].source
     return replace(
         run,
         learnt_before=frozenset(learnt_records(path, began) if is_known else ()),
-        window_before=its_data.get("window") or "unknown",
+        window_before=began.data.get("window") or "unknown",
     )
 
 
