@@ -209,7 +209,7 @@ def reproduce(experiment: Experiment, options: Options) -> list[Exception]:
             failed.append(TrainingError(f"{experiment.name}, row {number}: {reason}"))
             print(f"failed: {reason}")
         else:
-            write_page(experiment, reasons, options, pictures=())
+            write_page(experiment, finished_rows(experiment, options), reasons, options, pictures=())
     results = finished_rows(experiment, options)
     if not results and failed:
         raise error_of(failed)
@@ -221,7 +221,7 @@ def reproduce(experiment: Experiment, options: Options) -> list[Exception]:
         (options.results / name).unlink(missing_ok=True)  # of an earlier page
     for picture in drawn:
         print(f"{picture.path}: {picture.says}")
-    page = write_page(experiment, reasons, options, drawn)
+    page = write_page(experiment, results, reasons, options, drawn)
     print(f"{page} and {page.with_suffix('.csv')}")
     return failed
 
@@ -232,24 +232,26 @@ def finished_rows(experiment: Experiment, options: Options) -> list[Result]:
 
 
 def write_page(
-    experiment: Experiment, reasons: dict[str, str], options: Options, pictures: Sequence[figures.Picture]
+    experiment: Experiment,
+    results: Sequence[Result],
+    reasons: dict[str, str],
+    options: Options,
+    pictures: Sequence[figures.Picture],
 ) -> Path:
-    """Write RESULTS/<name>.csv and .md of what is finished, if anything is; return the path of the latter.
+    """Write RESULTS/<name>.csv and .md of `results`, what is finished; return the path of the latter.
 
     `reasons` says why a row, by its label, could not be run.
     """
     page = options.results / f"{experiment.name}.md"
-    results = finished_rows(experiment, options)
-    if results:
-        table = tables.long_table(results)
-        for lost in tables.what_leaves(page.with_suffix(".csv"), table):
-            print(f"note: {page} loses {lost}: not in {options.save_dir}")
-        write_table(page.with_suffix(".csv"), table, index=False)
-        done = {result.row.label for result in results}
-        not_run = [row.label for row in experiment.rows if row.label not in done]
-        lines = [f"Not run: {label} ({reasons.get(label, 'not yet')})." for label in not_run]
-        shown = [f"\n![{picture.says}]({picture.path.name})" for picture in pictures]
-        write_text(page, "\n".join([pages.report(experiment, results), *lines, *shown]).rstrip() + "\n")
+    table = tables.long_table(results)
+    for lost in tables.what_leaves(page.with_suffix(".csv"), table):
+        print(f"note: {page} loses {lost}: not in {options.save_dir}")
+    write_table(page.with_suffix(".csv"), table, index=False)
+    done = {result.row.label for result in results}
+    not_run = [row.label for row in experiment.rows if row.label not in done]
+    lines = [f"Not run: {label} ({reasons.get(label, 'not yet')})." for label in not_run]
+    shown = [f"\n![{picture.says}]({picture.path.name})" for picture in pictures]
+    write_text(page, "\n".join([pages.report(experiment, results), *lines, *shown]).rstrip() + "\n")
     return page
 
 

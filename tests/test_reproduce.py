@@ -784,6 +784,7 @@ def test_a_training_that_fails_does_not_stop_the_rest(
 
     tried: list[str] = []
     monkeypatch.setattr(reproduce, "train", failing)
+    monkeypatch.setattr(reproduce, "write_page", lambda *_, **__: None)
     assert run_command(lambda: reproduce.run(arguments(["table4", "recipes"], raw, tmp_path))) == 1
     assert tried == [row.label for name in ("table4", "recipes") for row in EXPERIMENTS[name].rows]
     out, said = capsys.readouterr()
