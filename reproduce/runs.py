@@ -245,18 +245,15 @@ def prepare(beats: Beats, options: Options) -> Path:
 
 def _source_of(beats: Beats, options: Options) -> tuple[str, Path]:
     """The --source of a row for `preprocess`, and its --raw_path."""
-    if beats.databases and options.source == "synthetic":
+    if options.source == "synthetic" and (beats.databases or beats.cut_by_others):
         raise MissingDataError("no synthetic counterpart")
     if beats.databases:
         return options.source, options.raw_path
-    if not beats.cut_by_others:
-        name = Path(RAW_PATHS[options.source][beats.dataset]).name
-        return options.source, options.raw_path / name
-    if options.source == "synthetic":
-        raise MissingDataError("no synthetic counterpart")
     if beats.window == "kaggle_files":
         return "kaggle", options.raw_path / "kaggle"
-    return "released", options.raw_path / RELEASED_FILES[beats.dataset]
+    if beats.window == "released_file":
+        return "released", options.raw_path / RELEASED_FILES[beats.dataset]
+    return options.source, options.raw_path / Path(RAW_PATHS[options.source][beats.dataset]).name
 
 
 def _files_in(path: Path, folders: Sequence[str] = ()) -> dict[str, int]:
