@@ -136,9 +136,20 @@ def groups_table(predictions: Sequence[pd.DataFrame], classes: Sequence[str]) ->
     Returns:
         Columns group, records, then of each figure, in percent, its mean and `<figure>_sd`.
     """
-    first = predictions[0]
-    s_beats = first["record"][first["label"] == "S"].value_counts()
-    records = list(first["record"].unique())
+    every = [per_record(table, classes) for table in predictions]
+    lines = []
+    for group, names in _groups(predictions[0]).items():
+        figures = [_gross(np.sum([matrices[name] for name in names], axis=0), classes) for matrices in every]
+        lines.append({"group": group, "records": len(names)} | _over_seeds(figures))
+    figures = [_mean_over_records([*matrices.values()], classes) for matrices in every]
+    lines.append({"group": "mean over records", "records": len(every[0])} | _over_seeds(figures))
+    return pd.DataFrame(lines)
+
+
+def _groups(predictions: pd.DataFrame) -> dict[str, list[str]]:
+    """The groups of records with gross figures: name -> records."""
+    s_beats = predictions["record"][predictions["label"] == "S"].value_counts()
+    records = list(predictions["record"].unique())
     databases = sorted({name.partition("/")[0] for name in records if "/" in name})
     wholes = {"all": records} | {slug: [name for name in records if name.startswith(f"{slug}/")] for slug in databases}
     groups: dict[str, list[str]] = {}
@@ -149,29 +160,19 @@ def groups_table(predictions: Sequence[pd.DataFrame], classes: Sequence[str]) ->
             most = own.index[0]
             group = f"without record {most}" if whole == "all" else f"{whole} without record {most.partition('/')[2]}"
             groups[group] = [name for name in names if name != most]
-    lines = []
-    for group, names in groups.items():
-        figures = [
-            _gross(np.sum([*_matrices(table, names, classes).values()], axis=0), classes) for table in predictions
-        ]
-        lines.append({"group": group, "records": len(names)} | _over_seeds(figures))
-    figures = []
-    for table in predictions:
-        each = [_gross(matrix, classes) for matrix in _matrices(table, records, classes).values()]
-        mean = {}
-        for key in each[0]:
-            counted = np.array([one[key] for one in each if key[0] not in "SV" or one[f"{key[0]} beats"] >= FEWEST])
-            if key.endswith("+P"):  # no beat was called so
-                counted = np.nan_to_num(counted)
-            mean[key] = float(np.nanmean(counted)) if np.isfinite(counted).any() else float("nan")
-        figures.append(mean)
-    lines.append({"group": "mean over records", "records": len(records)} | _over_seeds(figures))
-    return pd.DataFrame(lines)
+    return groups
 
 
-def _matrices(table: pd.DataFrame, names: Sequence[str], classes: Sequence[str]) -> dict[str, np.ndarray]:
-    chosen = table[table["record"].isin(names)]
-    return {name: np.asarray(matrix) for name, matrix in per_record(chosen, classes).items()}
+def _mean_over_records(matrices: Sequence[np.ndarray], classes: Sequence[str]) -> dict[str, float]:
+    """The mean of each figure over those of the records, one confusion matrix each, that count for it."""
+    each = [_gross(matrix, classes) for matrix in matrices]
+    mean = {}
+    for key in each[0]:
+        counted = np.array([one[key] for one in each if key[0] not in "SV" or one[f"{key[0]} beats"] >= FEWEST])
+        if key.endswith("+P"):  # no beat was called so
+            counted = np.nan_to_num(counted)
+        mean[key] = float(np.nanmean(counted)) if np.isfinite(counted).any() else float("nan")
+    return mean
 
 
 def _gross(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
