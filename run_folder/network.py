@@ -21,7 +21,6 @@ def load_network(
     device: str | torch.device = "cpu",
     kernel: str = "auto",
     precision: str = "fp32",
-    dataset: str | None = None,
 ) -> tuple[ecgTransForm, Checkpoint]:
     """Load a trained network, ours or of the released code, in evaluation mode, and the checkpoint that it is from.
 
@@ -31,18 +30,17 @@ def load_network(
         kernel: how the encoder layers are computed; not as where it was trained (`TrainingConfig.kernel`).
         precision: of the matrix products, likewise (`TrainingConfig.precision`); on CUDA fp32 and tf32 are one switch
             for the whole process, so that what was loaded last decides for all networks there.
-        dataset: that the checkpoint must be of; None: any.
 
     Returns:
         The network, (B, 1, L) float32 -> logits (B, C), with context (B, 1, L), (B, K) -> log-probabilities (B, C);
         and its checkpoint, whose `configs` have L, C and the columns of K.
 
     Raises:
-        InputError: there is no such checkpoint or device, or it is damaged or of another dataset; or the device has no
-            such precision or kernel.
+        InputError: there is no such checkpoint or device, or it is damaged; or the device has no such precision or
+            kernel.
     """
     path = find_checkpoint(name_or_path)
-    checkpoint = load_checkpoint(path, dataset)
+    checkpoint = load_checkpoint(path)
     return network_of(checkpoint, path, device, kernel, precision), checkpoint
 
 
