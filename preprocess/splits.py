@@ -173,27 +173,20 @@ def _ds1_ds2(beats: BeatSet, chosen: np.ndarray, fractions: tuple[float, ...] | 
     return {"train": ds1[~val], "val": ds1[val], "test": ds2}
 
 
-def split_by_patient(
-    beats: BeatSet,
-    fractions: tuple[float, ...],
-    seed: int,
-    chosen: np.ndarray | None = None,
-    where: str = "this folder",
-) -> Split:
+def split_by_patient(beats: BeatSet, fractions: tuple[float, ...], seed: int, chosen: np.ndarray, where: str) -> Split:
     """Split by patient: first the test split, then validation out of the rest.
 
     Args:
         beats: those to split, with their patients.
         fractions: shares of train, val and test in the beats.
         seed: of the draw.
-        chosen: int64 (n,), the beats to split; None: all.
+        chosen: int64 (n,), the beats to split.
         where: what the message calls them.
 
     Raises:
         InputError: the patients are not known, or there are fewer than three.
     """
     train_share, val_share, test_share = fractions
-    chosen = np.arange(len(beats.labels)) if chosen is None else chosen
     patients, counts = _beats_per_patient(beats, chosen)
     _need(counts, 3, where)
     test = draw_patients(counts, test_share, seed, leave=2)[patients]

@@ -444,7 +444,7 @@ def test_too_few_patients_are_an_error(patients: int) -> None:
 def test_a_split_by_patient_of_beats_of_no_known_patient_is_an_error() -> None:
     beats = replace(beat_set(np.zeros(9, dtype=np.int64), np.arange(9), ()), records=None)
     with pytest.raises(InputError, match="--split inter_patient needs to know the patients, which source records"):
-        splits.split_by_patient(beats, splits.FRACTIONS, 0)
+        splits.split_beats(beats, "inter_patient", None, 0)
 
 
 def test_ds1_and_ds2_are_disjoint_and_whole() -> None:
