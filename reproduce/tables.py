@@ -31,8 +31,8 @@ def long_table(results: Sequence[Result]) -> pd.DataFrame:
             for name in [column for column in summary.columns if not column.endswith("_sd")]:
                 mean, sd = summary.loc[figure, name], summary.loc[figure, f"{name}_sd"]
                 if not np.isnan(mean):
-                    lines.append({**about, "class": name, "figure": figure, "mean": mean, "sd": sd})
-                    lines[-1]["paper"] = result.row.published.mean(figure, name)
+                    paper = result.row.published.mean(figure, name)
+                    lines.append({**about, "class": name, "figure": figure, "mean": mean, "sd": sd, "paper": paper})
         if has_figures(result.tests[0]["classes"]):
             for name, figures in ec57_of(result.tests).items():
                 for figure, values in figures.items():
