@@ -27,7 +27,7 @@ from preprocess.readers import open_recording
 from preprocess.records import read_header
 from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
-from reproduce.tables import ec57_of, groups_table
+from reproduce.tables import ec57_of, groups_table, learnt_counts
 from run_folder.layout import tests_new_patients
 from run_folder.network import read_card
 from run_folder.reports import FIGURES, metrics_table
@@ -107,17 +107,8 @@ def make_card(
     config, configs = stages[-1], load_checkpoint(seed_folder / "checkpoint_best.pt").configs
     arithmetic = " and ".join(dict.fromkeys(stage["hparams"]["precision"] for stage in stages))
     data, counts, classes = config["data"], config["counts"], test["classes"]
-    learnt = counts.get("trained_on", counts["train"])
     new_patients = tests_new_patients(data["protocol"], data)
-    few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < max(FEW * learnt["all"], FEW_BEATS)]
-    kinds = (data["source"], data["protocol"], config["dataset"]["name"])
-    cautions = [ALWAYS, *(CAUTIONS[kind] for kind in kinds if kind in CAUTIONS)]
-    cautions += SEES_CONTEXT if config["dataset"]["context"] != "none" else ()
-    if few:
-        cautions.append(f"It was trained on few beats of class {', '.join(few)}.")
     records = predictions["record"].nunique() if "record" in predictions else None
-    if init := config["run"].get("init"):
-        cautions.append(f"It was trained on from {init}: what that network learnt from, this one has seen too.")
     environment, hparams = config["environment"], config["hparams"]
     validation_too, made = "val" in LEARNT[hparams["selection"]], hparams["sampler"] == "smote"
     also = ["those of validation too"] * validation_too + ["those that SMOTE made among them"] * made
@@ -125,8 +116,8 @@ def make_card(
     return {
         "name": name,
         "dataset": config["dataset"]["name"],
-        "trained_on": f"{learnt['all']:,} beats of --dataset {config['dataset']['name']}, {data['source']} data, "
-        f"{data['protocol']} split{'; '.join(['', *also])}",
+        "trained_on": f"{learnt_counts(config)['all']:,} beats of --dataset {config['dataset']['name']}, "
+        f"{data['source']} data, {data['protocol']} split{'; '.join(['', *also])}",
         "training_records_are": "hashes of the first minute of each lead (preprocess.physionet.first_minute)",
         "training_records": training_records(config, configs, raw_path),
         "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records" if records else ""),
@@ -148,10 +139,24 @@ def make_card(
         if records
         else {},
         "classes": classes,
-        "cautions": cautions,
+        "cautions": cautions_of(config, classes),
         "licence": LICENCES.get(data["source"], "weights: as this package; data: theirs"),
         "test_fingerprint": data["fingerprints"]["test"],
     }
+
+
+def cautions_of(config: dict[str, Any], classes: Sequence[str]) -> list[str]:
+    """What the network of a run's config.json must not be used for."""
+    kinds = (config["data"]["source"], config["data"]["protocol"], config["dataset"]["name"])
+    cautions = [ALWAYS, *(CAUTIONS[kind] for kind in kinds if kind in CAUTIONS)]
+    cautions += SEES_CONTEXT if config["dataset"]["context"] != "none" else ()
+    learnt = learnt_counts(config)
+    few = [f"{one} ({learnt[one]:,})" for one in classes if learnt[one] < max(FEW * learnt["all"], FEW_BEATS)]
+    if few:
+        cautions.append(f"It was trained on few beats of class {', '.join(few)}.")
+    if init := config["run"].get("init"):
+        cautions.append(f"It was trained on from {init}: what that network learnt from, this one has seen too.")
+    return cautions
 
 
 def per_class_of(matrix: Sequence[Sequence[int]], at: int) -> dict[str, Any]:

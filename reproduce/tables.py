@@ -72,10 +72,15 @@ def provenance(result: Result) -> dict[str, Any]:
         "torch": " and ".join(dict.fromkeys(stage["environment"]["torch"] for stage in stages)),
         "date": result.finished_on,
         "train_beats": config["counts"]["train"]["all"],
-        "trained_on": config["counts"].get("trained_on", config["counts"]["train"])["all"],
+        "trained_on": learnt_counts(config)["all"],
         "val_beats": config["counts"]["val"]["all"],
         "test_beats": config["counts"]["test"]["all"],
     }
+
+
+def learnt_counts(config: dict[str, Any]) -> dict[str, int]:
+    """Of a config.json: the beats of each class that the network learnt from, and under `all` their number."""
+    return config["counts"].get("trained_on", config["counts"]["train"])
 
 
 def _device(config: dict[str, Any]) -> str:
