@@ -55,8 +55,8 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 
 def _require_ranges(config: ContextConfig | TrainingConfig | RunConfig, prefix: str) -> None:
     """Raise an `InputError` that names a setting of `config` outside its range; None leaves one out."""
-    for name, value in vars(config).items():
-        fits, says = RANGES.get(name, (lambda _: True, ""))
+    for name, (fits, says) in RANGES.items():
+        value = getattr(config, name, None)
         for one in value if isinstance(value, tuple) else (value,):
             if one is not None and not fits(one):
                 raise InputError(f"{prefix}{name} must be {says}, got {one}")

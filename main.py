@@ -40,7 +40,6 @@ def build_parser() -> ArgumentParser:
         prog="python main.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
     add_options(parser, RunConfig)
@@ -89,7 +88,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         InputError: something in them, or in a file that they name, is wrong.
     """
     given = vars(build_parser().parse_args(arguments))
-    resume, test = given.pop("resume", None), given.pop("test", None)
+    resume, test = given.pop("resume"), given.pop("test")
     if resume == "":
         raise InputError("--resume: got an empty text; give the folder of a run")
     if test == "":

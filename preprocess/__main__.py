@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 import time
@@ -29,7 +28,6 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="python -m preprocess",
         description="Read ECG recordings and write OUT/<dataset>/train.pt, val.pt and test.pt.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add_options(parser, PreparationConfig)
