@@ -245,21 +245,22 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
         raise InputError("--sampler smote needs imbalanced-learn: pip install -r requirements.txt")
     from imblearn.over_sampling import SMOTE  # takes a second, and is needed for this sampler only
 
-    counts = split.class_counts(configs.num_classes)
-    if 1 in counts:
+    counts = split.class_counts(configs.classes)
+    if single := [name for name, count in counts.items() if count == 1]:
         raise InputError(
-            f"--sampler smote: class {configs.classes[counts.index(1)]} has a single training beat, and a new one "
-            "lies between two; take more beats, or another sampler"
+            f"--sampler smote: class {single[0]} has a single training beat, and a new one lies between two; take more "
+            "beats, or another sampler"
         )
     beats, labels = split.samples.squeeze(1).numpy(), split.labels.numpy()
     random = np.random.RandomState(seed)
     new_beats, new_labels = [split.samples], [split.labels]
-    for label, count in enumerate(counts):
-        if 0 < count < max(counts):
+    most = max(counts.values())
+    for label, count in enumerate(counts.values()):
+        if 0 < count < most:
             # One class at a time, since the number of neighbours is one for all classes of a call.
             neighbours = min(SMOTE_NEIGHBOURS, count - 1)
-            smote = SMOTE(sampling_strategy={label: max(counts)}, k_neighbors=neighbours, random_state=random)
-            made = torch.from_numpy(smote.fit_resample(beats, labels)[0][len(beats) :])  # (max - count, L)
+            smote = SMOTE(sampling_strategy={label: most}, k_neighbors=neighbours, random_state=random)
+            made = torch.from_numpy(smote.fit_resample(beats, labels)[0][len(beats) :])  # (most - count, L)
             new_beats.append(made.to(torch.float32).unsqueeze(1))
             new_labels.append(torch.full((len(made),), label))
     return replace(split, samples=torch.cat(new_beats), labels=torch.cat(new_labels), records=None, positions=None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,10 @@ class Split:
             digest.update(b"unknown" if values is None else values.contiguous().numpy().data)
         return digest.hexdigest()
 
-    def class_counts(self, num_classes: int) -> list[int]:
-        """Beats of each class, a list of C numbers."""
-        return torch.bincount(self.labels.cpu(), minlength=num_classes).tolist()
+    def class_counts(self, classes: Sequence[str]) -> dict[str, int]:
+        """Name of each class -> its beats."""
+        counts = torch.bincount(self.labels.cpu(), minlength=len(classes)).tolist()
+        return dict(zip(classes, counts, strict=True))
 
 
 def load_split(
@@ -253,12 +255,12 @@ def _stored_classes(contents: dict[str, Any], configs: DatasetConfig, path: Path
 
 def _only_classes(split: Split, stored: tuple[str, ...], configs: DatasetConfig, path: Path) -> Split:
     """The beats of the network's classes, labelled by its numbers; how many of the others there were is kept."""
-    counts = dict(zip(stored, split.class_counts(len(stored)), strict=True))
     new_label = torch.tensor([configs.classes.index(name) if name in configs.classes else -1 for name in stored])
     labels = new_label[split.labels]
     kept = (labels >= 0).nonzero().flatten()
     if not len(kept):
         raise InputError(f"{path}: holds no beats of class {', '.join(configs.classes)}; at least one is needed")
+    counts = split.class_counts(stored)
     left_out = {name: beats for name, beats in counts.items() if name not in configs.classes and beats}
     return replace(split, labels=labels, left_out=left_out).subset(kept)
 

@@ -42,9 +42,7 @@ def read_released(dataset: str, path: Path) -> BeatSet:
             f"{path} is no released file but a split file of source {split.source}, {split.protocol} split: main.py "
             "reads it as it is; make other splits from its source"
         )
-    absent = [
-        name for name, count in zip(config.classes, split.class_counts(config.num_classes), strict=True) if not count
-    ]
+    absent = [name for name, count in split.class_counts(config.classes).items() if not count]
     if absent:
         others = ", ".join(name for name in CLASSES if name != dataset)
         raise InputError(

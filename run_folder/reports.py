@@ -229,10 +229,7 @@ def configuration(run: SeedRun, model: ecgTransForm) -> dict[str, Any]:
         "dataset": asdict(run.configs) | {"trans_dim": run.configs.trans_dim, "num_heads": run.configs.num_heads},
         "hparams": asdict(run.hparams),
         "data": run.data,
-        "counts": {
-            name: dict(zip(classes, split.class_counts(len(classes)), strict=True)) | {"all": len(split)}
-            for name, split in counted.items()
-        },
+        "counts": {name: split.class_counts(classes) | {"all": len(split)} for name, split in counted.items()},
         "class_weights": dict(zip(classes, run.class_weights.tolist(), strict=True)),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "environment": environment(run.device) | {"processes": distributed.world_size()} | kernel,
@@ -364,7 +361,7 @@ def selection_note(validation: Split, classes: Sequence[str], selection: str) ->
     """
     if selection == "last":
         return "note: the validation beats are trained on too; their figures are no test, and the last epoch is kept"
-    counts = dict(zip(classes, validation.class_counts(len(classes)), strict=True))
+    counts = validation.class_counts(classes)
     absent = [name for name in classes if not counts[name]]
     few = [f"{name} ({counts[name]})" for name in classes if counts[name] and name not in selection_classes(counts)]
     says = []
@@ -390,8 +387,7 @@ def protocol_note(test: Split, configs: DatasetConfig) -> str | None:
 
 def absent_note(trained_on: Split, classes: Sequence[str]) -> str | None:
     """Which classes no training beat is of; None: none. The losses cal and weighted_ce refuse to train then."""
-    counts = trained_on.class_counts(len(classes))
-    absent = [name for name, beats in zip(classes, counts, strict=True) if not beats]
+    absent = [name for name, beats in trained_on.class_counts(classes).items() if not beats]
     if not absent:
         return None
     return (

@@ -56,12 +56,13 @@ def test_a_dataset_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InputError, match=r"no train.pt.* mine/train.pt; what these files hold is in data/README"):
         load_splits(tmp_path, own)
     data = write_own_splits(tmp_path)
-    assert load_splits(data, own)["train"].class_counts(3) == [8, 8, 8]
+    assert load_splits(data, own)["train"].class_counts(own.classes) == dict.fromkeys(own.classes, 8)
     with pytest.raises(InputError, match=r"--context rhythm needs it; --context none goes without$"):
         load_splits(data, dataclasses.replace(own, context="rhythm"))
     with pytest.raises(InputError, match=r"to others add 'records' and 'positions' \(data/README.md, A dataset of"):
         Batches(load_splits(data, own)["train"], hparams.notes(), seed=0)
-    assert load_splits(data, dataclasses.replace(own, classes=("normal", "late")))["val"].class_counts(2) == [8, 8]
+    two = dataclasses.replace(own, classes=("normal", "late"))
+    assert load_splits(data, two)["val"].class_counts(two.classes) == {"normal": 8, "late": 8}
 
     page = Path(data_configs.__file__).parent / "data" / "README.md"
     _, _, section = page.read_text(encoding="utf-8").partition("## A dataset of your own\n")
@@ -72,7 +73,9 @@ def test_a_dataset_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     beats, labels = (part.squeeze().numpy() for part in toy_beats(10, 5))
     names = {"torch": torch, "beats": beats, "labels": labels, **vars(data_configs)}
     exec("\n".join(line[4:] for line in lines if line.startswith("    ")), names)
-    assert load_splits(Path("DIR"), data_configs.mit(), ["train"])["train"].class_counts(5) == [2] * 5
+    assert load_splits(Path("DIR"), data_configs.mit(), ["train"])["train"].class_counts("NSVFQ") == dict.fromkeys(
+        "NSVFQ", 2
+    )
     main.run(["--dataset", "mine", "--num_epochs", "1", "--data_path", str(data), "--save_dir", str(tmp_path / "out")])
     (tested,) = (tmp_path / "out" / "mine").glob("*/seed_0/test_best.json")
     assert json.loads(tested.read_text())["classes"] == ["normal", "early", "late"]
@@ -308,7 +311,7 @@ def test_smote_fills_every_class_with_beats_between_its_own(counts: list[int], s
     split = Split(samples, labels, records=labels, positions=labels, record_names=("a",) * 5, source="synthetic")
     more, again = (oversample(split, data_configs.mit(), seed) for _ in range(2))
     assert more.fingerprint() == again.fingerprint()
-    assert more.class_counts(5) == [max(counts) if count else 0 for count in counts]
+    assert [*more.class_counts("NSVFQ").values()] == [max(counts) if count else 0 for count in counts]
     assert torch.equal(more.samples[: len(split)], samples)
     assert torch.equal(more.labels[: len(split)], labels)
     assert (more.samples.dtype, more.labels.dtype, more.source) == (torch.float32, torch.int64, "synthetic")
