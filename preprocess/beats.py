@@ -86,12 +86,16 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
     """Leave out the beats of all other classes than `classes`; None keeps them all.
 
     Raises:
-        InputError: a class is unknown, or fewer than two are left.
+        InputError: a class is unknown, fewer than two are left, or no beat is of one of them.
     """
     if classes is None:
         return beats
     chosen = chosen_classes(classes, beats.classes)
     kept = np.isin(beats.labels, [beats.classes.index(name) for name in chosen])
+    if not kept.any():
+        raise InputError(
+            f"--classes {' '.join(classes)}: none of the {len(kept)} beats is of these classes; keep others"
+        )
     counts = np.bincount(beats.labels[~kept], minlength=len(beats.classes))
     dropped = {
         f"are of class {name} (not in --classes)": int(count)

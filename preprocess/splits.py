@@ -117,18 +117,33 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
 
 def _by_patient(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) -> Split:
     """Split by patient, each database by itself."""
-    records = _records(beats)
-    databases = beats.databases or ("",) * len(beats.record_names)
-    _need_one_database_each(beats.patients, databases)
-    of_beat = np.array(databases)[records]
     parts: list[Split] = []
-    for slug in dict.fromkeys(databases):
-        chosen = np.flatnonzero(of_beat == slug)
+    for slug, chosen in _by_database(beats, "--split inter_patient").items():
         if slug == "mitdb":
             parts.append(_ds1_ds2(beats, chosen, fractions, seed))
         else:
             parts.append(split_by_patient(beats, fractions or FRACTIONS, seed, chosen, slug or "this folder"))
     return {name: np.sort(np.concatenate([part[name] for part in parts])) for name in SPLITS}
+
+
+def _by_database(beats: BeatSet, option: str) -> dict[str, np.ndarray]:
+    """Slug of each database ("": not known) that has beats -> their indices, int64.
+
+    Raises:
+        InputError: as `_records`, or two databases have records of one patient.
+    """
+    records = _records(beats, option)
+    databases = beats.databases or ("",) * len(beats.record_names)
+    owner: dict[str, str] = {}
+    for patient, database in zip(beats.patients, databases, strict=True):
+        if owner.setdefault(patient, database) != database:
+            raise InputError(
+                f"--split inter_patient: {owner[patient]} and {database} have records of one patient, {patient}; read "
+                "one of the two, or use --split beat"
+            )
+    of_beat = np.array(databases)[records]
+    chosen = {slug: np.flatnonzero(of_beat == slug) for slug in dict.fromkeys(databases)}
+    return {slug: index for slug, index in chosen.items() if len(index)}
 
 
 def _records(beats: BeatSet, option: str = "--split inter_patient") -> np.ndarray:
@@ -142,16 +157,6 @@ def _records(beats: BeatSet, option: str = "--split inter_patient") -> np.ndarra
     return beats.records
 
 
-def _need_one_database_each(patients: tuple[str, ...], databases: tuple[str, ...]) -> None:
-    owner: dict[str, str] = {}
-    for patient, database in zip(patients, databases, strict=True):
-        if owner.setdefault(patient, database) != database:
-            raise InputError(
-                f"--split inter_patient: {owner[patient]} and {database} have records of one patient, {patient}; read "
-                "one of the two, or use --split beat"
-            )
-
-
 def _ds1_ds2(beats: BeatSet, chosen: np.ndarray, fractions: tuple[float, ...] | None, seed: int) -> Split:
     """DS2 is test; validation is drawn from the patients of DS1; the paced records are in neither."""
     if fractions is not None:
@@ -159,18 +164,21 @@ def _ds1_ds2(beats: BeatSet, chosen: np.ndarray, fractions: tuple[float, ...] | 
             "--fractions does not apply to --split inter_patient of mitdb: DS1 and DS2 are fixed, and about "
             "20 % of DS1 is validation"
         )
-    names = np.array([posixpath.basename(name) for name in beats.record_names])[_records(beats)[chosen]]
-    ds1, ds2 = (chosen[np.isin(names, [*part])] for part in (DS1, DS2))
+    ds1, ds2 = (_of_records(beats, chosen, part) for part in (DS1, DS2))
     absent = [name for name, part in (("DS1", ds1), ("DS2", ds2)) if not len(part)]
     if absent:
         raise InputError(
             f"--split inter_patient of mitdb needs records of DS1 and of DS2, and there are none of "
             f"{' and '.join(absent)}; give the folder of all 48, or leave --database out"
         )
-    patients, counts = _beats_per_patient(beats, ds1)
-    _need(counts, 2, "DS1")
-    val = draw_patients(counts, VALIDATION, seed)[patients]
-    return {"train": ds1[~val], "val": ds1[val], "test": ds2}
+    train, val = _hold_out_patients(beats, ds1, VALIDATION, seed, "DS1")
+    return {"train": train, "val": val, "test": ds2}
+
+
+def _of_records(beats: BeatSet, chosen: np.ndarray, names: frozenset[str]) -> np.ndarray:
+    """Those of the chosen beats (n,) whose records have these names, in whatever folder."""
+    is_named = np.isin([posixpath.basename(name) for name in beats.record_names], [*names])
+    return chosen[is_named[_records(beats)[chosen]]]
 
 
 def split_by_patient(beats: BeatSet, fractions: tuple[float, ...], seed: int, chosen: np.ndarray, where: str) -> Split:
@@ -184,16 +192,12 @@ def split_by_patient(beats: BeatSet, fractions: tuple[float, ...], seed: int, ch
         where: what the message calls them.
 
     Raises:
-        InputError: the patients are not known, or there are fewer than three.
+        InputError: there are fewer than three patients.
     """
     train_share, val_share, test_share = fractions
-    patients, counts = _beats_per_patient(beats, chosen)
-    _need(counts, 3, where)
-    test = draw_patients(counts, test_share, seed, leave=2)[patients]
-    rest = chosen[~test]
-    patients, counts = _beats_per_patient(beats, rest)
-    val = draw_patients(counts, val_share / (train_share + val_share), seed)[patients]
-    return {"train": rest[~val], "val": rest[val], "test": chosen[test]}
+    rest, test = _hold_out_patients(beats, chosen, test_share, seed, where, leave=2)
+    train, val = _hold_out_patients(beats, rest, val_share / (train_share + val_share), seed, where)
+    return {"train": train, "val": val, "test": test}
 
 
 def fold_splits(beats: BeatSet, folds: int, seed: int) -> list[Split]:
@@ -205,26 +209,34 @@ def fold_splits(beats: BeatSet, folds: int, seed: int) -> list[Split]:
     Raises:
         InputError: the patients are not known, or too few.
     """
-    records = _records(beats, "--folds")
-    databases = beats.databases or ("",) * len(beats.record_names)
-    _need_one_database_each(beats.patients, databases)
-    of_beat = np.array(databases)[records]
-    in_ds1 = np.isin([posixpath.basename(name) for name in beats.record_names], [*DS1])[records]
     parts: list[list[Split]] = [[] for _ in range(folds)]
-    for slug in dict.fromkeys(databases):
-        chosen = np.flatnonzero((of_beat == slug) & (in_ds1 | (slug != "mitdb")))
-        where = "DS1" if slug == "mitdb" else slug or "this folder"
+    for slug, chosen in _by_database(beats, "--folds").items():
+        where = slug or "this folder"
+        if slug == "mitdb":
+            chosen, where = _of_records(beats, chosen, DS1), "DS1"
         if not len(chosen):
             raise InputError(f"--folds of mitdb are made of DS1, of which no record is here: {', '.join(sorted(DS1))}")
         patients, counts = _beats_per_patient(beats, chosen)
         _need(counts, max(folds, 4 if folds == 2 else 3), where)  # beside a fold two: training and validation
         fold_of_beat = deal_patients(counts, folds, seed)[patients]
         for fold in range(folds):
-            rest = chosen[fold_of_beat != fold]
-            others, other_counts = _beats_per_patient(beats, rest)
-            val = draw_patients(other_counts, VALIDATION, seed)[others]
-            parts[fold].append({"train": rest[~val], "val": rest[val], "test": chosen[fold_of_beat == fold]})
+            train, val = _hold_out_patients(beats, chosen[fold_of_beat != fold], VALIDATION, seed, where)
+            parts[fold].append({"train": train, "val": val, "test": chosen[fold_of_beat == fold]})
     return [{name: np.sort(np.concatenate([part[name] for part in fold])) for name in SPLITS} for fold in parts]
+
+
+def _hold_out_patients(
+    beats: BeatSet, chosen: np.ndarray, share: float, seed: int, where: str, leave: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out patients with about a `share` of the chosen beats (n,), as `draw_patients` draws them.
+
+    Returns:
+        int64 indices of the beats of the other patients, of whom there are at least `leave`, and of those held out.
+    """
+    patients, counts = _beats_per_patient(beats, chosen)
+    _need(counts, leave + 1, where)
+    held = draw_patients(counts, share, seed, leave)[patients]
+    return chosen[~held], chosen[held]
 
 
 def deal_patients(counts: np.ndarray, folds: int, seed: int) -> np.ndarray:

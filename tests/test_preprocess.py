@@ -28,6 +28,7 @@ from preprocess.beats import (
     BeatSet,
     ReadingOptions,
     cut,
+    only_classes,
     read_beats,
     resample,
     standardise,
@@ -431,6 +432,16 @@ def test_drawn_patients_hold_the_share_that_was_asked_for() -> None:
     for share in (0.1, 0.2, 0.5):
         chosen = splits.draw_patients(counts, share, seed=1)
         np.testing.assert_allclose(counts[chosen].sum(axis=0) / counts.sum(axis=0), share, atol=0.03)
+
+
+def test_a_database_without_a_beat_of_the_classes_takes_no_part() -> None:
+    """Of afdb all beats are N: with --classes S V nothing is left of it."""
+    beats = beat_set(np.arange(400) % 2, np.arange(400) % 8, tuple(f"p{number}" for number in range(12)))
+    beats = replace(beats, databases=("svdb",) * 8 + ("afdb",) * 4)
+    for split in (splits.split_beats(beats, "inter_patient", None, 0), *splits.fold_splits(beats, 3, 0)):
+        assert sorted(np.concatenate([*split.values()])) == list(range(400))
+    with pytest.raises(InputError, match=r"^--classes b c: none of the 9 beats is of these classes"):
+        only_classes(beat_set(np.zeros(9, dtype=np.int64), np.arange(9), tuple("abcdefghi")), ("b", "c"))
 
 
 @pytest.mark.parametrize("patients", [1, 2])
