@@ -133,7 +133,7 @@ class BiTrans(nn.Module):
         if self.one_way:
             return self.encoder(x)
         both = torch.cat([x, x.flip(dims=[2])])  # (2B, 128, 25): time reversed in the second half
-        forwards, backwards = self.encoder(both).chunk(2)
+        forwards, backwards = self.encoder(both).unflatten(0, (2, x.shape[0]))  # (2, B, 128, 25)
         return forwards + backwards
 
 
@@ -384,7 +384,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
 
     def _with_rhythm(self, by_shape: Tensor, context: Tensor) -> Tensor:
         """Log-probabilities (B, C - 1) of NS and the other classes, and context (B, K) -> of all classes (B, C)."""
-        out = by_shape.new_empty(len(by_shape), by_shape.shape[1] + 1)
+        out = by_shape.new_empty(by_shape.shape[0], by_shape.shape[1] + 1)
         out[:, self.pair] = by_shape[:, :1] + self.rhythm(context)  # (B, 1) + (B, 2)
         out[:, self.others] = by_shape[:, 1:]
         return out

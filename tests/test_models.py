@@ -248,6 +248,22 @@ def test_with_the_stock_kernel_the_network_can_be_traced_exported_and_mapped() -
     assert slope.isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore")  # of PyTorch, about itself
+@pytest.mark.parametrize("context", ["none", "rhythm"])
+def test_a_traced_or_exported_network_takes_batches_of_any_size(context: str, supervised: TrainingConfig) -> None:
+    configs = data_configs.mit(context=context)
+    model = scrambled(ecgTransForm(configs, dataclasses.replace(supervised, kernel="stock"))).eval()
+    x, _ = toy_beats(7, 5)
+    seven = (x, torch.randn(len(x), len(configs.context_features)))[: 1 + (context != "none")]
+    three = tuple(part[:3] for part in seven)
+    with torch.no_grad():
+        traced = torch.jit.trace(model, three, check_trace=False)
+        torch.testing.assert_close(traced(*seven), model(*seven))
+        sizes = tuple({0: torch.export.Dim("B", max=1024)} for _ in three)
+        exported = torch.export.export(model, three, dynamic_shapes=sizes).module()
+        torch.testing.assert_close(exported(*seven), model(*seven))
+
+
 def test_plain_formulation_has_the_keys_of_a_released_checkpoint(
     mit: DatasetConfig, supervised: TrainingConfig
 ) -> None:
