@@ -205,8 +205,8 @@ def _check_names(records: Sequence[Path]) -> None:
         same = [record for record in records if name_of(record) == twice]
         if same[0] == same[1]:
             raise InputError(f"{same[0]} is given twice; name it once")
-        is_wfdb = any(record.suffix == ".hea" for record in same)
-        remedy = "of a WFDB record give the header alone" if is_wfdb else "report on them one at a time, with --out"
+        is_one = same[0].parent == same[1].parent and any(record.suffix == ".hea" for record in same)
+        remedy = "of a WFDB record give the header alone" if is_one else "report on them one at a time, with --out"
         raise InputError(f"{same[0]} and {same[1]} would both become {twice}/; {remedy}")
 
 

@@ -1450,6 +1450,7 @@ def test_the_files_of_one_record_are_told_from_two_recordings(records: Path, tmp
     for others, remedy in (
         ((records / "m001.dat", records / "m001.hea"), "of a WFDB record give the header alone"),
         ((tmp_path / "a.csv", tmp_path / "a.edf"), "report on them one at a time, with --out"),
+        ((records / "m001.hea", tmp_path / "m001.hea"), "report on them one at a time, with --out"),
     ):
         for path in others:
             path.touch()
