@@ -281,8 +281,8 @@ def _learnt_note(who: str, learnt: Set[str], test: Split) -> str | None:
         return None
     some = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
     return (
-        f"note: {who} was trained on {len(both)} of the {len(tested)} records tested here ({some}); on "
-        "these the figures say nothing of new patients, and they may rest on the very beats of the training"
+        f"note: {who} was trained on {len(both)} of the {len(tested)} records tested here, by their names ({some}); "
+        "on these the figures say nothing of new patients, and they may rest on the very beats of the training"
     )
 
 

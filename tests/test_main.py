@@ -154,7 +154,8 @@ def test_a_test_on_records_of_the_training_says_so(run_folder: Path, toy_data: P
             ["--test", str(best), "--data_path", str(tmp_path), "--save_dir", str(tmp_path), "--run_description", name]
         )
         said[name] = (tmp_path / "mit" / name / "test.log").read_text()
-    assert "the network was trained on 2 of the 2 records tested here (toy1, toy2); on these" in said["other beats"]
+    said_of_both = "the network was trained on 2 of the 2 records tested here, by their names (toy1, toy2); on these"
+    assert said_of_both in said["other beats"]
     assert "note: the network was trained" not in said["other records"]
 
 

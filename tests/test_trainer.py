@@ -493,7 +493,7 @@ def test_a_run_starts_from_the_weights_of_another(
     base = load_checkpoint(finished / "checkpoint_best.pt").model
     settings = {"init": str(tmp_path / "base"), "learning_rate": 1e-9, "weight_decay": 0.0}  # too small to move it
     Trainer(run_config(toy_data, tmp_path, num_epochs=1, **settings)).train()
-    said = "note: the network of --init was trained on 2 of the 2 records tested here (toy1, toy2)"
+    said = "note: the network of --init was trained on 2 of the 2 records tested here, by their names (toy1, toy2)"
     assert said in capsys.readouterr().out
     folder = tmp_path / "mit" / "run"
     tuned = load_checkpoint(folder / "seed_0" / "checkpoint_last.pt")
