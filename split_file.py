@@ -95,11 +95,17 @@ class Split:
         return [(databases[at], self.record_names[at].removeprefix(f"{databases[at]}/")) for at in numbers]
 
     @property
+    def its_databases(self) -> list[str]:
+        """The databases that its beats are of, as far as they are known."""
+        return [name for name in dict.fromkeys(database for database, _ in self.its_records) if name]
+
+    @property
     def origin(self) -> str:
-        """Source and protocol in words, for every line and title of a result."""
+        """Source, databases and protocol in words, for every line and title of a result."""
         if self.source == self.protocol == "unknown":
             return "split files that name no source"
-        return f"{self.source} data, {self.protocol} split"
+        databases = f" ({', '.join(self.its_databases)})" if self.its_databases else ""
+        return f"{self.source} data{databases}, {self.protocol} split"
 
     def fingerprint(self) -> str:
         """A hash of samples, context and labels: equal for the same beats in the same order."""

@@ -159,6 +159,17 @@ def test_a_test_on_records_of_the_training_says_so(run_folder: Path, toy_data: P
     assert "note: the network was trained" not in said["other records"]
 
 
+def test_a_test_names_the_databases_of_its_beats(run_folder: Path, toy_data: Path, tmp_path: Path) -> None:
+    """A network of one database is tested on another, and nothing else in the folder would say on which."""
+    split = torch.load(toy_data / "mit" / "test.pt", weights_only=True)
+    (tmp_path / "mit").mkdir()
+    torch.save(split | {"databases": ["svdb", "svdb"]}, tmp_path / "mit" / "test.pt")
+    folders = ["--data_path", str(tmp_path), "--save_dir", str(tmp_path)]
+    main.run(["--test", str(run_folder), *folders, "--run_description", "t"])
+    assert json.loads((tmp_path / "mit" / "t" / "test.json").read_text())["data"]["databases"] == ["svdb"]
+    assert "synthetic data (svdb), beat split:" in (tmp_path / "mit" / "t" / "test.log").read_text()
+
+
 def test_a_test_on_new_patients_gives_the_figures_of_ec57(toy_data: Path, tmp_path: Path) -> None:
     configs, recipe = dataclasses.replace(data_configs.mit(), feedforward_dim=32), hparams.supervised()
     best = str(tmp_path / "c.pt")
