@@ -137,7 +137,7 @@ def load_split(
     path: Path,
     configs: DatasetConfig,
     any_length: bool = False,
-    remedy: str = "make it again with python -m preprocess",
+    remedy: str = "make it again with python -m preprocess, or as data/README.md, A dataset of your own, says",
 ) -> Split:
     """Read one split file and check all of it against `configs`; with `any_length` all but the length of a beat.
 

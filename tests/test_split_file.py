@@ -70,6 +70,8 @@ def damage(kind: str, path: Path) -> None:
             contents = [samples, labels]
         case "classes":
             contents = {"samples": samples, "labels": labels, "classes": ["normal", "infarction"]}
+        case "class names":
+            contents = {"samples": samples, "labels": np.array(["N"] * len(labels))}
         case "records":
             contents = {"samples": samples, "labels": labels, "records": labels[:3]}
         case "databases":
@@ -103,6 +105,7 @@ def damage(kind: str, path: Path) -> None:
         ("text", "'samples' is a list"),
         ("list", "holds a list"),
         ("classes", "normal, infarction"),
+        ("class names", "arrays of numbers are right; .*, or as data/README.md, A dataset of your own, says"),
         ("records", "'records' of shape"),
         ("databases", "1 'databases' beside 5 'record_names'"),
         ("record index", "'records' counts from 0 to 4, beside 1"),
