@@ -94,7 +94,10 @@ def never_called_note(metrics: dict[str, Any]) -> str | None:
         return None
     used = [name for name, beats in called.items() if beats]
     if len(used) == 1:
-        return f"note: every beat was called {used[0]}: this network tells no classes apart; train it longer"
+        every = f"note: every beat was called {used[0]}"
+        if "checkpoint" in metrics:  # of --test, perhaps on beats unlike those of its training
+            return f"{every}: of these beats this network tells no classes apart"
+        return f"{every}: this network tells no classes apart; train it longer"
     return f"note: no beat was called {' or '.join(never)}; a precision of 0.00 stands for one that is not defined"
 
 
