@@ -75,7 +75,7 @@ def title_of(duration_s: float, is_day: bool) -> str:
     """
     hours = duration_s / 3600
     days = round(hours / 24)
-    if abs(hours - 24 * days) > NEAR_DAYS:
+    if not days or abs(hours - 24 * days) > NEAR_DAYS:
         length = f"{hours:.0f}-hour "
     else:
         length = f"{24 * days}-hour " if days <= 2 else f"{days}-day "

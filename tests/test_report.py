@@ -301,6 +301,10 @@ def test_a_report_is_called_by_its_length(hours: float, title: str) -> None:
     assert title_of(3600 * hours, hours >= Definitions().day_readable) == title
 
 
+def test_two_hours_that_count_as_a_day_are_called_two_hours() -> None:
+    assert title_of(7200, is_day=True) == "2-hour ECG report"  # with --day_readable 1, not 0-hour
+
+
 def test_the_page_says_what_it_must(annotated: Path) -> None:
     page = (annotated / "report.html").read_text()
     short = "too short for figures of 24 hours"
