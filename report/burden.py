@@ -148,11 +148,8 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
         in_hour = beats[hour]
         classes, judged = rhythm.classes[in_hour], rhythm.judged[in_hour]
         regular = regular_beats[in_hour]
-        unreadable_s, irregular_s = (
-            overlap(spans, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
-            for spans in (rhythm.unreadable, episodes.irregular_time)
-        )
-        readable_s = end - start - unreadable_s
+        readable_s = rhythm.readable_within(start, end)
+        irregular_s = overlap(episodes.irregular_time, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
         low, high = rates.extremes(rhythm.fs, windows[hour])
         found.append(
             Hour(

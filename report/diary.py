@@ -17,7 +17,7 @@ import pandas as pd
 from preprocess.readers import clock_time, iso_date
 from report.episodes import Episodes
 from report.rates import mean_rate
-from report.rhythm import Rhythm, in_spans, overlap, without
+from report.rhythm import Rhythm, in_spans, without
 from report.rounding import elapsed
 from support.errors import InputError, unknown
 from support.files import text_encoding
@@ -301,7 +301,7 @@ def _period_of(rhythm: Rhythm, episodes: Episodes) -> Callable[[np.ndarray], Per
         readable = 0.0
         for start, end in stretches.tolist():
             inside |= (rhythm.samples >= start * rhythm.fs) & (rhythm.samples < end * rhythm.fs)
-            readable += end - start - overlap(rhythm.unreadable, start * rhythm.fs, end * rhythm.fs) / rhythm.fs
+            readable += rhythm.readable_within(start, end)
         intervals = rhythm.rr[rhythm.valid & inside[:-1] & inside[1:]]
         return Period(
             beats=int(inside.sum()),

@@ -141,6 +141,11 @@ class Rhythm:
         """Readable time in seconds, flutter included."""
         return (self.length - int(np.diff(self.unreadable).sum())) / self.fs
 
+    def readable_within(self, start_s: float, end_s: float) -> float:
+        """Readable seconds between two times: exactly 0 where none can be read, so it is worked out in samples."""
+        start, end = start_s * self.fs, min(end_s * self.fs, self.length)
+        return (end - start - overlap(self.unreadable, start, end)) / self.fs
+
     def table(self, chosen: slice = slice(None)) -> pd.DataFrame:
         """A row for each of the `chosen` beats: sample, time_s, class, p_N to p_Q where they are known, rr_s, rr_valid.
 

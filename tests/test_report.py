@@ -1077,6 +1077,16 @@ def test_of_a_kind_what_is_during_an_entry_is_before_none(tmp_path: Path) -> Non
     assert diary.figures[1].before.readable_s == 1500  # of one entry it is the hour before, whatever was in it
 
 
+def test_a_period_of_which_nothing_can_be_read_has_no_figure_at_all() -> None:
+    """Of 360 Hz, 110.7 s - 100.1 s less 38,172 samples - 36,036 samples would be a little more than 0."""
+    rhythm = Rhythm(np.array([100, 400]), np.array(["N", "N"]), 360, 360 * 7300, np.array([[25_200, 360 * 7300]]))
+    entries = [Entry(100.1, 110.7, "other", ""), Entry(3800.1, 4000.3, "other", "")]
+    diary = diary_figures(entries, rhythm, find_episodes(rhythm, Definitions()))
+    assert [period_cell(around.during, "rate_bpm") for around in diary.figures] == ["", ""]
+    lost = [around.after.readable_s for around in (*diary.figures, *diary.by_kind.values())]
+    assert [str(seconds) for seconds in lost] == ["0.0"] * 3  # and not -0.0
+
+
 def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
     """An isolated V, a run of V slower than 100/min and a faster one; what is faster is doubtful."""
     samples = 100 * np.cumsum([1, *[1] * 12, *[0.5] * 2, *[1] * 12])
