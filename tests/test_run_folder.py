@@ -18,7 +18,18 @@ from models import ecgTransForm
 from run_folder import network, resume
 from run_folder.layout import new_run_folder
 from run_folder.network import load_network
-from run_folder.reports import metrics_table, never_called_note, protocol_note, selection_note, summary_table
+from run_folder.reports import (
+    epoch_line,
+    headline,
+    history_row,
+    learnt_note,
+    metrics_table,
+    never_called_note,
+    predictions_table,
+    protocol_note,
+    selection_note,
+    summary_table,
+)
 from split_file import Split
 from support.errors import InputError
 from utils import Checkpoint, classification_metrics, save_checkpoint
@@ -42,12 +53,71 @@ def test_tables_have_the_shape_of_the_papers() -> None:
     table = metrics_table(runs[0])
     assert list(table.columns) == ["a", "b", "macro"]
     assert list(table.index) == ["precision", "recall", "f1", "support"]
+    table = metrics_table(runs[1])
+    assert table["a"].tolist() == pytest.approx([100, 50, 200 / 3, 2])
+    assert table["b"].tolist() == pytest.approx([200 / 3, 100, 80, 2])
+    assert table["macro"].tolist() == pytest.approx([500 / 6, 75, 220 / 3, 4])
+    absent = metrics_table(classification_metrics(labels, labels, ("a", "b", "c")))["c"]
+    assert absent[:-1].isna().all() and absent["support"] == 0
+    assert headline(runs[1]) == "accuracy 75.00 %, macro-F1 73.33 %"
     summary = summary_table(runs)
     assert list(summary.columns) == ["a", "a_sd", "b", "b_sd", "macro", "macro_sd"]
     assert summary.loc["recall", "a"] == pytest.approx(75)
     assert summary.loc["recall", "a_sd"] == pytest.approx(np.std([100, 50], ddof=1))
     assert summary.loc["accuracy", "macro"] == pytest.approx(87.5)
     assert summary_table(runs[:1])["a_sd"].isna().all()
+
+
+def test_an_epoch_is_told_by_its_own_figures() -> None:
+    train = {"loss": 0.5, "accuracy": 0.91, "macro_f1": 0.82, "beats_per_second": 1234.4}
+    per_class = {
+        "a": {"f1": 0.7, "recall": 0.61, "support": 20},
+        "b": {"f1": 0.5, "recall": 0.41, "support": 20},
+        "c": {"f1": 0.2, "recall": 0.21, "support": 9},
+    }
+    validation = {"accuracy": 0.73, "macro_f1": 0.64, "per_class": per_class}
+    rows = [history_row(epoch, train, 0.25, validation, "best", 61.04) for epoch in (1, 2)]
+    assert rows[0] == {
+        "epoch": 1,
+        "train_loss": 0.5,
+        "train_accuracy": 0.91,
+        "train_macro_f1": 0.82,
+        "val_loss": 0.25,
+        "val_accuracy": 0.73,
+        "val_macro_f1": 0.64,
+        "val_selection_f1": 0.6,  # c has too few beats
+        "val_f1_a": 0.7,
+        "val_f1_b": 0.5,
+        "val_f1_c": 0.2,
+        "seconds": 61.04,
+        "train_beats_per_second": 1234.4,
+    }
+    line = (
+        "epoch {}/9: train loss 0.5000 acc 91.00 macro-F1 82.00; val loss 0.2500 acc 73.00 macro-F1 64.00; 61.0 s, "
+        "training 1234 beats/s"
+    )
+    assert epoch_line(rows[:1], 9) == line.format(1) + ", best so far"
+    assert epoch_line(rows, 9) == line.format(2)  # no better than the first
+    assert epoch_line([history_row(1, train, 0.25, validation, "last", 61.04)], 9) == line.format(1)
+
+
+def test_predictions_stand_beside_the_beat_that_they_are_of() -> None:
+    split = Split(
+        torch.zeros(3, 1, 186),
+        torch.tensor([0, 1, 1]),
+        records=torch.tensor([1, 0, 0]),
+        record_names=["100", "101"],
+        positions=torch.tensor([70, 80, 90]),
+    )
+    table = predictions_table(split, np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), ("a", "b"))
+    assert list(table) == ["record", "position", "label", "prediction", "p_a", "p_b"]
+    assert table.values.tolist() == [
+        ["101", 70, "a", "a", 0.9, 0.1],
+        ["100", 80, "b", "a", 0.6, 0.4],
+        ["100", 90, "b", "b", 0.2, 0.8],
+    ]
+    alone = predictions_table(Split(split.samples, split.labels), np.eye(2)[[0, 1, 1]], ("a", "b"))
+    assert list(alone) == ["label", "prediction", "p_a", "p_b"]
 
 
 def test_a_network_is_loaded_ready_to_classify(tmp_path: Path, mit: DatasetConfig) -> None:
@@ -105,6 +175,25 @@ def test_runs_of_one_name_do_not_overwrite_one_another(tmp_path: Path) -> None:
     names = [new_run_folder(tmp_path, "e", "r").name for _ in range(3)]
     assert names == ["r", "r-2", "r-3"]
     assert new_run_folder(tmp_path, "e", None) != new_run_folder(tmp_path, "e", None)
+
+
+def test_a_test_on_records_of_the_training_is_noted_but_on_its_own_test_split(
+    tmp_path: Path, mit: DatasetConfig
+) -> None:
+    labels = torch.tensor([0, 1])
+    test = Split(torch.zeros(2, 1, 186), labels, records=labels, record_names=["100", "101"], source="physionet")
+    learnt = {"training_records": ["101", "102"], "source": "physionet"}
+    own = {"fingerprints": {"test": test.fingerprint()}}
+    for data, noted in (
+        (learnt, True),
+        (learnt | own, False),  # split by beat, as every title says
+        (learnt | own | {"init": "mit_beat"}, True),  # --init learnt elsewhere, too
+        (learnt | {"source": "synthetic"}, False),
+        (learnt | {"training_records": ["102"]}, False),
+    ):
+        checkpoint = Checkpoint("mit", mit, hparams.supervised(), {}, metrics={"data": data})
+        note = learnt_note(tmp_path / "checkpoint_best.pt", checkpoint, test) or ""
+        assert note.startswith("note: the network was trained on 1 of the 2 records tested here (101); on ") == noted
 
 
 def test_classes_that_are_never_called_are_told() -> None:
