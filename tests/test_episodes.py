@@ -670,6 +670,14 @@ def test_a_segment_counts_where_half_of_it_is_n_n() -> None:
     assert variability_of(made("N" * 150, 1000, length=300_000)).sdnn_index_ms is None
 
 
+def test_the_sdnn_index_is_the_mean_of_the_deviations_of_5_min_segments() -> None:
+    # 300 s of 400 intervals that are so many ms shorter and longer than 750 ms in turn.
+    steps = np.concatenate([np.tile([750 - off, 750 + off], 200) for off in (0, 10, 50)])
+    result = variability_of(made("N" * 1201, steps))
+    assert result.sdnn_index_ms == pytest.approx(20 * math.sqrt(400 / 399))
+    assert result.sdnn_ms == pytest.approx(math.sqrt((10**2 + 50**2) / 3 * 1200 / 1199))
+
+
 # ---------------------------------------------------------------------------------------------- irregular rhythm
 
 
