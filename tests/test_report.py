@@ -40,20 +40,26 @@ from preprocess.context import record_context, record_rhythm, stretch_context, s
 from preprocess.readers import open_recording
 from preprocess.signals import bridging_reader, resample, resampling_reader, spans
 from preprocess.synthetic import write_synthetic_mit
-from report import drawings, outputs
+from report import drawings, outputs, render
 from report.__main__ import build_parser, line_of, run
 from report.analysis import Analysis, analyse, interruptions
+from report.burden import burden
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions, Quality
 from report.diary import Entry, diary_figures, read_diary
 from report.episodes import find_episodes
 from report.given import read_given_beats
+from report.hrv import variability
 from report.options import ReportOptions
+from report.quality import Unreadable
+from report.rates import heart_rate
 from report.render import period_cell, title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
-from report.strips import ANNOTATED_FLUTTER, Strip
-from report.summary import excessive_by
+from report.strips import ANNOTATED_FLUTTER, Strip, choose_strips
+from report.summary import excessive_by, summary
+from report.tiles import tiles
+from report.trends import trends
 from report.wording import lasting, number, percent
 from support.errors import InputError, run_command
 from utils import Checkpoint, load_checkpoint, save_checkpoint
@@ -826,6 +832,165 @@ def test_excessive_ectopy_names_its_criterion() -> None:
         assert excessive_by(made) == expected
 
 
+def analysed(rhythm: Rhythm, **options: object) -> Analysis:
+    """What a report says of these beats of a recording at noon, without its signal."""
+    definitions = Definitions(**options)
+    episodes = find_episodes(rhythm, definitions)
+    rates = heart_rate(rhythm, definitions, episodes.unlike)
+    recording = SimpleNamespace(
+        name="made",
+        format="made",
+        fs=rhythm.fs,
+        length=rhythm.length,
+        lead="II",
+        notes=(),
+        start=datetime(2026, 1, 31, 12),
+    )
+    return Analysis(
+        recording=recording,
+        synthetic=False,
+        definitions=definitions,
+        quality=Quality(),
+        fs_unconfirmed=False,
+        classifier=None,
+        annotator="atr",
+        rhythm=rhythm,
+        diagnosis=None,
+        first_minute="",
+        training_record=None,
+        escape_beats=0,
+        left_out=0,
+        unclassified=int(rhythm.unclassified.sum()),
+        unreadable=tuple(Unreadable(int(start), int(end), "noise") for start, end in rhythm.unreadable),
+        episodes=episodes,
+        burden=burden(rhythm, episodes, definitions),
+        heart_rate=rates,
+        variability=variability(rhythm, episodes.irregular, definitions),
+        hours=(),
+        trends=trends(rhythm, episodes, definitions),
+        diary=None,
+        flutter_is_annotated=False,
+        strips=choose_strips(rhythm, episodes, rates, (), definitions),
+    )
+
+
+def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
+    """Runs of 5 V at 150/min and of 3 V at 200/min, two S, pauses of 2.2, 3.0, 2.6 s, and one of 2.3 s in doubt."""
+    steps = [800] * 30 + [400] * 4 + [2200] + [800] * 30 + [300] * 2 + [800] * 30
+    steps += [3000, 800, 2600, 800, 2300] + [800] * 40
+    names = ["N"] * (len(steps) + 1)
+    names[30:35], names[65:68], names[80], names[90], names[110] = "VVVVV", "VVV", "S", "S", "F"
+    samples = 100 + np.cumsum([0, *steps])
+    probabilities = np.tile([0.9, 0.1, 0, 0, 0], (len(names), 1))
+    probabilities[[31, 33, 90, 100]] = [0.4, 0.2, 0.4, 0, 0]  # two V, an S and an N of doubtful class
+    unreadable = [[200_000, 250_000], [300_000, 310_000]]
+    rhythm = Rhythm(samples, names, 1000, 660_000, unreadable, hidden=samples[[101]], probabilities=probabilities)
+    analysis = analysed(rhythm)
+    shown = {tile.name: (tile.value, tile.unit, tile.detail, tile.mark) for tile in tiles(analysis)}
+    rates = shown.pop("Heart rate, lowest \u2013 highest")
+    beats, of = len(names), f"{len(names)} classified beats"
+    assert shown == {
+        "Readable time": ("10 min 0 s", "", "90.9 % of the recording; noise 1 min 0 s", ""),
+        "Beats": (
+            f"{beats}",
+            "",
+            f"N\xa0{beats - 11}, S\xa02, V\xa08, F\xa01, Q\xa00; abnormal (S, V, F) {percent(1100 / beats)}",
+            "",
+        ),
+        "V burden": (
+            percent(800 / beats),
+            "",
+            f"8 of {of}, 48.0 per readable hour; 2 of them with a probability below 60\xa0%",
+            "",
+        ),
+        "S burden": (
+            percent(200 / beats),
+            "",
+            f"2 of {of}, 12.0 per readable hour; 1 of them with a probability below 60\xa0%",
+            "",
+        ),
+        "Heart rate, mean": (
+            f"{60_000 * (len(steps) - 1) / (sum(steps) - 2300):.0f}",
+            "/min",
+            "60 / mean of the valid R-R intervals, pauses too",
+            "",
+        ),
+        "Longest V run": ("5", "beats", "1.6 s at 150/min; fastest 200/min", ""),
+        "Pauses > 2 s": ("3", "", "2 > 2.5 s, 1 ≥ 3 s; 1 after an ectopic beat; and 1 doubtful", ""),
+    }
+    unsure = "highest doubtful: some of these may not be beats"  # two V of doubtful class
+    assert rates[:2] == ("35 \u2013 100", "/min") and rates[2].startswith(f"at 12:01:16 and 12:00:24; {unsure}; each")
+    said = summary(analysis)
+    long, fast = (
+        {"start_s": 24.1, "duration_s": 1.6, "beats": 5, "rate_bpm": 150.0},
+        {"start_s": 51.9, "duration_s": 0.6, "beats": 3, "rate_bpm": 200.0},
+    )
+    pause = {"start_s": 76.5, "duration_s": 3.0, "beats": 2, "rate_bpm": None}
+    lost = {"start_s": 200.0, "duration_s": 50.0, "beats": 0, "rate_bpm": None}
+    assert said["longest"] == {"run_v": long, "nsvt": long, "pause": pause, "unreadable": lost}
+    assert said["fastest"] == {"run_v": fast, "nsvt": fast}
+    thresholds = ("gt_2_0", "gt_2_5", "ge_3_0")
+    every, after, doubtful, none = (
+        dict(zip(thresholds, of, strict=True)) for of in ((4, 2, 1), (1, 0, 0), (1, 0, 0), (0, 0, 0))
+    )
+    assert said["pauses"] == {
+        **every,
+        "after_ectopic": after,
+        "doubtful": doubtful | {"after_ectopic": none},
+        "beatless": 3,
+    }
+    assert said["heart_rate"]["min"] == {"bpm": 60_000 / 1700, "time_s": 76.5, "doubtful": False}
+    assert said["heart_rate"]["max"] == {"bpm": 100.0, "time_s": 24.1, "doubtful": True}
+    assert (said["unsure_beats"], said["unreadable_s"]) == ({"V": 2, "S": 1}, {"noise": 60.0})
+    assert said["burden_per_hour"] == {"S": 12.0, "V": 48.0} and said["irregular_percent"] == 0.0
+
+
+def test_of_a_half_irregular_recording_the_tiles_say_what_the_burden_of_s_leaves_out() -> None:
+    irregular = np.random.default_rng(0).integers(450, 1100, 120)
+    steps = [*irregular, 30_000, *[800] * 200]
+    names = [*"NNS" * 40, *"N" * 202]
+    names[140], names[150:170] = "S", "VN" * 10
+    samples = 100 + np.cumsum([0, *steps])
+    probabilities = np.tile([0.9, 0.1, 0, 0, 0], (len(names), 1))
+    probabilities[[2, 5, 140]] = [0.4, 0.2, 0.4, 0, 0]  # three S of doubtful class, one outside irregular rhythm
+    lost = [[samples[120] + 1, samples[121]]]
+    rhythm = Rhythm(samples, names, 1000, samples[-1] + 100, lost, probabilities=probabilities)
+    analysis = analysed(rhythm)
+    readable = rhythm.length / 1000 - (samples[121] - samples[120] - 1) / 1000
+    assert analysis.burden.s_withheld == 40
+    assert summary(analysis)["unsure_beats"] == {"V": 0, "S": 1}
+    assert summary(analysis)["irregular_percent"] == pytest.approx(irregular.sum() / 10 / readable)
+    shown = {tile.name: tile for tile in tiles(analysis)}
+    assert f"abnormal (S, V, F, S in irregular rhythm too) {percent(100 * 51 / 322)}" in shown["Beats"].detail
+    unsure = "; 1 of them with a probability below 60\u00a0%"
+    assert shown["S burden"].detail == f"1 of 201 classified beats, outside irregular rhythm{unsure}"
+    assert shown["S burden"].value == percent(100 / 201)
+    assert shown["Longest V run"].detail == "no three V in a row; F are not counted"
+    assert [tile.mark for tile in (shown["V burden"], shown["S burden"])] == ["", ""]
+    marked = {tile.name: tile for tile in tiles(analysed(rhythm, burden_marked=3.0, sve_per_day=1.0))}
+    assert (marked["V burden"].mark, marked["S burden"].mark) == ("≥ 3 %", "≥ 1 a day")
+
+
+@pytest.mark.parametrize(("number", "shown"), [(200, 150 // 2), (149, 149)])
+def test_the_list_of_episodes_keeps_the_longest_of_each_kind(number: int, shown: int) -> None:
+    pauses = np.random.default_rng(0).permutation(np.arange(2100, 2100 + number))
+    steps = [*np.stack([pauses, np.full(number, 800)], axis=1).ravel(), *[300] * 4, 800]
+    names = [*"N" * (2 * number + 1), *"VVV", *"NN"]
+    rhythm = Rhythm(100 + np.cumsum([0, *steps]), names, 1000, 700_000)
+    listed, left_out = render._listed(analysed(rhythm, bradycardia=20))
+    assert [episode.start for episode in listed] == sorted(episode.start for episode in listed)
+    kept = [episode.end - episode.start for episode in listed if episode.kind == "pause"]
+    assert left_out == number - shown and sorted(kept) == [*range(2100 + number - shown, 2100 + number)]
+    assert [episode.kind for episode in listed if episode.kind != "pause"] == ["nsvt"]
+
+
+def test_the_page_marks_thresholds_that_are_not_the_defaults() -> None:
+    rhythm = Rhythm(np.array([100, 900]), ["N", "N"], 1000, 1000)
+    assert render._changed(analysed(rhythm)) == frozenset()
+    analysis = dataclasses.replace(analysed(rhythm, pause=2.2), quality=Quality(noise_index=0.2))
+    assert render._changed(analysis) == {"pause", "noise_index"}
+
+
 # -------------------------------------------------------------------------------------------------- several records
 
 
@@ -1100,6 +1265,7 @@ def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
     assert [period.v_doubtful for period in during] == [0, 3, 0]
     assert [period_cell(period, "v_percent") for period in during] == ["36.4", "46.7 ?", "0.0"]
     assert [period_cell(period, "s_percent") for period in during] == ["0.0"] * 3
+    assert [period_cell(period, "rate_bpm") for period in during] == ["60", "65", "60"]
     assert diary.table()["during_v_doubtful"].tolist()[:3] == [0, 3, 0]
     assert diary.has_doubtful
     assert not diary_figures(entries[:1], rhythm, find_episodes(rhythm, Definitions())).has_doubtful
