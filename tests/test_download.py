@@ -323,6 +323,12 @@ def test_what_was_downloaded_is_known_again(edb: Path, levels: int) -> None:
     assert beats.source == "physionet" and set(beats.leads) == {"V5"}
 
 
+def test_annotations_that_are_not_in_the_list_are_not_physionets(edb: Path) -> None:
+    for path in edb.glob("*.atr"):
+        shutil.copy(path, path.with_suffix(".own"))
+    assert read_beats("mit", edb, ReadingOptions(any_lead=True, annotator="own")).source == "records"
+
+
 def test_the_list_of_another_folder_does_not_vouch(edb: Path, tmp_path: Path) -> None:
     shutil.copy(edb / "edb-1.0.0.sha256", tmp_path / "raw")
     (edb / "edb-1.0.0.sha256").unlink()
