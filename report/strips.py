@@ -109,7 +109,7 @@ def choose_strips(
             one_stretch = strip.marked is None and (other.start_s, other.rows) == (strip.start_s, strip.rows)
             if other.marked == strip.marked and (one_stretch or strip.marked is not None):
                 titles = (*other.titles, *(title for title in strip.titles if title not in other.titles))
-                wanted[at] = replace(other, titles=titles, rows=max(other.rows, strip.rows))
+                wanted[at] = replace(other, titles=titles)
                 break
         else:
             wanted.append(strip)

@@ -521,6 +521,27 @@ def test_the_slowest_bradycardia_has_a_strip() -> None:
     assert any(re.fullmatch(r"slowest and first bradycardia, \d+ beats, .* 40/min", title) for title in found)
 
 
+def test_a_strip_lies_around_what_its_title_says() -> None:
+    """What it shows is in its middle; what is longer than its two rows begins 1.4 s after it."""
+    steps = [800] * 20 + [400] * 39 + [800] * 20 + [300] * 2 + [800] * 20 + [700] * 8 + [800] * 20 + [3000]
+    steps += [800] * 20 + [500] * 3 + [800] * 20
+    names = ["N"] * (len(steps) + 1)
+    names[20:60], names[79:82], names[101:110], names[150:154] = "V" * 40, "VVV", "V" * 9, "VVVV"
+    rhythm = made("".join(names), steps)
+    entries = [Entry(40.0, None, "activity", "walk"), Entry(60.0, None, "symptom", "dizzy")]
+    chosen = choose_strips(rhythm, find_episodes(rhythm, DEFAULT), heart_rate(rhythm, DEFAULT), entries, DEFAULT)
+    assert [(*strip.titles, pytest.approx(strip.start_s), strip.rows, strip.marked) for strip in chosen.strips] == [
+        ("usual rhythm", "lowest heart rate, 75/min", 0.0, 1, None),
+        ("longest and first non-sustained VT, 40 beats, 15.6 s, 150/min", 16.1 - 1.4, 2, (16.1, 31.7)),
+        ("fastest non-sustained VT, 3 beats, 0.6 s, 200/min", 48.0 - 3.5, 1, (47.7, 48.3)),
+        ("the only pause, 3.00 s", 87.4 - 3.5, 1, (85.9, 88.9)),
+        ("the only slow V run (idioventricular or AIVR), 9 beats, 5.6 s, 86/min", 67.1 - 7, 2, (64.3, 69.9)),
+        ("diary, symptom: dizzy", 60.0 - 3.5, 1, None),
+        ("highest heart rate, 150/min", 16.5 - 3.5, 1, None),
+        ("diary, activity: walk", 40.0 - 3.5, 1, None),
+    ]
+
+
 def test_strips_that_a_report_has_no_room_for_are_counted() -> None:
     rhythm, entries = made("N" * 1000), [Entry(12.0 * place + 6, None, "symptom", "") for place in range(60)]
     chosen = choose_strips(rhythm, find_episodes(rhythm, DEFAULT), heart_rate(rhythm, DEFAULT), entries, DEFAULT)
