@@ -31,7 +31,7 @@ from report.pauses import hidden_beats
 from report.rates import Rate, heart_rate
 from report.rhythm import CLASSES, Rhythm
 from report.strips import MOST, choose_strips
-from report.trends import trends
+from report.trends import bin_width, trends
 from support.cli import add_options
 from support.errors import InputError
 
@@ -464,6 +464,38 @@ def test_a_bin_of_the_trends_tells_a_share_of_three_classified_beats_and_more(te
     first, second = trends(rhythm, find_episodes(rhythm, DEFAULT), DEFAULT).v_percent
     assert first == pytest.approx(v_percent) if v_percent else np.isnan(first)
     assert np.isnan(second)
+
+
+def test_a_bin_of_the_trends_tells_its_own_figures() -> None:
+    """Ten beats at 60/min, V among them, and twenty at 120/min, two V and four S; half of the time has none."""
+    names = ["N"] * 31
+    names[3], names[12:26:8], names[14:30:4] = "V", "VV", "SSSS"
+    rhythm = made("".join(names), [1000] * 10 + [500] * 20, length=34_500)
+    told = trends(rhythm, find_episodes(rhythm, DEFAULT), DEFAULT)
+    nothing = [np.nan, np.nan]
+    assert (told.width_s, told.start_s.tolist()) == (10, [0, 10, 20, 30])
+    np.testing.assert_allclose(told.mean_bpm, [60, 120, *nothing])
+    np.testing.assert_allclose(
+        told.low_bpm, [60, 80, *nothing]
+    )  # by its middle, a window of both rates is in the second
+    np.testing.assert_allclose(told.high_bpm, [60, 120, *nothing])
+    np.testing.assert_allclose(told.v_percent, [10, 10, *nothing])
+    np.testing.assert_allclose(told.s_percent, [0, 20, *nothing])
+    ends = made(
+        "NNNV", 1000, samples=[17_000, 18_000, 19_000, 20_000], length=20_000
+    )  # as in svdb, with a beat at its end
+    told = trends(ends, find_episodes(ends, DEFAULT), DEFAULT)
+    np.testing.assert_allclose(told.mean_bpm, [np.nan, 60])
+    np.testing.assert_allclose(told.v_percent, [np.nan, 25])
+    assert trends(made("N"), find_episodes(made("N"), DEFAULT), DEFAULT).start_s.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("hours", "width"),
+    [(5 / 6, 10), (0.84, 15), (1.25, 15), (24, 300), (48, 600), (168, 3600), (300, 3600), (336, 7200)],
+)
+def test_the_bins_of_the_trends_are_at_most_300_and_divide_the_hour(hours: float, width: float) -> None:
+    assert bin_width(3600 * hours) == width
 
 
 @pytest.mark.parametrize(
