@@ -1354,6 +1354,14 @@ def test_a_diary_without_entries_is_refused(tmp_path: Path) -> None:
             read_diary(tmp_path / "d.csv", 100, None)
 
 
+@pytest.mark.parametrize(("head", "quoted"), [("", "''"), ("when,kind", "'when,kind'"), (" Time;what", "'Time;what'")])
+def test_a_diary_without_its_columns_is_refused(tmp_path: Path, head: str, quoted: str) -> None:
+    (tmp_path / "d.csv").write_text(f"{head}\n60,symptom\n")
+    message = "d.csv: its first line must name the columns time and kind, and may name note and end; it is " + quoted
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_diary(tmp_path / "d.csv", 100, None)
+
+
 def test_clock_times_of_a_diary(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("kind,time\nother,2026-01-31 09:00\n")
     (entry,) = read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 1, 31, 8))
