@@ -1276,8 +1276,16 @@ def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
     [
         ("10:15,symptom,", "row 3.*may be a clock time or an offset"),
         ("noon,symptom,", "row 3.*cannot be read"),
-        ("04:00:00,symptom,", "row 3.*outside the recording, which lasts 3:00:00"),
-        ("-5,symptom,", "row 3.*outside the recording"),
+        (
+            "04:00:00,symptom,",
+            "row 3: the time '04:00:00', counted from the start, is outside the recording, which lasts 3:00:00; "
+            "correct it or leave the row out; a time of day needs its date, as 2026-01-31 14:05$",
+        ),
+        ("-5,symptom,", "row 3: the time '-5' is outside the recording, .* or leave the row out$"),
+        (
+            "2026-01-31 09:00+01:00,symptom,",
+            r"row 3: the time '2026-01-31 09:00\+01:00' has a time zone; give the clock",
+        ),
         ("nan,symptom,", "row 3.*cannot be read"),
         ("2026-01-31,symptom,", "row 3: the time '2026-01-31' is a date without a time of day"),
         ("2026-01-31 09:00,symptom,", "row 3.*--start_time"),
@@ -1312,6 +1320,7 @@ def test_an_entry_that_overlaps_an_edge_is_cut_to_the_recording(tmp_path: Path) 
         "2026-03-02 07:30,2026-03-02 08:30:20,activity",
         "2026-03-02 10:30:20,2026-03-02 12:00,activity",
         "2026-03-02 09:00:20,2026-03-02 09:30:20,activity",
+        "2026-03-02 10:50:20,2026-03-02 11:00:20,activity",
     ]
     (tmp_path / "d.csv").write_text("\n".join(["time,end,kind", *rows]))
     entries = read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 3, 2, 8, 0, 20))
@@ -1321,6 +1330,7 @@ def test_an_entry_that_overlaps_an_edge_is_cut_to_the_recording(tmp_path: Path) 
         (0, 1800, True),
         (3600, 5400, False),
         (9000, 10_800, True),
+        (10_200, 10_800, False),
     ]
     for row in ("2026-03-02 07:59:20,,other", "2026-03-02 07:00,2026-03-02 08:00,other", "2026-03-02 11:01,,other"):
         (tmp_path / "d.csv").write_text(f"time,end,kind\n{row}\n")
