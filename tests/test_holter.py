@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,6 +275,8 @@ def test_every_day_has_its_programme() -> None:
     events = {hours: len(plan_recording(hours * HOUR).events) for hours in (24, 24.4, 25, 48)}
     assert events[24] == events[24.4]  # 24 minutes are too short for one
     assert events[25] == events[48] == 2 * events[24]
+    for hours in (20, 44):  # which end while the patient is asleep
+        assert max(entry.end or 0.0 for entry in plan_recording(hours * HOUR).diary) == hours * HOUR
 
 
 # --------------------------------------------------------------------------------------------------------- signal
@@ -334,6 +337,7 @@ def test_noise_fades_from_part_to_part_at_one_power() -> None:
     ones = np.concatenate([*faded_parts(lambda _, length: np.ones((length, 1)), 10_000, 3000, 500)])
     assert ones[2999] == pytest.approx(1)
     assert np.abs(np.diff(ones[:, 0])).max() < 0.05  # no jump
+    assert ones[3250] == pytest.approx(math.sqrt(2), abs=0.01)  # half of the power of either part, here in phase
 
 
 def test_an_envelope_rises_within_its_stretch() -> None:
@@ -355,6 +359,8 @@ def test_the_command_says_what_to_type_next(tmp_path: Path, capsys: pytest.Captu
     assert f"python -m report '{folder}/holter' --diary '{folder}/diary.csv'\n" in printed
     assert "MLII and V1 at 250 Hz" in printed
     assert "vt_sustained 1" in printed
+    for symbol, count in Counter(read(folder).symbols).items():
+        assert f" {symbol} {count}" in printed
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_same_seed_same_bytes_and_another_seed_others(write, tmp_path: Path) -> 
     data = [name for name in one if name.endswith(".dat")]
     assert data
     assert all(one[name] != other.get(name) for name in data)
+    assert len({one[name][:4000] for name in data}) == len(data)  # no two patients are alike
 
 
 def test_mit_records_read_back_as_mitdb_records_do(mit_folder: Path) -> None:
@@ -156,8 +157,9 @@ def test_synthetic_records_are_replaced_and_nothing_is_left_beside(tmp_path: Pat
         {"100.hea": "100 2 360 650000\n# 69 M\n", "100.dat": ""},
         {"RECORDS": "100\n"},
         {"m001.hea": "# synthetic record, seed 0, patient 1 of 1\n", "notes.txt": "mine"},
+        {"m001.hea": "# synthetic record, seed 0, patient 1 of 1\n", "m001.txt": "mine"},
     ],
-    ids=["a real record", "a download just begun", "a note among ours"],
+    ids=["a real record", "a download just begun", "a note among ours", "a note named as one of ours"],
 )
 def test_foreign_files_are_never_replaced(files: dict[str, str], tmp_path: Path) -> None:
     for name, text in files.items():
