@@ -990,6 +990,14 @@ def test_hours_follow_the_recording_or_the_clock() -> None:
     assert [hour.start_s for hour in hours(rhythm, episodes, DEFAULT, into_hour_s=7200)] == [0.0, 3600.0]
 
 
+def test_the_beats_at_the_edges_of_an_hour_are_in_one_each() -> None:
+    """The hour begins at sample 1,295,999.64; as in svdb the last beat is at the end of the recording."""
+    rhythm = made("NSVN", fs=360, samples=[1, 1_295_999, 1_296_000, 1_300_000], length=1_300_000)
+    first, second = hours(rhythm, find_episodes(rhythm, DEFAULT), DEFAULT, into_hour_s=0.001)
+    assert (first.beats["S"], first.beats["all"], second.beats["V"], second.beats["all"]) == (1, 2, 1, 2)
+    assert (first.episodes["isolated_s"], second.episodes["isolated_v"]) == (1, 1)
+
+
 def test_heart_rate_of_an_hour() -> None:
     rhythm = made("N" * 9000, [1000] * 3600 + [500] * 5399, length=7_200_000)
     first, second = hours(rhythm, find_episodes(rhythm, DEFAULT), DEFAULT)

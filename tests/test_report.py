@@ -43,7 +43,7 @@ from preprocess.synthetic import write_synthetic_mit
 from report import drawings, outputs, render
 from report.__main__ import build_parser, line_of, run
 from report.analysis import Analysis, analyse, interruptions
-from report.burden import burden
+from report.burden import burden, hours
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions, Quality
 from report.diary import Entry, diary_figures, read_diary
@@ -57,7 +57,7 @@ from report.render import period_cell, title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
 from report.strips import ANNOTATED_FLUTTER, Strip, choose_strips
-from report.summary import excessive_by, summary
+from report.summary import beats_from, excessive_by, summary
 from report.tiles import tiles
 from report.trends import trends
 from report.wording import lasting, number, percent
@@ -920,6 +920,13 @@ def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
     }
     unsure = "highest doubtful: some of these may not be beats"  # two V of doubtful class
     assert rates[:2] == ("35 \u2013 100", "/min") and rates[2].startswith(f"at 12:01:16 and 12:00:24; {unsure}; each")
+    assert beats_from(analysis) == "annotations atr"
+    network = dataclasses.replace(analysis, classifier=SimpleNamespace(classes=("normal", "infarction")))
+    assert beats_from(network) == "R-peaks of annotations atr, classes by the network"
+    assert beats_from(dataclasses.replace(network, annotator=None)) == "R-peaks detected, classes by the network"
+    diagnosis = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
+    shares = {tile.name: (tile.value, tile.detail) for tile in tiles(dataclasses.replace(network, diagnosis=diagnosis))}
+    assert shares["Beats called infarction"] == ("75.0 %", "3 beats")
     said = summary(analysis)
     long, fast = (
         {"start_s": 24.1, "duration_s": 1.6, "beats": 5, "rate_bpm": 150.0},
@@ -945,7 +952,7 @@ def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
     assert said["burden_per_hour"] == {"S": 12.0, "V": 48.0} and said["irregular_percent"] == 0.0
 
 
-def test_of_a_half_irregular_recording_the_tiles_say_what_the_burden_of_s_leaves_out() -> None:
+def test_what_a_half_irregular_recording_says_of_s_leaves_irregular_rhythm_out() -> None:
     irregular = np.random.default_rng(0).integers(450, 1100, 120)
     steps = [*irregular, 30_000, *[800] * 200]
     names = [*"NNS" * 40, *"N" * 202]
@@ -958,6 +965,12 @@ def test_of_a_half_irregular_recording_the_tiles_say_what_the_burden_of_s_leaves
     analysis = analysed(rhythm)
     readable = rhythm.length / 1000 - (samples[121] - samples[120] - 1) / 1000
     assert analysis.burden.s_withheld == 40
+    whole = [Entry(0.0, rhythm.length / 1000, "other", ""), Entry(50.0, 60.0, "other", "")]
+    during = diary_figures(whole, rhythm, analysis.episodes).by_kind["other"].during
+    assert (during.readable_s, during.s_percent) == pytest.approx((readable, 100 / 201))
+    assert during.rate_bpm == pytest.approx(60_000 * 320 / (sum(steps) - 30_000))  # without the interval that is lost
+    first, second = hours(rhythm, analysis.episodes, DEFAULTS, into_hour_s=3600 - 130)
+    assert (first.irregular_s, second.irregular_s) == (irregular.sum() / 1000, 0)
     assert summary(analysis)["unsure_beats"] == {"V": 0, "S": 1}
     assert summary(analysis)["irregular_percent"] == pytest.approx(irregular.sum() / 10 / readable)
     shown = {tile.name: tile for tile in tiles(analysis)}
