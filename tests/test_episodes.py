@@ -327,6 +327,9 @@ def test_slow_and_fast_rhythm_lasts_15_s() -> None:
     assert len(slow_and_fast(made("N" * 13, 1250))) == 1  # 12 intervals, 15 s
     assert slow_and_fast(made("N" * 13, [1250] * 11 + [1249])) == []
     assert slow_and_fast(made("N" * 8, 2500)) == []  # 7 intervals: no rate of 8
+    assert len(slow_and_fast(made("N" * 9, 2000))) == 1
+    short = made("N" * 20 + "|NNN", [700] * 19 + [6000] + [8000] * 2)  # 13.3 s of 19 intervals, and 16 s of two
+    assert find_episodes(short, DEFAULT).counts()["bradycardia"] is None  # neither is long enough to tell
 
 
 def test_interruptions_of_5_s_are_bridged() -> None:
