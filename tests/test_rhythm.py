@@ -546,7 +546,8 @@ def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monke
     learnt = "rhythm head and shape ensemble: trained on 200 beats of one, 200 beats of two\n"
     assert learnt in log.partition("epoch 1/2")[0]
     assert "test of the best checkpoint (epoch 2: after the last epoch, the one to quote)" in log
-    assert re.search(r"test of the last checkpoint \(epoch 2: .*\), synthetic data \(one, two\), .*: the same figures\n", log)
+    assert re.search(r"test of the last checkpoint \(epoch 2: .*\), synthetic data .*: the same figures\n", log)
+    assert "synthetic data (one, two), inter_patient split" in log
     main.run([*common, "--test", str(folder / "checkpoint_best.pt"), "--run_description", "t"])
     tested, trained = (
         read_json(path) for path in (tmp_path / "logs" / "mit" / "t" / "test.json", folder / "test_best.json")

@@ -193,7 +193,10 @@ def test_a_test_on_records_of_the_training_is_noted_but_on_its_own_test_split(
     ):
         checkpoint = Checkpoint("mit", mit, hparams.supervised(), {}, metrics={"data": data})
         note = learnt_note(tmp_path / "checkpoint_best.pt", checkpoint, test) or ""
-        assert note.startswith("note: the network was trained on 1 of the 2 records tested here (101); on ") == noted
+        assert (
+            note.startswith("note: the network was trained on 1 of the 2 records tested here, by their names (101); ")
+            == noted
+        )
 
 
 def test_classes_that_are_never_called_are_told() -> None:
