@@ -94,6 +94,17 @@ def test_no_sequence_is_none_after_it(kernel: str) -> None:
     assert layer.eval()(x).shape == x.grad.shape == x.shape
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize(("tokens", "hidden_units"), [(128, 0), (0, 64)])
+def test_a_layer_without_hidden_units_or_tokens_is_left_to_pytorch(tokens: int, hidden_units: int) -> None:
+    """None of them would be a multiple of any tile, and the compiled feed-forward would leave its output unwritten."""
+    layer, x = TransformerEncoderLayer(25, 5, hidden_units, 0.0, tokens=tokens), torch.randn(2, tokens, 25)
+    y = layer(x)
+    layer.kernel = "stock"
+    torch.testing.assert_close(y, layer(x), rtol=0, atol=1e-5)
+    assert not native.Shape(tokens, 25, 5, hidden_units).supported()
+
+
 @pytest.mark.parametrize("kernel", ["auto", "stock", *FAST])
 def test_an_input_of_another_shape_is_refused(kernel: str) -> None:
     """A compiled operator that took it would read beyond its end."""
