@@ -49,7 +49,8 @@ class Shape:
         """Whether the sizes fill the operator's tiles."""
         fills = self.tokens % 32 == 0 and self.hidden_units % 64 == 0 and self.features % self.heads == 0
         some = self.tokens > 0 and self.hidden_units > 0  # 0 is a multiple of every number
-        return fills and some and self.tokens * self.features <= 128 * 256  # beyond, PyTorch's matrix products are faster
+        small = self.tokens * self.features <= 128 * 256  # beyond, PyTorch's matrix products are faster
+        return fills and some and small
 
 
 class _Call(ctypes.Structure):
