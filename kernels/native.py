@@ -143,7 +143,9 @@ def load(shape: Shape) -> ctypes.CDLL | str:
         lib = ctypes.CDLL(str(_build(shape)))
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").splitlines()
-        return next((line for line in said if "error" in line), f"{error.cmd[0]} ended with code {error.returncode}")
+        # The linker, "ld: ", does not call its errors so.
+        told = (line for line in said if ("error" in line or "ld: " in line) and "warning" not in line)
+        return next(told, f"{error.cmd[0]} ended with code {error.returncode}")
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         unwritable = isinstance(error, RuntimeError) or error.errno in UNWRITABLE
         return f"{error}{'; TORCH_EXTENSIONS_DIR names another folder for it' if unwritable else ''}"

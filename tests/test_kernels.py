@@ -633,6 +633,22 @@ def test_native_is_refused_where_it_cannot_be_compiled(
     assert not fresh_cache.exists()
 
 
+def test_the_linkers_own_words_are_the_reason(fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a compiler without its OpenMP library; what comes after says only that linking failed."""
+    compiler = fresh_cache.with_name("compiler")
+    compiler.write_text(
+        """#!/bin/sh
+        echo "/usr/bin/ld: warning: something else" >&2
+        echo "/usr/bin/ld: cannot find -lgomp: No such file or directory" >&2
+        echo "collect2: error: ld returned 1 exit status" >&2
+        exit 1
+        """
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert native.load(SHAPE) == "/usr/bin/ld: cannot find -lgomp: No such file or directory"
+
+
 @pytest.mark.parametrize("kernel", FAST)
 def test_fast_kernels_are_refused_where_they_do_not_work(kernel: str) -> None:
     """On another device or in another type: before a run, by the layer, and by what names the layer's kernel."""
