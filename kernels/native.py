@@ -119,6 +119,7 @@ def _build(shape: Shape) -> Path:
 
 
 UNWRITABLE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR)
+NO_EXECUTION = "failed to map segment"  # of a library in a folder that is mounted noexec; it comes without an errno
 
 
 def _digest(path: Path) -> str:
@@ -147,8 +148,8 @@ def load(shape: Shape) -> ctypes.CDLL | str:
         told = (line for line in said if ("error" in line or "ld: " in line) and "warning" not in line)
         return next(told, f"{error.cmd[0]} ended with code {error.returncode}")
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
-        unwritable = isinstance(error, RuntimeError) or error.errno in UNWRITABLE
-        return f"{error}{'; TORCH_EXTENSIONS_DIR names another folder for it' if unwritable else ''}"
+        unusable = isinstance(error, RuntimeError) or error.errno in UNWRITABLE or NO_EXECUTION in str(error)
+        return f"{error}{'; TORCH_EXTENSIONS_DIR names another folder for it' if unusable else ''}"
     lib.saved_size.restype = lib.has_bf16.restype = ctypes.c_int64
     lib.layer_forward.restype = lib.layer_backward.restype = ctypes.c_bool
     return lib

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -631,6 +632,19 @@ def test_native_is_refused_where_it_cannot_be_compiled(
             refused()
     assert TransformerEncoderLayer(25, 5).kernel_on(torch.device("cpu")) == "torch"
     assert not fresh_cache.exists()
+
+
+def test_a_folder_whose_libraries_may_not_run(fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a home mounted noexec: it can be written, so only the library's loading fails."""
+
+    class NoExecution(ctypes.CDLL):
+        def __init__(self, name: str) -> None:
+            raise OSError(f"{name}: failed to map segment from shared object")
+
+    monkeypatch.setattr(ctypes, "CDLL", NoExecution)
+    monkeypatch.setattr(native, "_build", lambda shape: Path("encoder.so"))
+    reason = "encoder.so: failed to map segment from shared object; TORCH_EXTENSIONS_DIR names another folder for it"
+    assert native.load(SHAPE) == reason
 
 
 def test_the_linkers_own_words_are_the_reason(fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
