@@ -77,9 +77,12 @@ def _build(shape: Shape) -> Path:
     The digest of a library's bytes is part of its name. A file that was cut short or overwritten, which would end the
     process when it is loaded or called, is thereby found out and replaced.
     """
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        raise OSError("no C++ compiler found")
+    compiler = os.environ.get("CXX", "").split()  # with a wrapper or options, too
+    if not compiler:
+        found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+        if found is None:
+            raise OSError("no C++ compiler found")
+        compiler = [found]  # whole: its folder's name may have a space
     cpu = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
     options = [
         "-std=c++17",
@@ -92,7 +95,7 @@ def _build(shape: Shape) -> Path:
         "-shared",
         *shape.flags(),
     ]
-    command = [*compiler.split(), *options]
+    command = [*compiler, *options]
     # The macros that the compiler predefines tell its version and what this processor can do.
     macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True).stdout
     key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), macros, *map(str.encode, command)])).hexdigest()[:16]

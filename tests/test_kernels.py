@@ -540,6 +540,17 @@ def copying_compiler(folder: Path, at_once: int = 1) -> Path:
 
 
 @needs_native
+def test_a_compiler_in_a_folder_with_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = copying_compiler(tmp_path)
+    (folder := tmp_path / "with a space, é").mkdir()
+    compiler.rename(folder / "c++")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(folder))
+    assert native._build(SHAPE).parent == folder / "ecgtransform"
+
+
+@needs_native
 def test_two_processes_may_compile_at_once(tmp_path: Path) -> None:
     script = "from kernels import native; assert native.library(native.Shape(128, 25, 5, 2048)) is not None"
     compiler = copying_compiler(tmp_path, at_once=2)
