@@ -400,6 +400,34 @@ def test_layers_steps_and_directions_draw_masks_of_their_own(kernel: str) -> Non
 
 
 @pytest.mark.parametrize("kernel", FAST)
+def test_the_backward_pass_drops_what_the_forward_pass_dropped(kernel: str) -> None:
+    """The masks are made once more there. With others, a step along a gradient would not change the loss as it says."""
+    torch.manual_seed(4)
+    layer = TransformerEncoderLayer(25, 5, 64, 0.5, kernel=kernel)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    x, direction = torch.randn(2, 4, 128, 25)
+    tensors = {"x": x.requires_grad_()} | dict(layer.named_parameters())
+
+    def loss() -> Tensor:
+        torch.manual_seed(5)
+        return (layer(x) * direction).sum(dtype=torch.float64)
+
+    loss().backward()
+    for name, tensor in tensors.items():
+        slope = tensor.grad.norm()
+        step = tensor.grad * (0.01 / slope)
+        with torch.no_grad():
+            tensor += step
+            above = loss()
+            tensor -= 2 * step
+            rise = above - loss()
+            tensor += step
+        assert abs(rise / 0.02 - slope) <= 0.05 * slope, name
+
+
+@pytest.mark.parametrize("kernel", FAST)
 def test_dropout_follows_the_seed_and_its_saved_state(kernel: str) -> None:
     _, layer = pair(kernel, dropout=0.1)
     x = torch.randn(3, 128, 25)
