@@ -557,7 +557,7 @@ def copying_compiler(folder: Path, at_once: int = 1) -> Path:
     compiler.write_text(
         f"""#!/bin/sh
         for last; do :; done
-        [ "$last" = {os.devnull} ] && exit  # asked for its macros
+        [ "$last" = {os.devnull} ] && echo "$MACROS" && exit  # asked for them
         echo >> {folder}/calls
         until [ $(wc -l < {folder}/calls) -ge {at_once} ]; do sleep 0.05; done
         cp {folder}/encoder.so "$last"
@@ -565,6 +565,18 @@ def copying_compiler(folder: Path, at_once: int = 1) -> Path:
     )
     compiler.chmod(0o755)
     return compiler
+
+
+@needs_native
+def test_another_processor_has_a_library_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cache on a shared disk: instructions that a processor lacks would end the process."""
+    monkeypatch.setenv("CXX", str(copying_compiler(tmp_path)))
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    libraries = []
+    for macros in ("#define __AVX512F__ 1", "#define __AVX2__ 1", "#define __AVX512F__ 1"):
+        monkeypatch.setenv("MACROS", macros)
+        libraries.append(native._build(SHAPE))
+    assert libraries[0] == libraries[2] != libraries[1]
 
 
 @needs_native
