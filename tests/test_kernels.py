@@ -385,6 +385,17 @@ def test_bf16_drops_what_float32_drops() -> None:
         assert torch.equal(masks[0][name], masks[1][name])
 
 
+@needs_bf16
+def test_bf16_drops_in_the_forward_pass_what_float32_drops() -> None:
+    """The masks above are read from the backward pass. The bound is that of `test_bf16_products_are_near_float64`."""
+    outputs = []
+    for arithmetic in ("fp32", "bf16"):
+        _, layer = pair("native", dropout=0.5, precision=arithmetic)
+        x = torch.randn(3, 128, 25)  # follows the seed that `pair` sets, as the masks do
+        outputs.append(layer(x))
+    assert (outputs[1] - outputs[0]).norm() <= 5 * 2**-8 * outputs[0].norm()
+
+
 @pytest.mark.parametrize("kernel", FAST)
 def test_layers_steps_and_directions_draw_masks_of_their_own(kernel: str) -> None:
     """Independent masks agree in p^2 + (1 - p)^2 of their places; a layer's call is a step of its own."""
