@@ -99,7 +99,8 @@ def _build(shape: Shape) -> Path:
     # The macros that the compiler predefines tell its version and what this processor can do.
     macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True).stdout
     key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), macros, *map(str.encode, command)])).hexdigest()[:16]
-    home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions"
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path(caches).expanduser() / "torch_extensions"
     folder = Path(home) / "ecgtransform"
     for kept in folder.glob(f"encoder-{key}-*.so"):
         with suppress(OSError):  # what cannot be read is compiled again, like what is damaged

@@ -579,6 +579,15 @@ def copying_compiler(folder: Path, at_once: int = 1) -> Path:
 
 
 @needs_native
+def test_the_library_is_kept_in_pytorchs_extension_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which follows XDG_CACHE_HOME, as of a user whose home is small or may not be written."""
+    monkeypatch.setenv("CXX", str(copying_compiler(tmp_path)))
+    monkeypatch.delenv("TORCH_EXTENSIONS_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert native._build(SHAPE).parent == tmp_path / "torch_extensions" / "ecgtransform"
+
+
+@needs_native
 def test_another_processor_has_a_library_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a cache on a shared disk: instructions that a processor lacks would end the process."""
     monkeypatch.setenv("CXX", str(copying_compiler(tmp_path)))
