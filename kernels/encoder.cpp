@@ -85,8 +85,8 @@ INLINE float sum_lanes(Vec v) { float s = 0; for (int i = 0; i < LANES; i++) s +
 INLINE VecU lane_numbers() { VecU v; for (int i = 0; i < LANES; i++) v[i] = i; return v; }
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
-// 2^x for x <= 0: 0 where x is below -126.5, NaN where it is NaN. Split x into an integer n and a rest in [-1/2, 1/2],
-// for which a polynomial of degree 5 is exact to the last bits of a float. The bits of n + 127 are the exponent of 2^n.
+// 2^x for x <= 0, off by at most 3e-7 of it: 0 where x is below -126.5, NaN where it is NaN. Split x into an integer n and
+// a rest in [-1/2, 1/2], for which there is a polynomial of degree 5. The bits of n + 127 are the exponent of 2^n.
 INLINE Vec exp2_negative(Vec x) {
     x = larger(splat(-127.f), x);
     const float to_integer = 12582912.f + 127.f;                // 1.5 * 2^23: adding it rounds to an integer
