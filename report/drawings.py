@@ -253,6 +253,7 @@ SPEED, HALF, FULL = 25, 5, 10  # mm/s; mm/mV
 WIDTH = SPEED * SECONDS  # mm
 HEAD, FOOT = 9.0, 4.5  # mm above and below the paper, for labels and times
 LOWEST, HIGHEST = 25, 50  # mm that the paper may be high
+LEAST_BAR = 3.0  # mm of the bar that marks an episode: an isolated beat has no length
 NO_CLASS = "-"  # stands above a beat that is unclassified
 
 
@@ -300,7 +301,9 @@ def _row(
         if right > left:
             parts.append(_rect(left, 0, right - left, height, "url(#hatch-mm)"))
     if strip.marked is not None:
-        left, right = (np.clip(SPEED * (at - start), 0, WIDTH) for at in strip.marked)
+        first_s, last_s = strip.marked
+        more = max(LEAST_BAR / SPEED - (last_s - first_s), 0.0) / 2
+        left, right = (np.clip(SPEED * (at - start), 0, WIDTH) for at in (first_s - more, last_s + more))
         if right > left:
             parts.append(_rect(left, height - 1.2, right - left, 1.2, INK))
     parts.append(_trace(signal, fs, middle, gain, height))

@@ -684,6 +684,17 @@ def test_a_strip_is_drawn_to_scale(height: float, gain: int, cut: bool) -> None:
     assert [*map(float, lost.groups())] == [75.0, 5.0]
 
 
+def test_the_bar_of_a_strip_marks_an_isolated_beat_too() -> None:
+    rhythm = Rhythm(250 * np.array([1, 2, 3, 5]), np.array([*"NVNV"]), fs=250, length=2000)
+    recording = SimpleNamespace(fs=250, length=2000, lead="II", read=lambda start, stop: np.zeros(stop - start))
+    analysis = SimpleNamespace(
+        recording=recording, rhythm=rhythm, diagnosis=None, classifier=None, clock=lambda seconds: None
+    )
+    (row,) = drawings.draw_strip(analysis, Strip(0.0, 1, ("first isolated V",), (2.0, 2.0))).rows
+    (bar,) = re.findall(rf'<rect x="([.\d]+)" y="[.\d]+" width="([.\d]+)"[^>]*fill="{drawings.INK}"', row)
+    assert [*map(float, bar)] == [48.5, 3.0]  # mm, the beat is at 50
+
+
 def test_trends_are_drawn_at_their_levels() -> None:
     rate, share = np.array([60.0, 120.0]), np.array([5.0, 0.0])
     values = SimpleNamespace(mean_bpm=rate, low_bpm=rate, high_bpm=rate, start_s=np.array([0.0, 60.0]), width_s=60.0)
