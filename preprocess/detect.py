@@ -8,8 +8,8 @@ that are there already, and rises steeply towards them, where P and T waves are.
 low deflections without a second pass, and a high wave beside a higher one is left out.
 
 A beat far lower than both its neighbours is left out again where these are so near each other that none is due between
-them: it is noise. Nor is an interpolated ventricular beat due, or one in a couplet or run of several shapes, but these are
-hardly ever that low.
+them: it is noise. Nor is an interpolated ventricular beat due, or one in a couplet or run of several shapes, but these
+are hardly ever that low.
 
 What lies further than `MARGIN` from an instant does not matter to it. So days are read in parts, and where the parts
 begin changes nothing but the last bits of the arithmetic.
