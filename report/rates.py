@@ -26,7 +26,7 @@ class HeartRate:
     """Lowest, mean and highest heart rate; None where there are too few valid R-R intervals.
 
     The lowest and the highest are medians (`WindowRates`), in which a single pause does not count. In the mean it does,
-    so the mean may be below the lowest.
+    so the mean may be below the lowest; where groups of three intervals repeat, it may be outside on either side.
     """
 
     min: Rate | None

@@ -99,8 +99,9 @@ def _heart_rates(analysis: Analysis) -> Iterator[Tile]:
         yield Tile(name, "-")
         return
     times = dict.fromkeys(moment(analysis, rate.time_s) for rate in (low, high))
-    outside = ", so the mean is below the lowest" if round(mean) < round(low.bpm) else ""
-    outside = "; the mean, of all intervals, is above the highest" if round(mean) > round(high.bpm) else outside
+    where = "below the lowest" if round(mean) < round(low.bpm) else ""
+    where = "above the highest" if round(mean) > round(high.bpm) else where
+    outside = f"; the mean, of all intervals, is {where}" if where else ""
     words = " and ".join(word for word, rate in (("lowest", low), ("highest", high)) if rate.doubtful)
     doubtful = f"; {words} doubtful: some of these may not be beats" if words else ""
     size = analysis.definitions.heart_rate_intervals

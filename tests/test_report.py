@@ -820,7 +820,7 @@ def test_a_rate_that_the_file_states_is_confirmed(checkpoint: Path, tmp_path: Pa
         assert unsaid == (path.stem == "none"), path
 
 
-def test_the_page_says_why_the_mean_is_below_the_lowest_rate(tmp_path: Path) -> None:
+def test_the_page_says_that_the_mean_is_below_the_lowest_rate(tmp_path: Path) -> None:
     for name, pause, below in (("steady", None, False), ("paused", 50, True)):
         record, out = write_rhythm(tmp_path, name, "N" * 100, 0.8, pause), tmp_path / f"{name}_report"
         assert report_of(record, out, "--annotations", "atr") == 0
@@ -828,7 +828,7 @@ def test_the_page_says_why_the_mean_is_below_the_lowest_rate(tmp_path: Path) -> 
         assert (rate["mean"]["bpm"] < rate["min"]["bpm"] - 1) == below
         page = (out / "report.html").read_text()
         assert "each the median of 8 R-R intervals taken two by two: a single pause counts in the mean" in page
-        assert ("not here, so the mean is below the lowest" in page) == below
+        assert ("not here; the mean, of all intervals, is below the lowest" in page) == below
 
 
 def test_excessive_ectopy_names_its_criterion() -> None:
@@ -883,6 +883,23 @@ def analysed(rhythm: Rhythm, **options: object) -> Analysis:
         flutter_is_annotated=False,
         strips=choose_strips(rhythm, episodes, rates, (), definitions),
     )
+
+
+@pytest.mark.parametrize(
+    ("group", "rates", "mean", "said"),
+    [
+        ((1000, 600, 1100), "71 \u2013 71", "67", "; the mean, of all intervals, is below the lowest"),
+        ((860, 820, 1450), "53 \u2013 53", "58", "; the mean, of all intervals, is above the highest"),
+        ((1000, 500, 1500), "60 \u2013 60", "60", ""),
+    ],
+)
+def test_the_mean_rate_of_groups_of_three_beats(group: tuple[int, ...], rates: str, mean: str, said: str) -> None:
+    samples = 100 + np.cumsum([0, *group * 20])
+    rhythm = Rhythm(samples, ["N"] * samples.size, 1000, int(samples[-1]) + 100)
+    shown = {tile.name: tile for tile in tiles(analysed(rhythm))}
+    tile = shown["Heart rate, lowest \u2013 highest"]
+    assert (tile.value, shown["Heart rate, mean"].value) == (rates, mean)
+    assert tile.detail.endswith(f"counts in the mean, not here{said}")
 
 
 def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
