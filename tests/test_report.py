@@ -1206,6 +1206,10 @@ def test_annotated_beats_in_missing_samples_are_told(records: Path, tmp_path: Pa
     assert len(beats) == sum(there) - lost
     page = (tmp_path / "r" / "report.html").read_text()
     assert f"{lost} annotated beats in unreadable time or ventricular flutter are left out" in page
+    unlabelled = "Beats in unreadable time (hatched) and in ventricular flutter are not counted and have no label."
+    assert unlabelled in page
+    assert report_of(records / "m001", tmp_path / "whole", "--annotations", "atr") == 0
+    assert unlabelled not in (tmp_path / "whole" / "report.html").read_text()
 
 
 def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
