@@ -7,9 +7,9 @@ candidate to the lowest, one becomes a beat if its height exceeds a threshold; t
 that are there already, and rises steeply towards them, where P and T waves are. So a long interval is searched down to
 low deflections without a second pass, and a high wave beside a higher one is left out.
 
-A beat far lower than both its neighbours is left out again where these are so near each other that none is due between
-them: it is noise. Nor is an interpolated ventricular beat due, or one in a couplet or run of several shapes, but these
-are hardly ever that low.
+A beat far lower than both its neighbours, and than the level, is left out again where these are so near each other that
+none is due between them: it is noise. Nor is an interpolated ventricular beat due, or one in a couplet or run of
+several shapes, but these are hardly ever that low.
 
 What lies further than `MARGIN` from an instant does not matter to it. So days are read in parts, and where the parts
 begin changes nothing but the last bits of the arithmetic.
@@ -46,7 +46,7 @@ THRESHOLD = 0.225  # least height of a beat that is `NEAR` or further from both 
 NEAR = 0.4  # s, from here on the threshold rises with the square of NEAR / distance, for each neighbour
 ALWAYS = 0.7  # a candidate of this height is a beat however near its neighbours are: tachycardia
 
-LOW = 0.4  # of the lower of its neighbours: a beat below this is noise, unless there is room for it
+LOW = 0.4  # of the level, and of the lower of its neighbours: a beat below this is noise, unless there is room for it
 ROOM = 1.3  # usual intervals between its neighbours are room for a beat
 USUAL_REACH = 15.0  # s on either side: the usual interval is the median of these
 
@@ -198,7 +198,8 @@ def _is_noise(times: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Say of each beat, with times (m,) in s, ascending, and heights (m,), whether it is noise -> bool (m,)."""
     noise = np.zeros(len(times), dtype=bool)
     intervals = np.diff(times)
-    for index in 1 + np.flatnonzero(heights[1:-1] < LOW * np.minimum(heights[:-2], heights[2:])):
+    lower = np.minimum(heights[:-2], heights[2:])
+    for index in 1 + np.flatnonzero(heights[1:-1] < LOW * np.minimum(lower, 1.0)):
         before, after = times[index - 1], times[index + 1]
         first, past = np.searchsorted(times, [before - USUAL_REACH, after + USUAL_REACH])
         noise[index] = after - before < ROOM * np.median(intervals[first : past - 1])

@@ -73,6 +73,14 @@ def test_low_beats_where_there_is_room_or_in_a_run_are_found() -> None:
     assert_found(detect_beats(signal, 360), np.sort(np.concatenate([usual, low])), 360)
 
 
+def test_a_beat_between_two_high_ones_that_is_not_low_itself_is_found() -> None:
+    usual = np.arange(0.5, 39.9, 0.76)
+    begin, usual = usual[20], np.delete(usual, [21, 22])
+    high, between = begin + np.array([0.41, 1.36]), begin + np.array([0.91])  # V N V; between these no beat is due
+    signal = made(usual, 360, 40) + 2 * made(high, 360, 40, noise=0) + 0.65 * made(between, 360, 40, noise=0)
+    assert_found(detect_beats(signal, 360), np.sort(np.concatenate([usual, high, between])), 360)
+
+
 def test_baseline_wander_and_mains_hum_do_not_matter() -> None:
     times, time = rhythm(40, seed=2), np.arange(40 * 360) / 360
     signal = made(times, 360, 40) + 3 * np.sin(2 * np.pi * 0.3 * time) + 0.1 * np.sin(2 * np.pi * 50 * time)
