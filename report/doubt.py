@@ -5,7 +5,7 @@ alike, and noise is like nothing: each beat of a run is compared with the others
 
 With the default threshold, 0.8: of the true runs of 3 and more V or S that the annotations of DS1 (mitdb) and of 41
 records of svdb have, 226 of 228 are not doubtful (V 87 of 89, S 139 of 139). Of false runs of V from the raw signal, by
-the network: all 7 in the noise of a synthetic day (with that noise taken for readable), 2 of 3 in 108 and 203, and 3 of
+the network: all 8 in the noise of a synthetic day (with that noise taken for readable), 2 of 3 in 108 and 203, and 3 of
 4 in the noise that nstdb adds to 118.
 """
 
