@@ -104,8 +104,8 @@ class Split:
         """Source, databases and protocol in words, for every line and title of a result."""
         if self.source == self.protocol == "unknown":
             return "split files that name no source"
-        databases = f" ({', '.join(self.its_databases)})" if self.its_databases else ""
-        return f"{self.source} data{databases}, {self.protocol} split"
+        databases = ", ".join(self.its_databases)
+        return f"{self.source} data{f' ({databases})' if databases else ''}, {self.protocol} split"
 
     def fingerprint(self) -> str:
         """A hash of samples, context and labels: equal for the same beats in the same order."""

@@ -58,7 +58,7 @@ DEFLECTION_WINDOW = 0.16  # s, the size of a deflection is the range of the band
 LOWEST_RATE = 50.0  # Hz
 SHORTEST = 0.5  # s
 PART = 600.0  # s, that are read at once, beside the margins
-MARGIN = LONG_REACH + USUAL_REACH + 10.0  # s, on either side of a part: the reach of the levels, and what they are of
+MARGIN = LONG_REACH + USUAL_REACH + 10.0  # s, on either side of a part: its levels and usual intervals depend on it
 
 
 def detect_beats(signal: np.ndarray, fs: float) -> np.ndarray:

@@ -478,15 +478,12 @@ def test_a_bin_of_the_trends_tells_its_own_figures() -> None:
     nothing = [np.nan, np.nan]
     assert (told.width_s, told.start_s.tolist()) == (10, [0, 10, 20, 30])
     np.testing.assert_allclose(told.mean_bpm, [60, 120, *nothing])
-    np.testing.assert_allclose(
-        told.low_bpm, [60, 80, *nothing]
-    )  # by its middle, a window of both rates is in the second
+    np.testing.assert_allclose(told.low_bpm, [60, 80, *nothing])  # a window of both rates has its middle in the second
     np.testing.assert_allclose(told.high_bpm, [60, 120, *nothing])
     np.testing.assert_allclose(told.v_percent, [10, 10, *nothing])
     np.testing.assert_allclose(told.s_percent, [0, 20, *nothing])
-    ends = made(
-        "NNNV", 1000, samples=[17_000, 18_000, 19_000, 20_000], length=20_000
-    )  # as in svdb, with a beat at its end
+    # As in svdb, with a beat at its end.
+    ends = made("NNNV", 1000, samples=[17_000, 18_000, 19_000, 20_000], length=20_000)
     told = trends(ends, find_episodes(ends, DEFAULT), DEFAULT)
     np.testing.assert_allclose(told.mean_bpm, [np.nan, 60])
     np.testing.assert_allclose(told.v_percent, [np.nan, 25])
