@@ -42,9 +42,9 @@ class MSC(nn.Module):
         """(B, 1, 186) -> (B, 32, 94)."""
         # The mean of the maps is the map of the mean kernel: one convolution in place of three, and no stack of maps.
         longest = max(self.kernel_sizes)
-        kernels = [  # (32, 1, 11) each; without biases they are the only parameters of the convolutions
-            F.pad(kernel, 2 * [(longest - size) // 2])
-            for size, kernel in zip(self.kernel_sizes, self.convs.parameters(), strict=True)
+        kernels = [  # (32, 1, 11) each; `weight` is what pruning or a parametrisation has made of the parameter
+            F.pad(conv.weight, 2 * [(longest - size) // 2])  # type: ignore[arg-type]
+            for size, conv in zip(self.kernel_sizes, self.convs, strict=True)
         ]
         maps = F.conv1d(x, torch.stack(kernels).mean(dim=0), padding=longest // 2)  # (B, 32, 186)
         return self.pool(self.bn(maps))

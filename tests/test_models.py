@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import toy_beats
 from torch import nn
+from torch.nn.utils import prune
 
 import data_configs
 import hparams
@@ -231,6 +232,18 @@ def test_a_callers_autocast_changes_neither_logits_nor_features(
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(model(*inputs), expected)
         assert torch.equal(model.features(x), features)
+
+
+@pytest.mark.parametrize("place", ["msc.convs.1", "conv_block2.0", "bitrans.encoder.layers.0.linear1", "clf"])
+def test_pruned_weights_are_those_that_count(place: str) -> None:
+    model, x = load_network("mit_beat")[0], toy_beats(3, 5)[0]
+    whole = model(x)
+    layer = model.get_submodule(place)
+    prune.l1_unstructured(layer, "weight", amount=0.9)
+    pruned = model(x)
+    prune.remove(layer, "weight")  # the zeros are in the parameter itself now
+    assert torch.equal(pruned, model(x))
+    assert not torch.equal(pruned, whole)
 
 
 @pytest.mark.filterwarnings("ignore")  # of PyTorch, about itself
