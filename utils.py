@@ -104,13 +104,13 @@ def available_devices() -> list[str]:
     return names
 
 
-def get_device(name: str) -> torch.device:
+def get_device(name: str | torch.device) -> torch.device:
     """Return the torch device `name`.
 
     Raises:
         InputError: this machine has no such device.
     """
-    names = available_devices()
+    name, names = str(name), available_devices()
     if name not in names:
         raise InputError(f"--device {name}: not on this machine; it has {', '.join(names)}")
     return torch.device(name)

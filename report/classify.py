@@ -87,7 +87,7 @@ class Classifier:
         return set(self.classes) <= set(CLASSES)
 
 
-def load_classifier(checkpoint: str | Path | None = None, device: str = "cpu") -> Classifier:
+def load_classifier(checkpoint: str | Path | None = None, device: str | torch.device = "cpu") -> Classifier:
     """Load a network to classify with.
 
     Args:
@@ -309,7 +309,7 @@ def classify_signal(
     fs: float,
     classifier: Classifier | str | Path | None = None,
     peaks: np.ndarray | None = None,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
 ) -> pd.DataFrame:
     """Find and classify the beats of a signal that is no file.
 

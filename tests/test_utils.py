@@ -150,6 +150,12 @@ def test_bad_checkpoints(tmp_path: Path, mit: DatasetConfig) -> None:
         load_checkpoint(cut)
 
 
+def test_a_device_by_its_name_or_as_an_object_of_torch() -> None:
+    assert get_device("cpu") == get_device(torch.device("cpu")) == torch.device("cpu")
+    with pytest.raises(InputError, match="--device cuda:99: not on this machine"):
+        get_device(torch.device("cuda:99"))
+
+
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(InputError, match="it has cpu"):
         get_device("cuda:99")
