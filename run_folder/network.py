@@ -24,6 +24,8 @@ def load_network(
 ) -> tuple[ecgTransForm, Checkpoint]:
     """Load a trained network, ours or of the released code, in evaluation mode, and the checkpoint that it is from.
 
+    Its weights are float32, and the state of torch's generators stays as it was.
+
     Args:
         name_or_path: of a network in pretrained/; or a checkpoint, the folder of a run or of one of its seeds.
         device: that the network is put on.
@@ -49,11 +51,12 @@ def network_of(
 ) -> ecgTransForm:
     """The network of a checkpoint that was read from `path`, in evaluation mode; the rest as `load_network` has it."""
     hparams = dataclasses.replace(checkpoint.hparams, kernel=kernel, precision=precision)
-    on = get_device(str(device))
+    on = get_device(device)
     set_arithmetic(precision, on, kernel, encoder_layer(checkpoint.configs, hparams))
-    model = ecgTransForm(checkpoint.configs, hparams)
+    with torch.random.fork_rng(devices=[]):  # the initial weights, which are replaced, cost the caller no numbers
+        model = ecgTransForm(checkpoint.configs, hparams)
     load_weights(model, checkpoint, path)
-    return model.to(on).eval()
+    return model.float().to(on).eval()  # float32 whatever torch.set_default_dtype says
 
 
 def encoder_layer(configs: DatasetConfig, hparams: TrainingConfig) -> Layer | None:

@@ -135,6 +135,18 @@ def test_a_network_is_loaded_ready_to_classify(tmp_path: Path, mit: DatasetConfi
     assert load_network("mit_new_patients")[0].has_rhythm_head
 
 
+def test_a_network_is_the_same_in_a_notebook_of_double_precision_and_leaves_its_random_numbers_alone() -> None:
+    expected = load_network("mit_beat")[0].state_dict()
+    before, dtype = torch.get_rng_state(), torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        model = load_network("mit_beat")[0]
+    finally:
+        torch.set_default_dtype(dtype)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.testing.assert_close(model.state_dict(), expected, rtol=0, atol=0)  # types too
+
+
 def test_a_network_is_loaded_in_the_arithmetic_that_a_run_would_have(monkeypatch: pytest.MonkeyPatch) -> None:
     """What main.py refuses is refused; and on CUDA fp32 and tf32 are what they say."""
     for settings, said in (
