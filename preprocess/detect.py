@@ -68,8 +68,11 @@ def detect_beats(signal: np.ndarray, fs: float) -> np.ndarray:
         int64 (beats,) sample indices of the R-peaks, ascending.
 
     Raises:
-        InputError: the rate is below 50 Hz.
+        InputError: the signal is not one lead, or the rate is below 50 Hz.
     """
+    signal = np.asarray(signal)
+    if signal.ndim != 1:
+        raise InputError(f"signal of shape {signal.shape}: (n,) samples of one lead are needed")
     return detect_in_parts(lambda start, stop: signal[start:stop], len(signal), fs)
 
 

@@ -156,6 +156,12 @@ def test_a_second_and_noise_alone_are_no_error() -> None:
     assert (np.diff(found) > 0).all() and len(found) < 20 * 6
 
 
+@pytest.mark.parametrize("shape", [(2, 3600), (3600, 2), ()])
+def test_a_signal_that_is_not_one_lead_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"signal of shape \(.*\): \(n,\) samples of one lead are needed"):
+        detect_beats(np.zeros(shape), 360)
+
+
 @pytest.mark.parametrize("fs", [0, 40, -360, np.nan])
 def test_a_rate_that_is_too_low_is_refused(fs: float) -> None:
     with pytest.raises(InputError, match="at least 50 Hz are needed"):
