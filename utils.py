@@ -429,7 +429,7 @@ def _is_state_of(optimizer: torch.optim.Adam, saved: dict[str, Any]) -> bool:
 
 
 def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """Compare (n,) true labels with (n,) predicted ones; all figures are fractions of 1.
+    """Compare (n,) true labels with (n,) predicted ones, each in 0..C-1; all figures are fractions of 1.
 
     The macro figures are plain means over the classes that occur among the labels, whatever is predicted: the set
     of classes is the split's and the same for every epoch and network. A beat called by the name of a class that the
@@ -438,10 +438,16 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes:
     Returns:
         accuracy, macro_precision, macro_recall, macro_f1, per_class (name -> precision, recall, f1, support)
         and confusion_matrix (rows true, columns predicted, in the order of classes), ready for JSON.
+
+    Raises:
+        ValueError: a label is of no class; it would count in no figure.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     every_label = np.arange(len(classes))
+    for name, values in (("labels", labels), ("predictions", predictions)):
+        if not np.isin(values, every_label).all():
+            raise ValueError(f"{name}: every one must be the number of a class, 0 to {len(classes) - 1}")
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predictions, labels=every_label, zero_division=0
     )
