@@ -419,9 +419,12 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
 
     Raises:
         TrainingError: an output of the network is not finite, so there is no class to name.
+        ValueError: no beat of the split weighs anything.
         TypeError: as `losses.require_sums`.
     """
     require_sums(loss_function)
+    if not loss_function.total_weight(split.labels):
+        raise ValueError("evaluate: no beat of the split weighs anything in the loss")
     own = distributed.share(torch.arange(len(split)))
     parts = [split.inputs(slice(int(own[0]), int(own[-1]) + 1))] if len(own) else []
     logits = [*stream_logits(model, parts), split.samples.new_empty(0, len(classes))]
