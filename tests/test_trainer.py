@@ -663,7 +663,7 @@ def test_a_batch_that_weighs_nothing_is_told(mit: DatasetConfig, empty: Tensor) 
     model, split = LinearNetwork(), toy_split()
     loss = ClassWeightedLoss(torch.tensor([1.0, 1, 0, 1, 1]))  # beats 2, 7 and 12 are of class 2
     before = model.linear.weight.clone()
-    with pytest.raises(ValueError, match="^evaluate: no beat of the split weighs anything in the loss$"):
+    with pytest.raises(ValueError, match=r"^evaluate: no beat of the split weighs anything in the loss$"):
         evaluate(model, split.subset(empty), loss, mit.classes)
     with pytest.raises(ValueError, match=r"^epoch 3, batch 1: no beat in it weighs anything in the loss; leave it out"):
         train_one_epoch(model, split, [empty], loss, torch.optim.SGD(model.parameters(), 0.1), mit.classes, epoch=3)

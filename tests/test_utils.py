@@ -45,7 +45,7 @@ def test_a_class_that_does_not_occur_is_left_out_of_the_macro_figures() -> None:
 def test_a_label_of_no_class_is_refused(wrong: list[object]) -> None:
     """It would count in no figure: of a network with more outputs than classes, the accuracy would be too high."""
     right = np.array([0, 1, 1])
-    with pytest.raises(ValueError, match="^labels: every one must be the number of a class, 0 to 1$"):
+    with pytest.raises(ValueError, match=r"^labels: every one must be the number of a class, 0 to 1$"):
         classification_metrics(np.array(wrong), right, ("a", "b"))
     with pytest.raises(ValueError, match=r"^predictions: every one"):
         classification_metrics(right, np.array(wrong), ("a", "b"))
