@@ -214,11 +214,11 @@ def seed_folders(run_folder: Path) -> list[Path]:
     return [path for _, path in sorted((int(name[1]), path) for name, path in found if name)]
 
 
-def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
+def find_checkpoint(given: str | Path, what: str = "network") -> Path:
     """The file of a checkpoint: `given` itself, the best one of a run folder, or the packaged one of that name.
 
     Args:
-        option: that gave it, for the message.
+        what: it is, for the message; for a command line the option that gave it.
 
     Raises:
         InputError: there is none; or a run folder has several seeds, of which one must be named.
@@ -244,9 +244,9 @@ def find_checkpoint(given: str | Path, option: str = "--checkpoint") -> Path:
         return named
     if not path.exists():
         if path.name == str(given) and not path.suffix:
-            raise unknown(option, given, pretrained_names(), "or give a checkpoint_best.pt or the folder of a run")
+            raise unknown(what, given, pretrained_names(), "or give a checkpoint_best.pt or the folder of a run")
         raise InputError(
-            f"{option} {path}: no such file; give a checkpoint_best.pt, the folder of a run, or a name: "
+            f"{what} {path}: no such file; give a checkpoint_best.pt, the folder of a run, or a name: "
             f"{', '.join(pretrained_names())}"
         )
     return path

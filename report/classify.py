@@ -102,7 +102,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str | torch.de
         raise InputError(f"the network must be a path or a name, such as {DEFAULT!r}, got {_kind(checkpoint)}")
     given = DEFAULT if checkpoint is None else str(checkpoint)
     if checkpoint is None and DEFAULT not in pretrained_names():
-        raise InputError(f"the packaged model {DEFAULT} is not there; give a network with --checkpoint")
+        raise InputError(f"the packaged model {DEFAULT} is not there; name another network")
     path = find_checkpoint(given)
     model, kept = load_network(path, device)
     _require_known_window(path, kept)

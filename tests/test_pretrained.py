@@ -174,7 +174,7 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
     ):
         find_checkpoint("mit_old", "--test")
     with pytest.raises(
-        InputError, match=r"^--checkpoint runs/a\.pt: no such file; give a checkpoint_best\.pt, the folder"
+        InputError, match=r"^network runs/a\.pt: no such file; give a checkpoint_best\.pt, the folder"
     ):
         find_checkpoint("runs/a.pt")
     (tmp_path / "run" / "seed_0").mkdir(parents=True)
