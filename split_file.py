@@ -134,7 +134,7 @@ class Split:
 
 
 def load_split(
-    path: Path,
+    path: str | Path,
     configs: DatasetConfig,
     any_length: bool = False,
     remedy: str = "make it again with python -m preprocess, or as data/README.md, A dataset of your own, says",
@@ -147,6 +147,7 @@ def load_split(
         InputError: the file is absent, cut short, not a split file, holds code, or its samples and labels do
             not fit `configs`.
     """
+    path = Path(path)
     contents = read_torch(path, "split file", remedy)
     _require_own_name(contents, path)
     samples, context = _samples_and_context(contents, configs, any_length, path)

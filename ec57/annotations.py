@@ -85,7 +85,7 @@ class Header(NamedTuple):
     """Samples of each signal; None where the header does not say."""
 
 
-def read_header(record: Path) -> Header:
+def read_header(record: str | Path) -> Header:
     """Read the header of a record, `record` being the path of its files without their suffix.
 
     Where it gives no sampling frequency, 250 Hz are assumed, as by the WFDB programs; `is_rated` tells.
@@ -97,14 +97,14 @@ def read_header(record: Path) -> Header:
     return Header(header.fs, header.length)
 
 
-def is_rated(record: Path) -> bool:
+def is_rated(record: str | Path) -> bool:
     """Whether the header of a record gives its sampling frequency; `record` and errors as for `read_header`."""
     return _parsed(record).rated
 
 
-def _parsed(record: Path) -> headers.Header:
+def _parsed(record: str | Path) -> headers.Header:
     path = Path(f"{record}.hea")
-    if not path.is_file() and record.is_dir():
+    if not path.is_file() and Path(record).is_dir():
         raise InputError(f"{record} is a folder; name a record in it, by its path, no suffix")
     if not path.is_file():
         raise InputError(f"record {record} has no header: {path} is not there; name a record by its path, no suffix")
@@ -117,7 +117,7 @@ def _parsed(record: Path) -> headers.Header:
     return header
 
 
-def read_annotations(path: Path, fs: float) -> Annotations:
+def read_annotations(path: str | Path, fs: float) -> Annotations:
     """Read an annotation file, such as `100.atr`.
 
     Args:
@@ -126,6 +126,7 @@ def read_annotations(path: Path, fs: float) -> Annotations:
     Raises:
         InputError: it is absent, cut short, no annotation file, out of order, or has a code that is not defined.
     """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is not there; check the suffixes --reference and --test, and the folder --test_dir")
     try:

@@ -105,7 +105,7 @@ class Analysis:
 
 @contextmanager
 def analyse(
-    path: Path,
+    path: str | Path,
     options: ReportOptions,
     definitions: Definitions,
     quality: Quality,

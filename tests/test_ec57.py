@@ -24,6 +24,7 @@ from ec57 import (
     compare_beats,
     compare_runs,
     ec57_figures,
+    is_rated,
     per_record,
     read_annotations,
     read_header,
@@ -525,6 +526,14 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
         f"no beat was compared of {record.name}: none lies from 400 s on; --start 0 takes all that is earlier\n"
     )
     assert out.splitlines()[2].endswith("      -" * 6 + "     -")
+
+
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    record = str(write_record(tmp_path, atr="NNN"))
+    assert read_header(record) == (100, 60000) and is_rated(record)
+    assert read_annotations(f"{record}.atr", 100).symbols == ["N", "N", "N"]
+    with pytest.raises(InputError, match="is a folder; name a record in it"):
+        read_header(str(tmp_path))
 
 
 def test_a_header_without_a_rate_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,14 @@ def test_files_of_the_released_code_and_its_copies_load(
     assert torch.equal(split.labels, labels)
 
 
+def test_the_path_may_be_text(tmp_path: Path, mit: DatasetConfig) -> None:
+    samples, labels = toy_beats(10, 5)
+    torch.save({"samples": samples, "labels": labels}, tmp_path / "train.pt")
+    assert len(load_split(str(tmp_path / "train.pt"), mit)) == 10
+    with pytest.raises(InputError, match=r"val\.pt: no such file"):
+        load_split(str(tmp_path / "val.pt"), mit)
+
+
 def damage(kind: str, path: Path) -> None:
     """Write a split file with one thing wrong."""
     samples, labels = toy_beats(10, 5)
