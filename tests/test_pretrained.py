@@ -173,9 +173,7 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
         InputError, match=r"^--test mit_old: unknown; known are mit_beat, .*; or give a checkpoint_best\.pt or"
     ):
         find_checkpoint("mit_old", "--test")
-    with pytest.raises(
-        InputError, match=r"^network runs/a\.pt: no such file; give a checkpoint_best\.pt, the folder"
-    ):
+    with pytest.raises(InputError, match=r"^network runs/a\.pt: no such file; give a checkpoint_best\.pt, the folder"):
         find_checkpoint("runs/a.pt")
     (tmp_path / "run" / "seed_0").mkdir(parents=True)
     (tmp_path / "run" / "seed_0" / "checkpoint_best.pt").touch()
