@@ -349,6 +349,7 @@ def train_one_epoch(
 ) -> dict[str, float]:
     """Take one optimiser step for each index tensor of `batches`; all arguments are on one device.
 
+    It sets all of `model` to training mode, frozen blocks too: their batch normalisation goes on to follow the beats.
     Nothing in the loop makes the host wait for a device other than the CPU.
 
     Args:

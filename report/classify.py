@@ -321,8 +321,8 @@ def classify_signal(
         device: that a network is loaded to which is named.
 
     Returns:
-        A row a beat: sample, time_s, class ("unclassified" where its window leaves the signal), and p_<class> for each
-        class of the network.
+        A row a beat: sample, time_s, class ("unclassified" where its window leaves the signal or lacks more than 0.1 s
+        in a row), and p_<class> for each class of the network (NaN where unclassified).
 
     Raises:
         InputError: the signal is not one lead, the rate no number of 100 at least, or the peaks no ascending sample
