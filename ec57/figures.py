@@ -45,8 +45,13 @@ def class_ratios(
 
     Returns:
         `se`, `ppv` and `fpr`.
+
+    Raises:
+        ValueError: the matrix holds shares, or means, and no counts.
     """
     counts = np.asarray(matrix, dtype=np.int64)
+    if (counts != np.asarray(matrix)).any():
+        raise ValueError("matrix: counts of beats are needed, whole numbers; a normalised matrix has lost them")
     own = list(classes).index(name)
     others = np.array([other != name for other in classes])
     charged = others & ~np.isin(classes, excused)
@@ -69,6 +74,9 @@ def ec57_figures(matrix: Sequence[Sequence[int]] | np.ndarray, classes: Sequence
 
     Returns:
         For S and V: `se`, `ppv`, `fpr`, fractions of 1 (NaN where nothing is counted), and `beats`, the true ones.
+
+    Raises:
+        ValueError: as `class_ratios`.
     """
     figures = {}
     for name, excused in EXCUSED.items():

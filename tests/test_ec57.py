@@ -92,6 +92,14 @@ def test_a_worked_example() -> None:
     assert figures["V"] == pytest.approx({"se": 30 / 40, "ppv": 30 / 35, "fpr": 5 / (5 + 142), "beats": 40})
 
 
+def test_a_matrix_of_shares_is_refused() -> None:
+    """As counts, each share below 1 would be 0 beats."""
+    counts = np.full((5, 5), 3)
+    assert ec57_figures(counts.astype(float), CLASSES) == ec57_figures(counts, CLASSES)
+    with pytest.raises(ValueError, match="^matrix: counts of beats are needed"):
+        ec57_figures(counts / counts.sum(axis=1, keepdims=True), CLASSES)
+
+
 def test_nothing_to_count_is_not_a_number() -> None:
     figures = ec57_figures(np.diag([5, 0, 0, 0, 0]), CLASSES)
     assert math.isnan(figures["S"]["se"])
