@@ -96,7 +96,7 @@ def test_a_matrix_of_shares_is_refused() -> None:
     """As counts, each share below 1 would be 0 beats."""
     counts = np.full((5, 5), 3)
     assert ec57_figures(counts.astype(float), CLASSES) == ec57_figures(counts, CLASSES)
-    with pytest.raises(ValueError, match="^matrix: counts of beats are needed"):
+    with pytest.raises(ValueError, match=r"^matrix: counts of beats are needed"):
         ec57_figures(counts / counts.sum(axis=1, keepdims=True), CLASSES)
 
 
