@@ -12,19 +12,6 @@ from dataclasses import dataclass
 from support.errors import InputError, unknown
 from support.fields import settle_types
 
-
-def length_after_pooling(length: int) -> int:
-    """Samples left of `length` after the three conv blocks: 25 for 186 and 187.
-
-    The MSC kernels keep the length ("same" padding); the kernel-8 convolutions with padding 4 add one
-    sample; every MaxPool(2, stride 2, padding 1) maps n to n // 2 + 1.
-    """
-    length = length // 2 + 1
-    for _ in range(2):
-        length = (length + 1) // 2 + 1
-    return length
-
-
 CONTEXTS = ("none", "rhythm_only", "dominant", "rhythm", "joint")
 
 RHYTHM_FEATURES = (
@@ -178,7 +165,10 @@ class DatasetConfig:
     @property
     def trans_dim(self) -> int:
         """Embedding width of BiTrans: the time steps left after pooling, 25 for L = 186 or 187, 26 for 188."""
-        return length_after_pooling(self.sequence_len)
+        steps = self.sequence_len // 2 + 1  # MaxPool(2, stride 2, padding 1) after MSC, which keeps the length
+        for _ in range(2):
+            steps = (steps + 1 - self.conv_kernel_size % 2) // 2 + 1  # an even kernel, padded by k // 2, adds a step
+        return steps
 
     @property
     def num_heads(self) -> int:

@@ -49,10 +49,12 @@ def test_plain_formulation_has_the_published_count(mit: DatasetConfig, supervise
     assert sum(p.numel() for p in PlainECGTransForm(mit, supervised).parameters()) == 637_689
 
 
-@pytest.mark.parametrize("length", [186, 187, 188, 300])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_every_length_that_the_config_names(length: int, batch: int, supervised: TrainingConfig) -> None:
-    configs = data_configs.mit(length)
+@pytest.mark.parametrize("length", [185, 186, 187, 188, 300])
+@pytest.mark.parametrize(("batch", "kernel_size"), [(1, 8), (3, 8), (1, 7)])
+def test_every_length_that_the_config_names(
+    length: int, batch: int, kernel_size: int, supervised: TrainingConfig
+) -> None:
+    configs = dataclasses.replace(data_configs.mit(length), conv_kernel_size=kernel_size)
     model = ecgTransForm(configs, supervised).eval()
     x = torch.randn(batch, 1, length)
     assert model(x).shape == (batch, 5)
