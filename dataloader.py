@@ -204,8 +204,8 @@ def shape_weights(labels: Tensor, configs: DatasetConfig, power: float) -> Tenso
     if "Q" in configs.classes:
         require_hard_class(configs)
     if {"Q", configs.hard_class} <= {*configs.classes}:
-        unknown, hard = (configs.classes.index(name) for name in ("Q", configs.hard_class))
-        weight[unknown] = torch.minimum(weight[unknown], weight[hard])
+        q, hard = (configs.classes.index(name) for name in ("Q", configs.hard_class))
+        weight[q] = torch.minimum(weight[q], weight[hard])
     if configs.has_rhythm_head:
         pair = [configs.classes.index(name) for name in configs.rhythm_classes]
         weight[pair] = (counts.sum() / counts[pair].sum()) ** power
