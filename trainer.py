@@ -31,7 +31,7 @@ from losses import ClassWeightedLoss, batch_loss, loss_weights, make_loss, requi
 from models import ecgTransForm
 from rhythm import fit_context, require_fit
 from run_folder import board, pictures, reports
-from run_folder.layout import KEPT, REMEDY, SeedRun, checkpoint_meanings, make_seed_folder, new_run_folder
+from run_folder.layout import REMEDY, SeedRun, checkpoint_meanings, make_seed_folder, new_run_folder
 from run_folder.network import encoder_layer, network_of
 from run_folder.resume import (
     Hold,
@@ -96,7 +96,6 @@ class Trainer:
             InputError: data, device or folder do not fit, or another command holds the run; nothing was written.
             TrainingError: the loss is no longer finite.
         """
-        results: dict[str, list[dict[str, Any]]] = {kept: [] for kept in KEPT}
         with distributed.process_group(self.device), Hold() as hold:
             if self.run_folder is not None and self.run_folder.is_dir():
                 hold.take(self.run_folder)
@@ -106,18 +105,16 @@ class Trainer:
             precision, note = usable_precision(asked, self.device, kernel, layer, settled)
             # The choice is a matter of timing: all processes take the first one's.
             self.hparams = dataclasses.replace(self.hparams, precision=distributed.from_first(precision))
-            for seed in range(self.run.seed_id, self.run.seed_id + self.run.num_runs):
-                for kept, metrics in self._train_seed(seed, hold, note).items():
-                    results[kept].append(metrics)
+            seeds = range(self.run.seed_id, self.run.seed_id + self.run.num_runs)
+            results = [self._train_seed(seed, hold, note)["best"] for seed in seeds]
             if distributed.is_first():
                 assert self.run_folder is not None  # the first seed made it
                 reports.summarise(self.run_folder, self.hparams.num_epochs)
-                if (runs := self.run.num_runs) > 1:
+                if (runs := len(results)) > 1:
                     print(f"\ntest, best checkpoints, mean and standard deviation of {runs} runs, percent:")
-                    table = reports.summary_of(results).loc["best"]
-                    print(table.to_string(float_format="{:.2f}".format, na_rep=""))
+                    print(reports.summary_table(results).to_string(float_format="{:.2f}".format, na_rep=""))
                 print(f"\nEverything is in {self.run_folder}")
-        return results["best"]
+        return results
 
     def _train_seed(self, seed: int, hold: Hold, note: str | None) -> dict[str, dict[str, Any]]:
         # Seed

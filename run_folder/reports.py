@@ -21,7 +21,7 @@ from ec57.figures import ec57_figures, has_figures
 from hparams import RunConfig
 from models import BiTrans, ecgTransForm
 from run_folder import pictures
-from run_folder.layout import NO_SELECTION, SeedRun, environment
+from run_folder.layout import KEPT, NO_SELECTION, SeedRun, environment
 from run_folder.network import learnt_records
 from run_folder.resume import best_epoch, resumptions, tests_at
 from split_file import SPLITS, Split, splits_by_patient
@@ -407,13 +407,8 @@ def _have(classes: Sequence[str]) -> str:
 
 
 def summarise(run_folder: Path, num_epochs: int) -> None:
-    """Write summary.csv over all finished seeds of a run: percent, as the paper's Table 2."""
+    """Write summary.csv over all finished seeds of a run, of the best checkpoints and of the last: `summary_table`."""
     every = [tests_at(folder, num_epochs) for folder in seed_folders(run_folder)]
     tests = [test for test in every if test is not None]
-    table = summary_of({kept: [test[kept] for test in tests] for kept in tests[0]})
-    write_table(run_folder / "summary.csv", table, decimals=2)
-
-
-def summary_of(tests: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
-    """`summary_table` of the tests of the best and of the last checkpoints, one below the other."""
-    return pd.concat({kept: summary_table(runs) for kept, runs in tests.items()}, names=["checkpoint"])
+    tables = {kept: summary_table([test[kept] for test in tests]) for kept in KEPT}
+    write_table(run_folder / "summary.csv", pd.concat(tables, names=["checkpoint"]), decimals=2)
