@@ -17,13 +17,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
 from data_configs import DatasetConfig
-from dataloader import (
-    THINNING,
-    inverse_power_weights,
-    largest_class,
-    shape_weights,
-    thinned_to,
-)
+from dataloader import THINNING, inverse_power_weights, largest_class, shape_weights, thinned_to
 from hparams import SHORTEST_CYCLE, ContextConfig, TrainingConfig
 from models import Ensemble, JointClassifier, MorphologyHead, RhythmHead, ShapeEnsemble, ecgTransForm
 from split_file import Split

@@ -16,14 +16,7 @@ import torch
 
 from models import ecgTransForm
 from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
-from preprocess.context import (
-    CONTEXT_NAMES,
-    Context,
-    broken_intervals,
-    record_rhythm,
-    stretch_context,
-    stretches,
-)
+from preprocess.context import CONTEXT_NAMES, Context, broken_intervals, record_rhythm, stretch_context, stretches
 from preprocess.readers.recording import HIGHEST_RATE, LOWEST_RATE, is_too_slow
 from preprocess.signals import BRIDGED, FS, Read, bridging_reader, resampling_reader
 from report.rhythm import CLASSES, UNCLASSIFIED
