@@ -220,7 +220,7 @@ class RhythmHead(Ensemble):
 
 
 class ShapeEnsemble(Ensemble):
-    """What a beat is by its shape against the dominant beat, in 20 features: log-probabilities (B, S)."""
+    """What a beat is by its shape against the dominant beat, in 20 features: log-probabilities (B, `shape_classes`)."""
 
     def __init__(self, configs: DatasetConfig, config: ContextConfig) -> None:
         names = configs.context_features
@@ -264,7 +264,7 @@ class MorphologyHead(JointClassifier):
     held out of DS1 the second alone does as well as both (results/new_patients.md).
     In training the first answers alone: where the other is right already, it would learn nothing.
 
-    The two classes that a rhythm head tells apart (N and S) are one class here: S shape classes for C classes.
+    The two classes that a rhythm head tells apart (N and S) are one here (`DatasetConfig.shape_classes`).
     """
 
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
@@ -273,7 +273,7 @@ class MorphologyHead(JointClassifier):
         self.ensemble = ensemble
 
     def forward(self, features: Tensor, context: Tensor) -> Tensor:
-        """Features of the beat (B, 128) and context (B, K) -> log-probabilities (B, S)."""
+        """Features of the beat (B, 128) and context (B, K) -> log-probabilities (B, `shape_classes`)."""
         by_network = super().forward(features, context).log_softmax(dim=1)
         if self.training:
             return by_network
