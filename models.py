@@ -315,11 +315,10 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
         super().__init__()
         mid, final = configs.mid_channels, configs.final_out_channels
-        has_crm = hparams.variant not in ("cnn", "msc")
         self.msc = plain_first_block(configs, hparams) if hparams.variant == "cnn" else MSC(configs, hparams)
         self.conv_block2 = conv_block(mid, 2 * mid, configs.conv_kernel_size)
         self.conv_block3 = conv_block(2 * mid, final, configs.conv_kernel_size)
-        crm_blocks = configs.crm_blocks if has_crm else 0
+        crm_blocks = 0 if hparams.variant in ("cnn", "msc") else configs.crm_blocks
         self.crm = nn.Sequential(*(CRM(final, configs.se_reduction) for _ in range(crm_blocks)))
         self.bitrans = BiTrans(configs, hparams) if hparams.has_encoder else nn.Identity()
         self.clf: MorphologyHead | JointClassifier | nn.Linear
