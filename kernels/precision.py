@@ -19,16 +19,12 @@ REPEATS, SECONDS = 3, 0.5  # at least, of each arithmetic; and of both together
 class Layer(NamedTuple):
     """The encoder layer of a network."""
 
-    width: int = 25
+    width: int
     """Features of a token."""
-    heads: int = 5
+    heads: int
     """Of attention."""
-    hidden: int = 2048
+    hidden: int
     """Units of the feed-forward."""
-
-
-PAPERS = Layer()
-"""The paper's."""
 
 
 class Settled(NamedTuple):
@@ -41,11 +37,7 @@ class Settled(NamedTuple):
 
 
 def usable_precision(
-    precision: str,
-    device: torch.device,
-    kernel: str = "auto",
-    layer: Layer | None = PAPERS,
-    settled: Settled | None = None,
+    precision: str, device: torch.device, kernel: str, layer: Layer | None, settled: Settled | None = None
 ) -> tuple[str, str | None]:
     """Prepare `device` for the arithmetic `precision`, or for float32 where that is faster than bf16.
 
@@ -81,7 +73,7 @@ def usable_precision(
     return precision, None
 
 
-def set_arithmetic(precision: str, device: torch.device, kernel: str = "auto", layer: Layer | None = PAPERS) -> None:
+def set_arithmetic(precision: str, device: torch.device, kernel: str, layer: Layer | None) -> None:
     """Prepare `device` for products in `precision`; on CUDA fp32 and tf32 are one switch for the whole process.
 
     Raises:

@@ -13,7 +13,7 @@ import hparams
 from data_configs import DatasetConfig
 from dataloader import Batches
 from hparams import TrainingConfig
-from kernels.precision import usable_precision
+from kernels.precision import require_arithmetic, set_arithmetic
 from losses import ClassWeightedLoss
 from models import ecgTransForm
 from split_file import Split
@@ -43,7 +43,7 @@ def test_the_network_compiles_whole(mit: DatasetConfig) -> None:
 
 def test_arithmetic_that_a_device_lacks() -> None:
     with pytest.raises(InputError, match="tf32"):
-        usable_precision("tf32", torch.device("cpu"))
+        require_arithmetic("tf32", torch.device("cpu"))
     with pytest.raises(InputError, match="known are fp32, tf32, bf16"):
         dataclasses.replace(hparams.supervised(), precision="fp8")
     with pytest.raises(InputError, match="known are auto, stock, torch, native"):
@@ -56,7 +56,7 @@ def test_epochs_on_cuda_are_those_of_the_cpu(mit: DatasetConfig, kernel: str) ->
     results = []
     for device in (torch.device("cpu"), torch.device("cuda")):
         recipe = no_dropout(kernel=kernel)
-        usable_precision("fp32", device)
+        set_arithmetic("fp32", device, kernel, layer=None)
         model = scrambled(ecgTransForm(mit, recipe)).to(device)
         split = Split(*toy_beats(40, 5)).to(device)
         loss = ClassWeightedLoss(torch.ones(5)).to(device)

@@ -17,6 +17,7 @@ from kernels.encoder import TransformerEncoderLayer
 from support.errors import InputError
 
 SHAPE = native.Shape(tokens=128, features=25, heads=5, hidden_units=2048)
+LAYER = precision.Layer(width=25, heads=5, hidden=2048)
 needs_native = pytest.mark.skipif(native.library(SHAPE) is None, reason="no C++ compiler: nothing to test")
 FAST = ["torch", pytest.param("native", marks=needs_native)]
 has_bf16 = native.library(SHAPE) is not None and native.no_bf16(native.library(SHAPE)) is None
@@ -697,7 +698,7 @@ def test_native_is_refused_where_it_cannot_be_compiled(
         monkeypatch.setenv(name, value)
     for refused in (
         lambda: TransformerEncoderLayer(25, 5, kernel="native"),
-        lambda: precision.usable_precision("fp32", torch.device("cpu"), "native"),
+        lambda: precision.usable_precision("fp32", torch.device("cpu"), "native", LAYER),
     ):
         with pytest.raises(InputError, match=f"--kernel native cannot be had: .*{reason}.*; use --kernel auto"):
             refused()
@@ -741,7 +742,7 @@ def test_fast_kernels_are_refused_where_they_do_not_work(kernel: str) -> None:
     layer = TransformerEncoderLayer(25, 5, kernel=kernel)
     assert layer.kernel_on(torch.device("cpu")) == kernel
     with pytest.raises(InputError, match=f"--kernel {kernel} cannot be had: it works on the CPU, not on cuda"):
-        precision.usable_precision("fp32", cuda, kernel)
+        precision.usable_precision("fp32", cuda, kernel, LAYER)
     with pytest.raises(InputError, match="not on cuda"):
         layer.kernel_on(cuda)
     with pytest.raises(InputError, match="not on meta"):
@@ -757,28 +758,30 @@ def test_fast_kernels_are_refused_where_they_do_not_work(kernel: str) -> None:
 @pytest.mark.parametrize("kernel", ["auto", "stock", *FAST])
 def test_looking_whether_a_kernel_works_draws_no_random_numbers(kernel: str) -> None:
     state = torch.get_rng_state()
-    assert precision.usable_precision("fp32", torch.device("cpu"), kernel) == ("fp32", None)
+    assert precision.usable_precision("fp32", torch.device("cpu"), kernel, LAYER) == ("fp32", None)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(("rates", "used"), [((470.0, 1400.0), "fp32"), ((1000.0, 500.0), "bf16")])
 def test_bf16_is_used_where_it_pays(monkeypatch: pytest.MonkeyPatch, rates: tuple[float, float], used: str) -> None:
     monkeypatch.setattr(precision, "training_rates", lambda *layer: rates)
-    chosen, message = precision.usable_precision("bf16", torch.device("cpu"))
+    chosen, message = precision.usable_precision("bf16", torch.device("cpu"), "auto", LAYER)
     assert chosen == used
     assert (message is None) == (used == "bf16")
     assert message is None or "470 sequences/s with it, on 1400 with float32" in message
-    assert precision.usable_precision("fp32", torch.device("cpu")) == ("fp32", None)
+    assert precision.usable_precision("fp32", torch.device("cpu"), "auto", LAYER) == ("fp32", None)
 
 
 def test_a_run_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "training_rates", lambda *layer: (1.0, 2.0))  # now bf16 would not pay
     for settled in ("bf16", "fp32"):
         kernel = TransformerEncoderLayer(25, 5, precision=settled).kernel_on(torch.device("cpu"))
-        chosen = precision.usable_precision("bf16", torch.device("cpu"), settled=precision.Settled(settled, kernel))
+        chosen = precision.usable_precision(
+            "bf16", torch.device("cpu"), "auto", LAYER, precision.Settled(settled, kernel)
+        )
         assert chosen == (settled, None)
     moved = precision.Settled("bf16", "that of another machine")
-    assert precision.usable_precision("bf16", torch.device("cpu"), settled=moved)[0] == "fp32"
+    assert precision.usable_precision("bf16", torch.device("cpu"), "auto", LAYER, moved)[0] == "fp32"
 
 
 def test_a_network_without_an_encoder_has_no_bf16_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -801,14 +804,14 @@ def test_a_kernel_for_a_network_without_an_encoder_is_told() -> None:
 
 def test_the_stock_kernel_has_no_bf16() -> None:
     with pytest.raises(InputError, match="not with --kernel stock; auto, native and torch have it"):
-        precision.usable_precision("bf16", torch.device("cpu"), "stock")
+        precision.usable_precision("bf16", torch.device("cpu"), "stock", LAYER)
 
 
 @needs_native
 def test_a_processor_without_bf16_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run stays in float32 and says why; the layer itself refuses, or leaves bf16 to PyTorch."""
     monkeypatch.setattr(native, "no_bf16", lambda lib: "no such instructions")
-    assert precision.usable_precision("bf16", torch.device("cpu"), "native") == (
+    assert precision.usable_precision("bf16", torch.device("cpu"), "native", LAYER) == (
         "fp32",
         "--precision bf16 cannot be had with --kernel native: no such instructions; computing in float32",
     )
@@ -839,4 +842,4 @@ def test_the_shortest_step_of_each_arithmetic_is_its_rate(monkeypatch: pytest.Mo
     takes = {"bf16": iter([9.0, 0.5, 0.2, 0.4]), "fp32": iter([9.0, 0.1, 0.3, 0.4])}
     monkeypatch.setattr(precision, "_training_step", lambda kernel, arithmetic, layer: lambda: next(takes[arithmetic]))
     monkeypatch.setattr(precision, "seconds", lambda step: step())
-    assert precision.training_rates("auto", precision.PAPERS) == pytest.approx((80, 160))
+    assert precision.training_rates("auto", LAYER) == pytest.approx((80, 160))
