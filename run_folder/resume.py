@@ -203,14 +203,14 @@ def tests_if_finished_as(folder: Path, run: SeedRun) -> dict[str, dict[str, Any]
     Raises:
         InputError: it is finished, but with other settings or other beats, or its files are damaged.
     """
-    tests = tests_at(folder, run.hparams.num_epochs)
+    path, tests = folder / "config.json", tests_at(folder, run.hparams.num_epochs)
     drawn = not run.run_config.umap or (folder / "umap.png").is_file()
     drawn &= not run.run_config.tensorboard or has_curves(folder)
-    if tests is None or not drawn or not (folder / "config.json").is_file():
+    if tests is None or not drawn or not path.is_file():
         return None
-    path = folder / "config.json"
-    data, *settings = (_part(read_json(path), name, path) for name in ("data", "dataset", "hparams"))
-    require_same_run(folder, data, settings[0] | settings[1], run)
+    config = read_json(path)
+    data, dataset, hparams = (_part(config, name, path) for name in ("data", "dataset", "hparams"))
+    require_same_run(folder, data, dataset | hparams, run)
     return tests
 
 
