@@ -168,6 +168,26 @@ def describe(
             log.info(note)
 
 
+def configuration(run: SeedRun, model: ecgTransForm) -> dict[str, Any]:
+    """All that a run depends on, ready for JSON, and when it began."""
+    classes = run.configs.classes
+    others = run.trained_on is not run.splits["train"]  # also SMOTE's beats, or those of validation
+    counted = run.splits | ({"trained_on": run.trained_on} if others else {})
+    kernel = {"encoder_kernel": model.bitrans.kernel_on(run.device)} if isinstance(model.bitrans, BiTrans) else {}
+    return {
+        "time": time.strftime(TIME_FORMAT),
+        "run": asdict(run.run_config),
+        "seed": run.seed,
+        "dataset": asdict(run.configs) | {"trans_dim": run.configs.trans_dim, "num_heads": run.configs.num_heads},
+        "hparams": asdict(run.hparams),
+        "data": run.data,
+        "counts": {name: split.class_counts(classes) | {"all": len(split)} for name, split in counted.items()},
+        "class_weights": dict(zip(classes, run.class_weights.tolist(), strict=True)),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "environment": environment(run.device) | {"processes": distributed.world_size()} | kernel,
+    }
+
+
 def save_configuration(folder: Path, config: dict[str, Any], epochs_done: int) -> None:
     """Write config.json and code/.
 
@@ -188,6 +208,11 @@ def save_configuration(folder: Path, config: dict[str, Any], epochs_done: int) -
     changed = {part: now[part] for part in ("run", "hparams", "environment") if now[part] != began.get(part)}
     entry = {"time": time.strftime(TIME_FORMAT), "after_epoch": epochs_done} | changed
     write_json(path, began | {"resumed": [*resumptions(began), entry]})
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    names, others = ({path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (one, other))
+    return names == others and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
 
 
 def log_configuration(config: dict[str, Any], log: logging.Logger) -> None:
@@ -219,32 +244,33 @@ def data_notes(run: SeedRun) -> Iterator[str | None]:
     yield selection_note(run.splits["val"], run.configs.classes, run.hparams.selection)
 
 
-def configuration(run: SeedRun, model: ecgTransForm) -> dict[str, Any]:
-    """All that a run depends on, ready for JSON, and when it began."""
-    classes = run.configs.classes
-    others = run.trained_on is not run.splits["train"]  # also SMOTE's beats, or those of validation
-    counted = run.splits | ({"trained_on": run.trained_on} if others else {})
-    kernel = {"encoder_kernel": model.bitrans.kernel_on(run.device)} if isinstance(model.bitrans, BiTrans) else {}
-    return {
-        "time": time.strftime(TIME_FORMAT),
-        "run": asdict(run.run_config),
-        "seed": run.seed,
-        "dataset": asdict(run.configs) | {"trans_dim": run.configs.trans_dim, "num_heads": run.configs.num_heads},
-        "hparams": asdict(run.hparams),
-        "data": run.data,
-        "counts": {name: split.class_counts(classes) | {"all": len(split)} for name, split in counted.items()},
-        "class_weights": dict(zip(classes, run.class_weights.tolist(), strict=True)),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "environment": environment(run.device) | {"processes": distributed.world_size()} | kernel,
-    }
-
-
 def left_out_note(split: Split) -> str | None:
     """Which beats of a split file take no part, because the network does not have their class; None: all do."""
     if not split.left_out:
         return None
     return "left out, beats of classes that the network was not trained on: " + ", ".join(
         f"{beats:,} of {name}" for name, beats in split.left_out.items()
+    )
+
+
+def protocol_note(test: Split, configs: DatasetConfig) -> str | None:
+    """That a network for new patients is tested on patients that it learns from; None: it is not, or nobody knows."""
+    if not configs.has_ensembles or splits_by_patient(test.protocol) is not False:
+        return None
+    return (
+        f"note: --context {configs.context} is for new patients, and these files are split by beat: test beats are of "
+        "patients that are trained on. python -m preprocess --split inter_patient keeps them apart"
+    )
+
+
+def absent_note(trained_on: Split, classes: Sequence[str]) -> str | None:
+    """Which classes no training beat is of; None: none. The losses cal and weighted_ce refuse to train then."""
+    absent = [name for name, beats in trained_on.class_counts(classes).items() if not beats]
+    if not absent:
+        return None
+    return (
+        f"note: {_have(absent)} no training beat: the network cannot learn to name such beats, which count as errors "
+        "in other splits; --classes leaves a class out"
     )
 
 
@@ -289,9 +315,29 @@ def _learnt_note(who: str, learnt: Set[str], test: Split) -> str | None:
     )
 
 
-def _same_files(one: Path, other: Path) -> bool:
-    names, others = ({path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (one, other))
-    return names == others and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
+def selection_note(validation: Split, classes: Sequence[str], selection: str) -> str | None:
+    """Which classes do not choose the best epoch, and why; None where all do.
+
+    One without a validation beat has no part in any macro figure (`utils.classification_metrics`); one with a few has.
+    """
+    if selection == "last":
+        return "note: the validation beats are trained on too; their figures are no test, and the last epoch is kept"
+    counts = validation.class_counts(classes)
+    absent = [name for name in classes if not counts[name]]
+    few = [f"{name} ({counts[name]})" for name in classes if counts[name] and name not in selection_classes(counts)]
+    says = []
+    if absent:
+        says.append(f"{_have(absent)} no validation beat and no part in any macro figure of validation")
+    if few:
+        says.append(
+            f"the best epoch is chosen without classes of fewer than {SELECTION_BEATS} validation beats, "
+            f"{', '.join(few)}: their F1 varies by chance; all other figures include them"
+        )
+    return f"note: {'; '.join(says)}" if says else None
+
+
+def _have(classes: Sequence[str]) -> str:
+    return f"class {classes[0]} has" if len(classes) == 1 else f"classes {', '.join(classes)} have"
 
 
 def name_note(run_folder: Path, run: RunConfig, epochs_done: int) -> str | None:
@@ -349,58 +395,12 @@ def epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
         f"macro-F1 {100 * row[f'{split}_macro_f1']:.2f}"
         for split in ("train", "val")
     )
-    chosen = history[-1]["val_selection_f1"] != NO_SELECTION
+    chosen = row["val_selection_f1"] != NO_SELECTION
     mark = ", best so far" if chosen and best_epoch(history) == len(history) else ""
     return (
         f"epoch {row['epoch']}/{num_epochs}: {figures}; {row['seconds']:.1f} s, "
         f"training {row['train_beats_per_second']:.0f} beats/s{mark}"
     )
-
-
-def selection_note(validation: Split, classes: Sequence[str], selection: str) -> str | None:
-    """Which classes do not choose the best epoch, and why; None where all do.
-
-    One without a validation beat has no part in any macro figure (`utils.classification_metrics`); one with a few has.
-    """
-    if selection == "last":
-        return "note: the validation beats are trained on too; their figures are no test, and the last epoch is kept"
-    counts = validation.class_counts(classes)
-    absent = [name for name in classes if not counts[name]]
-    few = [f"{name} ({counts[name]})" for name in classes if counts[name] and name not in selection_classes(counts)]
-    says = []
-    if absent:
-        says.append(f"{_have(absent)} no validation beat and no part in any macro figure of validation")
-    if few:
-        says.append(
-            f"the best epoch is chosen without classes of fewer than {SELECTION_BEATS} validation beats, "
-            f"{', '.join(few)}: their F1 varies by chance; all other figures include them"
-        )
-    return f"note: {'; '.join(says)}" if says else None
-
-
-def protocol_note(test: Split, configs: DatasetConfig) -> str | None:
-    """That a network for new patients is tested on patients that it learns from; None: it is not, or nobody knows."""
-    if not configs.has_ensembles or splits_by_patient(test.protocol) is not False:
-        return None
-    return (
-        f"note: --context {configs.context} is for new patients, and these files are split by beat: test beats are of "
-        "patients that are trained on. python -m preprocess --split inter_patient keeps them apart"
-    )
-
-
-def absent_note(trained_on: Split, classes: Sequence[str]) -> str | None:
-    """Which classes no training beat is of; None: none. The losses cal and weighted_ce refuse to train then."""
-    absent = [name for name, beats in trained_on.class_counts(classes).items() if not beats]
-    if not absent:
-        return None
-    return (
-        f"note: {_have(absent)} no training beat: the network cannot learn to name such beats, which count as errors "
-        "in other splits; --classes leaves a class out"
-    )
-
-
-def _have(classes: Sequence[str]) -> str:
-    return f"class {classes[0]} has" if len(classes) == 1 else f"classes {', '.join(classes)} have"
 
 
 # ------------------------------------------------------------------------------------------------- over the seeds
