@@ -69,7 +69,7 @@ CODE = (
 def seed_everything(seed: int) -> None:
     """Seed Python, numpy and torch (all devices) with `seed`, and ask cuDNN for deterministic kernels."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed)
     torch.manual_seed(seed)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
@@ -362,6 +362,10 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     model.load_state_dict(saved)
 
 
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
 DIVERGED = (
     "the run stops, the checkpoints of earlier epochs stay. A smaller --learning_rate or a look at the data may help"
 )
@@ -376,10 +380,6 @@ def require_finite_weights(model: nn.Module, epoch: int) -> None:
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise TrainingError(f"the network's {name} is not all finite after epoch {epoch}; {DIVERGED}")
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 def restore_training(

@@ -23,7 +23,6 @@ from support.errors import InputError
 KEPT = ("best", "last")
 """The two checkpoints of a seed."""
 
-
 REMEDY = {
     "best": "remove the checkpoint_last.pt beside it, so that --resume trains the seed from its first epoch",
     "last": "copy the checkpoint_best.pt beside it over it, so that --resume goes on after the best epoch, or remove "
@@ -31,10 +30,8 @@ REMEDY = {
 }
 """What to do about a damaged checkpoint of a run that goes on."""
 
-
 CHOSEN = {"best": "highest validation macro-F1", "last": "after the last epoch"}
 """Selection (`TrainingConfig.selection`) -> which checkpoint is the one to quote."""
-
 
 NO_SELECTION = -1.0
 """Stands for the selection macro-F1 where validation chooses no epoch: the last one is then the best."""
