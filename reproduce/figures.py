@@ -19,7 +19,6 @@ from run_folder.network import load_network
 from run_folder.reports import headline, summary_table
 from split_file import Split, load_split
 from support.figures import CLASS_COLOURS, class_colours, new_figure, save_figure
-from utils import get_device
 
 OF_RUN = {
     "confusion_matrix": "Confusion matrix on the test split, counts and row percent",
@@ -28,7 +27,6 @@ OF_RUN = {
     "umap": "The test beats' features in the plane by UMAP",
 }
 """Pictures of one run, and what each shows."""
-
 
 EXAMPLES = 2  # beats right, and as many wrong, of each class in the picture of samples
 
@@ -107,7 +105,7 @@ def _of_run(name: str, result: Result, folder: Path, device: str) -> list[Pictur
     _sample_beats(result, split, checkpoint.configs, title, to)
     if utils.has_umap():
         to = path("umap")
-        pictures.draw_umap(to, title, model, split.to(get_device(device)), checkpoint.configs, result.seeds[0])
+        pictures.draw_umap(to, title, model, split.to(utils.get_device(device)), checkpoint.configs, result.seeds[0])
     return made
 
 

@@ -38,20 +38,18 @@ def shown(summary: pd.DataFrame, figure: str, name: str) -> str:
 
 def figures_table(results: Sequence[Result], figure: str) -> list[str]:
     """One figure of every class and the macro mean, with F1 the accuracy: our rows, and under them the paper's."""
-    classes = results[0].tests[0]["classes"]
+    columns = [*results[0].tests[0]["classes"], "macro"]
+    title, beside = ("F1", ["accuracy"]) if figure == "f1" else (figure, [])
     lines = []
     for result in results:
         summary = summary_table(result.tests)
-        cells = [shown(summary, figure, name) for name in (*classes, "macro")]
-        if figure == "f1":
-            cells.append(shown(summary, "accuracy", "macro"))
+        cells = [shown(summary, figure, name) for name in columns]
+        cells += [shown(summary, name, "macro") for name in beside]
         lines.append([ours(result), result.schedule, len(result.seeds), *cells])
     published = results[0].row.published
     if figure in published.means:
-        columns = [*classes, "macro"]
         lines.append(["paper, Kaggle beats", *PAPER_SCHEDULE, *paper_line(published, figure, columns)])
-    header = [{"f1": "F1"}.get(figure, figure), "schedule", "seeds", *classes, "macro"]
-    return markdown([*header, "accuracy"] if figure == "f1" else header, lines)
+    return markdown([title, "schedule", "seeds", *columns, *beside], lines)
 
 
 def ours(result: Result) -> str:
@@ -132,7 +130,6 @@ def ec57_table(results: Sequence[Result]) -> list[str]:
 
 
 GROUP_FIGURES = ("S Se", "S +P", "S F1", "V Se", "V +P", "V F1", "accuracy", "macro-F1", "macro-F1 without Q")
-
 
 MEAN_NOTE = (
     f"The mean over records is that of records with {FEWEST} beats of the class or more (of accuracy and macro-F1: of "
