@@ -130,23 +130,12 @@ def options_of(args: argparse.Namespace) -> Options:
     places = {"results": results, "save_dir": args.save_dir, "data_path": args.data_path}
     for option, folder in places.items():
         require_writable(folder, f"--{option}")
-    return Options(
-        device=args.device,
-        precision=args.precision,
-        recipe=args.recipe,
-        num_epochs=args.num_epochs,
-        limit_train=args.limit_train,
-        seed_id=args.seed_id,
-        num_runs=args.num_runs,
-        datasets=tuple(args.dataset or PREPARED),
-        rows=tuple(args.row or ()),
-        only_finished=args.only_finished,
-        source=args.source,
-        raw_path=args.raw_path,
-        data_path=args.data_path,
-        save_dir=args.save_dir,
-        results=results,
-    )
+    given = vars(args) | {
+        "datasets": tuple(args.dataset or PREPARED),
+        "rows": tuple(args.row or ()),
+        "results": results,
+    }
+    return Options(**{field.name: given[field.name] for field in dataclasses.fields(Options)})
 
 
 def keeping_rows(experiment: Experiment, options: Options) -> Options:
