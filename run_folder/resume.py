@@ -106,11 +106,6 @@ def as_it_ran(config: dict[str, Any]) -> list[dict[str, Any]]:
     return [config | change for change in [{}, *changes]]
 
 
-def as_last_resumed(config: dict[str, Any]) -> dict[str, Any]:
-    """A seed's config.json with what its latest resumption changed."""
-    return as_it_ran(config)[-1]
-
-
 def resumptions(config: dict[str, Any]) -> list[dict[str, Any]]:
     """Each time that a seed went on, and what was other than at its beginning; a damaged list is passed over."""
     entries = config.get("resumed", [])
@@ -132,7 +127,7 @@ def latest_config(run_folder: Path) -> tuple[Path, dict[str, Any]] | None:
         return max(times), number
 
     latest = max(range(len(paths)), key=went_on)
-    return paths[latest], as_last_resumed(configs[latest])
+    return paths[latest], as_it_ran(configs[latest])[-1]
 
 
 def settled_arithmetic(run_folder: Path | None, run: RunConfig, device: torch.device) -> Settled | None:
@@ -194,7 +189,7 @@ def tests_if_finished(folder: Path) -> dict[str, dict[str, Any]] | None:
     path = folder / "config.json"
     if not path.is_file():
         return None
-    return tests_at(folder, _part(as_last_resumed(read_json(path)), "hparams", path).get("num_epochs", 0))
+    return tests_at(folder, _part(as_it_ran(read_json(path))[-1], "hparams", path).get("num_epochs", 0))
 
 
 def tests_if_finished_as(folder: Path, run: SeedRun) -> dict[str, dict[str, Any]] | None:
