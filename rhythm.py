@@ -51,7 +51,7 @@ def fit_context(
         own = torch.arange(number, config.members, len(groups))
         part = dataclasses.replace(config, members=len(own))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed those of GPUs too
             if isinstance(model.clf, MorphologyHead):
                 _take(model.clf.ensemble, own, fitted_shape_ensemble(split, beats, configs, part))
             if configs.has_rhythm_head:
