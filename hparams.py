@@ -152,7 +152,7 @@ class TrainingConfig:
     """Which epoch is the one to quote: `best` on the validation split, or `last`. With `last` the validation beats
     choose nothing, so they are trained on too: for schedules that end at their best, and few patients."""
     heads: ContextConfig = ContextConfig()
-    """How the small networks on the context are trained (with `--context rhythm`)."""
+    """How the small networks on the context are trained, where there are any (`DatasetConfig.has_ensembles`)."""
 
     @property
     def has_encoder(self) -> bool:

@@ -340,21 +340,20 @@ def _read(row: Row, schedule: Schedule, folder: Path) -> Result | None:
     """
     seeds = []
     for seed_folder in seed_folders(folder):
-        path = seed_folder / "test_last.json"  # the last file that a seed writes
-        if not path.is_file():
+        if not (seed_folder / "test_last.json").is_file():  # the last file that a seed writes
             continue
-        last, best, config = (read_json(path.parent / f"{name}.json") for name in ("test_last", "test_best", "config"))
+        last, best, config = (read_json(seed_folder / f"{name}.json") for name in ("test_last", "test_best", "config"))
         try:
             hparams, limit = config["hparams"], config["run"]["limit_train"]
             if Schedule(hparams["num_epochs"], hparams["schedule"], limit) != schedule:
-                raise InputError(f"{path.parent}: was not trained as the name of the run says; move it away")
+                raise InputError(f"{seed_folder}: was not trained as the name of the run says; move it away")
             # What a page needs of a seed, looked up here once for all.
             whole = all(summary_table([test]).size for test in (best, last)) and config["data"]["fingerprints"]["test"]
             if last["checkpoint_epoch"] == schedule.num_epochs and whole:
                 seeds.append((int(config["seed"]), config, best, last))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path.parent}: is damaged or of another version of this package ({error!r}); move it away"
+                f"{seed_folder}: is damaged or of another version of this package ({error!r}); move it away"
             ) from error
     if not seeds:
         return None
