@@ -100,7 +100,7 @@ class DatasetConfig:
     and the shape, without a rhythm head. `joint`, for splits by beat: the beat, and one classifier that sees the
     columns of both heads beside the features of the beat."""
     rhythm_classes: tuple[str, ...] = ()
-    """Two classes that differ by their rhythm, not by their shape; a rhythm head tells them apart (`has_rhythm_head`)."""
+    """Two classes that differ by rhythm, not by shape: a rhythm head tells them apart (`has_rhythm_head`)."""
     rhythm_features: tuple[str, ...] = RHYTHM_FEATURES
     """Columns of the context that the rhythm head sees."""
     morphology_features: tuple[str, ...] = MORPHOLOGY_FEATURES
