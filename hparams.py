@@ -412,11 +412,9 @@ class RunConfig:
 
     def effective_configs(self) -> DatasetConfig:
         """The dataset's configuration with this run's overrides."""
-        overrides = {name: getattr(self, name) for name in ("sequence_len", "classes")}
-        overrides["context"] = self.context or RECIPE_CONTEXT.get(self.recipe, "none")
-        return get_dataset_class(self.dataset)(
-            **{name: value for name, value in overrides.items() if value is not None}
-        )
+        context = RECIPE_CONTEXT.get(self.recipe, "none") if self.context is None else self.context
+        given = {"sequence_len": self.sequence_len, "classes": self.classes, "context": context}
+        return get_dataset_class(self.dataset)(**{name: value for name, value in given.items() if value is not None})
 
     def effective_hparams(self) -> TrainingConfig:
         """The recipe with this run's overrides: the fields that both know and that are given.

@@ -327,6 +327,7 @@ def test_bad_command_lines(
     assert "known are mit, ptb" in fails(capsys, *data, "--dataset", "chapman")
     assert "known are supervised, notes" in fails(capsys, *data, "--recipe", "fast")
     assert "known are shuffle, balanced, smote" in fails(capsys, *data, "--sampler", "bootstrap")
+    assert "known are none, rhythm_only" in fails(capsys, *data, "--context", "")
     for sampler in ("balanced", "smote"):
         line = fails(capsys, *data, "--recipe", "notes", "--sampler", sampler)
         assert f"--sampler {sampler}: takes single beats, but recipe notes" in line
