@@ -17,14 +17,11 @@ REPEATS, SECONDS = 3, 0.5  # at least, of each arithmetic; and of both together
 
 
 class Layer(NamedTuple):
-    """The encoder layer of a network."""
+    """The sizes of a network's encoder layer, in the order of `TransformerEncoderLayer`, called as in `native.Shape`."""
 
-    width: int
-    """Features of a token."""
+    features: int
     heads: int
-    """Of attention."""
-    hidden: int
-    """Units of the feed-forward."""
+    hidden_units: int
 
 
 class Settled(NamedTuple):
@@ -136,7 +133,7 @@ def training_rates(kernel: str, layer: Layer) -> tuple[float, float]:
 
 def _training_step(kernel: str, precision: str, layer: Layer) -> Callable[[], None]:
     encoder_layer = TransformerEncoderLayer(*layer, kernel=kernel, precision=precision).train()
-    x = torch.randn(SEQUENCES, TOKENS, layer.width, requires_grad=True)
+    x = torch.randn(SEQUENCES, TOKENS, layer.features, requires_grad=True)
     return lambda: encoder_layer(x).sum().backward()
 
 

@@ -17,7 +17,7 @@ from kernels.encoder import TransformerEncoderLayer
 from support.errors import InputError
 
 SHAPE = native.Shape(tokens=128, features=25, heads=5, hidden_units=2048)
-LAYER = precision.Layer(width=25, heads=5, hidden=2048)
+LAYER = precision.Layer(features=25, heads=5, hidden_units=2048)
 needs_native = pytest.mark.skipif(native.library(SHAPE) is None, reason="no C++ compiler: nothing to test")
 FAST = ["torch", pytest.param("native", marks=needs_native)]
 has_bf16 = native.library(SHAPE) is not None and native.no_bf16(native.library(SHAPE)) is None
