@@ -17,7 +17,7 @@ REPEATS, SECONDS = 3, 0.5  # at least, of each arithmetic; and of both together
 
 
 class Layer(NamedTuple):
-    """The sizes of a network's encoder layer, in the order of `TransformerEncoderLayer`, called as in `native.Shape`."""
+    """The sizes of an encoder layer, in the order of `TransformerEncoderLayer`, called as in `native.Shape`."""
 
     features: int
     heads: int
