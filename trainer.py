@@ -101,8 +101,7 @@ class Trainer:
                 hold.take(self.run_folder)
             settled = distributed.on_first(lambda: settled_arithmetic(self.run_folder, self.run, self.device))
             layer = encoder_layer(self.configs, self.hparams)
-            asked, kernel = self.hparams.precision, self.hparams.kernel
-            precision, note = usable_precision(asked, self.device, kernel, layer, settled)
+            precision, note = usable_precision(self.hparams.precision, self.device, self.hparams.kernel, layer, settled)
             # The choice is a matter of timing: all processes take the first one's.
             self.hparams = dataclasses.replace(self.hparams, precision=distributed.from_first(precision))
             seeds = range(self.run.seed_id, self.run.seed_id + self.run.num_runs)
