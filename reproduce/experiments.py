@@ -55,7 +55,7 @@ class Experiment:
     """Of page and picture: `classes`, a column each, as in Table 2; `patients`, with EC57's figures beside; `accuracy`,
     as in Table 4; `bars`, as in Fig. 5 and 6."""
     columns: tuple[str, ...] = ("macro",)
-    """Of F1, for `bars`."""
+    """Classes, or `macro`, whose F1 the `bars` show."""
 
 
 WHOLE_PTB = (
