@@ -200,12 +200,12 @@ class Ensemble(nn.Module):
     def forward(self, context: Tensor) -> Tensor:
         """Context (B, K) -> (B, outputs): log of the mean of the members' probabilities."""
         x = self.standardise(context[:, self.columns])  # (B, k) -> (M, B, k)
-        return log_mean(self.logits(x).log_softmax(dim=2), dim=0)
+        return log_mean(self.logits(x).log_softmax(dim=2))
 
 
-def log_mean(log_p: Tensor, dim: int) -> Tensor:
-    """The logarithm of the mean over `dim` of probabilities whose logarithms are `log_p`."""
-    return log_p.logsumexp(dim=dim) - math.log(log_p.shape[dim])
+def log_mean(log_p: Tensor) -> Tensor:
+    """Log-probabilities of M networks (M, B, outputs) -> those of the mean of their probabilities (B, outputs)."""
+    return log_p.logsumexp(dim=0) - math.log(log_p.shape[0])
 
 
 class RhythmHead(Ensemble):
@@ -277,7 +277,7 @@ class MorphologyHead(JointClassifier):
         by_network = super().forward(features, context).log_softmax(dim=1)
         if self.training:
             return by_network
-        return log_mean(torch.stack([by_network, self.ensemble(context).to(by_network.dtype)]), dim=0)
+        return log_mean(torch.stack([by_network, self.ensemble(context).to(by_network.dtype)]))
 
 
 WITH_AUTOCAST = [kind for kind in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(kind)]
