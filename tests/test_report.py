@@ -333,7 +333,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
         ANNOTATED_FLUTTER[kind]: count for kind, count in load(annotated)[0]["episodes"].items() if kind != "unreadable"
     }
     assert none == [name for name, count in counts.items() if not count]
-    assert [name for name, count in counts.items() if f'<td class="l">{name}</td><td>{count:,}' in numbers] == [
+    assert [name for name, count in counts.items() if f'<td class="w">{name}</td><td>{count:,}' in numbers] == [
         name for name, count in counts.items() if count
     ]
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")

@@ -84,25 +84,20 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of two minutes with a diary."""
+    """The page of two minutes with a diary: with a long word, and runs that are doubtful for a long reason."""
     folder = tmp_path_factory.mktemp("report")
     write_synthetic_mit(folder / "raw", 1, 2, 0, progress=False)
-    (folder / "diary.csv").write_text("time,kind,note,end\n30,activity,walking the dog,60\n80,symptom,dizzy,\n")
-    run(
-        [
-            str(folder / "raw/m001"),
-            "--annotations",
-            "atr",
-            "--diary",
-            str(folder / "diary.csv"),
-            "--out",
-            str(folder / "r"),
-        ]
+    (folder / "diary.csv").write_text(
+        f"time,kind,note,end\n30,activity,walking the dog,60\n80,symptom,{'dizzy' * 20},\n"
     )
+    beats = ["--annotations", "atr", "--checkpoint", "mit_new_patients_fast"]
+    doubt = ["--doubtful_probability", "100", "--doubtful_rate", "60"]
+    diary = ["--diary", str(folder / "diary.csv")]
+    run([str(folder / "raw/m001"), *beats, *doubt, *diary, "--out", str(folder / "r")])
     return folder / "r" / "report.html"
 
 
-@pytest.mark.parametrize("width", [390, 820, 1280])
+@pytest.mark.parametrize("width", [320, 390, 820, 1280])
 def test_nothing_overflows_no_request_leaves_and_no_error_is_logged(tab: Tab, page: Path, width: int) -> None:
     tab.open(page, width)
     assert tab.value("document.documentElement.scrollWidth") <= width
@@ -136,5 +131,10 @@ def test_it_prints_on_a4_pages(tab: Tab, page: Path) -> None:
     # What is wider than the page would be cut off, or make Chromium shrink all of it and the strips with it.
     tab.call("Emulation.setEmulatedMedia", media="print")
     tab.call("Emulation.setDeviceMetricsOverride", width=673, height=1000, deviceScaleFactor=1, mobile=False)  # 178 mm
+    hours = "[...document.querySelectorAll('h2')].find(title => title.textContent == 'Hour by hour').parentElement"
+    cells = f"[...{hours}.querySelector('tbody tr').cells]"
+    week = ["02 Mar 08:00", "10,080.0", *3 * ["169"], "700,000", "140,000", "20.0", "12345", *2 * ["1234"]]
+    week += ["14,000", "2.0", *2 * ["1234"]]
+    assert tab.value(f"{cells}.map((cell, at) => cell.textContent = {json.dumps(week)}[at]).length") == len(week)
     assert tab.value("document.documentElement.scrollWidth") <= 673
     tab.call("Emulation.setEmulatedMedia", media="")
