@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -339,6 +340,43 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     with (annotated / "diary.csv").open() as stream:
         assert "'=dizzy <b>" in [row["note"] for row in csv.DictReader(stream)]  # nor a spreadsheet's formula
+
+
+class Outline(HTMLParser):
+    """The levels of the headings of a page, the texts of the heads of its tables, and what is open at its end."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.levels: list[int] = []
+        self.heads: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+        if re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        if tag == "th":
+            self.heads.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["th"]:
+            self.heads[-1] += data
+
+
+def test_headings_are_nested_and_no_head_of_a_table_is_empty(annotated: Path) -> None:
+    """What a screen reader moves about by, and reads out before a figure."""
+    outline = Outline((annotated / "report.html").read_text())
+    assert not outline.open
+    assert outline.levels[0] == 1 and all(level <= last + 1 for last, level in itertools.pairwise(outline.levels))
+    assert "no." in outline.heads and all(outline.heads)
 
 
 def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Path, tmp_path: Path) -> None:
