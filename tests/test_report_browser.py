@@ -120,6 +120,20 @@ def test_the_paper_of_a_strip_is_to_scale(tab: Tab, page: Path) -> None:
     assert tab.value("document.querySelector('.strip').getScreenCTM().a") == pytest.approx(96 / 25.4, rel=0.002)
 
 
+def test_the_title_of_a_strip_begins_with_a_capital(tab: Tab, page: Path) -> None:
+    tab.open(page, 1280)
+    first = "getComputedStyle(document.querySelector('figcaption'), '::first-letter').textTransform"
+    assert tab.value(first) == "uppercase"
+
+
+def test_small_print_is_small_on_paper_too(tab: Tab, page: Path) -> None:
+    tab.open(page, 1280)
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    size = "parseFloat(getComputedStyle(document.querySelector('.diary td{}')).fontSize)"
+    assert tab.value(size.format(" small")) < 0.9 * tab.value(size.format(""))
+    tab.call("Emulation.setEmulatedMedia", media="")
+
+
 def test_it_prints_on_a4_pages(tab: Tab, page: Path) -> None:
     tab.open(page, 1280)
     printed = base64.b64decode(tab.call("Page.printToPDF", preferCSSPageSize=True)["data"])
