@@ -46,7 +46,7 @@ LANES = (
     Lane("S runs", ("run_s",), COLOURS["S"]),
     Lane("S couplets", ("couplet_s",), COLOURS["S"]),
     Lane("S bi-/trigem.", ("bigeminy_s", "trigeminy_s"), COLOURS["S"]),
-    Lane("irregular", ("irregular_rhythm",), COLOURS["F"]),
+    Lane("irregular", ("irregular_rhythm",), INK),
     Lane("pauses", ("pause",), INK),
     Lane("bradycardia", ("bradycardia",), FAINT),
     Lane("tachycardia", ("tachycardia",), FAINT),

@@ -755,6 +755,10 @@ def test_trends_are_drawn_at_their_levels() -> None:
     ]
 
 
+def test_the_colour_of_fusion_beats_stands_for_nothing_else() -> None:
+    assert drawings.COLOURS["F"] not in {lane.colour for lane in drawings.LANES}
+
+
 def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
     ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
     assert report_of(records / "m001", tmp_path / "r", "--checkpoint", ptb) == 0
