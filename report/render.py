@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -148,6 +149,11 @@ def period_cell(period: Period | None, figure: str) -> str:
     return percent(getattr(period, figure)).removesuffix(" %") + doubtful
 
 
+def unbroken(text: str) -> str:
+    """`text` in which no line ends between a number and its unit."""
+    return re.sub(r"(?<=\d) (?=%|(?:h|min|s)\b)", "\u00a0", text)
+
+
 def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a template shows)
     import jinja2
 
@@ -158,7 +164,13 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "lasting": lasting, "count_of": count_of}
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "lasting": lasting,
+        "count_of": count_of,
+        "unbroken": unbroken,
+    }
     environment.globals |= {
         "reason_of": reason_of,
         "COLOURS": COLOURS,

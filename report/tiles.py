@@ -13,7 +13,7 @@ from report.wording import count_of, lasting, lost_time, number, percent
 
 DASH = "\u2013"
 SPACE = "\u00a0"
-"""Between a class and its number, or a number and its unit: they stay on one line."""
+"""Between a class and its number: they stay on one line, as a number and its unit do (`report.render.unbroken`)."""
 
 
 class Tile(NamedTuple):
@@ -65,7 +65,7 @@ def _burdens(analysis: Analysis) -> Iterator[Tile]:
 
     def doubtful(name: str) -> str:
         runs = f"; {number(in_runs[name])} of them in doubtful runs" if in_runs[name] else ""
-        limit = f"{definitions.doubtful_probability:g}{SPACE}%"
+        limit = f"{definitions.doubtful_probability:g} %"
         return runs + (f"; {number(unsure[name])} of them with a probability below {limit}" if unsure[name] else "")
 
     yield Tile(

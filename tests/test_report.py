@@ -873,6 +873,14 @@ def test_the_page_says_that_the_mean_is_below_the_lowest_rate(tmp_path: Path) ->
         assert ("not here; the mean, of all intervals, is below the lowest" in page) == below
 
 
+def test_a_number_and_its_unit_stay_on_one_line(tmp_path: Path) -> None:
+    assert render.unbroken("99.3 % of the recording; flat 3 min 52 s, 8 R-R intervals, 5 sure") == (
+        "99.3\xa0% of the recording; flat 3\xa0min 52\xa0s, 8 R-R intervals, 5 sure"
+    )
+    assert report_of(write_rhythm(tmp_path, "short", "N" * 20, 1.0), tmp_path / "r", "--annotations", "atr") == 0
+    assert '<div class="d">100.0\xa0% of the recording</div>' in (tmp_path / "r" / "report.html").read_text()
+
+
 def test_excessive_ectopy_names_its_criterion() -> None:
     for reached, per_day, expected in (
         ({"sve_run": 23}, None, {"run ≥ 20": "a run of 23 S, at or above 20 beats"}),
@@ -970,13 +978,13 @@ def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
         "V burden": (
             percent(800 / beats),
             "",
-            f"8 of {of}, 48.0 per readable hour; 2 of them with a probability below 60\xa0%",
+            f"8 of {of}, 48.0 per readable hour; 2 of them with a probability below 60 %",
             "",
         ),
         "S burden": (
             percent(200 / beats),
             "",
-            f"2 of {of}, 12.0 per readable hour; 1 of them with a probability below 60\xa0%",
+            f"2 of {of}, 12.0 per readable hour; 1 of them with a probability below 60 %",
             "",
         ),
         "Heart rate, mean": (
@@ -1045,7 +1053,7 @@ def test_what_a_half_irregular_recording_says_of_s_leaves_irregular_rhythm_out()
     assert summary(analysis)["irregular_percent"] == pytest.approx(irregular.sum() / 10 / readable)
     shown = {tile.name: tile for tile in tiles(analysis)}
     assert f"abnormal (S, V, F, S in irregular rhythm too) {percent(100 * 51 / 322)}" in shown["Beats"].detail
-    unsure = "; 1 of them with a probability below 60\u00a0%"
+    unsure = "; 1 of them with a probability below 60 %"
     assert shown["S burden"].detail == f"1 of 201 classified beats, outside irregular rhythm{unsure}"
     assert shown["S burden"].value == percent(100 / 201)
     assert shown["Longest V run"].detail == "no three V in a row; F are not counted"
