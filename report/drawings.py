@@ -94,7 +94,7 @@ def trends_svg(analysis: Analysis, width: int) -> str:
     ]
     parts = [*shade, *_time_axis(analysis, axis, y, panels_top, wide), *parts]  # a line of the grid cuts no episode
     height = y + 34
-    title = f"Heart rate, ectopy, episodes and diary over {analysis.duration_s / 3600:.1f} h"
+    title = f"Heart rate, ectopy, episodes and diary over {elapsed(analysis.duration_s)}"
     return (
         f'<svg class="trends" viewBox="0 0 {width} {height:.0f}" width="{width}" height="{height:.0f}" role="img" '
         f'aria-label="{escape(title)}"><title>{escape(title)}</title>{"".join(parts)}</svg>'

@@ -1774,6 +1774,7 @@ def test_the_trends_of_a_short_recording_have_times_below_them(tmp_path: Path, b
     shown = re.findall(r">(\d+:\d\d(?::\d\d)?)<", drawn)
     assert [label for label in labels if label in shown] == labels
     assert f"time from the start, {'h:mm:ss' if beats < 100 else 'h:mm'}<" in drawn
+    assert f"over {'0:00:07' if beats < 100 else '0:20:01'}<" in drawn  # not 0.0 h
 
 
 def test_the_grid_of_the_trends_lies_below_what_they_show(tmp_path: Path) -> None:
