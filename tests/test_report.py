@@ -881,6 +881,12 @@ def test_a_number_and_its_unit_stay_on_one_line(tmp_path: Path) -> None:
     assert '<div class="d">100.0\xa0% of the recording</div>' in (tmp_path / "r" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(("symbols", "section"), [("N" * 20, "<section>"), ("NNVVVNN", '<section class="break">')])
+def test_a_list_without_an_episode_gets_no_sheet_of_paper(tmp_path: Path, symbols: str, section: str) -> None:
+    assert report_of(write_rhythm(tmp_path, "short", symbols, 0.7), tmp_path / "r", "--annotations", "atr") == 0
+    assert f"{section}\n<h2>Episodes</h2>" in (tmp_path / "r" / "report.html").read_text()
+
+
 def test_excessive_ectopy_names_its_criterion() -> None:
     for reached, per_day, expected in (
         ({"sve_run": 23}, None, {"run ≥ 20": "a run of 23 S, at or above 20 beats"}),
