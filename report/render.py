@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from report.analysis import Analysis
 from report.definitions import CLASSLESS_THRESHOLDS, Definition
@@ -149,6 +151,11 @@ def period_cell(period: Period | None, figure: str) -> str:
     return percent(getattr(period, figure)).removesuffix(" %") + doubtful
 
 
+def address(folder: str) -> str:
+    """The address of a folder beside the page; on Linux its name may be no text but any bytes."""
+    return quote(os.fsencode(folder))
+
+
 def unbroken(text: str) -> str:
     """`text` in which no line ends between a number and its unit."""
     return re.sub(r"(?<=\d) (?=%|(?:h|min|s)\b)", "\u00a0", text)
@@ -170,6 +177,7 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
         "lasting": lasting,
         "count_of": count_of,
         "unbroken": unbroken,
+        "address": address,
     }
     environment.globals |= {
         "reason_of": reason_of,

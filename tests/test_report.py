@@ -685,6 +685,12 @@ def test_the_index_marks_what_its_reports_mark(tmp_path: Path) -> None:
     assert "per readable hour" not in (out / "little" / "report.html").read_text().split("What stands out")[0]
 
 
+def test_the_index_leads_to_a_report_of_any_name(annotated: Path) -> None:
+    name = "caf\udce9 #1?"  # of a file whose name is Latin-1
+    index = render.index_page([render.IndexRow(name, name, load(annotated)[0])])
+    assert '<a href="caf%E9%20%231%3F/report.html">' in index
+
+
 def test_labels_at_the_edges_of_a_strip_are_whole() -> None:
     last = round(250 * drawings.SECONDS) - 1
     rhythm = Rhythm(np.array([1, 300, last]), np.array([*"VNV"]), fs=250, length=last + 1)
