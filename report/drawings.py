@@ -255,6 +255,7 @@ HEAD, FOOT = 9.0, 4.5  # mm above and below the paper, for labels and times
 LOWEST, HIGHEST = 25, 50  # mm that the paper may be high
 LEAST_BAR = 3.0  # mm of the bar that marks an episode: an isolated beat has no length
 NO_CLASS = "-"  # stands above a beat that is unclassified
+DIAGNOSES = {"normal": "N", "infarction": "MI"}  # above a beat; an I would look like the tick below it
 
 
 @dataclass(frozen=True)
@@ -367,7 +368,7 @@ def _labels(analysis: Analysis, start: float) -> Iterator[str]:
 def label_of(analysis: Analysis, beat: int) -> tuple[str, bool]:
     """What a beat is called in a strip, and whether the network is sure of it."""
     if analysis.diagnosis is not None and analysis.classifier is not None:
-        values, names = analysis.diagnosis[beat], [name[0].upper() for name in analysis.classifier.classes]
+        values, names = analysis.diagnosis[beat], [DIAGNOSES[name] for name in analysis.classifier.classes]
     elif analysis.rhythm.probabilities is not None:
         values, names = analysis.rhythm.probabilities[beat], list(CLASSES)
     else:

@@ -798,6 +798,13 @@ def test_the_page_of_infarction_says_nothing_of_ectopy(tmp_path: Path) -> None:
         assert text in page, text
 
 
+def test_above_a_beat_of_infarction_stands_what_is_no_tick(records: Path, tmp_path: Path) -> None:
+    ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
+    assert report_of(records / "m001", tmp_path / "r", "--annotations", "atr", "--checkpoint", ptb) == 0
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert set(re.findall(r'class="n">(\w+)', page)) <= {"N", "MI"} and "<span>MI infarction</span>" in page
+
+
 def test_the_index_of_infarction_has_its_classes(records: Path, tmp_path: Path) -> None:
     ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
     run([str(records / "m001"), str(records / "m002"), "--out", str(tmp_path / "r"), "--checkpoint", str(ptb)])
