@@ -469,7 +469,7 @@ def test_the_reason_of_unreadable_time_is_told(tmp_path: Path) -> None:
     assert set(episodes["reason"][episodes["kind"] == "unreadable"]) == {"flat"}
     assert episodes["reason"][episodes["kind"] != "unreadable"].isna().all()
     page = (tmp_path / "r" / "report.html").read_text()
-    assert re.search(r"% of the recording; flat \d\.\d s<", page)
+    assert re.search(r"% of the recording; flat \d\.\d\xa0s<", page)
     assert page.count('unreadable time <span class="note">flat</span>') == 2
 
 
