@@ -157,8 +157,8 @@ def address(folder: str) -> str:
 
 
 def unbroken(text: str) -> str:
-    """`text` in which no line ends between a number and its unit."""
-    return re.sub(r"(?<=\d) (?=%|(?:h|min|s)\b)", "\u00a0", text)
+    """`text` in which no line ends between a number and its unit, or at the hyphen of R-R."""
+    return re.sub(r"(?<=\d) (?=%|(?:h|min|s)\b)", "\u00a0", text).replace("R-R", "R\u2011R")
 
 
 def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a template shows)

@@ -882,13 +882,13 @@ def test_the_page_says_that_the_mean_is_below_the_lowest_rate(tmp_path: Path) ->
         rate = load(out)[0]["heart_rate"]
         assert (rate["mean"]["bpm"] < rate["min"]["bpm"] - 1) == below
         page = (out / "report.html").read_text()
-        assert "each the median of 8 R-R intervals taken two by two: a single pause counts in the mean" in page
+        assert "each the median of 8 R\u2011R intervals taken two by two: a single pause counts in the mean" in page
         assert ("not here; the mean, of all intervals, is below the lowest" in page) == below
 
 
 def test_a_number_and_its_unit_stay_on_one_line(tmp_path: Path) -> None:
     assert render.unbroken("99.3 % of the recording; flat 3 min 52 s, 8 R-R intervals, 5 sure") == (
-        "99.3\xa0% of the recording; flat 3\xa0min 52\xa0s, 8 R-R intervals, 5 sure"
+        "99.3\xa0% of the recording; flat 3\xa0min 52\xa0s, 8 R\u2011R intervals, 5 sure"
     )
     assert report_of(write_rhythm(tmp_path, "short", "N" * 20, 1.0), tmp_path / "r", "--annotations", "atr") == 0
     assert '<div class="d">100.0\xa0% of the recording</div>' in (tmp_path / "r" / "report.html").read_text()
