@@ -47,7 +47,12 @@ def print_pdf(page: Path, pdf: Path) -> None:
         options = ("--no-pdf-header-footer", f"--print-to-pdf={pdf.absolute()}", page.absolute().as_uri())
         try:
             done = subprocess.run(
-                headless(browser, profile, *options), capture_output=True, text=True, timeout=LONGEST, check=False
+                headless(browser, profile, *options),
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",  # of another encoding, on Windows say
+                timeout=LONGEST,
+                check=False,
             )
             reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         except (OSError, subprocess.TimeoutExpired) as error:

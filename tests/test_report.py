@@ -44,6 +44,7 @@ from preprocess.synthetic import write_synthetic_mit
 from report import drawings, outputs, render
 from report.__main__ import build_parser, line_of, run
 from report.analysis import Analysis, analyse, interruptions
+from report.browser import print_pdf
 from report.burden import burden, hours
 from report.classify import DEFAULT, in_classes, load_classifier
 from report.definitions import Definitions, Quality
@@ -1279,6 +1280,16 @@ def test_annotated_beats_in_missing_samples_are_told(records: Path, tmp_path: Pa
     assert unlabelled in page
     assert report_of(records / "m001", tmp_path / "whole", "--annotations", "atr") == 0
     assert unlabelled not in (tmp_path / "whole" / "report.html").read_text()
+
+
+def test_what_the_browser_says_may_be_in_any_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another language's words in another code page; of bytes that are no text the rest is still told."""
+    browser = tmp_path / "chromium"
+    browser.write_text("#!/bin/sh\nprintf 'kein Speicher verf\\374gbar\\n' >&2\n")
+    browser.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(InputError, match=r"--pdf: \S+/chromium wrote none \(kein Speicher verf.gbar\), and no report"):
+        print_pdf(tmp_path / "report.html", tmp_path / "report.pdf")
 
 
 def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
