@@ -112,7 +112,9 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
 
 
 def _runs(process: int) -> bool:
-    """Whether there is a process of that number on this machine."""
+    """Whether there is a process of that number on this machine; taken for granted where it cannot be asked."""
+    if sys.platform == "win32":  # there a 0 is no question, but the Ctrl+C of the whole console
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:

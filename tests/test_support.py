@@ -412,3 +412,16 @@ def test_a_part_of_a_process_with_our_number_is_a_leftover(tmp_path: Path) -> No
     with folder_written_whole(tmp_path / "out", lambda folder: None) as part:
         (part / "whole").write_text("")
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/whole"]
+
+
+def test_no_process_is_asked_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where signal 0 is CTRL_C_EVENT: asking would interrupt the commands of the console, this one among them."""
+    others = tmp_path / ".out.4.part"
+    others.mkdir()
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *signal: sent.append(signal))
+    monkeypatch.setattr(sys, "platform", "win32")
+    with folder_written_whole(tmp_path / "out", lambda folder: None) as part:
+        (part / "whole").write_text("")
+    assert not sent
+    assert others.is_dir()
