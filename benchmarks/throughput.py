@@ -106,7 +106,7 @@ def resident_mb() -> tuple[float, float]:
     status = Path("/proc/self/status")
     if not status.exists():
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-        return 0.0, peak
+        return peak, peak  # the system tells no more: what is taken from now on shows where it goes beyond
     entries = dict(re.findall(r"(\w+):\s+(\d+)", status.read_text()))
     return int(entries["VmRSS"]) / 1024, int(entries["VmHWM"]) / 1024
 

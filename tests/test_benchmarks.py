@@ -49,6 +49,14 @@ def test_beats_stream_through_the_network_part_by_part(
     assert streamed == ["4 beats streamed", "10 beats streamed"]
 
 
+def test_memory_of_steps_leaves_out_what_was_there_before_on_any_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throughput, "Path", lambda path: tmp_path / "none")  # as where there is no /proc
+    monkeypatch.setattr(throughput, "build", lambda *given: lambda: None)
+    assert throughput.memory_of_steps("torch", throughput.Setting(1, 186, 1), train=False) < 10
+
+
 def test_a_training_that_fails_ends_the_comparison_of_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
