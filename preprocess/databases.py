@@ -14,6 +14,7 @@ from pathlib import Path
 
 from preprocess.synthetic import MARK
 from support.errors import InputError, listed
+from support.files import text_encoding
 
 Comments = Mapping[str, Sequence[str]]
 """Record -> the comments of its header, without their #."""
@@ -259,7 +260,8 @@ def read_patients(path: Path) -> dict[str, str]:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+        encoding = text_encoding(path.read_bytes())  # not UTF-8 where Excel wrote it
+        table = pd.read_csv(path, encoding=encoding, dtype=str, keep_default_na=False, skipinitialspace=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InputError(f"--patients_file {path} cannot be read as CSV: {reason}") from error

@@ -16,7 +16,7 @@ import preprocess.__main__ as preparation
 from preprocess import physionet, splits
 from preprocess.__main__ import main
 from preprocess.beats import DOUBLED, OUTSIDE, BeatSet, ReadingOptions, _copies, _first_minute, read_beats
-from preprocess.databases import DATABASES, DEFAULT, patient_in, patients_of
+from preprocess.databases import DATABASES, DEFAULT, patient_in, patients_of, read_patients
 from preprocess.joined import join
 from preprocess.records import list_records
 from support.errors import InputError
@@ -281,6 +281,13 @@ def test_patients_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     files = read_splits(tmp_path / "mit")
     assert files["test"]["patients"] == ["NA", "07", "07", "x"]
     assert sorted(map(sorted, owners(files).values())) == [["07"], ["NA"], ["x"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_table_of_patients_in_any_encoding_that_a_spreadsheet_writes(tmp_path: Path, encoding: str) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_bytes("record,patient\r\na,Müller\r\n".encode(encoding))
+    assert read_patients(table) == {"a": "Müller"}
 
 
 BAD_TABLES = {
