@@ -33,7 +33,7 @@ from support.errors import (
     reason_of,
     run_command,
 )
-from support.files import folder_written_whole, read_json, require_writable, write_text
+from support.files import folder_written_whole, left_by_file_browser, read_json, require_writable, write_text
 
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
 
@@ -68,9 +68,10 @@ class Work:
 
 def _require_report(folder: Path) -> None:
     """Raise an `InputError` unless `folder` is a report and nothing else, or empty: the rest would be lost."""
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file()):
+    there = [path for path in folder.iterdir() if not left_by_file_browser(path)] if folder.is_dir() else [folder]
+    if there and not (folder / MARKER).is_file():
         raise InputError(f"{folder} is there and holds no {MARKER}: it would be lost; name another folder with --out")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in FILES and path.suffix != ".ect")
+    others = sorted(path.name for path in there if path.name not in FILES and path.suffix != ".ect")
     if others:
         raise InputError(
             f"{folder} holds a report, and beside it {others[0]}, which would be lost: move it away, or name another "

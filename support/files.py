@@ -124,6 +124,11 @@ def _runs(process: int) -> bool:
     return True
 
 
+def left_by_file_browser(path: Path) -> bool:
+    """Whether macOS or Windows made the file for itself in a folder that was looked at: nothing is lost with it."""
+    return path.name in (".DS_Store", "Thumbs.db", "desktop.ini") or path.name.startswith("._")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with written_whole(path) as part:

@@ -1246,6 +1246,16 @@ def test_the_report_of_another_recording_is_not_replaced(
     assert "is a page of something else and would be lost" in line
 
 
+def test_what_a_file_browser_left_keeps_no_report_from_being_replaced(records: Path, tmp_path: Path) -> None:
+    """In the folder of a report, and in one that is otherwise empty."""
+    out = tmp_path / "r"
+    out.mkdir()
+    for pause in ("2.0", "1.9"):
+        (out / ".DS_Store").write_bytes(b"\0")
+        assert report_of(records / "m001", out, "--annotations", "atr", "--pause", pause) == 0
+        assert not (out / ".DS_Store").exists()
+
+
 def test_a_report_is_written_through_a_link_and_not_to_the_root(
     records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

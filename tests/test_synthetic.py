@@ -170,6 +170,15 @@ def test_foreign_files_are_never_replaced(files: dict[str, str], tmp_path: Path)
     assert contents(tmp_path) == before
 
 
+def test_what_a_file_browser_left_keeps_no_records_from_being_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "mit"
+    for seed in (0, 1):
+        write_synthetic_mit(folder, patients=1, minutes=0.3, seed=seed, progress=False)
+        assert set(contents(folder)) == {"RECORDS", "m001.dat", "m001.hea", "m001.atr"}
+        for name in (".DS_Store", "._m001.hea", "Thumbs.db"):
+            (folder / name).write_bytes(b"\0")
+
+
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "ptb"
     write_synthetic_ptb(folder, patients=1, minutes=0.3, seed=0, progress=False)

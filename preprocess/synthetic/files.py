@@ -22,7 +22,7 @@ from preprocess.synthetic.patients import (
 from preprocess.synthetic.rhythm import MIT_DECK
 from preprocess.synthetic.waves import LEADS, Beat
 from support.errors import InputError
-from support.files import folder_written_whole
+from support.files import folder_written_whole, left_by_file_browser
 
 MARK = "synthetic record"
 """In every header of this module, so that no reader mistakes such a record for a person's."""
@@ -227,7 +227,7 @@ def require_synthetic(folder: Path) -> None:
     """Raise `InputError` unless `folder` is one, and all files in it belong to synthetic records."""
     if not folder.is_dir():
         raise InputError(f"{folder} is a file; synthetic patients need a folder")
-    files = [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
+    files = [path for path in sorted(folder.rglob("*")) if not path.is_dir() and not left_by_file_browser(path)]
     headers = {path for path in files if path.suffix == ".hea" and MARK in path.read_text("latin-1")}
     for path in files:
         ours = path.suffix in {".hea", ".dat", ".atr"} and path.with_suffix(".hea") in headers
