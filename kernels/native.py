@@ -98,7 +98,7 @@ def _build(shape: Shape) -> Path:
     command = [*compiler, *options]
     # The macros that the compiler predefines tell its version and what this processor can do.
     macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True).stdout
-    key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), macros, *map(str.encode, command)])).hexdigest()[:16]
+    key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), macros, *map(os.fsencode, command)])).hexdigest()[:16]
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path(caches).expanduser() / "torch_extensions"
     folder = Path(home) / "ecgtransform"

@@ -600,10 +600,14 @@ def test_another_processor_has_a_library_of_its_own(tmp_path: Path, monkeypatch:
     assert libraries[0] == libraries[2] != libraries[1]
 
 
+NO_UTF8 = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name of a file is Unicode")
+
+
 @needs_native
-def test_a_compiler_in_a_folder_with_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["with a space, é", pytest.param(os.fsdecode(b"caf\xe9"), marks=NO_UTF8)], ids=ascii)
+def test_a_compiler_in_a_folder_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     compiler = copying_compiler(tmp_path)
-    (folder := tmp_path / "with a space, é").mkdir()
+    (folder := tmp_path / name).mkdir()
     compiler.rename(folder / "c++")
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
