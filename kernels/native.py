@@ -83,6 +83,8 @@ def _build(shape: Shape) -> Path:
         if found is None:
             raise OSError("no C++ compiler found")
         compiler = [found]  # whole: its folder's name may have a space
+    elif shutil.which(compiler[0]) is None:
+        raise OSError(f"CXX is {compiler[0]}, which is no command that can be run")
     cpu = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
     options = [
         "-std=c++17",

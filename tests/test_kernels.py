@@ -686,7 +686,8 @@ def test_a_kernel_asked_for_by_name_is_refused_not_replaced(kernel: str, layer: 
     [
         ({"ECGTRANSFORM_NATIVE": "0"}, "ECGTRANSFORM_NATIVE=0 is set"),
         ({"CXX": "", "PATH": ""}, "no C.. compiler found"),
-        ({"CXX": "/no/such/compiler"}, "No such file or directory: '/no/such/compiler'"),
+        ({"CXX": "/no/such/compiler"}, "CXX is /no/such/compiler, which is no command that can be run"),
+        ({"CXX": "/dev"}, "CXX is /dev, which is no command that can be run(?!; TORCH)"),
         ({"CXX": "false"}, "false ended with code 1"),
         (
             {"TORCH_EXTENSIONS_DIR": "/dev/null"},
