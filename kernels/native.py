@@ -99,7 +99,7 @@ def _build(shape: Shape) -> Path:
     ]
     command = [*compiler, *options]
     # The macros that the compiler predefines tell its version and what this processor can do.
-    macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True).stdout
+    macros = _run_compiler([*command, "-dM", "-E", "-x", "c++", os.devnull])
     key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), macros, *map(os.fsencode, command)])).hexdigest()[:16]
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path(caches).expanduser() / "torch_extensions"
@@ -116,12 +116,17 @@ def _build(shape: Shape) -> Path:
     # Built aside, then moved into place in one step: another process sees all of it or nothing.
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         built = Path(scratch) / "encoder.so"
-        subprocess.run([*command, str(SOURCE), "-o", str(built)], capture_output=True, check=True)
+        _run_compiler([*command, str(SOURCE), "-o", str(built)])
         with built.open("r+b") as stream:
             os.fsync(stream.fileno())
         library = built.replace(folder / f"encoder-{key}-{_digest(built)}.so")
     _say(f"... done in {time.perf_counter() - start:.0f} s, kept as {library}")
     return library
+
+
+def _run_compiler(command: list[str]) -> bytes:
+    """What a compiler prints; its errors are in English, in which `load` looks for them."""
+    return subprocess.run(command, env=os.environ | {"LC_ALL": "C"}, capture_output=True, check=True).stdout
 
 
 UNWRITABLE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR)

@@ -740,6 +740,20 @@ def test_the_linkers_own_words_are_the_reason(fresh_cache: Path, monkeypatch: py
     assert native.load(SHAPE) == "/usr/bin/ld: cannot find -lgomp: No such file or directory"
 
 
+def test_a_compiler_that_speaks_the_users_language(fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = fresh_cache.with_name("compiler")
+    compiler.write_text(
+        """#!/bin/sh
+        [ "$LC_ALL" = C ] && echo "c++: error: unknown option" >&2 || echo "c++: Fehler: unbekannte Option" >&2
+        exit 1
+        """
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert native.load(SHAPE) == "c++: error: unknown option"
+
+
 @pytest.mark.parametrize("kernel", FAST)
 def test_fast_kernels_are_refused_where_they_do_not_work(kernel: str) -> None:
     """On another device or in another type: before a run, by the layer, and by what names the layer's kernel."""
