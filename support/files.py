@@ -130,9 +130,9 @@ def left_by_file_browser(path: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, whole or not at all; on every system the same bytes."""
     with written_whole(path) as part:
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  (whatever JSON can hold)
@@ -240,6 +240,7 @@ def write_table(
                 index=index,
                 header=number == 0,
                 float_format=None if decimals is None else f"%.{decimals}f",
+                lineterminator="\n",  # on Windows, too
             )
 
 

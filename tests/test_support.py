@@ -108,6 +108,15 @@ def test_a_carriage_return_ends_no_row(tmp_path: Path) -> None:
     assert (tmp_path / "table.csv").read_text() == "record,n\n\\r=1+1,1\n"
 
 
+def test_files_have_the_same_bytes_on_every_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines end alike on Windows, whose own ending is another: tables are compared byte for byte."""
+    monkeypatch.setattr(os, "linesep", "\r\n")
+    write_table(tmp_path / "table.csv", pd.DataFrame({"a": [1, 2]}), index=False)
+    write_json(tmp_path / "value.json", {})
+    assert (tmp_path / "table.csv").read_bytes() == b"a\n1\n2\n"
+    assert (tmp_path / "value.json").read_bytes() == b"{}\n"
+
+
 def test_an_absent_table_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"table\.csv: is absent or damaged"):
         read_table(tmp_path / "table.csv")
