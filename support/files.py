@@ -62,7 +62,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; name a folder that can be") from error
+        raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):
             beside.unlink()
@@ -102,13 +102,19 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
             folder.rename(old)
         part.rename(folder)
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror or error}; name a folder that can be") from error
+        raise _unwritable(folder, error) from error
     finally:
         if old.exists() and not folder.exists():  # the new one could not take its place
             with suppress(OSError):
                 old.rename(folder)
         for leftover in (part, old):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    # numpy's `tofile`, with which wfdb writes signals, counts bytes and leaves out why.
+    reason = error.strerror or f"{error}, as where the disk is full"
+    return InputError(f"{path} cannot be written: {reason}; name a folder that can be")
 
 
 def _runs(process: int) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch.distributed
@@ -387,6 +388,15 @@ def test_a_picture_shows_the_name_of_any_file(tmp_path: Path) -> None:
     save_figure(figure, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 0
     assert title.get_text() == r"$_$, \udcff"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is Linux's")
+def test_a_full_disk_is_named_where_numpy_tells_no_reason(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match=r"out cannot be written: 1000000 requested and \d+ written, as where the disk"),
+        written_whole(tmp_path / "out"),
+    ):
+        np.zeros(10**6).tofile("/dev/full")
 
 
 def test_a_full_disk_while_a_run_begins(tmp_path: Path) -> None:
