@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 import sys
 import warnings
@@ -56,7 +57,8 @@ def written_whole(path: Path) -> Iterator[Path]:
         InputError: the folder cannot be made or written.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    # By chance, since processes of two containers or machines may have one number, and would write into one file.
+    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside

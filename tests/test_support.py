@@ -423,6 +423,18 @@ def test_a_full_disk_while_a_run_begins(tmp_path: Path) -> None:
         assert path.read_bytes() == (ROOT / path.relative_to(next(out.rglob("code")))).read_bytes()
 
 
+def test_two_writers_of_one_file_do_not_share_its_part(tmp_path: Path) -> None:
+    """In two containers they may have the same process number."""
+    path = tmp_path / "train.pt"
+    with written_whole(path) as one:
+        one.write_text("one")
+        with written_whole(path) as two:
+            two.write_text("two")
+        assert path.read_text() == "two"
+    assert path.read_text() == "one"
+    assert [*tmp_path.iterdir()] == [path]
+
+
 def test_a_part_of_a_process_with_our_number_is_a_leftover(tmp_path: Path) -> None:
     """In containers process numbers come again: what a killed command left may bear our own."""
     leftover = tmp_path / f".out.{os.getpid()}.part"
