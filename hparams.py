@@ -15,7 +15,16 @@ from support.fields import settle_types
 LOSSES = ("cal", "cross_entropy", "weighted_ce", "sqrt_ce", "focal", "hard_class")
 SCHEDULES = ("constant", "one_cycle")
 SHORTEST_CYCLE = 4  # training steps of a one-cycle; fewer leave no room for a rise and a fall
-VARIANTS = ("cnn", "msc", "msc_crm", "msc_crm_trans", "msc_crm_bitrans", "full")
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "cnn": (),
+    "msc": ("msc",),
+    "msc_crm": ("msc", "crm"),
+    "msc_crm_trans": ("msc", "crm", "trans"),
+    "msc_crm_bitrans": ("msc", "crm", "bitrans"),
+    "full": ("msc", "crm", "bitrans"),
+}
+"""Ablation of Fig. 5 -> the blocks of the paper that it has; `trans` is a BiTrans that reads forwards only."""
+
 SAMPLERS = ("shuffle", "balanced", "smote", "thinned")
 KERNELS = ("auto", "stock", "torch", "native")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -157,7 +166,7 @@ class TrainingConfig:
     @property
     def has_encoder(self) -> bool:
         """Whether the network has the encoder of BiTrans, which alone asks for `kernel` and, on a CPU, `precision`."""
-        return self.variant not in ("cnn", "msc", "msc_crm")
+        return not {"trans", "bitrans"}.isdisjoint(VARIANTS[self.variant])
 
     @property
     def learnt_splits(self) -> tuple[str, ...]:

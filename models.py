@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data_configs import DatasetConfig
-from hparams import ContextConfig, TrainingConfig
+from hparams import VARIANTS, ContextConfig, TrainingConfig
 from kernels.encoder import TransformerEncoderLayer
 from support.errors import InputError
 
@@ -122,7 +122,7 @@ class BiTrans(nn.Module):
         )
         # nn.TransformerEncoder copies the layer: all layers start from one draw, as in the released code.
         self.encoder = nn.TransformerEncoder(layer, configs.encoder_layers, enable_nested_tensor=False)
-        self.one_way = hparams.variant == "msc_crm_trans"
+        self.one_way = "trans" in VARIANTS[hparams.variant]
 
     def kernel_on(self, device: torch.device) -> str:
         """How the encoder layers are computed on `device`."""
@@ -315,10 +315,11 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
         super().__init__()
         mid, final = configs.mid_channels, configs.final_out_channels
-        self.msc = plain_first_block(configs, hparams) if hparams.variant == "cnn" else MSC(configs, hparams)
+        blocks = VARIANTS[hparams.variant]
+        self.msc = MSC(configs, hparams) if "msc" in blocks else plain_first_block(configs, hparams)
         self.conv_block2 = conv_block(mid, 2 * mid, configs.conv_kernel_size)
         self.conv_block3 = conv_block(2 * mid, final, configs.conv_kernel_size)
-        crm_blocks = 0 if hparams.variant in ("cnn", "msc") else configs.crm_blocks
+        crm_blocks = configs.crm_blocks if "crm" in blocks else 0
         self.crm = nn.Sequential(*(CRM(final, configs.se_reduction) for _ in range(crm_blocks)))
         self.bitrans = BiTrans(configs, hparams) if hparams.has_encoder else nn.Identity()
         self.clf: MorphologyHead | JointClassifier | nn.Linear

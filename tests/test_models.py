@@ -138,20 +138,20 @@ MSC_ONLY = CNN + 32 * (5 + 9 + 11 - 8)
 CRM_BLOCKS = 3 * (2 * (128 * 128 + 128 + 2 * 128) + 2 * 128 * 32)
 
 
-@pytest.mark.parametrize(
-    ("variant", "parameters"),
-    [
-        ("cnn", CNN),
-        ("msc", MSC_ONLY),
-        ("msc_crm", MSC_ONLY + CRM_BLOCKS),
-        ("msc_crm_trans", 530_516),  # both directions share their weights
-        ("msc_crm_bitrans", 530_516),
-        ("full", 530_516),
-    ],
-)
-def test_ablations(variant: str, parameters: int, mit: DatasetConfig, supervised: TrainingConfig) -> None:
+PARAMETERS = {
+    "cnn": CNN,
+    "msc": MSC_ONLY,
+    "msc_crm": MSC_ONLY + CRM_BLOCKS,
+    "msc_crm_trans": 530_516,  # both directions share their weights
+    "msc_crm_bitrans": 530_516,
+    "full": 530_516,
+}
+
+
+@pytest.mark.parametrize("variant", hparams.VARIANTS)
+def test_ablations(variant: str, mit: DatasetConfig, supervised: TrainingConfig) -> None:
     model = scrambled(ecgTransForm(mit, dataclasses.replace(supervised, variant=variant))).train()
-    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[variant]
     x, y = toy_beats(10, 5)
     assert model.features(x).shape == (10, 128)
     assert model(x).shape == (10, 5)
