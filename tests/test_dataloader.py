@@ -28,6 +28,7 @@ from dataloader import (
     shape_weights,
     stratified_subset,
     thinned_to,
+    training_beats,
 )
 from losses import loss_weights
 from split_file import Split, load_split
@@ -101,7 +102,8 @@ def test_class_weights_are_at_least_one() -> None:
 
 
 def test_an_absent_class_is_an_error_that_names_it() -> None:
-    with pytest.raises(InputError, match="no beat of class F"):
+    said = "no beat of class F, whose weight in this loss would be infinite: take --loss cross_entropy or focal, or"
+    with pytest.raises(InputError, match=said):
         get_class_weights(labels_of([5, 5, 5, 0, 5]), "NSVFQ")
     with pytest.raises(InputError, match="no beat of class F"):
         get_class_weights(labels_of([5, 5, 5]), "NSVF")
@@ -248,6 +250,15 @@ def test_balanced_draws_every_class_and_in_it_every_beat_equally_often(counts: l
         seen = torch.bincount(group[drawn], minlength=int(group.max()) + 1).double()
         sd = (len(drawn) * torch.as_tensor(p) * (1 - torch.as_tensor(p))).sqrt()
         assert ((seen - len(drawn) * p).abs() < 6.5 * sd + 1).all()  # passed by chance alone in all but 1e-10 of cases
+
+
+@pytest.mark.parametrize("sampler", [name for name in hparams.SAMPLERS if name != "shuffle"])
+def test_no_sampler_trains_on_every_beat_once_as_shuffle_does(mit: DatasetConfig, sampler: str) -> None:
+    split = Split(*toy_beats(100, 5)).subset(torch.arange(100) % 10 != 1)
+    recipe = dataclasses.replace(hparams.supervised(), sampler=sampler)
+    trained_on = training_beats({"train": split}, mit, recipe, None, 0)
+    visited = torch.cat(Batches(trained_on, recipe, seed=0).order(1))
+    assert visited.sort().values.tolist() != [*range(len(split))]
 
 
 def test_balanced_depends_on_seed_and_epoch_alone() -> None:

@@ -22,19 +22,19 @@ def loss_named(name: str, configs: DatasetConfig, supervised: TrainingConfig) ->
     return make_loss(recipe, loss_weights(configs, recipe, LABELS))
 
 
-@pytest.mark.parametrize(
-    ("name", "weights"),
-    [
-        ("cal", torch.log(100 / COUNTS).clamp(min=1)),
-        ("cross_entropy", torch.ones(5)),
-        ("weighted_ce", 118 / (5 * COUNTS)),
-        ("focal", torch.ones(5)),
-    ],
-)
-def test_each_loss_against_its_formula(
-    name: str, weights: torch.Tensor, mit: DatasetConfig, supervised: TrainingConfig
-) -> None:
-    loss = loss_named(name, mit, supervised)
+WEIGHTS = {  # of every loss
+    "cal": torch.log(100 / COUNTS).clamp(min=1),
+    "cross_entropy": torch.ones(5),
+    "weighted_ce": 118 / (5 * COUNTS),
+    "sqrt_ce": (118 / torch.tensor([100, 10, 5, 2, 10])).sqrt(),  # Q, which is rarer, weighs no more than S
+    "focal": torch.ones(5),
+    "hard_class": torch.tensor([1, 1.5, 1, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("name", hparams.LOSSES)
+def test_each_loss_against_its_formula(name: str, mit: DatasetConfig, supervised: TrainingConfig) -> None:
+    loss, weights = loss_named(name, mit, supervised), WEIGHTS[name]
     torch.testing.assert_close(loss.weight, weights)
     generator = torch.Generator().manual_seed(0)
     logits, labels = torch.randn(20, 5, generator=generator), torch.arange(20) % 5

@@ -518,7 +518,7 @@ def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pyte
     assert "train has no beat of class Q" in printed
     assert "--classes N S V F, or train with --loss cross_entropy" in printed
     arguments = ["--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs"), "--num_epochs", "1"]
-    with pytest.raises(InputError, match=r"no beat of class Q, which .* --classes N S V F \(not with"):
+    with pytest.raises(InputError, match=r"no beat of class Q, whose weight .* --classes N S V F \(not with"):
         training.run(arguments)
     assert not (tmp_path / "logs").exists()
     training.run([*arguments, "--loss", "cross_entropy", "--run_description", "five"])
