@@ -221,8 +221,8 @@ def require_every_class(counts: Tensor, classes: Sequence[str]) -> None:
     if absent:
         others = " ".join(name for name in classes if name not in absent)
         raise InputError(
-            f"the training split has no beat of class {', '.join(absent)}, whose weight in this loss would be infinite: "
-            "take --loss cross_entropy or focal, or leave the class out with "
+            f"the training split has no beat of class {', '.join(absent)}, whose weight in this loss would be "
+            "infinite: take --loss cross_entropy or focal, or leave the class out with "
             f"--classes {others} (not with an --init that has it)"
         )
 
