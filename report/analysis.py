@@ -58,8 +58,8 @@ class Analysis:
     """Suffix of the annotations that gave the beats, or with a classifier the R-peaks alone; None: detected."""
     rhythm: Rhythm
     diagnosis: np.ndarray | None
-    """Of a network that tells infarction from normal: float (n, 2), the probability of each of its classes; `rhythm`
-    then calls no beat anything but Q."""
+    """Of a network whose classes are not those of EC57, such as normal and infarction: float (n, C), the probability of
+    each; `rhythm` then calls no beat anything but Q."""
     first_minute: str
     """A hash of it (`preprocess.physionet.first_minute`)."""
     training_record: str | None
@@ -298,8 +298,8 @@ def _classified(
     """What a network makes of the beats (n,).
 
     Returns:
-        The class of EC57 of each (n,), its probabilities (n, 5), and None; of a network that tells infarction from
-        normal Q, None, and the probabilities of its classes (n, 2).
+        The class of EC57 of each (n,), its probabilities (n, 5), and None; of a network of other classes Q, None,
+        and the probabilities of those (n, C).
     """
     broken = parted(peaks, np.concatenate([lost.spans[:, 0], lost.flutter[:, 0], lost.interruptions]))
     probabilities = classify_peaks(

@@ -255,7 +255,6 @@ HEAD, FOOT = 9.0, 4.5  # mm above and below the paper, for labels and times
 LOWEST, HIGHEST = 25, 50  # mm that the paper may be high
 LEAST_BAR = 3.0  # mm of the bar that marks an episode: an isolated beat has no length
 NO_CLASS = "-"  # stands above a beat that is unclassified
-DIAGNOSES = {"normal": "N", "infarction": "MI"}  # above a beat; an I would look like the tick below it
 
 
 @dataclass(frozen=True)
@@ -365,10 +364,15 @@ def _labels(analysis: Analysis, start: float) -> Iterator[str]:
             yield f'<text x="{middle:.2f}" y="-6.9" class="r">{1000 * rhythm.rr[at] / rhythm.fs:.0f}</text>'
 
 
+def short_name(class_name: str) -> str:
+    """A class that is not EC57's, above a beat: its initial. An I of infarction would look like the tick below it."""
+    return "MI" if class_name == "infarction" else class_name[0].upper()
+
+
 def label_of(analysis: Analysis, beat: int) -> tuple[str, bool]:
     """What a beat is called in a strip, and whether the network is sure of it."""
     if analysis.diagnosis is not None and analysis.classifier is not None:
-        values, names = analysis.diagnosis[beat], [DIAGNOSES[name] for name in analysis.classifier.classes]
+        values, names = analysis.diagnosis[beat], [*map(short_name, analysis.classifier.classes)]
     elif analysis.rhythm.probabilities is not None:
         values, names = analysis.rhythm.probabilities[beat], list(CLASSES)
     else:

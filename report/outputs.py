@@ -101,7 +101,7 @@ def _diary_table(analysis: Analysis, diary: Diary) -> pd.DataFrame:
 
 
 def _without_unknown(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with empty cells for what a network that tells infarction from normal does not: classes of EC57."""
+    """`table` with empty cells for what needs classes of EC57, which not every network has."""
     if analysis.diagnosis is None:
         return table
     return table.assign(**{name: None for name in table if OF_CLASSES.search(name)})

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from report.analysis import Analysis
 from report.definitions import CLASSLESS_THRESHOLDS, Definition
 from report.diary import Period
-from report.drawings import COLOURS, draw_strip, minute, moment, trends_svg
+from report.drawings import COLOURS, draw_strip, minute, moment, short_name, trends_svg
 from report.episodes import KINDS, Episode, extent
 from report.irregular import FOUND, RIGHT
 from report.strips import MOST
@@ -178,6 +178,7 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
         "count_of": count_of,
         "unbroken": unbroken,
         "address": address,
+        "short_name": short_name,
     }
     environment.globals |= {
         "reason_of": reason_of,

@@ -137,7 +137,7 @@ def irregular_percent(analysis: Analysis) -> float | None:
 
 
 def diagnosis_counts(analysis: Analysis) -> dict[str, int]:
-    """Of a network that tells infarction from normal: the beats of each class, of those that could be classified."""
+    """Of a network of other classes than EC57's: the beats of each, of those that could be classified."""
     assert analysis.diagnosis is not None
     assert analysis.classifier is not None
     classes = called(analysis.diagnosis, analysis.classifier.classes, UNCLASSIFIED)

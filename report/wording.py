@@ -147,7 +147,7 @@ def warnings(analysis: Analysis) -> list[str]:
         _lead,
         _lost,
         _too_short,
-        _infarction,
+        _other_classes,
         _unconfirmed,
         _offsets,
         _beatless,
@@ -200,11 +200,12 @@ def _too_short(analysis: Analysis) -> Iterator[str]:
         )
 
 
-def _infarction(analysis: Analysis) -> Iterator[str]:
-    if analysis.diagnosis is not None:
+def _other_classes(analysis: Analysis) -> Iterator[str]:
+    if analysis.diagnosis is not None and analysis.classifier is not None:
         yield (
-            "This network tells infarction from normal, beat by beat. It names no ectopic beats, so there are no "
-            "episodes but unreadable time and ventricular flutter, no ectopy burden and no heart rate variability."
+            f"This network tells {' and '.join(analysis.classifier.classes)} apart, beat by beat. It names no ectopic "
+            "beats, so there are no episodes but unreadable time and ventricular flutter, no ectopy burden and no "
+            "heart rate variability."
         )
 
 

@@ -74,14 +74,14 @@ DEFAULTS = Definitions()
 FILES = {"report.html", "summary.json", "beats.csv", "episodes.csv", "hours.csv"}
 
 
-def write_checkpoint(path: Path, dataset: str = "mit", window: str | None = WINDOW) -> Path:
-    """A small network that has learnt nothing."""
-    configs = dataclasses.replace(data_configs.get_dataset_class(dataset)(), feedforward_dim=32)
+def write_checkpoint(path: Path, dataset: str = "mit", window: str | None = WINDOW, **changes: object) -> Path:
+    """A small network that has learnt nothing, of a dataset's configuration with `changes`."""
+    configs = dataclasses.replace(data_configs.get_dataset_class(dataset)(), feedforward_dim=32, **changes)
     recipe = hparams.supervised()
     torch.manual_seed(0)
     model = ecgTransForm(configs, recipe)
     data = {"source": "synthetic", "protocol": "beat", "fs": 360.0} | ({"window": window} if window else {})
-    save_checkpoint(path, Checkpoint(dataset, configs, recipe, model.state_dict(), metrics={"data": data}))
+    save_checkpoint(path, Checkpoint(configs.name, configs, recipe, model.state_dict(), metrics={"data": data}))
     return path
 
 
@@ -804,6 +804,15 @@ def test_above_a_beat_of_infarction_stands_what_is_no_tick(records: Path, tmp_pa
     assert report_of(records / "m001", tmp_path / "r", "--annotations", "atr", "--checkpoint", ptb) == 0
     page = (tmp_path / "r" / "report.html").read_text()
     assert set(re.findall(r'class="n">(\w+)', page)) <= {"N", "MI"} and "<span>MI infarction</span>" in page
+
+
+def test_a_network_of_other_classes_is_told_by_its_own(records: Path, tmp_path: Path) -> None:
+    network = write_checkpoint(tmp_path / "checkpoint_best.pt", name="mine", classes=("usual", "early", "late"))
+    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", network) == 0
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "This network tells usual and early and late apart, beat by beat." in page
+    assert "<span>U usual</span><span>E early</span><span>L late</span>" in page
+    assert "nfarction" not in page
 
 
 def test_the_index_of_infarction_has_its_classes(records: Path, tmp_path: Path) -> None:
