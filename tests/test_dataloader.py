@@ -85,7 +85,7 @@ def test_a_dataset_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("loss", ["hard_class", "sqrt_ce"])
 def test_a_hard_class_that_is_none_is_told_where_a_loss_needs_it(loss: str) -> None:
     recipe = dataclasses.replace(hparams.supervised(), loss=loss)
-    for name, classes in (("mine", ("A", "Q")), ("mit", ("N", "Q"))):
+    for name, classes in (("another", ("A", "Q")), ("mit", ("N", "Q"))):
         configs = DatasetConfig(name, classes, hard_class="Z")
         with pytest.raises(InputError, match=f"^hard_class Z: is none of the classes of {name}, [ANSVFQ ]*; name one"):
             loss_weights(configs, recipe, torch.tensor([0, 1]))
