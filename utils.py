@@ -288,9 +288,10 @@ def load_checkpoint(
         checkpoint = _from_released(name, weights, sequence_len, path)
     else:
         checkpoint = _from_ours(contents, path)
-    if sequence_len not in (None, checkpoint.configs.sequence_len):
+    if sequence_len not in (None, length := checkpoint.configs.sequence_len):
         raise InputError(
-            f"--sequence_len {sequence_len}: the network {path} takes {checkpoint.configs.sequence_len} samples a beat"
+            f"{path}: takes beats of {length} samples, not of {sequence_len}; take another network, or leave out the "
+            "--sequence_len if one is given"
         )
     head = checkpoint.model.get("clf.weight", checkpoint.model.get("clf.clf.weight"))
     classes = 0 if head is None or head.dim() == 0 else len(head) + checkpoint.configs.has_rhythm_head
