@@ -371,12 +371,14 @@ class RunConfig:
         metavar="N",
         default="all",
     )
-    sequence_len: int | None = option(None, "samples of a beat in the split files", metavar="L", default="186")
+    sequence_len: int | None = option(
+        None, "samples of a beat in the split files", metavar="L", default="the dataset's, 186"
+    )
     classes: tuple[str, ...] | None = option(
         None,
         "the classes of the dataset to train and test on; beats of the others are left out",
         metavar="NAME",
-        default="the dataset's, N S V F Q or normal infarction",
+        default=f"the dataset's, {' or '.join(' '.join(configs().classes) for configs in DATASETS.values())}",
     )
     kernel: str | None = option(
         None,

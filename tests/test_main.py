@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -309,6 +310,10 @@ def test_released_names_and_new_ones_are_in_the_help(capsys: pytest.CaptureFixtu
     ):  # fmt: skip
         assert f"--{name}" in text
     assert "default: experiments_logs" in text
+    every = {name for configs in data_configs.DATASETS.values() for name in configs().classes}
+    every |= {*data_configs.DATASETS, *data_configs.CONTEXTS, *hparams.RECIPES, *hparams.LOSSES, *hparams.VARIANTS}
+    every |= {*hparams.SAMPLERS, *hparams.SCHEDULES, *hparams.KERNELS, *hparams.PRECISIONS}
+    assert every <= {*re.findall(r"\w+", text)}
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -351,7 +356,7 @@ def test_bad_command_lines(
     assert refused in fails(capsys, *data, "--test", checkpoint, *of_training)
     for length in (186, 187):
         line = fails(capsys, *data, "--test", "mit_beat", "--data_path", long_beats, "--sequence_len", length)
-        takes = "beats of 187 samples, the network takes 186" if length == 186 else "takes 186 samples a beat"
+        takes = "beats of 187 samples, the network takes 186" if length == 186 else "beats of 186 samples, not of 187"
         assert takes in line
     assert "must be at least 2, which the run in" in fails(capsys, "--resume", run_folder, "--num_epochs", 1)
     for name in ("../escape", "a/b", ".."):
