@@ -10,7 +10,7 @@ import dataclasses
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dataloader import load_splits
 from ec57.figures import has_figures, per_record
 from ec57.headers import millivolts_of
 from hparams import LEARNT, RunConfig
+from preprocess.databases import SAME_SUBJECT
 from preprocess.physionet import first_minute
 from preprocess.readers import open_recording
 from preprocess.records import read_header
@@ -109,6 +110,7 @@ def make_card(
     data, counts, classes = config["data"], config["counts"], test["classes"]
     new_patients = tests_new_patients(data["protocol"], data)
     records = predictions["record"].nunique() if "record" in predictions else None
+    but = same_patients(predictions["record"], data) if records and new_patients else ""
     environment, hparams = config["environment"], config["hparams"]
     validation_too, made = "val" in LEARNT[hparams["selection"]], hparams["sampler"] == "smote"
     also = ["those of validation too"] * validation_too + ["those that SMOTE made among them"] * made
@@ -120,7 +122,7 @@ def make_card(
         f"{data['source']} data, {data['protocol']} split{'; '.join(['', *also])}",
         "training_records_are": "hashes of the first minute of each lead (preprocess.physionet.first_minute)",
         "training_records": training_records(config, configs, raw_path),
-        "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records" if records else ""),
+        "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records{but}" if records else ""),
         "new_patients": new_patients,
         "protocol": data["protocol"],
         "window": data["window"].replace(" of the lead in `leads`", ""),  # which is in the split file, not here
@@ -143,6 +145,21 @@ def make_card(
         "licence": LICENCES.get(data["source"], "weights: as this package; data: theirs"),
         "test_fingerprint": data["fingerprints"]["test"],
     }
+
+
+def same_patients(tested: Iterable[str], data: dict[str, Any]) -> str:
+    """Which `tested` records are of a patient of another record that the network learnt from, in words; "": none.
+
+    Args:
+        data: of the run's config.json.
+    """
+    learnt = {*data.get("training_records", ()), *data.get("init_records", ())}
+    of_mitdb = [{name.removeprefix("mitdb/") for name in names} for names in (tested, learnt)]
+    return "".join(
+        f", of which {record} is from the same patient as training record {other}"
+        for record, other in SAME_SUBJECT.items()
+        if record in of_mitdb[0] and other in of_mitdb[1]
+    )
 
 
 def cautions_of(config: dict[str, Any], classes: Sequence[str]) -> list[str]:
@@ -255,8 +272,9 @@ def card_page(card: dict[str, Any], test: dict[str, Any], predictions: pd.DataFr
         f"# {card['name']}",
         "",
         f"ECGTransForm for `--dataset {card['dataset']}`. **Research only, not for clinical use.** "
-        f"`python main.py --dataset {card['dataset']} --test {card['name']}` and `python -m report --checkpoint "
-        f"{card['name']}` take it by this name; {card['parameters']:,} parameters, weights only, float32.",
+        f"`python main.py --dataset {card['dataset']} --test {card['name']}` takes it by this name and, where its "
+        f"beats were cut with `--window centred`, `python -m report --checkpoint {card['name']}` too; "
+        f"{card['parameters']:,} parameters, weights only, float32.",
         "",
         *markdown(["", ""], [[fact.replace("_", " "), card[fact]] for fact in FACTS]),
         "",

@@ -20,7 +20,7 @@ from preprocess.readers import open_recording
 from preprocess.splits import DS1
 from report.classify import classify_peaks, classify_signal, load_classifier
 from reproduce.pages import GROUP_FIGURES
-from reproduce.pretrained import keep_weights, training_records
+from reproduce.pretrained import keep_weights, same_patients, training_records
 from reproduce.tables import FEWEST, groups_table
 from support.errors import InputError
 from support.files import read_json
@@ -64,12 +64,27 @@ def test_every_network_is_small_and_has_a_card(name: str) -> None:
 @pytest.mark.parametrize("name", pretrained_names())
 def test_a_card_names_the_test_records_of_training_patients(name: str) -> None:
     card = read_json(PRETRAINED / f"{name}.json")
-    if card["new_patients"]:
-        page = (PRETRAINED / f"{name}.md").read_text(encoding="utf-8")
-        (tested_on,) = [line for line in page.splitlines() if line.startswith("| tested on |")]
-        for record, other in databases.SAME_SUBJECT.items():
-            assert f"mitdb/{record}" in card["per_record"] and other in card["training_records"]["mitdb"]
-            assert all(number in line for number in (record, other) for line in (card["tested_on"], tested_on))
+    page = (PRETRAINED / f"{name}.md").read_text(encoding="utf-8")
+    (tested_on,) = [line for line in page.splitlines() if line.startswith("| tested on |")]
+    tested = {record.removeprefix("mitdb/") for record in card["per_record"]} if card["new_patients"] else set()
+    learnt = card["training_records"].get("mitdb", {})
+    pairs = [
+        (record, other) for record, other in databases.SAME_SUBJECT.items() if record in tested and other in learnt
+    ]
+    assert pairs or not name.startswith("mit_new_patients")
+    for pair in pairs:
+        assert all(number in line for number in pair for line in (card["tested_on"], tested_on))
+
+
+def test_a_new_card_names_the_test_records_of_training_patients() -> None:
+    """Of records of several databases and of one, whose names have no folder."""
+    said = ", of which 202 is from the same patient as training record 201"
+    for folder in ("mitdb/", ""):
+        tested = [f"{folder}202", f"{folder}213"]
+        assert same_patients(tested, {"training_records": [f"{folder}201"]}) == said
+        assert same_patients(tested, {"training_records": ["x"], "init_records": ["201"]}) == said
+        assert same_patients(tested, {"training_records": [f"{folder}207"]}) == ""
+        assert same_patients([f"{folder}213"], {"training_records": [f"{folder}201"]}) == ""
 
 
 @pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")
