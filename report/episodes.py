@@ -196,7 +196,7 @@ class Episodes:
     @property
     def withheld_total(self) -> int:
         """How many episodes of S are withheld, each counted once: a fast run is listed a second time, as SVT."""
-        return sum(count for kind, count in self.withheld.items() if kind != "svt")
+        return sum(count for kind, count in self.withheld.items() if kind not in TWICE["run_s"])
 
     def longest(self, kind: str) -> Episode | None:
         """The longest of one kind (`longest_of`); None: there is none."""

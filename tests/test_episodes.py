@@ -24,13 +24,14 @@ from ec57 import GROUPINGS, Annotations, Protocol, compare_runs, read_annotation
 from report.burden import Burden, burden, hours, hours_table
 from report.definitions import Definitions, Quality
 from report.diary import Entry, diary_figures
-from report.episodes import KINDS, SUPRAVENTRICULAR, Episode, Episodes, find_episodes, prematurity
+from report.drawings import LANES
+from report.episodes import KINDS, SUPRAVENTRICULAR, TWICE, Episode, Episodes, find_episodes, prematurity
 from report.hrv import Variability, variability
 from report.irregular import FOUND, RIGHT, cosen, irregular_rhythm, turning_points
 from report.pauses import hidden_beats
 from report.rates import Rate, heart_rate
 from report.rhythm import CLASSES, Rhythm
-from report.strips import MOST, choose_strips
+from report.strips import BY_WEIGHT, MOST, NAMES, choose_strips
 from report.trends import bin_width, trends
 from support.cli import add_options
 from support.errors import InputError
@@ -1375,6 +1376,20 @@ def test_the_kinds_are_those_of_the_contract() -> None:
         *("isolated_s", "couplet_s", "run_s", "svt", "bigeminy_s", "trigeminy_s"),
         *("pause", "bradycardia", "tachycardia", "irregular_rhythm", "ventricular_flutter", "unreadable"),
     ) == KINDS
+
+
+def test_every_kind_has_a_name_strips_and_a_lane_but_where_it_needs_none() -> None:
+    assert {*NAMES} == {*KINDS}
+    assert {*BY_WEIGHT} == {*KINDS} - {"unreadable"}
+    in_lanes = {kind for lane in LANES for kind in lane.kinds}
+    in_another = {kind for others in TWICE.values() for kind in others}  # that of all runs
+    assert in_lanes | in_another == {*KINDS} - {"isolated_v", "isolated_s", "unreadable"}
+
+
+def test_a_withheld_run_counts_once_whatever_more_telling_names_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TWICE, "run_s", ("svt", "long"))
+    withheld = {"isolated_s": 3, "run_s": 2, "svt": 1, "long": 1}
+    assert dataclasses.replace(find_episodes(made("N" * 5), DEFAULT), withheld=withheld).withheld_total == 5
 
 
 @pytest.mark.parametrize(("interval", "doubtful"), [(425, False), (426, True)])  # 0.85 of 500
