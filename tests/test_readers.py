@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.readers import Recording, open_recording, tables
+from preprocess.readers.opening import MAGIC
 from preprocess.readers.recording import Runs
 from support.errors import InputError
 
@@ -1679,6 +1680,11 @@ def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:
     assert "contradicts itself: 500 Hz by its head, 250 Hz by its column time_s" in fault(path)
     with open_recording(tmp_path / "250.csv") as recording:
         assert (recording.fs, recording.length) == (250, 1000)
+
+
+def test_what_is_no_recording_is_told_with_every_format_that_is_read(tmp_path: Path) -> None:
+    _, _, formats = fault(put(tmp_path, bytes(1000), "a.dat")).lower().partition("not in the formats")
+    assert all(source.__name__.removesuffix("Source").lower() in formats for source in MAGIC.values())
 
 
 @pytest.mark.parametrize(
