@@ -51,6 +51,7 @@ class Experiment:
     note: str
     """What a reader must know to read the table."""
     rows: tuple[Row, ...]
+    """Numbered from 1 for `--row`, which pages and cards quote: a new one comes last."""
     form: str = "classes"
     """Of page and picture: `classes`, a column each, as in Table 2; `patients`, with EC57's figures beside; `accuracy`,
     as in Table 4; `bars`, as in Fig. 5 and 6."""

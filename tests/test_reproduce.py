@@ -500,7 +500,7 @@ def fake_result(row: Row, epochs: int, right: int = 5) -> Result:
 def test_bars_are_ours_and_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(figures, "plot_bars", lambda *arguments: calls.append(arguments))
-    results = [fake_result(row, 6, right) for row, right in zip(FIG6.rows, (5, 4, 3, 2, 1, 1), strict=True)]
+    results = [fake_result(row, 6, right=max(5 - place, 1)) for place, row in enumerate(FIG6.rows)]
     figures.draw(FIG6, results, tmp_path, "cpu")
     for column, (names, ours, paper, title, _) in zip(("macro", "S"), calls, strict=True):
         assert list(names) == [row.label for row in FIG6.rows]
