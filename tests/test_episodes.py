@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from ec57 import GROUPINGS, Annotations, Protocol, compare_runs, read_annotations, read_header
 from report.burden import Burden, burden, hours, hours_table
-from report.definitions import Definitions, Quality
+from report.definitions import _ANY_SIGN, _FEWEST, CLASSLESS_THRESHOLDS, Definitions, Quality
 from report.diary import Entry, diary_figures
 from report.drawings import LANES
 from report.episodes import KINDS, SUPRAVENTRICULAR, TWICE, Episode, Episodes, find_episodes, prematurity
@@ -1376,6 +1376,11 @@ def test_the_kinds_are_those_of_the_contract() -> None:
         *("isolated_s", "couplet_s", "run_s", "svt", "bigeminy_s", "trigeminy_s"),
         *("pause", "bradycardia", "tachycardia", "irregular_rhythm", "ventricular_flutter", "unreadable"),
     ) == KINDS
+
+
+def test_what_is_said_of_a_threshold_by_its_name_is_of_one_that_is_there() -> None:
+    names = {field.name for field in dataclasses.fields(Definitions)}
+    assert {*_FEWEST, *_ANY_SIGN, *CLASSLESS_THRESHOLDS} <= names
 
 
 def test_every_kind_has_a_name_strips_and_a_lane_but_where_it_needs_none() -> None:

@@ -955,6 +955,13 @@ def test_nothing_is_left_of_a_run_that_cannot_start(toy_data: Path, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_every_setting_that_is_a_number_has_a_range() -> None:
+    configs = (TrainingConfig, hparams.ContextConfig, RunConfig)
+    fields = [field for config in configs for field in dataclasses.fields(config)]
+    numbers = {field.name for field in fields if re.search(r"\b(int|float)\b", str(field.type))}
+    assert numbers - {"num_runs"} == hparams.RANGES.keys()  # that hangs on seed_id
+
+
 @pytest.mark.parametrize(
     "setting",
     [
