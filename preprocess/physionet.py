@@ -25,7 +25,7 @@ import numpy as np
 
 from preprocess.databases import DATABASES, FEW, Database
 from preprocess.labels import reason_for_admission
-from preprocess.records import list_records
+from preprocess.records import list_records, read_header, read_signal
 from preprocess.signals import Read
 from preprocess.synthetic import MARK
 from support.errors import InputError, listed
@@ -268,22 +268,20 @@ def _fingerprints() -> dict[tuple[str, str], frozenset[str]]:
     return {place: frozenset(leads) for place, leads in table.items()}
 
 
-def fingerprint(folder: Path, name: str, channel: int, annotations: str | None) -> str | None:
-    """Return a hash of what is read of one lead of a record, None where it cannot be read.
+def fingerprint(folder: Path, name: str, channel: int, annotations: str | None) -> str:
+    """Return a hash of what is read of one lead of a record.
 
-    The first 16 hexadecimal digits of the SHA-256 of rate, gain and baseline, the samples as stored (int32, little
-    endian), and the annotation file (`annotations`, in `folder`), or else the diagnosis.
+    The first 16 hexadecimal digits of the SHA-256 of rate, gain and baseline, the samples in ADC units (int32, little
+    endian; the least one where a sample is missing), and the annotation file (`annotations`, in `folder`), or else the
+    diagnosis.
     """
-    import wfdb
-
-    try:
-        record = wfdb.rdrecord(str(Path(folder, name)), channels=[channel], physical=False)
-        truth = Path(folder, annotations).read_bytes() if annotations else _diagnosis(record.comments)
-        scale = f"{record.fs:g} {record.adc_gain[0]:g} {record.baseline[0]:g}\n"
-        samples = record.d_signal[:, 0].astype("<i4").tobytes()
-    except Exception:  # wfdb raises whatever its decoder stumbles over; as published, none of these records does that
-        return None
-    return hashlib.sha256(scale.encode() + samples + truth).hexdigest()[:16]
+    header = read_header(folder, name)
+    signal = header.signals[channel]
+    truth = Path(folder, annotations).read_bytes() if annotations else _diagnosis(header.comments)
+    scale = f"{header.fs:g} {signal.gain:g} {signal.baseline:g}\n"
+    values = read_signal(folder, name, header, channel) / (signal.millivolts or 1.0) * signal.gain + signal.baseline
+    samples = np.where(np.isnan(values), np.iinfo(np.int32).min, np.round(values)).astype("<i4")
+    return hashlib.sha256(scale.encode() + samples.tobytes() + truth).hexdigest()[:16]
 
 
 def first_minute(read: Read, fs: float) -> str:
