@@ -61,12 +61,12 @@ def split_account(beats: BeatSet, split: splits.Split, protocol: str, seed: int)
     """Describe in lines which beats went where: a table of classes per split, and what to know of it."""
     lines = [f"split        {protocol}, seed {seed}"]
     lines.append(f"{'':13}" + "".join(f"{name:>11}" for name in (*beats.classes, "beats", "patients")))
+    absent = {}
     for name, index in split.items():
-        counts = [*np.bincount(beats.labels[index], minlength=len(beats.classes)), len(index)]
-        patients = _patients(beats, index)
-        cells = [*map(str, counts), str(len(patients)) if patients else "unknown"]
+        counts = np.bincount(beats.labels[index], minlength=len(beats.classes))
+        absent[name] = [beats.classes[label] for label in np.flatnonzero(counts == 0)]
+        cells = [*counts, len(index), len(_patients(beats, index)) or "unknown"]
         lines.append(f"  {name:<11}" + "".join(f"{cell:>11}" for cell in cells))
-    absent = splits.absent_classes(beats, split)
     for name, classes in absent.items():
         if classes:
             lines.append(f"note         {name} has no beat of class {', '.join(classes)}")
@@ -83,9 +83,9 @@ def split_account(beats: BeatSet, split: splits.Split, protocol: str, seed: int)
 
 def _patient_notes(beats: BeatSet, split: splits.Split, protocol: str) -> list[str]:
     lines = [f"validation   patients {', '.join(sorted(_patients(beats, split['val'])))}"]
-    if splits.has_mitdb(beats) and protocol != "inter_patient":
+    if "mitdb" in beats.databases and protocol != "inter_patient":
         lines.append("protocol     of mitdb the patients of DS1 alone (de Chazal et al. 2004); DS2 stays unopened")
-    elif splits.has_mitdb(beats):
+    elif "mitdb" in beats.databases:
         used = {record for index in split.values() for record in _records(beats, index)}
         unused = [name for number, name in enumerate(beats.record_names) if number not in used]
         paced = [name for name in unused if posixpath.basename(name) in splits.PACED]

@@ -61,11 +61,6 @@ def split_beats(beats: BeatSet, protocol: str, fractions: tuple[float, ...] | No
     return split
 
 
-def has_mitdb(beats: BeatSet) -> bool:
-    """Say whether some of the records are of the MIT-BIH Arrhythmia Database."""
-    return "mitdb" in beats.databases
-
-
 # ------------------------------------------------------------------------------------------------- by beat
 
 
@@ -403,9 +398,3 @@ def write_split_files(folder: Path, beats: BeatSet, split: Split, protocol: str,
             stream = stack.enter_context(stack.enter_context(written_whole(path)).open("wb"))
             save_torch(split_file(beats, split, name, protocol, seed), stream)
     return paths
-
-
-def absent_classes(beats: BeatSet, split: Split) -> dict[str, list[str]]:
-    """Name the classes that each split has no beat of."""
-    counts = {name: np.bincount(beats.labels[index], minlength=len(beats.classes)) for name, index in split.items()}
-    return {name: [beats.classes[label] for label in np.flatnonzero(count == 0)] for name, count in counts.items()}
