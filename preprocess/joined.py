@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import replace
 
 import numpy as np
 
@@ -60,11 +60,8 @@ def join(sets: Mapping[str, BeatSet]) -> BeatSet:
 
 def _prefixed(account: Account, slug: str) -> Account:
     """Put the slug of its database before each record that an account names."""
-    counts = {field.name: getattr(account, field.name) for field in fields(account)}
-    for key, reasons in counts.items():
-        if isinstance(reasons, dict):
-            counts[key] = {
-                reason: [f"{slug}/{name}" for name in entry] if isinstance(entry, list) else entry
-                for reason, entry in reasons.items()
-            }
-    return Account(**counts)
+    left_out, remarks = (
+        {reason: [f"{slug}/{name}" for name in names] for reason, names in records.items()}
+        for records in (account.left_out, account.remarks)
+    )
+    return replace(account, left_out=left_out, remarks=remarks)
