@@ -117,7 +117,7 @@ def _by_patient(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) 
         if slug == "mitdb":
             parts.append(_ds1_ds2(beats, chosen, fractions, seed))
         else:
-            parts.append(split_by_patient(beats, fractions or FRACTIONS, seed, chosen, slug or "this folder"))
+            parts.append(_drawn(beats, chosen, fractions or FRACTIONS, seed, slug or "this folder"))
     return {name: np.sort(np.concatenate([part[name] for part in parts])) for name in SPLITS}
 
 
@@ -176,19 +176,8 @@ def _of_records(beats: BeatSet, chosen: np.ndarray, names: frozenset[str]) -> np
     return chosen[is_named[_records(beats)[chosen]]]
 
 
-def split_by_patient(beats: BeatSet, fractions: tuple[float, ...], seed: int, chosen: np.ndarray, where: str) -> Split:
-    """Split by patient: first the test split, then validation out of the rest.
-
-    Args:
-        beats: those to split, with their patients.
-        fractions: shares of train, val and test in the beats.
-        seed: of the draw.
-        chosen: int64 (n,), the beats to split.
-        where: what the message calls them.
-
-    Raises:
-        InputError: there are fewer than three patients.
-    """
+def _drawn(beats: BeatSet, chosen: np.ndarray, fractions: tuple[float, ...], seed: int, where: str) -> Split:
+    """The patients of the test split are drawn first, then those of validation out of the rest."""
     train_share, val_share, test_share = fractions
     rest, test = _hold_out_patients(beats, chosen, test_share, seed, where, leave=2)
     train, val = _hold_out_patients(beats, rest, val_share / (train_share + val_share), seed, where)
