@@ -119,18 +119,15 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
 # ------------------------------------------------------------------------------------------------ one record
 
 
-def cut(
-    signal: np.ndarray, centres: np.ndarray, before: int = BEFORE, after: int = AFTER
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the windows of `before` samples before each centre (n,) and `after` from it on.
+def cut(signal: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the window around each centre (n,).
 
     Returns:
-        (m, before + after) windows, and bool (n,) which m of the centres they are of: a window that leaves the
-        signal is not cut.
+        (m, LENGTH) windows, and bool (n,) which m of the centres they are of: a window that leaves the signal is not
+        cut.
     """
-    inside = (centres >= before) & (centres + after <= len(signal))
-    starts = centres[inside] - before
-    return signal[starts[:, None] + np.arange(before + after)], inside
+    inside = (centres >= BEFORE) & (centres + AFTER <= len(signal))
+    return signal[centres[inside, None] + np.arange(-BEFORE, AFTER)], inside
 
 
 def standardise(windows: np.ndarray) -> tuple[np.ndarray, int]:
