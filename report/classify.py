@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from models import ecgTransForm
-from preprocess.beats import AFTER, BEFORE, PEAKS, WINDOWS, cut, standardise
+from preprocess.beats import LENGTH, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import CONTEXT_NAMES, Context, broken_intervals, record_rhythm, stretch_context, stretches
 from preprocess.readers.recording import HIGHEST_RATE, LOWEST_RATE, is_too_slow
 from preprocess.signals import BRIDGED, FS, Read, bridging_reader, resampling_reader
@@ -124,15 +124,15 @@ def _require_known_window(path: Path, kept: Checkpoint) -> None:
     """Raise an `InputError` unless the training beats were cut as `classify_peaks` cuts."""
     window, length = kept.data.get("window"), kept.configs.sequence_len
     sentence = WINDOWS["centred"].sentence
-    known = {sentence.format(length=BEFORE + AFTER, peak=peak) for peak in PEAKS.values()}
+    known = {sentence.format(length=LENGTH, peak=peak) for peak in PEAKS.values()}
     if window not in known:
         says = f"were cut in another way: {window}" if window not in (None, "unknown") else "are not described in it"
         raise InputError(
-            f"{path}: the beats that it was trained on {says}; a report cuts {BEFORE + AFTER} samples around each "
+            f"{path}: the beats that it was trained on {says}; a report cuts {LENGTH} samples around each "
             "R-peak, so train on split files of `python -m preprocess --window centred`"
         )
-    if length != BEFORE + AFTER:
-        raise InputError(f"{path}: takes beats of {length} samples; a report cuts {BEFORE + AFTER}")
+    if length != LENGTH:
+        raise InputError(f"{path}: takes beats of {length} samples; a report cuts {LENGTH}")
 
 
 def _trained_on(kept: Checkpoint) -> str:
@@ -197,10 +197,9 @@ def classify_beats(
     Raises:
         InputError: the beats have another shape or missing samples, or the network sees a context and none is given.
     """
-    length = BEFORE + AFTER
     windows = _numbers(windows, "windows")
-    if windows.ndim != 2 or windows.shape[1] != length or not np.isfinite(windows).all():
-        raise InputError(f"windows of shape {windows.shape}: (n, {length}) finite samples at {FS:g} Hz are needed")
+    if windows.ndim != 2 or windows.shape[1] != LENGTH or not np.isfinite(windows).all():
+        raise InputError(f"windows of shape {windows.shape}: (n, {LENGTH}) finite samples at {FS:g} Hz are needed")
     if not isinstance(classifier, Classifier):
         classifier = load_classifier(ALONE if classifier is None and context is None else classifier)
     if classifier.context:
