@@ -83,7 +83,7 @@ class EdfSource(Source):
         if not 0 < self._duration < np.inf:
             raise self._damaged(f"by its header a data record lasts {self._duration:g} s")
         with self._parsing():
-            edf = self._decode(self._header, b"")
+            edf = self._decode()
             self.channels = tuple(map(self._channel, edf.signals))
             self._shown = [number for number, label in enumerate(self._labels) if label not in ANNOTATIONS]
             stated, reserved, begin = int(self._header[RECORDS]), edf.reserved, edf.bytes_in_header_record
@@ -94,7 +94,8 @@ class EdfSource(Source):
             )
         plus = re.match(r"[EB]DF(\+[CD])", reserved)
         self.format = kind + (plus[1] if plus else "")
-        self._record = sum(self._sizes) * (3 if self._is_bdf else 2)  # bytes
+        self._width = 3 if self._is_bdf else 2  # bytes of a sample
+        self._record = sum(self._sizes) * self._width  # bytes
         self._stored = self._count(stated)
         self.start, self.undated = self._started() if self._stored else (None, "")
 
@@ -104,7 +105,7 @@ class EdfSource(Source):
         fs = round(per_record / self._duration, 9)  # 75 samples in 0.3 s
         self._options.check_rate(self.path, fs)
         with self._parsing():
-            signal = self._decode(self._header, b"").signals[channel]
+            signal = self._decode().signals[channel]
             ranges = (*signal.digital_range, *signal.physical_range)
         if ranges[0] == ranges[1] or ranges[2] == ranges[3] or not np.isfinite(ranges).all():
             raise self._damaged(
@@ -189,7 +190,7 @@ class EdfSource(Source):
         """
         start = None
         with suppress(Exception), warnings.catch_warnings(action="ignore"):  # not given, or not as the standard has it
-            start = self._decode(self._header, self._bytes(0, 1)).startdatetime
+            start = self._decode(self._bytes(0, 1)).startdatetime
         if start is not None and start.date() != NO_DATE:
             return start, ""
         date, time = (self._header[place].decode("latin-1").strip() for place in (DATE, TIME))
@@ -213,16 +214,16 @@ class EdfSource(Source):
     def _read(self, channel: int, first: int, last: int) -> np.ndarray:
         """Read a signal of the data records [first, last) -> float64 (samples,) in its unit."""
         with self._parsing():
-            return self._decode(self._header, self._bytes(first, last)).signals[channel].data
+            return self._decode(self._bytes(first, last)).signals[channel].data
 
-    def _decode(self, header: bytes, records: bytes) -> edfio.Edf | edfio.Bdf:
+    def _decode(self, records: bytes = b"") -> edfio.Edf | edfio.Bdf:
         """Give edfio the header and some data records, as if they were a file."""
         import io
 
         import edfio
 
         count = len(records) // self._record if records else 0
-        content = header[: RECORDS.start] + f"{count:<8}".encode() + header[RECORDS.stop :] + records
+        content = self._header[: RECORDS.start] + f"{count:<8}".encode() + self._header[RECORDS.stop :] + records
         if self._is_bdf:
             return edfio.read_bdf(io.BytesIO(content), header_encoding="latin-1")
         return edfio.read_edf(content, header_encoding="latin-1")
@@ -266,8 +267,7 @@ class EdfSource(Source):
                 f"{self.path} is {self.format}, a recording with interruptions, but has no annotations that say when "
                 "they were; export it as EDF+C"
             )
-        width = 3 if self._is_bdf else 2
-        begin, size = sum(self._sizes[:number]) * width, self._sizes[number] * width
+        begin, size = sum(self._sizes[:number]) * self._width, self._sizes[number] * self._width
         step = max(1, BLOCK // self._record)
         for first in range(begin_with, self._stored, step):
             last = min(first + step, self._stored)
