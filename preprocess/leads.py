@@ -86,7 +86,7 @@ def find_lead(channels: Sequence[Channel], wanted: Sequence[str] = LEAD_II, any_
     names = [canonical(channel.name) for channel in channels]
     spellings = [name for lead in wanted for name in (lead, *(LEAD_II if is_lead_ii(lead) else ()))]
     for lead in (*spellings, *(LEAD_II if any_lead else ())):
-        exact = [number for number, channel in enumerate(channels) if _same(channel.name, lead)]
+        exact = [number for number, channel in enumerate(channels) if (channel.name or "").casefold() == lead.casefold()]
         alike = [number for number, name in enumerate(names) if name == canonical(lead)]
         if exact or alike:
             return (exact or alike)[0]
@@ -100,7 +100,11 @@ def ecg_channels(channels: Sequence[Channel]) -> list[int]:
 
     A signal that is called something else, or is in units that are no voltage, may not.
     """
-    possible = [number for number, channel in enumerate(channels) if _may_be_ecg(channel)]
+    possible = [
+        number
+        for number, channel in enumerate(channels)
+        if channel.millivolts is not None and not names_other_signal(channel.name)
+    ]
     named = [
         number
         for number in possible
@@ -119,14 +123,6 @@ def is_lead_ii(name: str | None) -> bool:
     return canonical(name) in {canonical(lead) for lead in LEAD_II}
 
 
-def _same(name: str | None, wanted: str) -> bool:
-    return (name or "").casefold() == wanted.casefold()
-
-
 def names_other_signal(text: str | None) -> bool:
     """Say whether a word of a text names a signal that is no ECG, such as "Resp" or "ACC2"."""
     return any(_OTHER.fullmatch(word.rstrip("0123456789")) for word in _words(text))
-
-
-def _may_be_ecg(channel: Channel) -> bool:
-    return not names_other_signal(channel.name) and channel.millivolts is not None
