@@ -83,13 +83,14 @@ def find_lead(channels: Sequence[Channel], wanted: Sequence[str] = LEAD_II, any_
     Who wants II or MLII takes the other where a record has but that. With `any_lead` a record without the wanted leads
     gives lead II, and without that the first of its `ecg_channels`.
     """
+    given = [(channel.name or "").casefold() for channel in channels]
     names = [canonical(channel.name) for channel in channels]
     spellings = [name for lead in wanted for name in (lead, *(LEAD_II if is_lead_ii(lead) else ()))]
     for lead in (*spellings, *(LEAD_II if any_lead else ())):
-        exact = [number for number, channel in enumerate(channels) if (channel.name or "").casefold() == lead.casefold()]
-        alike = [number for number, name in enumerate(names) if name == canonical(lead)]
-        if exact or alike:
-            return (exact or alike)[0]
+        if lead.casefold() in given:
+            return given.index(lead.casefold())
+        if canonical(lead) in names:
+            return names.index(canonical(lead))
     if any_lead:
         return next(iter(ecg_channels(channels)), None)
     return None
