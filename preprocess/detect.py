@@ -94,6 +94,7 @@ def detect_in_parts(read: Callable[[int, int], np.ndarray], length: int, fs: flo
     found = [np.empty(0, dtype=np.int64)]
     for first, start, stop, last in parts(length, fs, part):
         signal = np.asarray(read(first, last), dtype=np.float64)
+        signal = np.where(np.isfinite(signal), signal, np.nan)
         found.append(first + _detect(signal, fs, start - first, stop - first))
     return np.unique(np.concatenate(found))
 
@@ -123,8 +124,7 @@ def steepness(signal: np.ndarray, fs: float) -> np.ndarray:
     """The steepness of a signal (n,) at `fs` Hz -> (n,), its unit a second; 0 where nothing moves, or it is missing."""
     from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 
-    missing = ~np.isfinite(signal)
-    whole = bridge(np.where(missing, np.nan, signal))
+    missing, whole = np.isnan(signal), bridge(signal)
     slope = np.gradient(band_pass(whole, fs, STEEP_BAND)) * fs
     width = _samples(STEEP_WINDOW, fs) | 1
     square = uniform_filter1d(slope**2, width)
@@ -152,8 +152,7 @@ def deflection_sizes(signal: np.ndarray, fs: float) -> np.ndarray:
     """The size of the deflection around each sample of a signal (n,) at `fs` Hz, in its unit -> (n,)."""
     from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
-    missing = ~np.isfinite(signal)
-    waves = band_pass(bridge(np.where(missing, np.nan, signal)), fs, PEAK_BAND)
+    waves = band_pass(bridge(signal), fs, PEAK_BAND)
     width = _samples(DEFLECTION_WINDOW, fs) | 1
     return maximum_filter1d(waves, width) - minimum_filter1d(waves, width)
 
@@ -213,9 +212,8 @@ def _place(signal: np.ndarray, fs: float, beats: np.ndarray) -> np.ndarray:
     """Move each beat (m,) to its R-peak."""
     if not len(beats):
         return beats.astype(np.int64)
-    missing = ~np.isfinite(signal)
-    deflection = np.abs(band_pass(bridge(np.where(missing, np.nan, signal)), fs, PEAK_BAND))
-    deflection[missing] = 0.0
+    deflection = np.abs(band_pass(bridge(signal), fs, PEAK_BAND))
+    deflection[np.isnan(signal)] = 0.0
     reach = _samples(PEAK_REACH, fs)
     around = np.clip(beats[:, None] + np.arange(-reach, reach + 1), 0, len(signal) - 1)  # (m, 2 * reach + 1)
     return around[np.arange(len(beats)), deflection[around].argmax(axis=1)]
