@@ -60,10 +60,10 @@ def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int, 
     error nothing; synthetic records that are in `folder` are replaced.
 
     Raises:
-        InputError: an argument is out of range, `folder` cannot be written, or it holds something else than
+        InputError: `patients` or `minutes` is out of range, `folder` cannot be written, or it holds something else than
             synthetic records, which then stays as it is.
     """
-    _check_arguments(patients, minutes, seed)
+    _check_arguments(patients, minutes)
     with folder_written_whole(folder, require_synthetic) as part:
         profiles = deal(MIT_DECK, patients, np.random.default_rng([seed, 0]))
         names = []
@@ -91,7 +91,7 @@ def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, 
     Raises:
         InputError: as `write_synthetic_mit`.
     """
-    _check_arguments(patients, minutes, seed)
+    _check_arguments(patients, minutes)
     with folder_written_whole(folder, require_synthetic) as part:
         groups = deal(PTB_DECK, patients, np.random.default_rng([seed, 0]))
         names: list[str] = []
@@ -214,13 +214,11 @@ def mark(seed: int, number: int, patients: int) -> str:
     return f"{MARK}, seed {seed}, patient {number} of {patients}"
 
 
-def _check_arguments(patients: int, minutes: float, seed: int) -> None:
+def _check_arguments(patients: int, minutes: float) -> None:
     if patients < 1:
         raise InputError(f"{patients} synthetic patients cannot be written; give at least 1")
     if not SHORTEST <= minutes < 24 * 60:
         raise InputError(f"{minutes} minutes a synthetic patient: give {SHORTEST} or more, and less than a day")
-    if seed < 0:
-        raise InputError(f"seed {seed}: synthetic patients need a seed of 0 or more")
 
 
 def require_synthetic(folder: Path) -> None:

@@ -77,13 +77,11 @@ def write_synthetic_holter(folder: Path, hours: float, seed: int, progress: bool
     not grow with the signal, only with its annotations.
 
     Raises:
-        InputError: an argument is out of range, `folder` cannot be written, or it holds something else than a
+        InputError: `hours` is out of range, `folder` cannot be written, or it holds something else than a
             synthetic record, which then stays as it is.
     """
     if not FEWEST_HOURS <= hours <= MOST_HOURS:
         raise InputError(f"{hours:g} hours of a synthetic patient: give {FEWEST_HOURS:g} to {MOST_HOURS}")
-    if seed < 0:
-        raise InputError(f"seed {seed}: synthetic patients need a seed of 0 or more")
     samples = round(hours * 3600 * HOLTER_FORMAT.fs)
     of_patient, of_heart, of_shapes, of_annotations, of_noise = np.random.default_rng([seed, DAY]).spawn(5)
     patient = draw_ambulatory_patient(of_patient)
