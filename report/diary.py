@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from preprocess.readers import clock_time, iso_date
+from preprocess.readers import clock_time
 from report.episodes import Episodes
 from report.rates import mean_rate
 from report.rhythm import Rhythm, in_spans, without
@@ -235,7 +235,7 @@ def _plain_seconds(text: str) -> float | None:
 
 def _since(text: str, column: str, where: str, start: datetime | None) -> float:
     try:
-        clock = clock_time(iso_date(text))
+        clock = clock_time(text)
     except ValueError as error:
         raise InputError(f"{where}: the {column} {text!r} {error}; {_EITHER}") from None
     if clock.tzinfo is not None:

@@ -124,11 +124,12 @@ YEARS = range(1900, 2201)
 
 
 def clock_time(text: str) -> datetime:
-    """A date with its time of day, in ISO 8601.
+    """A date with its time of day, in ISO 8601, or with a date that `iso_date` turns.
 
     Raises:
         ValueError: it cannot be read, or it is a date alone, which says no time.
     """
+    text = iso_date(text)
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -147,7 +148,7 @@ def parse_start(given: str | datetime) -> datetime:
         InputError: it cannot be read, or has a time zone, which the times in a recording do not have.
     """
     try:
-        start = given if isinstance(given, datetime) else clock_time(iso_date(given))
+        start = given if isinstance(given, datetime) else clock_time(given)
     except ValueError as error:
         raise InputError(f"--start_time {given}: {error}; write it as 2026-01-31T08:00:00") from error
     if start.year not in YEARS:
