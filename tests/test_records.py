@@ -428,6 +428,22 @@ def test_a_stretch_is_read_without_the_rest(tmp_path: Path) -> None:
     assert peak < 1e6
 
 
+def test_a_signal_is_read_in_blocks(tmp_path: Path) -> None:
+    frames, signals = 300_001, 60
+    write(tmp_path, "a", f"a {signals} 250 {frames}\n" + "a.dat 16 1000 16 0 0 0 0 II\n" * signals)
+    with (tmp_path / "a.dat").open("wb") as file:
+        for place, value in ((0, 100), (200_000, 200), (frames - 1, 300)):
+            file.seek(2 * (place * signals + 7))
+            file.write(int16([value]))
+        file.truncate(2 * frames * signals)
+    tracemalloc.start()
+    values = read(tmp_path, channel=7)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {place: values[place] for place in np.flatnonzero(values)} == {0: 0.1, 200_000: 0.2, frames - 1: 0.3}
+    assert peak < 2 * frames * signals  # bytes of the file
+
+
 def test_checksums_are_compared(tmp_path: Path) -> None:
     values = np.array([300, -200, 32000, 32000])
     total = int(values.sum()) - 65536
