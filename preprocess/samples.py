@@ -91,7 +91,8 @@ def read_samples(path: Path, signals: Sequence[Signal], which: int, first: int, 
     def blocks(begin: int, end: int) -> Iterator[np.ndarray]:
         for at in range(begin, end, step):
             flat = _read_packed(path, fmt, signal.offset, at * frame, min(at + step, end) * frame)
-            yield flat.reshape(-1, frame)[:, column : column + signal.spf].reshape(-1)  # (frames, frame) -> (samples,)
+            own = flat.reshape(-1, frame)[:, column : column + signal.spf]  # (frames, frame) -> (frames, spf)
+            yield own.astype(np.int32).reshape(-1)  # no view, which would hold the block
 
     values = np.concatenate([np.empty(0, np.int32), *blocks(first, last)])
     if fmt == DIFFERENCES:
