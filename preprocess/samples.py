@@ -1,7 +1,7 @@
 """The signal files of a WFDB record: signal(5) of the WFDB Applications Guide, formats 8 to 524.
 
 A stretch of a file is read without the rest of it. They are read here because wfdb 4.3.1 reads no signal whose header
-its parser refuses (see `ec57.headers`), none of a length of 0, which stands for "unknown", and none beside two unequal
+its parser refuses (see `ec57.headers`), none of a length of 0, which stands for "unknown", and no record with unequal
 skews above 0; and it takes differences (format 8) without an initial value to start from 0 instead of the ADC zero.
 """
 

@@ -190,7 +190,7 @@ def plan_recording(seconds: float) -> Plan:
 def _events(start: float, seconds: float) -> list[Planned]:
     """What the heart does in a day of `seconds` from `start` on."""
     fibrillation = FIBRILLATION.within(start, seconds, "")
-    minutes = fibrillation.end - fibrillation.start
+    duration = fibrillation.end - fibrillation.start
     short_run = partial(ventricular_tachycardia, shortest=2.0, longest=7.0)
     long_pause = partial(sinus_pause, shortest=3.1, longest=3.6)
     shares: list[tuple[float, EpisodeKind, float, str]] = [
@@ -206,7 +206,7 @@ def _events(start: float, seconds: float) -> list[Planned]:
         (0.37, ventricular_bigeminy, 15, ""),
         (0.41, short_run, 12, ""),
         (0.47, long_pause, 5, "nearly fainted"),
-        (FIBRILLATION.share, partial(atrial_fibrillation, seconds=minutes), minutes * 1.3, "fluttering heart"),
+        (FIBRILLATION.share, partial(atrial_fibrillation, seconds=duration), duration * 1.3, "fluttering heart"),
         (0.74, sinus_pause, 4, ""),
         (0.77, idioventricular_run, 16, ""),
         (0.79, sinus_pause, 4, ""),
