@@ -164,7 +164,7 @@ class Channel:
 
     name: str | None  # as the file has it; None: not given
     millivolts: float | None  # the mV of one of its units; None: they are no voltage, or not given
-    units: str = "mV"  # as the file has them; "": not given
+    units: str  # as the file has them; "": not given
 
 
 @dataclass(frozen=True)

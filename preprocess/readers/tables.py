@@ -101,11 +101,11 @@ class TableSource(Source):
     def open(self, channel: int) -> Trace:
         """Convert a column to a temporary file."""
         column, layout = self._signals[channel], self._layout
-        millivolts = self.channels[channel].millivolts
+        millivolts = self.channels[channel].millivolts or 1.0  # a channel without one is not opened
         with ExitStack() as stack:
             try:
                 store = stack.enter_context(tempfile.TemporaryFile(prefix="ecg"))
-                total, missing, clock, others = self._convert(column, 1.0 if millivolts is None else millivolts, store)
+                total, missing, clock, others = self._convert(column, millivolts, store)
             except OSError as error:
                 raise InputError(
                     f"{self.path} cannot be converted in {tempfile.gettempdir()} ({error.strerror or error}): name "
@@ -199,7 +199,7 @@ class TableSource(Source):
         column, units = self._layout.columns[number], self._unit(number)
         lead = self._layout.head.lead if len(self._layout.columns) == 1 else None
         name = lead or column.name or (f"column {number + 1}" if len(self._signals) > 1 else None)
-        return Channel(name, self._options.millivolts or (millivolts_of(units) if units else None), units)
+        return Channel(name, self._options.millivolts or millivolts_of(units), units)
 
     def _begin(self) -> tuple[datetime | None, str]:
         """When the first row is, and why that is not known although the file has times; "": it has none."""
