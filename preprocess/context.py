@@ -108,7 +108,10 @@ def record_context(signal: np.ndarray, peaks: np.ndarray) -> Context:
     """
     signal, peaks = np.asarray(signal, dtype=np.float64), np.asarray(peaks, dtype=np.int64)
     if not len(peaks) or not len(signal):
-        return no_context(len(peaks))
+        return Context(
+            np.zeros((len(peaks), len(CONTEXT_NAMES)), dtype=np.float32),
+            np.zeros((len(peaks), BEAT[1] - BEAT[0]), dtype=np.float32),
+        )
     rhythm = record_rhythm(peaks, broken_intervals(signal, peaks, round(BRIDGED * FS)))
     return _joined(
         [
@@ -119,14 +122,6 @@ def record_context(signal: np.ndarray, peaks: np.ndarray) -> Context:
             )
             for stretch in stretches(peaks, len(signal))
         ]
-    )
-
-
-def no_context(beats: int) -> Context:
-    """What is known of beats without any signal: zeros."""
-    return Context(
-        np.zeros((beats, len(CONTEXT_NAMES)), dtype=np.float32),
-        np.zeros((beats, BEAT[1] - BEAT[0]), dtype=np.float32),
     )
 
 
