@@ -68,13 +68,12 @@ def open_signal(folder: Path, name: str, header: Header, channel: int) -> Trace:
         notes.append("not calibrated (no ADC gain in the header, 200 units a mV assumed)")
     if records.checksum_differs(folder, name, header, channel):
         notes.append("samples do not match the checksum in the header")
+    # The layout of a record, if it has one, is a segment without samples, and ends at 0.
     ends = np.cumsum([segment.length for segment in header.segments], dtype=np.int64) * signal.spf
     return Trace(
         fs=header.rate(channel),
         length=records.signal_length(folder, name, header, channel),
         read=lambda first, last: records.read_signal(folder, name, header, channel, first, last),
-        borders=np.unique(
-            ends[:-1][ends[:-1] > 0]
-        ),  # the layout of a record, if it has one, is a segment without samples
+        borders=np.unique(ends[:-1][ends[:-1] > 0]),
         notes=tuple(notes),
     )
