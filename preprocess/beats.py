@@ -110,7 +110,7 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
         classes=chosen,
         records=None if beats.records is None else beats.records[kept],
         positions=None if beats.positions is None else beats.positions[kept],
-        context=None if beats.context is None else beats.context.of_beats(np.flatnonzero(kept)),
+        context=None if beats.context is None else beats.context.of_beats(kept),
         given_test=None if beats.given_test is None else beats.given_test[kept],
         account=replace(beats.account, dropped=beats.account.dropped | dropped),
     )
@@ -508,7 +508,7 @@ def _common_rate(folder: Path, rates: dict[str, float]) -> float:
             f"{folder} holds records of different rates ({examples}); --raw_path DIR names a folder whose records have "
             "one rate, such as that of one database"
         )
-    return float(next(iter(by_rate)))
+    return next(iter(by_rate))
 
 
 def _first_minute(signal: np.ndarray, fs: float) -> str | None:
