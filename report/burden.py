@@ -135,7 +135,8 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
     rates = window_rates(rhythm, definitions, episodes.unlike)
     regular_beats = rhythm.judged_outside(episodes.irregular)
     duration = rhythm.length / rhythm.fs
-    edges = np.concatenate([[0.0], np.arange(HOUR - into_hour_s % HOUR, duration, HOUR), [duration]])
+    last = duration - 0.5 / rhythm.fs  # less than a sample before the end begins no hour, whatever the rounding
+    edges = np.concatenate([[0.0], np.arange(HOUR - into_hour_s % HOUR, last, HOUR), [duration]])
     bounds = np.append(np.ceil(edges[:-1] * rhythm.fs - 1e-6).astype(np.int64), rhythm.length + 1)
     beats = [slice(*pair) for pair in itertools.pairwise(np.searchsorted(rhythm.samples, bounds).tolist())]
     windows = [slice(*pair) for pair in itertools.pairwise(np.searchsorted(rates.samples, bounds).tolist())]

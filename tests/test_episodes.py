@@ -999,6 +999,13 @@ def test_the_beats_at_the_edges_of_an_hour_are_in_one_each() -> None:
     assert (first.episodes["isolated_s"], second.episodes["isolated_v"]) == (1, 1)
 
 
+def test_a_recording_that_ends_on_the_hour_has_no_hour_after_it() -> None:
+    """Begun at 9:59:00.010: 3600 - 3540.01 is a little less than 59.99."""
+    rhythm = made("N" * 74, 80, fs=100, length=5999)
+    (hour,) = hours(rhythm, find_episodes(rhythm, DEFAULT), DEFAULT, into_hour_s=3540.01)
+    assert (hour.start_s, hour.end_s, hour.beats["all"]) == (0.0, 59.99, 74)
+
+
 def test_heart_rate_of_an_hour() -> None:
     rhythm = made("N" * 9000, [1000] * 3600 + [500] * 5399, length=7_200_000)
     first, second = hours(rhythm, find_episodes(rhythm, DEFAULT), DEFAULT)
