@@ -313,7 +313,7 @@ def _judged(
         return episode
     why = []
     own = slice(*np.searchsorted(rhythm.samples, [episode.start, episode.end + 1]))
-    if (~rhythm.unsure(definitions.doubtful_probability)[own]).sum() < RUN:
+    if (~rhythm.unsure(definitions.doubtful_probability, own)).sum() < RUN:
         why.append(f"fewer than three of its beats have a class of {definitions.doubtful_probability:g} % or more")
     unlike = likeness is not None and likeness(episode.start, episode.end) < definitions.doubtful_likeness
     if unlike:
@@ -338,8 +338,8 @@ def prematurity(rhythm: Rhythm, run: Episode) -> float:
     """
     first, last = np.searchsorted(rhythm.samples, [run.start, run.end])
     around = np.r_[max(first - AROUND, 0) : first, last : min(last + AROUND, len(rhythm.rr))]
-    sinus = rhythm.valid & (rhythm.classes[:-1] == "N") & (rhythm.classes[1:] == "N")
-    intervals = rhythm.rr[around][sinus[around]]
+    sinus = rhythm.valid[around] & (rhythm.classes[around] == "N") & (rhythm.classes[around + 1] == "N")
+    intervals = rhythm.rr[around][sinus]
     if len(intervals) < FEWEST:
         return float("nan")
     return float((run.end - run.start) / (last - first) / np.median(intervals))

@@ -116,11 +116,11 @@ class Rhythm:
             return np.zeros(self.samples.size, dtype=bool)
         return np.isnan(self.probabilities).any(axis=1)
 
-    def unsure(self, percent: float) -> np.ndarray:
-        """bool (n,): the network gave the class of the beat less than so many %; none where no network did."""
+    def unsure(self, percent: float, chosen: slice = slice(None)) -> np.ndarray:
+        """bool (n,): the network gave the class of a `chosen` beat less than so many %; none where no network did."""
         if self.probabilities is None:
-            return np.zeros(self.samples.size, dtype=bool)
-        return self.probabilities.max(axis=1) < percent / 100
+            return np.zeros(self.samples[chosen].size, dtype=bool)
+        return self.probabilities[chosen].max(axis=1) < percent / 100
 
     @cached_property
     def judged(self) -> np.ndarray:
