@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from preprocess.signals import bridge
+from preprocess.signals import Read, bridge
 from report.shapes import RANK, unit_shapes
 
 NEIGHBOURS = 100
@@ -28,13 +28,11 @@ longest run that is annotated in mitdb or svdb has 665."""
 MARGIN = 2.0  # s of signal on either side, for the band-pass
 
 
-def shape_test(
-    read: Callable[[int, int], np.ndarray], length: int, fs: float, peaks: np.ndarray
-) -> Callable[[int, int], float]:
+def shape_test(read: Read, length: int, fs: float, peaks: np.ndarray) -> Callable[[int, int], float]:
     """How much the beats of a run look like one another, or like other beats near it.
 
     Args:
-        read: returns the samples [start, stop) of the signal, NaN where they are missing.
+        read: the signal, `length` samples at `fs` Hz.
         peaks: int64 (n,) samples, ascending: all beats.
 
     Returns:
@@ -45,7 +43,7 @@ def shape_test(
 
     def shapes_of(beats: np.ndarray) -> np.ndarray:
         start = max(int(beats[0]) - round(MARGIN * fs), 0)
-        signal = bridge(np.asarray(read(start, min(int(beats[-1]) + round(MARGIN * fs), length)), dtype=np.float64))
+        signal = bridge(read(start, min(int(beats[-1]) + round(MARGIN * fs), length)))
         return unit_shapes(signal, fs, beats - start)[0]
 
     def likeness(first: int, last: int) -> float:

@@ -11,13 +11,13 @@ hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from preprocess.detect import band_pass, parts
-from preprocess.signals import bridge, bridging_reader, spans
+from preprocess.signals import Read, bridge, bridging_reader, spans
 from report.definitions import Quality
 
 HOP = 1.0  # s, flutter and noise are judged at multiples of this
@@ -33,18 +33,13 @@ class Waves(NamedTuple):
     """float (seconds,), waves a minute; 0 where the leakage was not looked at."""
 
 
-def vf_filtered(read: Callable[[int, int], np.ndarray], length: int, fs: float, quality: Quality = Quality()) -> Waves:  # noqa: B008
-    """Look through the VF filter around every second of a signal of `length` samples at `fs` Hz.
-
-    Args:
-        read: returns the samples [start, stop) of the signal, NaN where they are missing.
-    """
+def vf_filtered(read: Read, length: int, fs: float, quality: Quality = Quality()) -> Waves:  # noqa: B008  (frozen)
+    """Look through the VF filter around every second of a signal of `length` samples at `fs` Hz."""
     second, half = max(round(HOP * fs), 1), max(round(quality.noise_window * fs / 2), 1)
     read = bridging_reader(read, length, round(quality.missing_longest * fs))
     found = [Waves(np.zeros(0), np.zeros(0))]
     for first, start, stop, last in parts(length, fs):
-        signal = np.asarray(read(first, last), dtype=np.float64)
-        signal[~np.isfinite(signal)] = np.nan
+        signal = read(first, last)
         grid = np.arange(-(-start // second) * second, stop, second) - first
         found.append(_waves(signal, fs, grid, half, quality))
     return Waves(*map(np.concatenate, zip(*found, strict=True)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from preprocess.detect import parts
-from preprocess.signals import bridge, bridging_reader, parted, spans
+from preprocess.signals import Read, bridge, bridging_reader, parted, spans
 from report.definitions import Quality
 from report.flutter import HOP, Waves, possible_flutter, vf_filtered
 from report.noise import Hum, hum_of, is_hum_alone, noise_index, noise_spans
@@ -34,7 +34,7 @@ class Unreadable(NamedTuple):
 
 
 def unreadable(
-    read: Callable[[int, int], np.ndarray],
+    read: Read,
     length: int,
     fs: float,
     beats: np.ndarray,
@@ -44,7 +44,7 @@ def unreadable(
     """Find the unreadable time of a signal of `length` samples at `fs` Hz, which is read in parts.
 
     Args:
-        read: returns the samples [start, stop) of the signal, in mV, NaN where they are missing.
+        read: the signal, in mV.
         beats: int (n,) samples, ascending: what `preprocess.detect` finds in it.
         filtered: its `vf_filtered`; None: it is computed.
 
@@ -60,8 +60,7 @@ def unreadable(
     plateaus, rails, middles = [], (np.inf, -np.inf), []
     indices, hums = [np.zeros(0)], [Hum(np.zeros(0), np.zeros(0))]
     for first, start, stop, last in parts(length, fs):
-        signal = np.asarray(read(first, last), dtype=np.float64)
-        signal[~np.isfinite(signal)] = np.nan
+        signal = read(first, last)
         inside = slice(start - first, stop - first)
         found["missing"].append(start + spans(np.isnan(signal[inside])))
         found["flat"].append(start + spans(_flat(signal, fs, quality)[inside]))
@@ -89,7 +88,7 @@ def unreadable(
 
 
 def quiet_pauses(
-    read: Callable[[int, int], np.ndarray],
+    read: Read,
     fs: float,
     lost: Sequence[Unreadable],
     beats: np.ndarray,
@@ -103,7 +102,7 @@ def quiet_pauses(
     it moves a little: a lead that is off, or lost data that a recorder filled, stays at one value.
 
     Args:
-        read: returns the samples [start, stop) of the signal, in mV, NaN where they are missing.
+        read: the signal, in mV.
         lost: its unreadable time, ascending.
         beats: int (n,) samples, ascending.
         lengths: of a pause, in samples: longer than the first, at most the second.
@@ -122,7 +121,7 @@ def quiet_pauses(
         alone = (at == 0 or lost[at - 1].end <= first) and (at + 1 == len(lost) or lost[at + 1].start > last)
         if apart[after - 1] or not alone or last < part.end or not lengths[0] < last - first <= lengths[1]:
             continue
-        signal = bridge(np.asarray(read(part.start, part.end), dtype=np.float64))
+        signal = bridge(read(part.start, part.end))
         unmoved = np.diff(spans(signal[1:] == signal[:-1]), axis=1).max(initial=0)
         if unmoved < quality.flat_shortest * fs:
             found[first] = part
