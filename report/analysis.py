@@ -18,7 +18,7 @@ from preprocess.physionet import first_minute
 from preprocess.readers import Recording, open_recording
 from preprocess.signals import bridging_reader, parted
 from preprocess.synthetic import MARK
-from report.burden import HOUR, Burden, Hour, burden, hours
+from report.burden import Burden, Hour, burden, hours
 from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_classes
 from report.definitions import Definitions, Quality
 from report.diary import Diary, diary_figures, read_diary
@@ -342,4 +342,4 @@ def interruptions(recording: Recording, longest: int) -> np.ndarray:
 
 
 def _into_hour(start: datetime | None) -> float:
-    return 0.0 if start is None else (start - start.replace(minute=0, second=0, microsecond=0)).total_seconds() % HOUR
+    return 0.0 if start is None else (start - start.replace(minute=0, second=0, microsecond=0)).total_seconds()
