@@ -58,7 +58,8 @@ class Annotations:
         unknown = set(self.symbols) - SYMBOLS
         if unknown:
             time, symbol = next(pair for pair in zip(times, self.symbols, strict=True) if pair[1] in unknown)
-            raise InputError(f"the annotation {symbol!r} at sample {time} is not one of WFDB's: {_in_words(SYMBOLS)}")
+            known = " ".join(sorted(SYMBOLS))
+            raise InputError(f"the annotation {symbol!r} at sample {time} is not one of WFDB's: {known}")
 
     @classmethod
     def from_wfdb(cls, annotation: wfdb.Annotation) -> Annotations:
@@ -149,7 +150,3 @@ def read_annotations(path: str | Path, fs: float) -> Annotations:
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _in_words(symbols: frozenset[str]) -> str:
-    return " ".join(sorted(symbols))
