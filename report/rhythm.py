@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ec57.protocol import CLASSES
 from preprocess.signals import parted, spans
 from support.errors import InputError, unknown
-
-CLASSES = ("N", "S", "V", "F", "Q")
-"""Normal, supraventricular ectopic, ventricular ectopic, fusion, and paced or unclassifiable beats."""
 
 UNCLASSIFIED = "unclassified"
 """What a beat is called that no network could see whole. Among sequences of beats it stands as Q does."""
