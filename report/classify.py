@@ -100,7 +100,8 @@ def load_classifier(checkpoint: str | Path | None = None, device: str | torch.de
     model, kept = load_network(path, device)
     _require_known_window(path, kept)
     card = read_card(path)
-    figures = _figures_of_card(card) if card else _figures_of_run(path, kept.data)
+    stated = {name: card[name] for name in ("per_class", "tested_on", "new_patients") if name in card}
+    figures = Figures(**stated) if card else _figures_of_run(path, kept.data)
     return Classifier(
         name=given,
         dataset=kept.dataset,
@@ -141,14 +142,6 @@ def _trained_on(kept: Checkpoint) -> str:
     words = [f"{data.get('source', 'unknown')} data of --dataset {kept.dataset}"]
     words += [f"{records} record{'' if records == 1 else 's'}"] if records else []
     return ", ".join([*words, f"{data.get('protocol', 'unknown')} split"])
-
-
-def _figures_of_card(card: dict[str, Any]) -> Figures:
-    return Figures(
-        per_class=card.get("per_class", {}),
-        tested_on=card.get("tested_on", "not stated"),
-        new_patients=card.get("new_patients"),
-    )
 
 
 def _figures_of_run(path: Path, trained_on: dict[str, Any]) -> Figures:
