@@ -63,9 +63,6 @@ RUNS = frozenset(TWICE).union(*TWICE.values())
 AROUND, FEWEST = 40, 3
 """Beats on either side of a run of S whose N-N intervals say how fast the sinus rhythm is, and how many it takes."""
 
-PAUSE_IN_DOUBT = "beats may have been missed in it, or the lead was off"
-"""Why a pause is doubtful."""
-
 
 @dataclass(frozen=True)
 class Episode:
@@ -82,6 +79,8 @@ class Episode:
     """Why a run or a pause may not be real; "": nothing speaks against it."""
     unlike: bool = False
     """A run is doubtful because its beats do not look like beats: they may be noise."""
+    after_ectopic: bool = False
+    """A beat of S, V or F begins a pause, so it may be compensatory."""
 
 
 def extent(episode: Episode) -> tuple[int, int]:
@@ -101,26 +100,12 @@ def fastest_of(found: Sequence[Episode]) -> Episode | None:
 
 
 @dataclass(frozen=True)
-class Pause:
-    """An R-R interval from `start` to `end`, in samples."""
-
-    start: int
-    end: int
-    after_ectopic: bool
-    """A beat of S, V or F begins it, so it may be compensatory."""
-    possible_missed_beat: bool | None
-    """A deflection of the size of a QRS lies in it, or it is very long; None: the signal was not looked at."""
-
-
-@dataclass(frozen=True)
 class Episodes:
     """What `find_episodes` found."""
 
     fs: float
     found: tuple[Episode, ...]
     """In order of their start; those of one start in the order of `KINDS`."""
-    pauses: tuple[Pause, ...]
-    """The episodes of kind `pause`, and what is known of each."""
     irregular: np.ndarray
     """int64 (k, 2) in samples: the first and last beat of each episode of irregular rhythm."""
     irregular_time: np.ndarray
@@ -182,8 +167,8 @@ class Episodes:
         lengths = np.array(
             [
                 pause.end - pause.start
-                for pause in self.pauses
-                if (pause.after_ectopic or not after_ectopic) and (doubtful or not pause.possible_missed_beat)
+                for pause in self.of("pause")
+                if (pause.after_ectopic or not after_ectopic) and (doubtful or not pause.doubtful)
             ]
         )
         counts = {
@@ -245,18 +230,13 @@ def find_episodes(
             withheld[episode.kind] += 1
         else:
             found.append(_judged(episode, rhythm, definitions, likeness))
-    pauses = tuple(_pauses(rhythm, definitions))
-    found += [
-        Episode("pause", pause.start, pause.end, 2, None, PAUSE_IN_DOUBT if pause.possible_missed_beat else "")
-        for pause in pauses
-    ]
+    found += _pauses(rhythm, definitions)
     for kind, (first, last) in slow_and_fast(rhythm, definitions):
         found.append(_between(rhythm, kind, first, last))
     found += _lost_time(rhythm)
     return Episodes(
         fs=rhythm.fs,
         found=_in_order(found),
-        pauses=pauses,
         irregular=irregular,
         irregular_time=without(irregular, rhythm.unreadable),
         withheld={kind: withheld[kind] for kind in KINDS if kind in SUPRAVENTRICULAR},
@@ -280,7 +260,7 @@ def _sought(rhythm: Rhythm, definitions: Definitions) -> tuple[str, ...]:
 def find_classless(rhythm: Rhythm) -> Episodes:
     """Find the episodes of `CLASSLESS_KINDS` alone: the beats have no classes by which ectopy could be told."""
     nothing = np.zeros((0, 2), dtype=np.int64)
-    return Episodes(rhythm.fs, _in_order(_lost_time(rhythm)), (), nothing, nothing, {}, nothing, CLASSLESS_KINDS)
+    return Episodes(rhythm.fs, _in_order(_lost_time(rhythm)), nothing, nothing, {}, nothing, CLASSLESS_KINDS)
 
 
 def beatless_time(rhythm: Rhythm, longest: float) -> np.ndarray:
@@ -425,9 +405,9 @@ def _ectopy(
             yield _between(rhythm, f"{name}_{suffix}", match.start() // 2, (match.end() - 1) // 2)
 
 
-def _pauses(rhythm: Rhythm, definitions: Definitions) -> Iterator[Pause]:
+def _pauses(rhythm: Rhythm, definitions: Definitions) -> Iterator[Episode]:
     ectopic = np.isin(rhythm.classes, ("S", "V", "F"))
     for at in np.flatnonzero((rhythm.valid | rhythm.may_hide) & (rhythm.rr > definitions.pause * rhythm.fs)):
         start, end = int(rhythm.samples[at]), int(rhythm.samples[at + 1])
-        missed = None if rhythm.hidden is None else bool(rhythm.may_hide[at])
-        yield Pause(start, end, bool(ectopic[at]), missed)
+        doubtful = "beats may have been missed in it, or the lead was off" if rhythm.may_hide[at] else ""
+        yield Episode("pause", start, end, 2, None, doubtful, after_ectopic=bool(ectopic[at]))

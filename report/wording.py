@@ -8,7 +8,7 @@ from preprocess.leads import is_lead
 from report.analysis import Analysis
 from report.burden import DAY, HOUR
 from report.drawings import moment
-from report.episodes import Episode, Pause
+from report.episodes import Episode, longest_of
 from report.rounding import elapsed, on_its_side
 from report.summary import excessive_by, irregular_percent, unreadable_by_reason
 
@@ -75,20 +75,20 @@ IN_DOUBT = "in which beats may have been missed or the lead was off"
 
 def _pauses(analysis: Analysis) -> Iterator[str]:
     """The pauses that reach the longest threshold, or all where none does."""
-    definitions, fs, pauses = analysis.definitions, analysis.rhythm.fs, analysis.episodes.pauses
-    sure = [pause for pause in pauses if not pause.possible_missed_beat]
+    definitions, fs, pauses = analysis.definitions, analysis.rhythm.fs, analysis.episodes.of("pause")
+    sure = [pause for pause in pauses if not pause.doubtful]
     if not sure:
         if pauses:
             yield f"{count_of(len(pauses), 'doubtful pause')}, {IN_DOUBT}"
         return
 
-    def very_long(among: Sequence[Pause]) -> list[Pause]:
+    def very_long(among: list[Episode]) -> list[Episode]:
         return [pause for pause in among if pause.end - pause.start >= definitions.pause_very_long * fs]
 
     long_ones = very_long(sure)
     chosen = long_ones or sure
     doubtful = len(very_long(pauses) if long_ones else pauses) - len(chosen)
-    longest = max(chosen, key=lambda pause: pause.end - pause.start)
+    longest = longest_of(chosen)
     limit = f"of {definitions.pause_very_long:g} s and more" if long_ones else f"longer than {definitions.pause:g} s"
     seconds = number((longest.end - longest.start) / fs, 2, definitions.lengths)
     length = f"{_if_several(chosen, 'longest')}{seconds} s, {_at(analysis, longest.start / fs)}"
@@ -289,7 +289,7 @@ def _counted(episodes: list[Episode], name: str) -> str:
     return count_of(sure, name) + (f", and {doubtful:,} doubtful" if doubtful else "")
 
 
-def _if_several(found: Sequence[Episode | Pause], words: str) -> str:
+def _if_several(found: Sequence[Episode], words: str) -> str:
     """The `words` before what is told of one of those found; of a single one nothing is the longest."""
     return f"{words} " if len(found) > 1 else ""
 
