@@ -43,9 +43,8 @@ class Rhythm:
     else where the signal makes it possible."""
     borders: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """int64 (k,): where a recording was put together, the first sample after time of unknown length was lost."""
-    hidden: np.ndarray | None = None
-    """int64 (k,): the beats, as samples, after which one may have been missed before the next (`report.pauses`); None:
-    it is not known."""
+    hidden: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """int64 (k,): the beats, as samples, after which one may have been missed before the next (`report.pauses`)."""
     probabilities: np.ndarray | None = None
     """float (n, 5): of each beat and class, in the order of `CLASSES`."""
 
@@ -95,7 +94,7 @@ class Rhythm:
     @cached_property
     def may_hide(self) -> np.ndarray:
         """bool (n - 1,): a beat may have been missed in the R-R interval."""
-        return np.isin(self.samples[:-1], () if self.hidden is None else self.hidden)
+        return np.isin(self.samples[:-1], self.hidden)
 
     def stretches(self, bridge: float) -> np.ndarray:
         """int64 (k, 2): the first and last beat, indices, of stretches of valid intervals, across up to `bridge` s."""
