@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
@@ -103,12 +103,11 @@ class Diary:
 
 
 def _columns(around: Around) -> dict[str, float | None]:
-    columns: dict[str, float | None] = {}
-    for name in ("before", "during", "after"):
-        period = getattr(around, name)
-        for figure in ("beats", "readable_s", "rate_bpm", "v_percent", "s_percent", "v_doubtful", "s_doubtful"):
-            columns[f"{name}_{figure}"] = None if period is None else getattr(period, figure)
-    return columns
+    return {
+        f"{name}_{figure.name}": None if period is None else getattr(period, figure.name)
+        for name, period in vars(around).items()
+        for figure in fields(Period)
+    }
 
 
 # ---------------------------------------------------------------------------------------------------- the file
