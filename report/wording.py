@@ -70,16 +70,13 @@ def _excessive_s(analysis: Analysis) -> Iterator[str]:
         yield f"excessive supraventricular ectopy: {' and '.join(excessive_by(analysis).values())}"
 
 
-IN_DOUBT = "in which beats may have been missed or the lead was off"
-
-
 def _pauses(analysis: Analysis) -> Iterator[str]:
     """The pauses that reach the longest threshold, or all where none does."""
     definitions, fs, pauses = analysis.definitions, analysis.rhythm.fs, analysis.episodes.of("pause")
     sure = [pause for pause in pauses if not pause.doubtful]
     if not sure:
         if pauses:
-            yield f"{count_of(len(pauses), 'doubtful pause')}, {IN_DOUBT}"
+            yield f"{count_of(len(pauses), 'doubtful pause')}, in which beats may have been missed or the lead was off"
         return
 
     def very_long(among: list[Episode]) -> list[Episode]:
