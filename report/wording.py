@@ -179,7 +179,8 @@ def _lead(analysis: Analysis) -> Iterator[str]:
 def _lost(analysis: Analysis) -> Iterator[str]:
     lost = 100 * (1 - analysis.rhythm.readable_s / analysis.duration_s)
     if lost >= MUCH_LOST:
-        yield f"{lost:.0f} % of the recording cannot be read ({lost_time(analysis)}); every figure is of the rest."
+        share = number(lost, 0, (100.0,))
+        yield f"{share} % of the recording cannot be read ({lost_time(analysis)}); every figure is of the rest."
     noise = unreadable_by_reason(analysis).get("noise", 0.0)
     is_much = 100 * noise >= NOISY * analysis.duration_s
     if is_much and analysis.classifier is not None and analysis.diagnosis is None:

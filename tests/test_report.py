@@ -62,7 +62,7 @@ from report.strips import ANNOTATED_FLUTTER, Strip, choose_strips
 from report.summary import beats_from, excessive_by, summary
 from report.tiles import tiles
 from report.trends import trends
-from report.wording import lasting, number, percent
+from report.wording import lasting, number, percent, warnings
 from support.errors import InputError, run_command
 from utils import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -979,6 +979,12 @@ def test_the_mean_rate_of_groups_of_three_beats(group: tuple[int, ...], rates: s
     tile = shown["Heart rate, lowest \u2013 highest"]
     assert (tile.value, shown["Heart rate, mean"].value) == (rates, mean)
     assert tile.detail.endswith(f"counts in the mean, not here{said}")
+
+
+@pytest.mark.parametrize(("lost", "said"), [(8_500, "85 %"), (9_960, "99.6 %"), (10_000, "100 %")])
+def test_a_recording_of_which_some_can_be_read_is_not_lost_whole(lost: int, said: str) -> None:
+    rhythm = Rhythm([], [], 100, 10_000, [(0, lost)])
+    assert any(text.startswith(f"{said} of the recording cannot be read") for text in warnings(analysed(rhythm)))
 
 
 def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
