@@ -17,7 +17,6 @@ from report.analysis import Analysis
 from report.classify import called
 from report.diary import Diary
 from report.episodes import KINDS, Episode
-from report.rates import Rate
 from report.rhythm import UNCLASSIFIED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,9 +51,9 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         **(_by_diagnosis(analysis) if analysis.diagnosis is not None else _by_class(analysis)),
         "beats_left_out": analysis.left_out,
         "heart_rate": {
-            "min": _rate(analysis.heart_rate.min),
+            "min": analysis.heart_rate.min and asdict(analysis.heart_rate.min),
             "mean": analysis.heart_rate.mean and {"bpm": analysis.heart_rate.mean, "time_s": None},
-            "max": _rate(analysis.heart_rate.max),
+            "max": analysis.heart_rate.max and asdict(analysis.heart_rate.max),
         },
         "episodes": episodes.counts(),
         "doubtful_episodes": episodes.doubtful_counts(),
@@ -63,8 +62,8 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "withheld_episodes": episodes.withheld if analysis.diagnosis is None else None,
         "withheld_beats": {"S": analysis.burden.s_withheld} if analysis.diagnosis is None else None,
         "irregular_percent": irregular_percent(analysis),
-        "longest": {kind: _episode(analysis, episodes.longest(kind)) for kind in LASTING if episodes.of(kind)},
-        "fastest": {kind: _episode(analysis, episodes.fastest(kind)) for kind in RATED if episodes.fastest(kind)},
+        "longest": {kind: _episode(analysis, found) for kind in LASTING if (found := episodes.longest(kind))},
+        "fastest": {kind: _episode(analysis, found) for kind in RATED if (found := episodes.fastest(kind))},
         "pauses": _pause_counts(analysis) if analysis.diagnosis is None else None,
         "hrv": asdict(analysis.variability) if analysis.diagnosis is None else None,
         "diary": None if analysis.diary is None else _entries(analysis.diary),
@@ -198,13 +197,7 @@ def _by_class(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _rate(rate: Rate | None) -> dict[str, Any] | None:
-    return None if rate is None else asdict(rate)
-
-
-def _episode(analysis: Analysis, episode: Episode | None) -> dict[str, Any] | None:
-    if episode is None:
-        return None
+def _episode(analysis: Analysis, episode: Episode) -> dict[str, Any]:
     fs = analysis.rhythm.fs
     return {
         "start_s": episode.start / fs,
