@@ -78,9 +78,7 @@ def burden(rhythm: Rhythm, episodes: Episodes, definitions: Definitions) -> Burd
     regular = readable - float(np.diff(episodes.irregular_time).sum()) / rhythm.fs / HOUR
     v = Share(counts["V"], int(rhythm.judged.sum()), readable)
     s = Share(counts["S"] - withheld, int(regular_beats.sum()), regular)
-    level = [
-        100 * v.beats >= threshold * max(v.of, 1) for threshold in (definitions.burden_marked, definitions.burden_high)
-    ]
+    level = [100 * v.beats >= threshold * max(v.of, 1) for threshold in definitions.burdens]
     per_day = {
         name: DAY * share.per_hour
         for name, share in (("V", v), ("S", s))
