@@ -191,7 +191,7 @@ def compare_beats(
     test: Annotations,
     fs: float,
     length: int | None = None,
-    protocol: Protocol = Protocol(),  # noqa: B008  (frozen)
+    protocol: Protocol = Protocol(),
     record: str = "",
 ) -> BeatComparison:
     """Compare two annotations of a record beat by beat.

@@ -223,7 +223,7 @@ def compare_runs(
     test: Annotations,
     fs: float,
     length: int | None = None,
-    protocol: Protocol = Protocol(),  # noqa: B008  (frozen)
+    protocol: Protocol = Protocol(),
     record: str = "",
 ) -> RunComparison:
     """Compare two annotations of a record run by run.

@@ -33,7 +33,7 @@ class Waves(NamedTuple):
     """float (seconds,), waves a minute; 0 where the leakage was not looked at."""
 
 
-def vf_filtered(read: Read, length: int, fs: float, quality: Quality = Quality()) -> Waves:  # noqa: B008  (frozen)
+def vf_filtered(read: Read, length: int, fs: float, quality: Quality = Quality()) -> Waves:
     """Look through the VF filter around every second of a signal of `length` samples at `fs` Hz."""
     second, half = max(round(HOP * fs), 1), max(round(quality.noise_window * fs / 2), 1)
     read = bridging_reader(read, length, round(quality.missing_longest * fs))
@@ -65,7 +65,7 @@ def marked_flutter(times: Sequence[int], symbols: Sequence[str], length: int) ->
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def possible_flutter(filtered: Waves, length: int, fs: float, quality: Quality = Quality()) -> np.ndarray:  # noqa: B008
+def possible_flutter(filtered: Waves, length: int, fs: float, quality: Quality = Quality()) -> np.ndarray:
     """Find where a signal of `length` samples at `fs` Hz may be that of ventricular flutter or fibrillation.
 
     Args:

@@ -38,7 +38,7 @@ def unreadable(
     length: int,
     fs: float,
     beats: np.ndarray,
-    quality: Quality = Quality(),  # noqa: B008  (frozen)
+    quality: Quality = Quality(),
     filtered: Waves | None = None,
 ) -> list[Unreadable]:
     """Find the unreadable time of a signal of `length` samples at `fs` Hz, which is read in parts.
@@ -94,7 +94,7 @@ def quiet_pauses(
     beats: np.ndarray,
     lengths: tuple[float, float],
     begins: np.ndarray,
-    quality: Quality = Quality(),  # noqa: B008  (frozen)
+    quality: Quality = Quality(),
 ) -> dict[int, Unreadable]:
     """Find the flat stretches that may be pauses of the heart in a signal of little noise, and no lead that is off.
 
