@@ -1563,6 +1563,19 @@ def test_times_without_a_date_say_no_start(tmp_path: Path, kind: str, why: str |
         assert not any("--start_time" in note for note in recording.notes)
 
 
+@pytest.mark.parametrize("lost", [1, 30, 600])  # of the lines that are looked at, the first, more than 20, and all
+@pytest.mark.parametrize(("head", "row"), [("time,II_uV", "{time},"), ("II_uV", "nan"), ("II_uV V1_uV", "nan nan")])
+def test_missing_values_at_the_beginning_are_samples(tmp_path: Path, head: str, row: str, lost: int) -> None:
+    """Times may stand before nothing, and numpy writes nan: such a line is neither of the head nor passed over."""
+    whole = {"{time},": "{time},{value}", "nan": "{value}", "nan nan": "{value} 5"}[row]
+    values = wave(lost + 400)
+    rows = [
+        (row if n < lost else whole).format(time=after(100, n), value=value) for n, value in enumerate(values.tolist())
+    ]
+    with open_recording(put(tmp_path, "\n".join([head, *rows]), "a.csv"), fs=100) as recording:
+        check(recording, np.append(np.full(lost, np.nan), values[lost:] * 1e-3))
+
+
 def test_missing_values_at_the_end_are_samples_and_blank_lines_are_not(tmp_path: Path) -> None:
     rows = [*map(str, wave(400)), *["nan"] * 50]
     with open_recording(put(tmp_path, "\n".join(["II_uV", *rows, "", ""]), "a.csv"), fs=250) as recording:

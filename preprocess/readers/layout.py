@@ -32,6 +32,9 @@ KEY = re.compile(r"[^,;|\t]*[=:]\s*[,;|\t]")
 SPACED = re.compile(r"\d +[+-]?\d+,\d|\d,\d+([eE][+-]?\d+)? +[+-]?\d")
 """Two numbers, one of them with a decimal comma, and spaces between them: 10 -0,065 or 0,004 12."""
 
+NANS = re.compile(r"\W*nan(\W+nan)*\W*", re.IGNORECASE)
+"""A line of nothing but missing samples, as numpy writes them."""
+
 CHANNELS = re.compile(r"(\d+) channels")
 """Below it AcqKnowledge writes the name and the unit of each, a line for one."""
 
@@ -146,18 +149,25 @@ def _is_spaced(lines: Sequence[str]) -> bool:
 def layout_of(lines: list[str]) -> Layout | None:
     """Find how a table is made by its first lines; None: it is no table."""
     for begin, line in enumerate(lines):
-        if any(letter.isdigit() for letter in line) and not KEY.match(line):
+        if (any(letter.isdigit() for letter in line) or NANS.fullmatch(line)) and not KEY.match(line):
             data = [other for other in lines[begin:] if other.strip()][:ALIKE]
             above = [other for other in lines[:begin] if other.strip()]
             for delimiter in _delimiters(above, data):
                 rows = [_cells(other, delimiter) for other in data]
-                if len({len(row) for row in rows}) == 1 and all(any(map(NUMBER.fullmatch, row)) for row in rows):
+                if len({len(row) for row in rows}) == 1 and _are_samples(rows):
                     if _is_of_head(rows, _title_cells(above[-1], delimiter, rows) if above else ()):
                         break
                     if _is_numbered(rows):
                         return layout_of([*lines[:begin], "", *lines[begin + 1 :]])
                     return _describe(begin, above, lines[begin:], data, delimiter)
     return None
+
+
+def _are_samples(rows: list[tuple[str, ...]]) -> bool:
+    """Whether each row has a number, or nothing but missing samples, with a time before them if all rows have one."""
+    timed = all(CLOCK.fullmatch(row[0]) or STAMP.fullmatch(row[0]) for row in rows)
+    samples = [row[timed:] for row in rows]
+    return all(any(map(NUMBER.fullmatch, row)) or all(cell.casefold() in MISSING for cell in row) for row in samples)
 
 
 def _is_words(cell: str) -> bool:
