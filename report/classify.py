@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ec57.protocol import CLASSES
 from models import ecgTransForm
 from preprocess.beats import LENGTH, PEAKS, WINDOWS, cut, standardise
 from preprocess.context import CONTEXT_NAMES, Context, broken_intervals, record_rhythm, stretch_context, stretches
 from preprocess.readers.recording import HIGHEST_RATE, LOWEST_RATE, is_too_slow
 from preprocess.signals import BRIDGED, FS, Read, bridging_reader, resampling_reader
-from report.rhythm import CLASSES, UNCLASSIFIED
+from report.rhythm import UNCLASSIFIED
 from run_folder.layout import tests_new_patients
 from run_folder.network import load_network, read_card
 from support.errors import InputError

@@ -12,9 +12,9 @@ from html import escape
 
 import numpy as np
 
+from ec57.protocol import CLASSES
 from preprocess.signals import spans
 from report.analysis import Analysis
-from report.rhythm import CLASSES
 from report.rounding import elapsed
 from report.strips import SECONDS, Strip
 
@@ -386,7 +386,7 @@ def label_of(analysis: Analysis, beat: int) -> tuple[str, bool]:
 
 
 def moment(analysis: Analysis, seconds: float) -> str:
-    """A moment of the recording: the time of day, with the date where it is longer than a day; else the time since."""
+    """A moment of the recording: the time of day, with the date where it passes midnight; else the time since."""
     clock = analysis.clock(seconds)
     if clock is None:
         return elapsed(seconds)

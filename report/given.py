@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ec57.protocol import CLASSES
 from preprocess import labels as meanings
 from preprocess import records as wfdb_records
 from preprocess.readers import Recording
 from report.flutter import marked_flutter
 from report.quality import Unreadable
-from report.rhythm import CLASSES
 from support.errors import InputError
 
 
