@@ -1137,6 +1137,7 @@ def test_several_recordings_have_an_index_and_one_that_fails_is_told(
     assert 'href="m001/report.html"' in index
     assert 'href="m002/report.html"' in index
     assert "m009" in index
+    assert "<p>3 recordings; no report was made of 1.</p>" in index  # it may be for want of a file, or of a folder
     assert "Pauses: R-R intervals longer than 2 s" in index
     assert not (tmp_path / "all" / "m009").exists()
     told = capsys.readouterr().err
