@@ -98,7 +98,8 @@ def _require_same_recording(folder: Path, recording: Recording, options: ReportO
     tells_nothing = set[str]()
     if options.start is not None or None in (start, then["start"]):
         tells_nothing.add("start")
-    if before.get("lead") != recording.lead or options.unit or options.gain or then["first_minute"] is None:
+    leads = (before.get("lead"), recording.lead)
+    if leads[0] != leads[1] and all(lead in recording.leads for lead in leads):  # both named by the file, not the user
         tells_nothing.add("first_minute")
     differ = [key for key in now if now[key] != then[key] and key not in tells_nothing]
     if not differ:
@@ -107,9 +108,11 @@ def _require_same_recording(folder: Path, recording: Recording, options: ReportO
     shown = [key for key in words if key == "record" or key in differ]
     old, new = (", ".join(words[key].format(about[key]) for key in shown if about[key]) for about in (then, now))
     old += ", with another first minute" if differ == ["first_minute"] else ""
+    options_that_tell = "--fs, --unit, --gain, --lead, --column or --start_time"
+    again = "" if "record" in differ else f", or of the same file read with another {options_that_tell}"
     raise InputError(
-        f"{folder} holds the report of another recording ({old}) than this one ({new}); name another folder with "
-        "--out, or remove that one first"
+        f"{folder} holds the report of another recording ({old}) than this one ({new}){again}; name another folder "
+        "with --out, or remove that one first"
     )
 
 

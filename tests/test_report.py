@@ -1262,6 +1262,42 @@ def test_the_report_of_another_recording_is_not_replaced(
     assert "is a page of something else and would be lost" in line
 
 
+def test_neither_a_unit_nor_a_lead_that_the_user_states_lets_a_report_of_another_recording_be_replaced(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files of one name, length and rate that name no lead: the first minute alone tells them apart."""
+    values = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
+    for patient, sign in (("a", 1), ("b", -1)):
+        (tmp_path / patient).mkdir()
+        np.savetxt(tmp_path / patient / "ecg.csv", sign * values, fmt="%.3f")
+    out, network = tmp_path / "r", ("--checkpoint", write_checkpoint(tmp_path / "c.pt"))
+    read = ("--fs", "360", "--unit", "mV", *network)
+    assert report_of(tmp_path / "a" / "ecg.csv", out, *read) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    again = "than this one (record ecg), or of the same file read with another --fs, --unit, --gain, --lead, --column"
+    for stated in ((), ("--lead", "II"), ("--lead", "V1"), ("--gain", "200")):
+        unit = ("--unit", "adu") if "--gain" in stated else ("--unit", "mV")
+        line = complaint(capsys, tmp_path / "b" / "ecg.csv", "--fs", "360", *unit, *stated, *network, "--out", out)
+        assert "holds the report of another recording (record ecg, with another first minute)" in line
+        assert again in line
+    for other in (("--fs", "360", "--unit", "uV"), ("--fs", "250", "--unit", "mV")):  # the same file, corrected
+        line = complaint(capsys, tmp_path / "a" / "ecg.csv", *other, *network, "--out", out)
+        assert "or of the same file read with another --fs, --unit," in line and "or remove that one first" in line
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+    assert report_of(tmp_path / "a" / "ecg.csv", out, *read, "--lead", "II") == 0  # the same samples
+
+
+def test_another_lead_that_the_file_names_replaces_the_report(records: Path, tmp_path: Path) -> None:
+    values = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
+    np.savetxt(
+        tmp_path / "ecg.csv", np.c_[values, -values], fmt="%.3f", delimiter=",", header="II_mV,V1_mV", comments=""
+    )
+    network = ("--checkpoint", write_checkpoint(tmp_path / "c.pt"))
+    for lead in ("II", "V1"):
+        assert report_of(tmp_path / "ecg.csv", tmp_path / "r", "--fs", "360", "--lead", lead, *network) == 0
+        assert load(tmp_path / "r")[0]["lead"] == lead
+
+
 def test_what_a_file_browser_left_keeps_no_report_from_being_replaced(records: Path, tmp_path: Path) -> None:
     """In the folder of a report, and in one that is otherwise empty."""
     out = tmp_path / "r"
