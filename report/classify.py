@@ -22,7 +22,7 @@ from preprocess.readers.recording import HIGHEST_RATE, LOWEST_RATE, is_too_slow
 from preprocess.signals import BRIDGED, FS, Read, bridging_reader, resampling_reader
 from report.rhythm import UNCLASSIFIED
 from run_folder.layout import tests_new_patients
-from run_folder.network import load_network, read_card
+from run_folder.network import base_card, load_network, read_card
 from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
@@ -71,7 +71,10 @@ class Classifier:
     model: ecgTransForm = field(repr=False)
     device: torch.device = field(repr=False)
     training_records: dict[str, str] = field(default_factory=dict, repr=False)
-    """`preprocess.physionet.first_minute` of each lead of a training record -> its name; empty where not stated."""
+    """`preprocess.physionet.first_minute` of each lead of a training record -> its name; empty where not stated.
+    Of a run with `--init`, those of the packaged network that it started from."""
+    fine_tuned: bool = False
+    """Whether its training began with another network, so that `training_records` need not have all of them."""
     context: tuple[str, ...] = ()
     """Columns of the context that the network sees beside a beat; none: it sees the beat alone."""
 
@@ -101,6 +104,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str | torch.de
     model, kept = load_network(path, device)
     _require_known_window(path, kept)
     card = read_card(path)
+    records = card.get("training_records") or base_card(kept.data.get("init")).get("training_records", {})
     stated = {name: card[name] for name in ("per_class", "tested_on", "new_patients") if name in card}
     figures = Figures(**stated) if card else _figures_of_run(path, kept.data)
     return Classifier(
@@ -114,10 +118,11 @@ def load_classifier(checkpoint: str | Path | None = None, device: str | torch.de
         device=get_device(device),
         training_records={
             lead: f"{record} of {database}"
-            for database, records in card.get("training_records", {}).items()
-            for record, leads in records.items()
+            for database, of_database in records.items()
+            for record, leads in of_database.items()
             for lead in leads
         },
+        fine_tuned="init" in kept.data,
         context=kept.configs.context_features,
     )
 
@@ -142,7 +147,10 @@ def _trained_on(kept: Checkpoint) -> str:
     records = len(data.get("training_records", ()))
     words = [f"{data.get('source', 'unknown')} data of --dataset {kept.dataset}"]
     words += [f"{records} record{'' if records == 1 else 's'}"] if records else []
-    return ", ".join([*words, f"{data.get('protocol', 'unknown')} split"])
+    text = ", ".join([*words, f"{data.get('protocol', 'unknown')} split"])
+    if "init" not in data:
+        return text
+    return f"{text}; fine-tuned from {data['init']}{', whose records are counted too' * bool(data.get('init_records'))}"
 
 
 def _figures_of_run(path: Path, trained_on: dict[str, Any]) -> Figures:

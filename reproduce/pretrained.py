@@ -30,7 +30,7 @@ from reproduce.pages import cell, groups_lines, markdown
 from reproduce.runs import read_predictions, tested_on
 from reproduce.tables import ec57_of, groups_table, learnt_counts
 from run_folder.layout import tests_new_patients
-from run_folder.network import read_card
+from run_folder.network import base_card
 from run_folder.reports import FIGURES, metrics_table
 from run_folder.resume import as_it_ran, tests_if_finished
 from support.cli import ArgumentParser
@@ -114,6 +114,7 @@ def make_card(
     environment, hparams = config["environment"], config["hparams"]
     validation_too, made = "val" in LEARNT[hparams["selection"]], hparams["sampler"] == "smote"
     also = ["those of validation too"] * validation_too + ["those that SMOTE made among them"] * made
+    also += [f"fine-tuned from {config['run']['init']}"] if config["run"].get("init") else []
     epochs = f"{hparams['num_epochs']} epoch{'' if hparams['num_epochs'] == 1 else 's'}"
     return {
         "name": name,
@@ -217,10 +218,7 @@ def training_records(config: dict[str, Any], configs: DatasetConfig, raw_path: P
     """
     of_beats = dataclasses.replace(configs, context="none")  # which any split file has
     learnt = LEARNT[config["hparams"]["selection"]]
-    init = config["run"].get("init")  # whose card, where it has one, says what it learnt from
-    found: dict[str, dict[str, list[str]]] = (
-        read_card(find_checkpoint(init, "--init")).get("training_records", {}) if init else {}
-    )
+    found: dict[str, dict[str, list[str]]] = base_card(config["run"].get("init")).get("training_records", {})
     splits = load_splits(config["run"]["data_path"], of_beats, learnt).values()
     its_records = {record: None for split in splits for record in split.its_records}
     known = {name for records in found.values() for name in records} | {name for _, name in its_records}

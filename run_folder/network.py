@@ -67,9 +67,14 @@ def encoder_layer(configs: DatasetConfig, hparams: TrainingConfig) -> Layer | No
 def read_card(path: Path) -> dict[str, Any]:
     """The card beside a packaged network (`reproduce.pretrained`); empty where there is none."""
     card = path.with_suffix(".json")
-    if path.parent != PRETRAINED or not card.is_file():
+    if path.parent.resolve() != PRETRAINED or not card.is_file():
         return {}
     return read_json(card, "fetch it again, it comes with the package")
+
+
+def base_card(init: str | None) -> dict[str, Any]:
+    """The card of the packaged network that a run started from (`RunConfig.init`); empty where it was another."""
+    return {} if init is None else read_card(PRETRAINED / f"{init}.pt") or read_card(Path(init))
 
 
 def learnt_records(path: Path, checkpoint: Checkpoint) -> set[str]:

@@ -64,7 +64,7 @@ from report.tiles import tiles
 from report.trends import trends
 from report.wording import lasting, number, percent, warnings
 from support.errors import InputError, run_command
-from utils import Checkpoint, load_checkpoint, save_checkpoint
+from utils import PRETRAINED, Checkpoint, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
@@ -1642,6 +1642,28 @@ def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_pat
         data = kept.metrics["data"] | {"init": "other.pt"} | init
         save_checkpoint(seed / "checkpoint_best.pt", dataclasses.replace(kept, metrics=kept.metrics | {"data": data}))
         assert load_classifier(tmp_path / "run").figures.new_patients is expected
+
+
+@pytest.mark.parametrize("init", ["mit_beat", str(PRETRAINED / "mit_beat.pt")])
+def test_a_fine_tuned_network_knows_the_training_records_of_its_base(
+    init: str, checkpoint: Path, records: Path, tmp_path: Path
+) -> None:
+    kept = load_checkpoint(checkpoint)
+    data = {"source": "records", "protocol": "beat", "training_records": ["a", "100"], "init": init}
+    for more, said in (({"init_records": ["100"]}, ", whose records are counted too"), ({}, "")):
+        metrics = kept.metrics | {"data": kept.metrics["data"] | data | more}
+        save_checkpoint(tmp_path / "tuned.pt", dataclasses.replace(kept, metrics=metrics))
+        tuned = load_classifier(tmp_path / "tuned.pt")
+        assert tuned.training_records == load_classifier("mit_beat").training_records != {}
+        assert tuned.trained_on == f"records data of --dataset mit, 2 records, beat split; fine-tuned from {init}{said}"
+    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", tmp_path / "tuned.pt") == 0
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert f"fine-tuned from {init}; whether this recording is part of it is not known. Tested on" in page
+
+
+def test_a_packaged_network_given_by_a_relative_path_has_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PRETRAINED.parent)
+    assert load_classifier("pretrained/mit_beat.pt").cautions == load_classifier("mit_beat").cautions != ()
 
 
 @needs_mitdb

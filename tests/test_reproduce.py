@@ -703,6 +703,7 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     (tuned / "config.json").write_text(json.dumps(config))
     others = read_json(keep_network(tuned, "tuned", raw, tmp_path).with_suffix(".json"))
     assert others["new_patients"] is False
+    assert others["trained_on"].endswith(f"; fine-tuned from {seed_folder}")
     assert card["training_records"] == {}  # synthetic records are of no database
     assert [*others["training_records"]["mitdb"]] == [tested]
     assert "ec57" not in others
