@@ -441,4 +441,5 @@ def evaluate(model: nn.Module, split: Split, loss_function: ClassWeightedLoss, c
 def test_metrics(epoch: int, test: Split, evaluation: Evaluation) -> dict[str, Any]:
     """What is kept of a test of the checkpoint after `epoch`, ready for JSON."""
     data = test.provenance() | {"databases": test.its_databases}
-    return {"checkpoint_epoch": epoch, "data": data, "loss": evaluation.loss, **evaluation.metrics}
+    metrics = {"checkpoint_epoch": epoch, "data": data, "loss": evaluation.loss, **evaluation.metrics}
+    return metrics | reports.ec57_part(metrics)

@@ -73,16 +73,33 @@ def summary_table(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(np.stack([stacked.mean(axis=0), spread], axis=2).reshape(len(index), -1), index, columns)
 
 
-def ec57_line(metrics: dict[str, Any]) -> str | None:
-    """S and V by ANSI/AAMI EC57 of a test on new patients; None of another split, or of other classes."""
+def ec57_part(metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """`ec57`: the figures of S and V (`ec57.figures.ec57_figures`) in a test on new patients; else nothing.
+
+    They are fractions of 1, None where nothing is counted.
+    """
     if not splits_by_patient(metrics["data"]["protocol"]) or not has_figures(metrics["classes"]):
-        return None
+        return {}
     figures = ec57_figures(metrics["confusion_matrix"], metrics["classes"])
+    return {
+        "ec57": {
+            name: {figure: None if np.isnan(value) else value for figure, value in row.items()}
+            for name, row in figures.items()
+        }
+    }
 
-    def percent(figure: float) -> str:
-        return "-" if np.isnan(figure) else f"{100 * figure:.2f}"
 
-    values = ", ".join(f"{name} Se {percent(row['se'])} +P {percent(row['ppv'])}" for name, row in figures.items())
+def ec57_line(metrics: dict[str, Any]) -> str | None:
+    """S and V by ANSI/AAMI EC57; None of a test without these figures (`ec57_part`)."""
+    if "ec57" not in metrics:
+        return None
+
+    def percent(figure: float | None) -> str:
+        return "-" if figure is None else f"{100 * figure:.2f}"
+
+    values = ", ".join(
+        f"{name} Se {percent(row['se'])} +P {percent(row['ppv'])}" for name, row in metrics["ec57"].items()
+    )
     return f"ANSI/AAMI EC57: {values}; F or Q called V, and Q called S, lower the precision above but not +P"
 
 

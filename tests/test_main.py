@@ -23,7 +23,7 @@ import trainer
 from ec57.figures import ec57_figures
 from hparams import RunConfig
 from models import ecgTransForm
-from run_folder.reports import ec57_line
+from run_folder.reports import ec57_line, ec57_part
 from support.errors import InputError, TrainingError, run_command
 from utils import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -187,11 +187,14 @@ def test_a_test_on_new_patients_gives_the_figures_of_ec57(toy_data: Path, tmp_pa
     assert "EC57" not in said["beat"]
     metrics = json.loads((tmp_path / "mit" / "new" / "test.json").read_text())
     assert "ANSI/AAMI EC57: S Se 0.00 +P -, V Se 0.00 +P -;" in said["new"]
+    assert "ec57" not in json.loads((tmp_path / "mit" / "beat" / "test.json").read_text())
+    beats = {name: metrics["per_class"][name]["support"] for name in "SV"}
+    assert metrics["ec57"] == {name: {"se": 0.0, "ppv": None, "fpr": 0.0, "beats": beats[name]} for name in "SV"}
     metrics["confusion_matrix"] = torch.diag(torch.tensor([5, 3, 5, 5, 5])).tolist()
     metrics["confusion_matrix"][0][1] = metrics["confusion_matrix"][1][2] = 1  # an N called S, an S called V
     se, ppv = (ec57_figures(metrics["confusion_matrix"], metrics["classes"])["S"][name] for name in ("se", "ppv"))
     assert (se, ppv) == (0.75, 0.75)
-    line = ec57_line(metrics) or ""
+    line = ec57_line(metrics | ec57_part(metrics)) or ""
     assert "S Se 75.00 +P 75.00, V Se" in line and line.endswith("lower the precision above but not +P")
 
 

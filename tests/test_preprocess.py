@@ -393,7 +393,9 @@ def test_folds_of_mitdb_are_of_ds1_and_have_the_figures_of_ec57(tmp_path: Path) 
     assert tested == {"101", "106", "108", "109", "112"}
     logs = ("--save_dir", str(tmp_path / "logs"), "--run_description", "fold", "--num_epochs", "1")
     training.run(["--data_path", str(data), *logs, "--classes", "N", "S", "V"])
-    assert "ANSI/AAMI EC57: S Se " in (tmp_path / "logs/mit/fold/seed_0/train.log").read_text()
+    seed = tmp_path / "logs" / "mit" / "fold" / "seed_0"
+    assert "ANSI/AAMI EC57: S Se " in (seed / "train.log").read_text()
+    assert all({*read_json(seed / f"test_{kept}.json")["ec57"]} == {"S", "V"} for kept in ("best", "last"))
 
 
 def test_records_of_mitdb_that_no_protocol_names_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
