@@ -18,14 +18,17 @@ from functools import partial
 from pathlib import Path
 
 from ec57 import tables
-from ec57.annotations import is_rated, read_annotations, read_header
+from ec57.annotations import Annotations, is_rated, read_annotations, read_header
 from ec57.beats import BeatComparison, compare_beats
 from ec57.headers import DEFAULT_FS
-from ec57.protocol import Protocol
+from ec57.protocol import Protocol, Span
 from ec57.runs import RunComparison, compare_runs
 from support.cli import ArgumentParser, add_options, file_suffix
 from support.errors import InputError, run_command
 from support.files import require_writable, write_table, write_text
+
+EARLY = 60
+"""Seconds: where more of the comparison lies behind the last test annotation, a note says so."""
 
 
 def build_parser() -> ArgumentParser:
@@ -66,13 +69,16 @@ def build_parser() -> ArgumentParser:
 
 def compare(
     records: Sequence[Path], reference: str, test: str, test_dir: Path | None, protocol: Protocol
-) -> tuple[list[BeatComparison], list[RunComparison]]:
+) -> tuple[list[BeatComparison], list[RunComparison], list[str]]:
     """Read and compare records, `reference` and `test` being the suffixes of their annotation files.
 
     Args:
         records: paths of the records' files without suffix.
         test_dir: folder of the test annotations, NAME.SUFFIX or, as `python -m report` writes those of several
             recordings, NAME/NAME.SUFFIX; None: the record's.
+
+    Returns:
+        The comparisons, and the records whose test annotations end early, each with that time.
 
     Raises:
         InputError: a record is given twice or two have one name, or files are absent or damaged.
@@ -87,7 +93,7 @@ def compare(
                 "apart; compare them in two commands"
             )
         named[record.name] = record
-    beats, runs = [], []
+    beats, runs, early = [], [], []
     for name, record in named.items():
         fs, length = read_header(record)
         ours = read_annotations(record.parent / f"{name}.{reference}", fs)
@@ -95,7 +101,17 @@ def compare(
         theirs = read_annotations(judged, fs)
         beats.append(compare_beats(ours, theirs, fs, length, protocol, name))
         runs.append(compare_runs(ours, theirs, fs, length, protocol, name))
-    return beats, runs
+        if _ends_early(ours, theirs, fs, protocol.in_samples(fs, length)):
+            early.append(f"{name} ({max(theirs.times, default=0) / fs:.0f} s)")
+    return beats, runs, early
+
+
+def _ends_early(reference: Annotations, test: Annotations, fs: float, span: Span) -> bool:
+    """Whether the test seems to be of a part of the record; not where it ends with `~`, unreadable time to the end."""
+    if not reference.times or (test.symbols and test.symbols[-1] == "~"):
+        return False
+    end = reference.times[-1] if span.end is None else min(reference.times[-1], span.end)
+    return end - max([span.start, *test.times[-1:]]) > EARLY * fs
 
 
 def _find(folder: Path, name: str, suffix: str) -> Path:
@@ -140,7 +156,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if args.out is not None:
         require_writable(args.out, "--out")
     records = [Path(record.removesuffix(".hea")) for record in args.records]
-    beats, runs = compare(records, args.reference, args.test, args.test_dir, protocol)
+    beats, runs, early = compare(records, args.reference, args.test, args.test_dir, protocol)
     for record in records:
         if not is_rated(record):
             print(
@@ -158,6 +174,12 @@ def run(arguments: Sequence[str] | None = None) -> None:
     sys.stdout.write(tables.beats_summary(beats))
     if unscored:
         print(note, file=sys.stderr)
+    if early:
+        print(
+            f"note: the test annotations of {', '.join(early)} end more than a minute before the reference's; "
+            "what follows counts as missed, unless --end leaves it out",
+            file=sys.stderr,
+        )
     if args.out is not None:
         written = write(args.out, beats, runs, args.reference, args.test)
         count = f"{len(beats)} record{'' if len(beats) == 1 else 's'}"

@@ -523,6 +523,32 @@ def test_the_part_that_the_command_compares(tmp_path: Path, capfd: pytest.Captur
     assert "Total QRS complexes: 3 " in run([record, *ANNOTATORS, "--start", "302", "--end", "304.2"], capfd)[1]
 
 
+@pytest.mark.parametrize(
+    ("test", "options", "end"),
+    [
+        ("N" * 139, [], None),  # the last at 438 s
+        ("N" * 138, [], "437 s"),
+        ("N" * 138, ["--end", "497"], None),
+        ("N" * 138, ["--end", "498"], "437 s"),
+        ("N" * 138, ["--start", "440"], None),
+        ("N" * 138, ["--start", "437.5"], "437 s"),
+        ("N" * 9 + "~", [], None),  # unreadable to the end
+        (b"\0\0", [], "0 s"),
+    ],
+)
+def test_test_annotations_of_a_part_of_the_record_are_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], test: str | bytes, options: list[str], end: str | None
+) -> None:
+    record = write_record(tmp_path, atr="N" * 199, tst=test)  # the last at 498 s
+    code, _, error = run([record, *ANNOTATORS, *options], capfd)
+    assert code == 0
+    note = (
+        f"note: the test annotations of r ({end}) end more than a minute before the reference's; "
+        "what follows counts as missed, unless --end leaves it out\n"
+    )
+    assert error.partition("\n")[2] == (note if end else "")
+
+
 def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "long").mkdir()
     longer = write_record(tmp_path / "long", "longer", atr="N" * 200, tst="N" * 200)
