@@ -20,8 +20,8 @@ from report.episodes import KINDS, Episode
 from report.rhythm import UNCLASSIFIED
 
 ROOT = Path(__file__).resolve().parents[1]
-RATED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "couplet_v", "couplet_s", "tachycardia")
 LASTING = tuple(kind for kind in KINDS if not kind.startswith("isolated"))  # an isolated beat has no length
+RATED = tuple(kind for kind in LASTING if kind != "bradycardia")  # its fastest says nothing
 
 
 def version() -> str:

@@ -58,7 +58,7 @@ from report.rates import heart_rate
 from report.render import period_cell, title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
-from report.strips import ANNOTATED_FLUTTER, Strip, choose_strips
+from report.strips import ANNOTATED_FLUTTER, NAMES, Strip, choose_strips
 from report.summary import beats_from, excessive_by, summary
 from report.tiles import tiles
 from report.trends import trends
@@ -307,6 +307,19 @@ def test_the_annotations_are_those_of_the_beats(annotated: Path) -> None:
 )
 def test_a_report_is_called_by_its_length(hours: float, title: str) -> None:
     assert title_of(3600 * hours, hours >= Definitions().day_readable) == title
+
+
+def test_the_rates_of_the_page_are_in_the_summary(tmp_path: Path) -> None:
+    symbols = "N" * 20 + "NV" * 10 + "NNV" * 10 + "NVV" + "N" * 20
+    record = write_rhythm(tmp_path, "r", symbols, np.repeat([0.7, 1.5], [len(symbols) - 21, 20]))
+    assert report_of(record, tmp_path / "out", "--annotations", "atr") == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    rows = re.findall(r'<td class="w">([^<]+)</td>(?:<td>[^<]*</td>){3}<td>(\d*)</td>', page)
+    said = load(tmp_path / "out")[0]
+    assert {name: rate for name, rate in rows if rate} == {
+        NAMES[kind]: f"{fastest['rate_bpm']:.0f}" for kind, fastest in said["fastest"].items()
+    }
+    assert {*said["fastest"]} == {"couplet_v", "bigeminy_v", "trigeminy_v"} and "bradycardia" in said["longest"]
 
 
 def test_two_hours_that_count_as_a_day_are_called_two_hours() -> None:
