@@ -53,7 +53,7 @@ class Figures:
     """Class -> sensitivity, precision, beats; empty where nothing is stated."""
     tested_on: str = "not stated"
     new_patients: bool | None = None
-    """Whether the test beats were those of patients that the network has not seen in training; None: not stated."""
+    """Whether the test was split from training by patient; exceptions are named in `tested_on`. None: not stated."""
 
 
 @dataclass(frozen=True)

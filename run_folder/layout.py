@@ -105,7 +105,7 @@ class SeedRun:
 
 
 def tests_new_patients(protocol: str, trained_on: dict[str, Any]) -> bool | None:
-    """Whether a network has seen no patient of its run's test in training; None: nobody knows.
+    """Whether a network's training was split by patient from its run's test; None: nobody knows.
 
     Args:
         protocol: of the test.
