@@ -137,6 +137,14 @@ class BiTrans(nn.Module):
         return forwards + backwards
 
 
+def keep_indices(module: nn.Module, name: str, indices: Sequence[int]) -> None:
+    """Keep `indices` as a tensor that moves with `module` and is not in its state dict.
+
+    A list that indexes a tensor on a GPU is copied there each time, and the host waits for the copy.
+    """
+    module.register_buffer(name, torch.tensor(indices), persistent=False)
+
+
 CONSTANT = 1e-5
 """A feature whose standard deviation is no more than this part of its mean is constant but for rounding."""
 
@@ -171,10 +179,12 @@ class Ensemble(nn.Module):
     since it learns from one database, and from the others only the classes that this one does not name.
     """
 
+    columns: Tensor  # (k,) int64
+
     def __init__(self, columns: Sequence[int], outputs: int, config: ContextConfig) -> None:
         super().__init__()
-        self.columns = list(columns)
-        inputs, hidden = len(self.columns), config.hidden
+        keep_indices(self, "columns", columns)
+        inputs, hidden = len(columns), config.hidden
         self.standardise = Standardise(config.members, 1, inputs)
         sizes = ((inputs, hidden), (hidden, hidden), (hidden, outputs))
         self.weights = nn.ParameterList(nn.Parameter(torch.empty(config.members, *size)) for size in sizes)
@@ -208,6 +218,11 @@ def log_mean(log_p: Tensor) -> Tensor:
     return log_p.logsumexp(dim=0) - math.log(log_p.shape[0])
 
 
+def columns_of(configs: DatasetConfig, features: Sequence[str]) -> list[int]:
+    """Which columns of the context `features` are."""
+    return [configs.context_features.index(name) for name in features]
+
+
 class RhythmHead(Ensemble):
     """Whether a beat of usual shape is S or N, by its rhythm alone: log-probabilities (B, 2).
 
@@ -215,16 +230,14 @@ class RhythmHead(Ensemble):
     """
 
     def __init__(self, configs: DatasetConfig, config: ContextConfig) -> None:
-        names = configs.context_features
-        super().__init__([names.index(name) for name in configs.rhythm_features], 2, config)
+        super().__init__(columns_of(configs, configs.rhythm_features), 2, config)
 
 
 class ShapeEnsemble(Ensemble):
     """What a beat is by its shape against the dominant beat, in 20 features: log-probabilities (B, `shape_classes`)."""
 
     def __init__(self, configs: DatasetConfig, config: ContextConfig) -> None:
-        names = configs.context_features
-        super().__init__([names.index(name) for name in configs.morphology_features], configs.shape_classes, config)
+        super().__init__(columns_of(configs, configs.morphology_features), configs.shape_classes, config)
 
 
 class JointClassifier(nn.Module):
@@ -236,18 +249,19 @@ class JointClassifier(nn.Module):
 
     HIDDEN = 32
     """Units of the hidden layer on the context."""
+    columns: Tensor  # (k,) int64
 
     def __init__(self, columns: Sequence[int], features: int, outputs: int, dropout: float) -> None:
         super().__init__()
-        self.columns = list(columns)
-        self.standardise = Standardise(len(self.columns))
-        hidden = nn.Linear(len(self.columns), self.HIDDEN)
+        keep_indices(self, "columns", columns)
+        self.standardise = Standardise(len(columns))
+        hidden = nn.Linear(len(columns), self.HIDDEN)
         self.fc = nn.Sequential(hidden, nn.ReLU(), nn.Dropout(dropout))
         self.clf = nn.Linear(features + self.HIDDEN, outputs)
 
     def fit(self, context: Tensor) -> None:
-        """Standardise by the training beats' context (n, K)."""
-        self.standardise.fit(context[:, self.columns])
+        """Standardise by the training beats' context (n, K), on its device."""
+        self.standardise.fit(context[:, self.columns.to(context.device)])
 
     def forward(self, features: Tensor, context: Tensor) -> Tensor:
         """Features of the beat (B, 128) and context (B, K) -> logits (B, outputs)."""
@@ -269,7 +283,8 @@ class MorphologyHead(JointClassifier):
 
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
         ensemble = ShapeEnsemble(configs, hparams.heads)
-        super().__init__(ensemble.columns, configs.final_out_channels, configs.shape_classes, hparams.dropout)
+        columns = columns_of(configs, configs.morphology_features)
+        super().__init__(columns, configs.final_out_channels, configs.shape_classes, hparams.dropout)
         self.ensemble = ensemble
 
     def forward(self, features: Tensor, context: Tensor) -> Tensor:
@@ -312,6 +327,8 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     context: forward (B, 1, L), (B, K) -> log-probabilities (B, C); with `--context joint` logits.
     """
 
+    places: Tensor  # (C,) int64: where each class is among the rhythm head's two and, after them, the others
+
     def __init__(self, configs: DatasetConfig, hparams: TrainingConfig) -> None:
         super().__init__()
         mid, final = configs.mid_channels, configs.final_out_channels
@@ -332,8 +349,9 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
             self.clf = nn.Linear(final, configs.shape_classes)
         if configs.has_rhythm_head:
             self.rhythm = RhythmHead(configs, hparams.heads)
-            self.pair = [configs.classes.index(name) for name in configs.rhythm_classes]
-            self.others = [index for index in range(configs.num_classes) if index not in self.pair]
+            others = [name for name in configs.classes if name not in configs.rhythm_classes]
+            order = [*configs.rhythm_classes, *others]
+            keep_indices(self, "places", [order.index(name) for name in configs.classes])
         self.has_morphology_head, self.has_rhythm_head = configs.has_morphology_head, configs.has_rhythm_head
         self.sees_context = configs.context != "none"
         self.precision = hparams.precision
@@ -384,7 +402,5 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
 
     def _with_rhythm(self, by_shape: Tensor, context: Tensor) -> Tensor:
         """Log-probabilities (B, C - 1) of NS and the other classes, and context (B, K) -> of all classes (B, C)."""
-        out = by_shape.new_empty(by_shape.shape[0], by_shape.shape[1] + 1)
-        out[:, self.pair] = by_shape[:, :1] + self.rhythm(context)  # (B, 1) + (B, 2)
-        out[:, self.others] = by_shape[:, 1:]
-        return out
+        pair = by_shape[:, :1] + self.rhythm(context)  # (B, 1) + (B, 2)
+        return torch.cat([pair, by_shape[:, 1:]], dim=1)[:, self.places]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from conftest import toy_beats
 from test_models import scrambled
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+import data_configs
 import hparams
 from data_configs import DatasetConfig
 from dataloader import Batches
@@ -18,7 +23,7 @@ from losses import ClassWeightedLoss
 from models import ecgTransForm
 from split_file import Split
 from support.errors import InputError
-from trainer import as_fast_as_possible, evaluate, train_one_epoch
+from trainer import as_fast_as_possible, evaluate, stream_logits, train_one_epoch
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
@@ -39,6 +44,36 @@ def test_the_network_compiles_whole(mit: DatasetConfig) -> None:
             wanted = {name: p.grad.clone() for name, p in model.named_parameters()}
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-4, atol=1e-5)
+
+
+class NoListAsIndex(TorchFunctionMode):
+    """Refuses to index by a list: on CUDA it would be copied to the device, and the host wait for that."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> object:
+        if func in (Tensor.__getitem__, Tensor.__setitem__):
+            parts = args[1] if isinstance(args[1], tuple) else (args[1],)
+            assert not any(isinstance(part, list) for part in parts), "indexes by a list"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("context", data_configs.CONTEXTS)
+def test_steps_and_evaluation_never_make_the_host_wait(context: str) -> None:
+    """On the device meta, which has no numbers: what would have to wait for one is an error there."""
+    configs = data_configs.mit(context=context)
+    with torch.device("meta"):
+        model = ecgTransForm(configs, hparams.supervised())
+        samples, labels = torch.zeros(32, 1, configs.sequence_len), torch.zeros(32, dtype=torch.int64)
+        columns = None if context == "none" else torch.zeros(32, len(configs.context_features))
+        split, order = Split(samples, labels, columns), torch.arange(32).split(16)
+        loss = ClassWeightedLoss(torch.ones(5))
+    optimizer = torch.optim.Adam(model.parameters())
+    with NoListAsIndex():
+        with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):  # the figures of the epoch
+            train_one_epoch(model, split, order, loss, optimizer, configs.classes, clip_norm=5.0)
+        assert [logits.shape for logits in stream_logits(model, [split.inputs()])] == [(32, 5)]
+    assert {int(state["step"]) for state in optimizer.state.values()} == {len(order)}
 
 
 def test_arithmetic_that_a_device_lacks() -> None:
