@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 import data_configs
 import hparams
+import main
 from data_configs import DatasetConfig
 from dataloader import Batches
 from hparams import TrainingConfig
@@ -23,6 +26,7 @@ from losses import ClassWeightedLoss
 from models import ecgTransForm
 from split_file import Split
 from support.errors import InputError
+from support.files import read_json
 from trainer import as_fast_as_possible, evaluate, stream_logits, train_one_epoch
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
@@ -85,25 +89,32 @@ def test_arithmetic_that_a_device_lacks() -> None:
         dataclasses.replace(hparams.supervised(), kernel="fast")
 
 
-@needs_cuda
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 @pytest.mark.parametrize("kernel", ["auto", "stock"])
-def test_epochs_on_cuda_are_those_of_the_cpu(mit: DatasetConfig, kernel: str) -> None:
-    results = []
-    for device in (torch.device("cpu"), torch.device("cuda")):
-        recipe = no_dropout(kernel=kernel)
-        set_arithmetic("fp32", device, kernel, layer=None)
-        model = scrambled(ecgTransForm(mit, recipe)).to(device)
-        split = Split(*toy_beats(40, 5)).to(device)
-        loss = ClassWeightedLoss(torch.ones(5)).to(device)
+def test_epochs_on_cuda_are_those_of_the_cpu(mit: DatasetConfig, kernel: str, device: str) -> None:
+    """And those of the CPU those of the CPU: what is compared begins alike."""
+    recipe, results = no_dropout(kernel=kernel), []
+    network = scrambled(ecgTransForm(mit, recipe))
+    for on in (torch.device("cpu"), torch.device(device)):
+        set_arithmetic("fp32", on, kernel, layer=None)
+        model = copy.deepcopy(network).to(on)
+        split = Split(*toy_beats(40, 5)).to(on)
+        loss = ClassWeightedLoss(torch.ones(5)).to(on)
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-        learner = as_fast_as_possible(model, recipe, device)
-        order = Batches(split, recipe, seed=0).order(1, device)
-        epoch = [train_one_epoch(learner, split, order, loss, optimizer, mit.classes) for _ in range(2)]
-        results.append((epoch, evaluate(model, split, loss, mit.classes)))
-    (cpu_epochs, cpu_test), (cuda_epochs, cuda_test) = results
-    for cpu, cuda in zip(cpu_epochs, cuda_epochs, strict=True):
-        assert cuda["loss"] == pytest.approx(cpu["loss"], rel=1e-3)
-    assert cuda_test.loss == pytest.approx(cpu_test.loss, rel=1e-3)
+        learner = as_fast_as_possible(model, recipe, on)
+        order = Batches(split, recipe, seed=0).order(1, on)
+        epochs = [train_one_epoch(learner, split, order, loss, optimizer, mit.classes) for _ in range(2)]
+        results.append([*(epoch["loss"] for epoch in epochs), evaluate(model, split, loss, mit.classes).loss])
+    assert results[1] == pytest.approx(results[0], rel=1e-3)
+
+
+@needs_cuda
+def test_a_run_on_cuda_trains_tests_and_goes_on(toy_data: Path, tmp_path: Path) -> None:
+    beats = ["--dataset", "ptb", "--data_path", str(toy_data), "--batch_size", "16", "--run_description", "run"]
+    main.run([*beats, "--device", "cuda", "--num_epochs", "2", "--save_dir", str(tmp_path)])
+    for epochs, device in ((3, "cuda"), (4, "cpu"), (5, "cuda")):
+        main.run(["--resume", str(tmp_path / "ptb/run"), "--device", device, "--num_epochs", str(epochs)])
+        assert read_json(tmp_path / "ptb/run/seed_0/test_last.json")["checkpoint_epoch"] == epochs
 
 
 @needs_cuda
