@@ -12,6 +12,8 @@ from kernels import native
 from kernels.encoder import TransformerEncoderLayer
 from support.errors import InputError
 
+AMPERE = (8, 0)
+"""Compute capability of the first GPUs that multiply in tf32 and bf16. Older ones ignore tf32 and emulate bf16."""
 SEQUENCES, TOKENS = 16, 128  # of a timed step: some 10 ms, and enough for the encoder to work as on a whole batch
 REPEATS, SECONDS = 3, 0.5  # at least, of each arithmetic; and of both together
 
@@ -91,6 +93,8 @@ def require_arithmetic(precision: str, device: torch.device, kernel: str = "auto
         raise InputError(f"--precision bf16: not on {device.type}; fp32 is")
     if precision == "bf16" and device.type == "cpu" and kernel == "stock":
         raise InputError("--precision bf16: not with --kernel stock; auto, native and torch have it")
+    if precision != "fp32" and device.type == "cuda" and torch.cuda.get_device_capability(device) < AMPERE:
+        raise InputError(f"--precision {precision}: {torch.cuda.get_device_name(device)} has none; use fp32")
 
 
 def _kernel_of(kernel: str, layer: Layer, device: torch.device, precision: str = "fp32") -> str:

@@ -89,6 +89,17 @@ def test_arithmetic_that_a_device_lacks() -> None:
         dataclasses.replace(hparams.supervised(), kernel="fast")
 
 
+def test_arithmetic_that_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    require_arithmetic("fp32", torch.device("cuda"))
+    for precision in ("tf32", "bf16"):
+        with pytest.raises(InputError, match=f"--precision {precision}: Tesla T4 has none; use fp32"):
+            require_arithmetic(precision, torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    require_arithmetic("bf16", torch.device("cuda"))
+
+
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 @pytest.mark.parametrize("kernel", ["auto", "stock"])
 def test_epochs_on_cuda_are_those_of_the_cpu(mit: DatasetConfig, kernel: str, device: str) -> None:

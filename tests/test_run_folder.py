@@ -157,6 +157,7 @@ def test_a_network_is_loaded_in_the_arithmetic_that_a_run_would_have(monkeypatch
             load_network("mit_beat", **settings)
     switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
     monkeypatch.setattr(network, "get_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     monkeypatch.setattr(ecgTransForm, "to", lambda model, device: model)
     before = [switch.allow_tf32 for switch in switches]
     try:
