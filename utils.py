@@ -112,7 +112,10 @@ def get_device(name: str | torch.device) -> torch.device:
     """
     name, names = str(name), available_devices()
     if name not in names:
-        raise InputError(f"--device {name}: not on this machine; it has {', '.join(names)}")
+        # A build for the CPU finds no GPU, nor does one for CUDA beside a driver that is too old.
+        none = name.startswith("cuda") and "cuda" not in names
+        build = f", or its PyTorch ({torch.__version__}) cannot use one" if none else ""
+        raise InputError(f"--device {name}: not on this machine{build}; it has {', '.join(names)}")
     return torch.device(name)
 
 
