@@ -1679,6 +1679,15 @@ def test_a_packaged_network_given_by_a_relative_path_has_its_card(monkeypatch: p
     assert load_classifier("pretrained/mit_beat.pt").cautions == load_classifier("mit_beat").cautions != ()
 
 
+def test_the_page_calls_no_patient_unseen_whom_the_card_names_as_seen(records: Path, tmp_path: Path) -> None:
+    """Of DS2 and DS1, 202 and 201 are of one patient."""
+    assert report_of(records / "m001", tmp_path / "r", "--annotations", "atr", "--checkpoint", DEFAULT) == 0
+    _, _, said = (tmp_path / "r" / "report.html").read_text().partition("Tested on: ")
+    tested_on = load_classifier(DEFAULT).figures.tested_on
+    assert "202 is from the same patient as training record 201" in tested_on
+    assert said.startswith(f"{tested_on}, split from training by patient.")
+
+
 @needs_mitdb
 def test_gaps_make_no_s_beats() -> None:
     """Of record 103, which has two S beats: missing samples of 3 s, twice a minute."""
