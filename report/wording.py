@@ -200,10 +200,11 @@ def _too_short(analysis: Analysis) -> Iterator[str]:
 
 def _other_classes(analysis: Analysis) -> Iterator[str]:
     if analysis.diagnosis is not None and analysis.classifier is not None:
+        *others, last = analysis.classifier.classes
         yield (
-            f"This network tells {' and '.join(analysis.classifier.classes)} apart, beat by beat. It names no ectopic "
-            "beats, so there are no episodes but unreadable time and ventricular flutter, no ectopy burden and no "
-            "heart rate variability."
+            f"This network tells {', '.join(others)} and {last} apart, beat by beat. It names no ectopic beats, so "
+            "there are no episodes but unreadable time and ventricular flutter, no ectopy burden and no heart rate "
+            "variability."
         )
 
 

@@ -823,7 +823,7 @@ def test_a_network_of_other_classes_is_told_by_its_own(records: Path, tmp_path: 
     network = write_checkpoint(tmp_path / "checkpoint_best.pt", name="mine", classes=("usual", "early", "late"))
     assert report_of(records / "m001", tmp_path / "r", "--checkpoint", network) == 0
     page = (tmp_path / "r" / "report.html").read_text()
-    assert "This network tells usual and early and late apart, beat by beat." in page
+    assert "This network tells usual, early and late apart, beat by beat." in page
     assert "<span>U usual</span><span>E early</span><span>L late</span>" in page
     assert "nfarction" not in page
 
