@@ -114,8 +114,10 @@ def get_device(name: str | torch.device) -> torch.device:
     if name not in names:
         # A build for the CPU finds no GPU, nor does one for CUDA beside a driver that is too old.
         none = name.startswith("cuda") and "cuda" not in names
-        build = f", or its PyTorch ({torch.__version__}) cannot use one" if none else ""
-        raise InputError(f"--device {name}: not on this machine{build}; it has {', '.join(names)}")
+        why = (
+            f"this machine has no GPU that its PyTorch ({torch.__version__}) can use" if none else "not on this machine"
+        )
+        raise InputError(f"--device {name}: {why}; it has {', '.join(names)}")
     return torch.device(name)
 
 

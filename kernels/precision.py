@@ -94,7 +94,8 @@ def require_arithmetic(precision: str, device: torch.device, kernel: str = "auto
     if precision == "bf16" and device.type == "cpu" and kernel == "stock":
         raise InputError("--precision bf16: not with --kernel stock; auto, native and torch have it")
     if precision != "fp32" and device.type == "cuda" and torch.cuda.get_device_capability(device) < AMPERE:
-        raise InputError(f"--precision {precision}: {torch.cuda.get_device_name(device)} has none; use fp32")
+        gpu = torch.cuda.get_device_name(device)
+        raise InputError(f"--precision {precision}: not on {gpu}, a GPU older than Ampere; fp32 is")
 
 
 def _kernel_of(kernel: str, layer: Layer, device: torch.device, precision: str = "fp32") -> str:

@@ -94,7 +94,9 @@ def test_arithmetic_that_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     require_arithmetic("fp32", torch.device("cuda"))
     for precision in ("tf32", "bf16"):
-        with pytest.raises(InputError, match=f"--precision {precision}: Tesla T4 has none; use fp32"):
+        with pytest.raises(
+            InputError, match=f"--precision {precision}: not on Tesla T4, a GPU older than Ampere; fp32 is"
+        ):
             require_arithmetic(precision, torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     require_arithmetic("bf16", torch.device("cuda"))
