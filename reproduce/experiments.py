@@ -131,7 +131,7 @@ FIG6 = Experiment(
     "largest, so an epoch of it has several times the steps of the others (see `beats an epoch` below).",
     (
         Row("CAL", MIT, published=published.FIG6["cal"]),
-        Row("cross-entropy", MIT, {"variant": "msc_crm_bitrans"}),  # the runs of Fig. 5: there CAL comes last
+        Row("cross-entropy", MIT, {"variant": "msc_crm_bitrans"}),  # as in Fig. 5, whose runs it shares
         Row("weighted cross-entropy", MIT, {"loss": "weighted_ce"}, published.FIG6["weighted_ce"]),
         Row("focal loss", MIT, {"loss": "focal"}, published.FIG6["focal"]),
         Row("balanced sampler", MIT, {"sampler": "balanced"}, published.FIG6["balanced"]),

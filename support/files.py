@@ -115,7 +115,7 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     # numpy's `tofile`, with which wfdb writes signals, counts bytes and leaves out why.
-    reason = error.strerror or f"{error}, as where the disk is full"
+    reason = error.strerror or f"{error}, the disk may be full"
     return InputError(f"{path} cannot be written: {reason}; name a folder that can be")
 
 

@@ -124,7 +124,7 @@ YEARS = range(1900, 2201)
 
 
 def clock_time(text: str) -> datetime:
-    """A date with its time of day, in ISO 8601, or with a date that `iso_date` turns.
+    """A date with its time of day, in ISO 8601 or with a date such as 31.01.2026 (`iso_date`).
 
     Raises:
         ValueError: it cannot be read, or it is a date alone, which says no time.
