@@ -110,7 +110,8 @@ def make_card(
     data, counts, classes = config["data"], config["counts"], test["classes"]
     new_patients = tests_new_patients(data["protocol"], data)
     records = predictions["record"].nunique() if "record" in predictions else None
-    but = same_patients(predictions["record"], data) if records and new_patients else ""
+    of_mitdb = "mitdb" in test["data"].get("databases", ())
+    but = same_patients(predictions["record"], data) if records and new_patients and of_mitdb else ""
     environment, hparams = config["environment"], config["hparams"]
     validation_too, made = "val" in LEARNT[hparams["selection"]], hparams["sampler"] == "smote"
     also = ["those of validation too"] * validation_too + ["those that SMOTE made among them"] * made
@@ -152,6 +153,7 @@ def same_patients(tested: Iterable[str], data: dict[str, Any]) -> str:
     """Which `tested` records are of a patient of another record that the network learnt from, in words; "": none.
 
     Args:
+        tested: records of mitdb, with `mitdb/` before the name or without, and maybe of other databases.
         data: of the run's config.json.
     """
     learnt = {*data.get("training_records", ()), *data.get("init_records", ())}

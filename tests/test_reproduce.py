@@ -25,8 +25,8 @@ from hparams import RunConfig
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from reproduce import figures, pages, pooled, published, runs, tables
 from reproduce.experiments import EXPERIMENTS, FIG5, FIG6, MIT, TABLE2, TABLE3, Row
-from reproduce.pretrained import keep_network
-from reproduce.runs import Options, Result, Schedule, finished, row_slug, train
+from reproduce.pretrained import keep_network, make_card
+from reproduce.runs import Options, Result, Schedule, finished, read_predictions, row_slug, train
 from reproduce.tables import groups_table, provenance
 from support.errors import InputError, TrainingError, run_command
 from support.files import read_json
@@ -694,6 +694,16 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     page = path.with_suffix(".md").read_text(encoding="utf-8")
     assert f"macro-F1 {100 * test['macro_f1']:.2f}" in page
     assert "by ANSI/AAMI EC57" in page
+    predictions = read_predictions(seed_folder / "predictions_test.csv").assign(record="202")
+    numbered = tmp_path / "numbered" / "seed_0"
+    shutil.copytree(seed_folder, numbered)
+    config = read_json(numbered / "config.json")
+    config["data"]["training_records"] = ["201"]
+    (numbered / "config.json").write_text(json.dumps(config))
+    for databases in (["mitdb"], []):  # elsewhere the numbers of two patients of mitdb are names of any records
+        of_them = test | {"data": test["data"] | {"databases": databases}}
+        tested_on = make_card(numbered, of_them, predictions, "numbered", raw)["tested_on"]
+        assert ("from the same patient" in tested_on) == bool(databases)
     tuned = tmp_path / "tuned" / "seed_0"
     shutil.copytree(seed_folder, tuned)
     config = read_json(tuned / "config.json")
