@@ -13,6 +13,7 @@ from report.episodes import Episode, Episodes, fastest_of, longest_of
 from report.rates import HeartRate
 from report.rhythm import Rhythm
 from report.rounding import on_its_side
+from support.errors import enumerated
 
 SECONDS = 7.0  # of a row: 175 mm at 25 mm/s, the width of an A4 page between its margins
 LEAD_IN, LEAD_OUT = 1.4, 0.6  # s of signal at least before and after an episode
@@ -123,7 +124,7 @@ def _together(titles: Sequence[str]) -> tuple[str, ...]:
     for title in titles:
         word, _, rest = title.partition(" ")
         words.setdefault(rest, []).append(word)
-    return tuple(" and ".join(filter(None, (", ".join(of[:-1]), of[-1]))) + f" {rest}" for rest, of in words.items())
+    return tuple(f"{enumerated(of)} {rest}" for rest, of in words.items())
 
 
 def _candidates(

@@ -11,6 +11,7 @@ from report.drawings import moment
 from report.episodes import Episode, longest_of
 from report.rounding import elapsed, on_its_side
 from report.summary import excessive_by, irregular_percent, unreadable_by_reason
+from support.errors import enumerated
 
 USUAL_RATES = (40.0, 130.0)  # 1/min, the mean of a recording
 MUCH_LOST = 10.0  # %, unreadable
@@ -200,11 +201,10 @@ def _too_short(analysis: Analysis) -> Iterator[str]:
 
 def _other_classes(analysis: Analysis) -> Iterator[str]:
     if analysis.diagnosis is not None and analysis.classifier is not None:
-        *others, last = analysis.classifier.classes
         yield (
-            f"This network tells {', '.join(others)} and {last} apart, beat by beat. It names no ectopic beats, so "
-            "there are no episodes but unreadable time and ventricular flutter, no ectopy burden and no heart rate "
-            "variability."
+            f"This network tells {enumerated(analysis.classifier.classes)} apart, beat by beat. It names no ectopic "
+            "beats, so there are no episodes but unreadable time and ventricular flutter, no ectopy burden and no "
+            "heart rate variability."
         )
 
 

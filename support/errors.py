@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TextIO
 
@@ -46,6 +46,12 @@ def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
     every = [str(name) for name in names]
     more = f" and {len(every) - most:,} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """One or several words as in a sentence: a; a and b; a, b and c."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def unknown(what: str, value: object, known: Iterable[object], remedy: str = "") -> InputError:
