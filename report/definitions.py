@@ -166,13 +166,17 @@ class Definitions(Thresholds):
     )
     bigeminy_min: int = threshold(
         3,
-        "fewest times in a row that one other beat and a V (or an S) follow each other in bigeminy; a pause does "
-        "not end it",
+        "fewest times in a row that one other beat, not an F, and an isolated V (or S) follow each other in bigeminy; "
+        "a pause does not end it",
         "",
         CHOSEN,
     )
     trigeminy_min: int = threshold(
-        3, "fewest times in a row that two other beats and a V (or an S) follow each other in trigeminy", "", CHOSEN
+        3,
+        "fewest times in a row that two other beats, neither of them an F, and an isolated V (or S) follow each other "
+        "in trigeminy",
+        "",
+        CHOSEN,
     )
     pause: float = threshold(2.0, "an R-R interval longer than this is a pause", "s", "Bradycardia 2018")
     pause_long: float = threshold(2.5, "pauses longer than this are counted separately, too", "s", CHOSEN)
@@ -182,7 +186,11 @@ class Definitions(Thresholds):
     bradycardia: float = threshold(50.0, "bradycardia: a mean rate below this", "1/min", "Bradycardia 2018")
     tachycardia: float = threshold(100.0, "tachycardia: a mean rate above this", "1/min", "SVT 2015")
     rate_intervals: int = threshold(
-        8, "R-R intervals over which the rate of a bradycardia or tachycardia is averaged", "", CHOSEN
+        8,
+        "R-R intervals around a beat, half of them before it where there are as many, whose mean is the rate at that "
+        "beat in bradycardia and tachycardia",
+        "",
+        CHOSEN,
     )
     rate_bridge: float = threshold(
         5.0,
