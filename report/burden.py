@@ -176,7 +176,7 @@ def hours_table(hours: list[Hour]) -> pd.DataFrame:
                 "start_s": hour.start_s,
                 "end_s": hour.end_s,
                 "readable_s": hour.readable_s,
-                "irregular_s": hour.irregular_s,
+                "irregular_s": None if hour.episodes["irregular_rhythm"] is None else hour.irregular_s,
                 **{f"beats_{name}": count for name, count in hour.beats.items()},
                 "v_percent": hour.v.percent,
                 "v_per_hour": hour.v.per_hour,

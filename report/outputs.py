@@ -37,7 +37,7 @@ RHYTHMS = (
 )
 """Kinds that WFDB has a rhythm for; where they overlap the later one of the list is named."""
 
-OF_CLASSES = re.compile(r"(^|_)(beats_[NSVFQ]|beats_unclassified|[vs]_(percent|per_hour|doubtful))$|^irregular_s$")
+OF_CLASSES = re.compile(r"(^|_)(beats_[NSVFQ]|beats_unclassified|[vs]_(percent|per_hour|doubtful))$")
 """Columns that count beats by their class of EC57, or need it."""
 
 ROWS = 50_000

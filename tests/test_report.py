@@ -1843,6 +1843,7 @@ def test_what_a_recording_is_too_short_for_is_said(tmp_path: Path, beats: int, m
     kinds = "bradycardia, tachycardia, irregular rhythm (AF possible)"
     assert (f"too few beats in a row for one: {kinds}." in page) == missing
     assert (summary["irregular_percent"] is None) == missing
+    assert pd.read_csv(tmp_path / "r" / "hours.csv")["irregular_s"].isna().all() == missing
     assert (summary["episodes"]["tachycardia"] is None) == missing
     assert ("irregular rhythm" in re.search(r"None found: (.+?)\.</p>", page)[1]) != missing
 
