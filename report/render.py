@@ -151,6 +151,12 @@ def period_cell(period: Period | None, figure: str) -> str:
     return percent(getattr(period, figure)).removesuffix(" %") + doubtful
 
 
+def minutes_cell(period: Period) -> str:
+    """How much of the hour before or after an entry can be read: 29 min; "" where it is 60 min or more."""
+    minutes = period.readable_s / 60
+    return f"{number(minutes, 1 if minutes < 10 else 0)} min" if round(minutes) < 60 else ""
+
+
 def address(folder: str) -> str:
     """The address of a folder beside the page; on Linux its name may be no text but any bytes."""
     return quote(os.fsencode(folder))
@@ -186,6 +192,7 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
         "moment": moment,
         "minute": minute,
         "period_cell": period_cell,
+        "minutes_cell": minutes_cell,
         "version": version(),
         "today": date.today().isoformat(),
     }

@@ -55,7 +55,7 @@ from report.hrv import variability
 from report.options import ReportOptions
 from report.quality import Unreadable
 from report.rates import heart_rate
-from report.render import period_cell, title_of
+from report.render import minutes_cell, period_cell, title_of
 from report.rhythm import Rhythm
 from report.rounding import rounded
 from report.strips import ANNOTATED_FLUTTER, NAMES, Strip, choose_strips
@@ -1440,6 +1440,16 @@ def test_of_a_kind_what_is_during_an_entry_is_before_none(tmp_path: Path) -> Non
     activity = diary.by_kind["activity"]
     assert [period.readable_s for period in (activity.before, activity.during, activity.after)] == [900, 1200, 3900]
     assert diary.figures[1].before.readable_s == 1500  # of one entry it is the hour before, whatever was in it
+    assert minutes_cell(activity.before) == "15 min" and minutes_cell(activity.after) == ""
+
+
+def test_an_hour_that_lacks_seconds_does_not_count_as_less_than_an_hour() -> None:
+    lost = np.array([[1_000, 2_000], [400_000, 406_000]])  # 10 s, 60 s
+    rhythm = dataclasses.replace(made_rhythm(), unreadable=lost)
+    diary = diary_figures([Entry(3600.0, None, "symptom", "")], rhythm, find_episodes(rhythm, Definitions()))
+    around = diary.figures[0]
+    assert (around.before.readable_s, minutes_cell(around.before)) == (3590, "")
+    assert (around.after.readable_s, minutes_cell(around.after)) == (3540, "59 min")
 
 
 def test_a_period_of_which_nothing_can_be_read_has_no_figure_at_all() -> None:
