@@ -209,13 +209,6 @@ def test_bigeminy_and_trigeminy_begin_with_the_third_repeat(text: str, expected:
     assert patterns == expected
 
 
-def test_who_counts_by_the_text_of_a_threshold_finds_the_same_episodes() -> None:
-    said = {definition.name: definition.text for definition in DEFAULT.listed()}
-    for name in ("bigeminy_min", "trigeminy_min"):
-        assert " an F, and an isolated V (or S)" in said[name]  # NVNVFV and NVNVNVV are no bigeminy
-    assert "around a beat, half of them before it" in said["rate_intervals"]
-
-
 def test_bigeminy_lasts_from_its_first_other_beat_to_its_last_ectopic_one() -> None:
     episode = only(made("NNVNVNVNN", 500), "bigeminy_v")
     assert (episode.start, episode.end, episode.beats, episode.rate_bpm) == (600, 3100, 6, 120.0)
