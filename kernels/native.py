@@ -13,6 +13,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,8 @@ def _build(shape: Shape) -> Path:
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path(caches).expanduser() / "torch_extensions"
     folder = Path(home) / "ecgtransform"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _require_ours(folder)
     for kept in folder.glob(f"encoder-{key}-*.so"):
         with suppress(OSError):  # what cannot be read is compiled again, like what is damaged
             if kept.name == f"encoder-{key}-{_digest(kept)}.so":
@@ -112,7 +115,6 @@ def _build(shape: Shape) -> Path:
         _say(f"{kept} is damaged")
     _say("compiling the encoder for this processor, once (some seconds) ...")
     start = time.perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
     # Built aside, then moved into place in one step: another process sees all of it or nothing.
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         built = Path(scratch) / "encoder.so"
@@ -122,6 +124,15 @@ def _build(shape: Shape) -> Path:
         library = built.replace(folder / f"encoder-{key}-{_digest(built)}.so")
     _say(f"... done in {time.perf_counter() - start:.0f} s, kept as {library}")
     return library
+
+
+def _require_ours(folder: Path) -> None:
+    """Raise an `OSError` where another user could put a library into `folder`: it would be run. Root may."""
+    if hasattr(os, "geteuid"):  # not on Windows
+        status = folder.stat()
+        if status.st_uid not in (0, os.geteuid()) or status.st_mode & stat.S_IWOTH:
+            reason = "other users may write into it, and what lies in it is run"
+            raise PermissionError(errno.EACCES, reason, str(folder))
 
 
 def _run_compiler(command: list[str]) -> bytes:

@@ -711,6 +711,26 @@ def test_native_is_refused_where_it_cannot_be_compiled(
     assert not fresh_cache.exists()
 
 
+@needs_native
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has no such owners")
+@pytest.mark.parametrize("others_may_write", [True, False])
+def test_no_library_is_run_that_another_user_may_have_put_there(
+    fresh_cache: Path, monkeypatch: pytest.MonkeyPatch, others_may_write: bool
+) -> None:
+    """Such as in a folder on a shared disk."""
+    fresh_cache.mkdir()
+    if others_may_write:
+        fresh_cache.chmod(0o777)
+    elif os.geteuid() == 0:
+        os.chown(fresh_cache, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    refused = str(native.load(SHAPE))
+    assert "other users may write into it" in refused
+    assert refused.endswith(f"'{fresh_cache}'; TORCH_EXTENSIONS_DIR names another folder for it")
+    assert not [*fresh_cache.iterdir()]
+
+
 def test_a_folder_whose_libraries_may_not_run(fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as a home mounted noexec: it can be written, so only the library's loading fails."""
 
