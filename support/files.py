@@ -25,8 +25,12 @@ import pandas as pd
 from support import torch_files
 from support.errors import InputError
 
-FORMULA = re.compile(r"(?![+-]?\d+(\.\d+)?([eE][+-]?\d+)?$)[=+\-@\t']")
-"""What a text begins with that a spreadsheet would take for a formula, or that `write_table` puts before one."""
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+FORMULA = re.compile(r"(^|[;\t\n])(?=[=+\-@\t'])")
+"""Before what a spreadsheet would take for a formula, at the beginning of a text or of what may be a cell to it.
+
+Many countries' spreadsheets part cells at semicolons. The apostrophe is what `write_table` itself puts there.
+"""
 
 
 def text_encoding(content: bytes, cut: bool = False) -> str:
@@ -163,7 +167,7 @@ def read_json(path: Path, remedy: str = RUN_AGAIN) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is absent or damaged ({error}); {remedy}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds a {type(value).__name__}, no object; {remedy}")
@@ -235,7 +239,8 @@ def write_table(
     """Write `table`, or its parts one below the other, as CSV, whole or not at all; `read_table` gives back its texts.
 
     A spreadsheet runs a cell that begins with =, +, -, @ or a tab as a formula. So a text that does, in a cell or a
-    header, and that is no number, gets an apostrophe before it, and so does a text that begins with one. A carriage
+    header, and that is no number, gets an apostrophe before it, and so does a text that begins with one; likewise
+    within a text behind a semicolon, a tab or a line feed, where a spreadsheet may begin another cell. A carriage
     return, which many readers take for the end of a row, becomes a backslash and an r. Numbers are written as they are.
     """
     with (
@@ -283,11 +288,11 @@ def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFra
 
 def _escaped(text: str) -> str:
     text = text.replace("\r", "\\r")
-    return f"'{text}" if FORMULA.match(text) else text
+    return text if NUMBER.fullmatch(text) else FORMULA.sub(r"\1'", text)
 
 
 def _unescaped(text: str) -> str:
-    return text.removeprefix("'")
+    return re.sub(r"(^|[;\t\n])'", r"\1", text)
 
 
 def read_torch(path: Path, kind: str, remedy: str) -> dict[str, Any]:
