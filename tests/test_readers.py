@@ -1346,6 +1346,10 @@ def test_an_interval_in_a_head_tells_the_rate(tmp_path: Path) -> None:
     [
         ("# Exported: 2026-03-01 10:00|# Recording start: 2026-01-31 14:05:07", START, None),
         ("Date of birth,1950-03-02 00:00|Aufzeichnungsdatum,2026-01-31 14:05:07 +0100", START, None),
+        *(
+            (f"{born},1950-03-02 00:00|Date,2026-01-31 14:05:07", START, None)
+            for born in ("Fecha de nacimiento", "Geboortedatum", "Födelsedatum", "Data urodzenia", "生年月日", "出生")
+        ),
         ("RecordingEnd,2026-02-01 10:00|Fecha,2026-01-31 14:05:07", START, None),
         ("Start: 31.01.2026 14:05:07", START, None),
         ("Start: 31.1.2026 14:05:07", START, None),
