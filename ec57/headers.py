@@ -45,10 +45,13 @@ def millivolts_of(units: str) -> float | None:
     return MILLIVOLTS.get(unicodedata.normalize("NFKC", units).strip().casefold())  # NFKC: micro sign -> Greek mu
 
 
-_FLOAT = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_FLOAT = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _RATE = re.compile(rf"(?P<fs>{_FLOAT})(?:/(?P<counter>{_FLOAT})?(?:\((?P<base>{_FLOAT})\))?)?")
 _FORMAT = re.compile(r"(?P<fmt>\d+)(?:x(?P<spf>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?")
 _GAIN = re.compile(rf"(?P<gain>{_FLOAT})(?:\((?P<baseline>{_FLOAT})\))?(?:/(?P<units>\S+))?")
+_LARGEST = 2**53
+"""Of whole numbers: no field needs more, and floating-point numbers hold all up to it."""
+
 _NAME = re.compile(r"\w[\w.-]{,99}")
 
 
@@ -146,6 +149,8 @@ def _whole(text: str, what: str, least: float = 0) -> int:
     """Read a whole number; programs that write all numbers as 16.0 or 1.6e1 are understood."""
     if not re.fullmatch(_FLOAT, text) or not float(text).is_integer() or float(text) < least:
         raise ValueError(f"the {what} is {text!r}; a whole number is wanted{'' if least < 0 else ', 0 or more'}")
+    if abs(float(text)) > _LARGEST:
+        raise ValueError(f"the {what} is {text!r}, more than any record has")
     return int(text) if re.fullmatch(r"[+-]?\d+", text) else int(float(text))
 
 
@@ -221,9 +226,9 @@ def _signal(line: str, number: int) -> Signal:
         name=fields[8].strip() if len(fields) > 8 else None,
         file=file,
         fmt=str(int(stored["fmt"])),
-        spf=int(stored["spf"] or 1),
-        skew=int(stored["skew"] or 0),
-        offset=int(stored["offset"] or 0),
+        spf=_whole(stored["spf"] or "1", f"number of samples a frame {where}"),
+        skew=_whole(stored["skew"] or "0", f"skew {where}"),
+        offset=_whole(stored["offset"] or "0", f"byte offset {where}"),
         gain=gain or DEFAULT_GAIN,
         calibrated=gain != 0,
         baseline=zero if baseline is None else _whole(baseline, f"baseline {where}", least=-inf),

@@ -1895,6 +1895,28 @@ def test_damaged_records_end_in_one_line(tmp_path: Path) -> None:
         try_to_read(path, {})
 
 
+@pytest.mark.parametrize(
+    ("length", "signal", "message"),
+    [
+        (10**12, "~ 0", "says that it is 46296 days long"),
+        (10, "~ 0x300000000", "has 7.5e+10 samples a second; no ECG has more than 50000"),
+    ],
+)
+def test_a_header_alone_promises_no_samples_that_are_then_counted(
+    tmp_path: Path, length: int, signal: str, message: str
+) -> None:
+    """To look at all of them would take hours, or more memory than there is."""
+    put(tmp_path, f"a 1 250 {length}\n{signal} 200/mV 12 0 0 0 0 II\n", "a.hea")
+    assert message in fault(tmp_path / "a")
+
+
+@pytest.mark.parametrize("suffix", ["xz", "zip", "tar", "zst", "gz", "bz2"])
+def test_a_table_is_known_by_its_content_whatever_its_name(tmp_path: Path, suffix: str) -> None:
+    path = put(tmp_path, "\n".join(["II (mV)", *map(str, wave(400))]), f"a.csv.{suffix}")
+    with open_recording(path, fs=250) as recording:
+        assert recording.length == 400
+
+
 # ------------------------------------------------------------------------------------------------ real records
 
 

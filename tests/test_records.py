@@ -197,15 +197,18 @@ BAD_HEADERS = {
     "a 1 nan": "its sampling frequency is 'nan'",
     "a 1 250 10.5": "the number of samples is '10.5'",
     "a 1 250 -1": "the number of samples is '-1'",
+    f"a 1 250 {10**20}": f"the number of samples is '{10**20}', more than any record has",
     "a 2 250\na.dat 16": "it describes 1 of its 2 signals",
     "a 1 250\na.dat": "gives no file and format of signal 0",
     "a 1 250\n- 16": "the file of signal 0 is '-'",
     "a 1 250\n/etc/a.dat 16": "the file of signal 0 is '/etc/a.dat'",
     "a 1 250\na.dat 16x0": "the format of signal 0 is '16x0'",
+    f"a 1 250\na.dat 16x{10**20}": f"the number of samples a frame of signal 0 is '{10**20}', more than",
     "a 1 250\na.dat sixteen": "the format of signal 0 is 'sixteen'",
     "a 1 250\na.dat 16 II": "the ADC gain of signal 0 is 'II'",
     "a 1 250\na.dat 16 200 II": "the ADC resolution of signal 0 is 'II'",
     "a 1 250\na.dat 16 200(10.5)/mV": "the baseline of signal 0 is '10.5'",
+    f"a 1 250\na.dat 8 200 12 0 {10**20}": f"the initial value of signal 0 is '{10**20}', more than",
     "a 1 250\na.dat 16 200 12 0 0 0 II": "the block size of signal 0 is 'II'",
     "a 2 250\na.dat 16\na.dat 212": "signal 1 has another format or byte offset",
     "a 2 250\na.dat 16+2\na.dat 16": "signal 1 has another format or byte offset",
@@ -500,6 +503,13 @@ def test_segments_are_one_record(tmp_path: Path, layout: str) -> None:
     for checksum, differs in ((45, False), (46, True)):  # of 9, 8, ... 0
         (tmp_path / "two.hea").write_text(two.replace("12 0 0 0 0 II", f"12 0 9 {checksum} 0 II"))
         assert records.checksum_differs(tmp_path, layout, header, 0) == differs
+
+
+def test_a_header_is_read_in_time_that_grows_with_its_length() -> None:
+    """With the square of it, this one would take hours."""
+    for before, after in ((b"a 1 ", b""), (b"a 1 250\na.dat 16 ", b"/mV"), (b"a ", b"")):
+        with pytest.raises(ValueError):
+            parse_header(before + b"1" * 10**6 + b"x" + after)
 
 
 def test_segments_and_layouts_are_no_records(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.readers.recording import Channel, Options, Source, Trace, count_missing, missing_values
+from preprocess.readers.recording import Channel, Options, Source, Trace
 from support.errors import InputError
 
 MAGIC = b"ISHNE1.0"
@@ -40,6 +40,7 @@ class IshneSource(Source):
     """A Holter recording of up to 12 leads of one rate."""
 
     format = "ISHNE"
+    marks_missing = True
 
     def __init__(self, path: Path, options: Options) -> None:
         self.path, self.name = path, path.stem
@@ -87,7 +88,7 @@ class IshneSource(Source):
             values = values.reshape(-1, self._leads)[:, channel]  # (samples, leads) -> (samples,)
             return np.where(values == MISSING, np.nan, values * (resolution / 1e6))
 
-        notes = missing_values(count_missing(read, self._length), self._fs)
+        notes: tuple[str, ...] = ()
         if self._is_uncounted:
             notes = (f"its header gives no samples; all {self._length} that it holds of each lead are read", *notes)
         if self._is_unchecked:

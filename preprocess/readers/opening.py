@@ -24,7 +24,9 @@ from preprocess.readers.recording import (
     Recording,
     Source,
     Trace,
+    count_missing,
     is_too_slow,
+    missing_values,
     parse_start,
 )
 from preprocess.readers.tables import TableSource
@@ -111,7 +113,7 @@ def open_recording(
     try:
         _check(path, trace, options)
         stated, undated = _stated_start(source)
-        notes += [*trace.notes, *options.overruled(source.channels[channel].units)]
+        notes += [*trace.notes, *_missing(trace, source), *options.overruled(source.channels[channel].units)]
         notes += [*_begun(start, stated, undated, source.in_utc), *_implausible(trace, source)]
     except BaseException:
         trace.close()
@@ -299,6 +301,11 @@ def _check(path: Path, trace: Trace, options: Options) -> None:
         )
     if trace.length > LONGEST * 86_400 * trace.fs:
         raise InputError(f"{path} says that it is {trace.length / trace.fs / 86_400:.0f} days long; fetch it again")
+
+
+def _missing(trace: Trace, source: Source) -> tuple[str, ...]:
+    """Say how many samples are marked as missing, where the format has a mark for them."""
+    return missing_values(count_missing(trace.read, trace.length), trace.fs) if source.marks_missing else ()
 
 
 def _implausible(trace: Trace, source: Source) -> list[str]:

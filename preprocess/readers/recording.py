@@ -192,6 +192,7 @@ class Source(ABC):
     in_utc: bool = False  # the start is stated in UTC
     chosen: int | None = None  # the channel that --column names, where columns are not channels
     takes_unit: bool = False  # --unit may say what the file does not
+    marks_missing: bool = False  # samples without a value are found by reading all, once the length is plausible
 
     @abstractmethod
     def open(self, channel: int) -> Trace:

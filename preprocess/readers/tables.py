@@ -328,6 +328,7 @@ class TableSource(Source):
                 skiprows=layout.skip,
                 encoding=self._encoding,
                 encoding_errors="replace",
+                compression=None,  # whatever the suffix: what is compressed was refused by its first bytes
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
                 na_values=["", '""'],
                 keep_default_na=len(layout.columns) > 1,  # of one column only some blank lines are no rows, see below

@@ -10,7 +10,7 @@ import numpy as np
 
 from ec57.headers import DEFAULT_FS, Header, time_of_day
 from preprocess import records
-from preprocess.readers.recording import Channel, Options, Source, Trace, count_missing, missing_values
+from preprocess.readers.recording import Channel, Options, Source, Trace
 from support.errors import InputError
 
 UNRATED = f"the header gives no sampling frequency, {DEFAULT_FS:g} Hz assumed"
@@ -28,6 +28,7 @@ class WfdbSource(Source):
     """A record in one segment or in several."""
 
     format = "WFDB"
+    marks_missing = True
 
     def __init__(self, folder: Path, name: str, options: Options) -> None:
         self._folder, self.path, self.name = folder, folder / f"{name}.hea", name
@@ -49,9 +50,8 @@ class WfdbSource(Source):
         if self._rated:
             self._options.check_rate(self.path, self._header.rate(channel))
         trace = open_signal(self._folder, self.name, self._header, channel)
-        notes = [f"{note}; --fs says another" if note == UNRATED else note for note in trace.notes]
-        missing = count_missing(trace.read, trace.length)
-        return replace(trace, notes=(*notes, *missing_values(missing, trace.fs)), is_rated=self._rated)
+        notes = tuple(f"{note}; --fs says another" if note == UNRATED else note for note in trace.notes)
+        return replace(trace, notes=notes, is_rated=self._rated)
 
 
 def open_signal(folder: Path, name: str, header: Header, channel: int) -> Trace:
