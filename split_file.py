@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from data_configs import DATASETS, PREPARED, DatasetConfig, every_class
-from support.errors import InputError
+from support.errors import InputError, one_line
 from support.fields import fits
 from support.files import read_torch
 
@@ -104,7 +104,7 @@ class Split:
         """Source, databases and protocol in words, for every line and title of a result."""
         if self.source == self.protocol == "unknown":
             return "split files that name no source"
-        databases = ", ".join(self.its_databases)
+        databases = one_line(", ".join(self.its_databases))
         return f"{self.source} data{f' ({databases})' if databases else ''}, {self.protocol} split"
 
     def fingerprint(self) -> str:
@@ -362,7 +362,7 @@ def _text(contents: dict[str, Any], key: str, path: Path) -> str:
         return "unknown"
     if not isinstance(value, str):
         raise InputError(f"{path}: '{key}' is {reprlib.repr(value)}; a text is right")
-    return value
+    return one_line(value)
 
 
 def _names(contents: dict[str, Any], key: str, path: Path) -> tuple[str, ...] | None:

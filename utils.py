@@ -26,7 +26,7 @@ from tqdm import tqdm
 import data_configs
 import hparams as recipes
 from support.distributed import is_first
-from support.errors import InputError, TrainingError, one_line, unknown
+from support.errors import InputError, TrainingError, one_line, printable, unknown
 from support.fields import fits, from_fields
 from support.figures import class_colours, new_figure, save_figure
 from support.files import LogFile, read_torch, write_torch, written_whole
@@ -124,6 +124,13 @@ def get_device(name: str | torch.device) -> torch.device:
 # ---------------------------------------------------------------------------------------------------- run log and code
 
 
+class _Printable(logging.Formatter):
+    """Escapes control characters: a split file may come from others, and a log is read in a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
 class _TqdmHandler(logging.StreamHandler[TextIO]):
     """Writes log lines to stdout above a progress bar instead of through it."""
 
@@ -146,9 +153,11 @@ def run_log(path: Path) -> Iterator[logging.Logger]:
         yield logger
         return
     to_file = LogFile(path)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    to_file.setFormatter(_Printable("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    to_terminal = _TqdmHandler()
+    to_terminal.setFormatter(_Printable())
     logger.addHandler(to_file)
-    logger.addHandler(_TqdmHandler())
+    logger.addHandler(to_terminal)
     try:
         yield logger
     except (Exception, KeyboardInterrupt) as error:

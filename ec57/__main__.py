@@ -24,7 +24,7 @@ from ec57.headers import DEFAULT_FS
 from ec57.protocol import Protocol, Span
 from ec57.runs import RunComparison, compare_runs
 from support.cli import ArgumentParser, add_options, file_suffix
-from support.errors import InputError, run_command
+from support.errors import InputError, printable, run_command
 from support.files import require_writable, write_table, write_text
 
 EARLY = 60
@@ -159,10 +159,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
     beats, runs, early = compare(records, args.reference, args.test, args.test_dir, protocol)
     for record in records:
         if not is_rated(record):
-            print(
+            _note(
                 f"note: {record}.hea gives no sampling frequency, {DEFAULT_FS:g} Hz assumed as by the WFDB programs; "
-                "add the right one to its first line",
-                file=sys.stderr,
+                "add the right one to its first line"
             )
     unscored = [comparison.record for comparison in beats if not comparison.matrix.to_numpy().any()]
     to = "on" if protocol.end is None else f"to {protocol.end:g} s"
@@ -171,25 +170,28 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if len(unscored) == len(beats):
         raise InputError(note)
     print(f"from {protocol.start:g} s {to}, grouping {protocol.grouping}", file=sys.stderr)
-    sys.stdout.write(tables.beats_summary(beats))
+    print("\n".join(map(printable, tables.beats_summary(beats).splitlines())))
     if unscored:
-        print(note, file=sys.stderr)
+        _note(note)
     if early:
-        print(
+        _note(
             f"note: the test annotations of {', '.join(early)} end more than a minute before the reference's; "
-            "what follows counts as missed, unless --end leaves it out",
-            file=sys.stderr,
+            "what follows counts as missed, unless --end leaves it out"
         )
     if args.out is not None:
         written = write(args.out, beats, runs, args.reference, args.test)
         count = f"{len(beats)} record{'' if len(beats) == 1 else 's'}"
         print(f"written to {args.out}: tables of {count}", file=sys.stderr)
         if older := sorted({path.name for path in args.out.glob("bxb_*.txt")} - {*written}):
-            print(
+            _note(
                 f"note: {args.out} has {older[0]}{', ...' if len(older) > 1 else ''} of another comparison too; name "
-                "another folder with --out to keep them apart",
-                file=sys.stderr,
+                "another folder with --out to keep them apart"
             )
+
+
+def _note(text: str) -> None:
+    """Print what the name of a record or of a file may stand in."""
+    print(printable(text), file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

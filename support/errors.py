@@ -18,12 +18,16 @@ MOST_NAMES = 50  # in a message
 LONGEST = 2000  # characters of a message; names that a damaged file holds may be of any length
 
 
+def printable(line: str) -> str:
+    """`line` with backslash escapes for control characters: names of files and what they hold steer no terminal."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in line
+    )
+
+
 def one_line(text: str) -> str:
     """`text` in one line that a terminal can show: white space is single blanks, control characters are escaped."""
-    line = "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in " ".join(text.split())
-    )
+    line = printable(" ".join(text.split()))
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 

@@ -494,10 +494,11 @@ def test_the_account_names_what_was_left_out(tmp_path: Path, capsys: pytest.Capt
     raw = tmp_path / "raw"
     write_record(raw, "a", "N" * 20 + "A" * 8 + "V")
     write_record(raw, "b", "N" * 3, leads=("V5",))
+    (raw / "b.hea").rename(raw / "b\x1b[31m\n.hea")
     assert run("--dataset", "mit", "--raw_path", raw, "--out", tmp_path) == 0
     printed = capsys.readouterr().out
     assert "29 beats of 1 record of 1 patient\n" in printed
-    assert "1 record, no lead II: b" in printed and "--any_lead" in printed
+    assert "1 record, no lead II: b\\x1b[31m\\n\n" in printed and "--any_lead" in printed
     assert "val has no beat of class V" in printed and "test has no beat of class V" in printed
     assert re.search(r"train +1[23] +[56] +1 +0 +0 +(18|19) +1\n", printed)
     assert str(tmp_path / "mit/train.pt") in printed

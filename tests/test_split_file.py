@@ -45,6 +45,16 @@ def test_the_path_may_be_text(tmp_path: Path, mit: DatasetConfig) -> None:
         load_split(str(tmp_path / "val.pt"), mit)
 
 
+def test_a_text_in_a_split_file_forges_no_line_of_a_log(tmp_path: Path, mit: DatasetConfig) -> None:
+    samples, labels = toy_beats(10, 5)
+    forged = dict.fromkeys(("source", "protocol", "window"), "beat\nepoch 2/2: \x1b[31m")
+    records = {"records": labels, "record_names": ["a"] * 5, "databases": ["b\nc"] * 5}
+    torch.save({"samples": samples, "labels": labels, **forged, **records}, tmp_path / "train.pt")
+    split = load_split(tmp_path / "train.pt", mit)
+    assert all(text.isprintable() for text in (split.origin, split.window, split.source))
+    assert split.protocol == "beat epoch 2/2: \\x1b[31m"
+
+
 def damage(kind: str, path: Path) -> None:
     """Write a split file with one thing wrong."""
     samples, labels = toy_beats(10, 5)

@@ -71,6 +71,15 @@ def test_classes_of_few_validation_beats_do_not_choose_the_epoch() -> None:
     assert utils.selection_f1(whole) - utils.selection_f1(wrong) == pytest.approx((1 - 20 / 22) / 4)
 
 
+def test_a_log_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Texts of a split file, which may come from others, stand in it."""
+    with utils.run_log(tmp_path / "train.log") as log:
+        log.info("one \x1b[31m\ntwo")
+    shown = "one \\x1b[31m\ntwo\n"
+    assert (tmp_path / "train.log").read_text().endswith(shown)
+    assert capsys.readouterr().out == shown
+
+
 def test_released_checkpoint_gives_the_same_logits(
     tmp_path: Path, mit: DatasetConfig, supervised: TrainingConfig
 ) -> None:

@@ -31,7 +31,7 @@ from preprocess.readers.recording import (
 )
 from preprocess.readers.tables import TableSource
 from preprocess.readers.wfdb import WfdbSource
-from support.errors import InputError, listed, unknown
+from support.errors import InputError, listed, one_line, unknown
 
 LONGEST = 366.0  # days; a header that says more is damaged
 
@@ -124,11 +124,11 @@ def open_recording(
         format=source.format,
         fs=trace.fs,
         length=trace.length,
-        lead=name,
-        leads=_names(source),
+        lead=one_line(name),
+        leads=tuple(map(one_line, _names(source))),
         start=start or stated,
         borders=trace.borders,
-        notes=tuple(f"{note[0].upper()}{note[1:]}." for note in notes),
+        notes=tuple(one_line(f"{note[0].upper()}{note[1:]}.") for note in notes),
         _trace=trace,
     )
 
