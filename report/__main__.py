@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -33,6 +34,7 @@ from support.errors import (
     reason_of,
     run_command,
 )
+from support.fields import fits
 from support.files import folder_written_whole, left_by_file_browser, read_json, require_writable, write_text
 
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
@@ -95,6 +97,9 @@ def _require_same_recording(folder: Path, recording: Recording, options: ReportO
         }
     )
     then = rounded({key: before.get(key) for key in now})
+    for key, value in then.items():
+        if not fits(value, float | None if key in ("fs", "duration_s") else str | None):
+            raise InputError(f"{folder / MARKER}: is damaged: its {key} is {reprlib.repr(value)}; move its folder away")
     tells_nothing = set[str]()
     if options.start is not None or None in (start, then["start"]):
         tells_nothing.add("start")
@@ -158,6 +163,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     for record in records:
         if record.name in ("", ".."):  # `.` has no name; there is none for a report of it either
             raise InputError(f"{record} is a folder: name a file, or a record in it")
+        if name_of(record) in (".", ".."):  # of `...hea`: its report would take the place of a folder that it lies in
+            raise InputError(f"{record}: a report cannot be called {name_of(record)}; rename the recording")
     work = Work(options, definitions, quality)
     if options.pdf:
         require_browser()

@@ -24,6 +24,7 @@ from report.rhythm import UNCLASSIFIED
 from run_folder.layout import tests_new_patients
 from run_folder.network import base_card, load_network, read_card
 from support.errors import InputError
+from support.fields import fits
 from support.files import read_json
 from trainer import stream_logits
 from utils import Checkpoint, find_checkpoint, get_device, pretrained_names
@@ -163,8 +164,14 @@ def _figures_of_run(path: Path, trained_on: dict[str, Any]) -> Figures:
     if path.name != "checkpoint_best.pt" or not test.is_file():
         return Figures()
     metrics = read_json(test)
-    data = metrics.get("data") or {}
-    protocol = data.get("protocol", "unknown")
+    data, per_class = metrics.get("data") or {}, metrics.get("per_class", {})
+    if not (
+        fits(data, dict[str, Any])
+        and fits(protocol := data.get("protocol", "unknown"), str)
+        and fits(per_class, dict[str, dict[str, float]])
+        and all({"recall", "precision", "support"} <= figures.keys() for figures in per_class.values())
+    ):
+        raise InputError(f"{test}: is damaged: these are no figures of a test; move it away, and none are told")
     return Figures(
         per_class={
             name: {
@@ -172,7 +179,7 @@ def _figures_of_run(path: Path, trained_on: dict[str, Any]) -> Figures:
                 "precision": 100 * figures["precision"] if figures["support"] else None,
                 "beats": figures["support"],
             }
-            for name, figures in metrics.get("per_class", {}).items()
+            for name, figures in per_class.items()
         },
         tested_on=f"{data.get('source', 'unknown')} data, {protocol} split",
         new_patients=tests_new_patients(protocol, trained_on),

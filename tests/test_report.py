@@ -1244,6 +1244,9 @@ def test_the_report_of_another_recording_is_not_replaced(
     line = complaint(capsys, namesake, "--fs", "250", "--checkpoint", write_checkpoint(tmp_path / "c.pt"), *given[2:])
     assert "(record m001, 360 Hz, 90 s long) than this one (record m001, 250 Hz, 40 s long)" in line
     assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "summary.json").write_text(json.dumps(json.loads(before["summary.json"]) | {"fs": "fast"}))
+    assert "summary.json: is damaged: its fs is 'fast'; move" in complaint(capsys, records / "m001", *given)
+    (out / "summary.json").write_bytes(before["summary.json"])
     assert report_of(records / "m001", out, *given[:2], "--start_time", "2026-01-31T08:00", "--pause", "1.9") == 0
     assert report_of(records / "m001", out, *given[:2]) == 0
     values = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
@@ -1656,6 +1659,11 @@ def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_pat
     known = load_classifier(tmp_path / "run").figures
     assert known.per_class == {"V": {"sensitivity": 50, "precision": 25, "beats": 8}}
     assert known.new_patients is True
+    for broken in ({"per_class": [1]}, {"per_class": {"V": {"recall": 0.5}}}, {"data": [1]}, {"data": {"protocol": 5}}):
+        (seed / "test_best.json").write_text(json.dumps(test | broken))
+        with pytest.raises(InputError, match=r"test_best\.json: is damaged: these are no figures of a test"):
+            load_classifier(tmp_path / "run")
+    (seed / "test_best.json").write_text(json.dumps(test))
     kept = load_checkpoint(checkpoint)
     for init, expected in (
         ({"init_records": ["100"], "init_tested": ["100"]}, False),
@@ -1814,6 +1822,19 @@ def test_a_process_that_is_killed_costs_no_report_that_is_done(
     assert "1 of 2 recordings failed" in told
     index = (tmp_path / "r" / "index.html").read_text()
     assert "m001/report.html" in index and "was killed" in index
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_no_report_takes_the_place_of_the_folder_that_it_lies_in(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for suffix in ("hea", "atr"):
+        (tmp_path / f"{name}.{suffix}").write_bytes((records / f"m001.{suffix}").read_bytes())
+    (tmp_path / "m001.dat").write_bytes((records / "m001.dat").read_bytes())
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    line = complaint(capsys, f"../{name}.hea", "--annotations", "atr")
+    assert line == f"error: ../{name}.hea: a report cannot be called {name}; rename the recording"
 
 
 @pytest.mark.parametrize("folder", [".", "/", "..", "./"])
