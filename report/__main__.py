@@ -31,6 +31,7 @@ from support.errors import (
     PartlyFailedError,
     is_out_of_memory,
     out_of_memory,
+    printable,
     reason_of,
     run_command,
 )
@@ -124,7 +125,8 @@ def _require_same_recording(folder: Path, recording: Recording, options: ReportO
 def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | None, progress: bool) -> dict[str, Any]:
     """Write the report of one recording into `folder`; return its summary."""
     steps = len(STEPS) - (not work.options.pdf)
-    with tqdm(total=steps, desc=path.name, unit="step", leave=False, disable=None if progress else True) as bar:
+    disable = None if progress else True
+    with tqdm(total=steps, desc=printable(path.name), unit="step", leave=False, disable=disable) as bar:
 
         def step(title: str) -> None:
             bar.set_postfix_str(title)
@@ -174,10 +176,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
     require_writable(out, "--out")
     if alone:
         summary = report_one(records[0], out, work, _classifier(options), progress=True)
-        print(line_of(summary))
+        print(printable(line_of(summary)))
         for note in notes_of(summary):
             print(f"note: {note}", file=sys.stderr)
-        print(f"The report is {out / 'report.html'}{' and report.pdf' if options.pdf else ''}")
+        print(printable(f"The report is {out / 'report.html'}{' and report.pdf' if options.pdf else ''}"))
         return
     for name, value in (("--diary", options.diary), ("--start_time", options.start_time)):
         if value is not None:
@@ -238,12 +240,12 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
         if isinstance(result, str):
             rows[record] = IndexRow(name, name, None, result)
             names_it = re.match(rf"{re.escape(str(record))}(?!\w)", result)  # some messages do themselves
-            tqdm.write(result if names_it else f"{record}: {result}", file=sys.stderr)
+            tqdm.write(printable(result if names_it else f"{record}: {result}"), file=sys.stderr)
         else:
             rows[record] = IndexRow(name, name, result)
-            tqdm.write(line_of(result))
+            tqdm.write(printable(line_of(result)))
             for note in notes_of(result):
-                tqdm.write(f"note: {name}: {note}", file=sys.stderr)
+                tqdm.write(printable(f"note: {name}: {note}"), file=sys.stderr)
     write_text(out / "index.html", index_page([rows[record] for record in records]))
     print(f"The index is {out / 'index.html'}")
     failed = sum(row.summary is None for row in rows.values())

@@ -351,7 +351,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     assert [name for name, count in counts.items() if f'<td class="w">{name}</td><td>{count:,}' in numbers] == [
         name for name, count in counts.items() if count
     ]
-    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert not re.search("https?:", page.replace("http://www.w3.org/2000/svg", ""))
     with (annotated / "diary.csv").open() as stream:
         assert "'=dizzy <b>" in [row["note"] for row in csv.DictReader(stream)]  # nor a spreadsheet's formula
 
@@ -703,6 +703,29 @@ def test_the_index_leads_to_a_report_of_any_name(annotated: Path) -> None:
     name = "caf\udce9 #1?"  # of a file whose name is Latin-1
     index = render.index_page([render.IndexRow(name, name, load(annotated)[0])])
     assert '<a href="caf%E9%20%231%3F/report.html">' in index
+
+
+HOSTILE = "<script>alert(1)</script> \x1b]0;title\x07\nnote: forged\u202e"
+
+
+def test_what_a_file_holds_is_text_to_the_page_and_to_the_terminal(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No markup, no escape sequence, no line of its own; and the page forbids itself scripts and requests."""
+    name = HOSTILE.replace("/", "")
+    header = f"a 1 360 1800\n~ 0 200/mV 12 0 0 0 0 {HOSTILE.partition(chr(10))[0]}"
+    (tmp_path / f"{name}.hea").write_text(header, encoding="utf-8")
+    (tmp_path / "b.hea").write_text(header.replace("~ 0", "none.dat 16"), encoding="utf-8")
+    (tmp_path / "diary.csv").write_text(f'time,kind,note\n1,other,"{HOSTILE}"\n', encoding="utf-8")
+    out, options = tmp_path / "r", ["--lead", "1", "--checkpoint", str(checkpoint), "--diary", tmp_path / "diary.csv"]
+    assert report_of(tmp_path / f"{name}.hea", out / "one", *options) == 0
+    assert run_command(lambda: run([*map(str, [*tmp_path.glob("*.hea"), "--out", out, *options[:-2]])])) == 1
+    said = capsys.readouterr()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]|^note: forged", said.out + said.err, re.MULTILINE)
+    for page in (out / "one/report.html", out / "index.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "<script" not in text and "&lt;script&gt;alert(1)&lt;" in text
+        assert re.search("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; ", text)
 
 
 def test_labels_at_the_edges_of_a_strip_are_whole() -> None:
