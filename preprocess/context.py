@@ -490,7 +490,7 @@ def difference_channel(signal: np.ndarray, beats: Beats) -> np.ndarray:
     """Subtract the dominant beat from each beat: ((x - mean x) - (t - mean t)) / sd t, clipped to +-8.
 
     x is the window of the first channel in the signal (n,) as it is, moved like the beat; t the median of those that
-    the dominant beat is made of.
+    the dominant beat is made of, each minus its mean, as the signal keeps its baseline.
 
     Returns:
         float32 (beats, 186); zeros where t is flat.
