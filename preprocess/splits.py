@@ -77,16 +77,16 @@ def _by_beat(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) -> 
 def split_by_beat(labels: np.ndarray, fractions: tuple[float, ...], seed: int) -> Split:
     """Split by beat, stratified by class: first the test split, then validation out of the rest."""
     train_share, val_share, test_share = fractions
-    rest, test = hold_out(labels, test_share, seed)
+    rest, test = hold_out(labels, test_share, seed, leave=2)
     train, val = hold_out(labels[rest], val_share / (train_share + val_share), seed)
     return {"train": rest[train], "val": rest[val], "test": test}
 
 
-def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(labels: np.ndarray, share: float, seed: int, leave: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Hold out a `share` of the beats, stratified by class.
 
-    A class too small to have a whole beat on each side at that share still has one on each; one of a single beat has
-    it in the rest.
+    A class too small to have a whole beat held out and `leave` in the rest at that share still has them, as far as its
+    beats go: one of two beats has one on each side, one of a single beat has it in the rest.
 
     Returns:
         int64 indices of the rest and of those held out, ascending.
@@ -94,14 +94,15 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
     from sklearn.model_selection import train_test_split
 
     counts = np.bincount(labels)
-    small = counts * min(share, 1 - share) < 1
+    # + 1: stratification rounds, by less than a beat of each class
+    small = (counts * share < 1) | (counts * (1 - share) < leave + 1)
     common = np.flatnonzero(~small[labels])
     held = [np.empty(0, dtype=np.int64)]
     if len(common):
         held.append(train_test_split(common, test_size=share, stratify=labels[common], random_state=seed)[1])
     rng = np.random.default_rng(seed)
     for label in np.flatnonzero(small & (counts > 1)):
-        taken = min(max(round(counts[label] * share), 1), counts[label] - 1)
+        taken = max(min(round(counts[label] * share), counts[label] - leave), 1)
         held.append(rng.choice(np.flatnonzero(labels == label), taken, replace=False))
     test = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), test), test
