@@ -20,7 +20,7 @@ from report.browser import print_pdf, require_browser
 from report.classify import Classifier, load_classifier
 from report.definitions import Definitions, Quality
 from report.options import FOLDER, ReportOptions
-from report.outputs import FILES, MARKER, write_report
+from report.outputs import FILES, INDEX_START, MARKER, index_table, write_report
 from report.render import INDEX_TITLE, IndexRow, index_page, page
 from report.rounding import rounded
 from report.wording import count_of, lasting
@@ -36,7 +36,14 @@ from support.errors import (
     run_command,
 )
 from support.fields import fits
-from support.files import folder_written_whole, left_by_file_browser, read_json, require_writable, write_text
+from support.files import (
+    folder_written_whole,
+    left_by_file_browser,
+    read_json,
+    require_writable,
+    write_table,
+    write_text,
+)
 
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
 
@@ -197,9 +204,9 @@ def _require_index(out: Path) -> None:
     """Raise an `InputError` where several reports or their index would be written into another page or report."""
     if (out / MARKER).is_file():
         raise InputError(f"{out} holds the report of one recording; name another folder for several with --out")
-    index = out / "index.html"
-    if index.is_file() and INDEX_TITLE not in index.read_text(encoding="utf-8", errors="replace"):
-        raise InputError(f"{index} is a page of something else and would be lost; name another folder with --out")
+    for index, mark in ((out / "index.html", INDEX_TITLE), (out / "index.csv", INDEX_START)):
+        if index.is_file() and mark not in index.read_text(encoding="utf-8", errors="replace"):
+            raise InputError(f"{index} is of something else and would be lost; name another folder with --out")
 
 
 def _classifier(options: ReportOptions) -> Classifier | None:
@@ -246,8 +253,10 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
             tqdm.write(printable(line_of(result)))
             for note in notes_of(result):
                 tqdm.write(printable(f"note: {name}: {note}"), file=sys.stderr)
-    write_text(out / "index.html", index_page([rows[record] for record in records]))
-    print(f"The index is {out / 'index.html'}")
+    ordered = [rows[record] for record in records]
+    write_text(out / "index.html", index_page(ordered))
+    write_table(out / "index.csv", index_table(ordered), index=False)
+    print(f"The index is {out / 'index.html'}, and as a table index.csv")
     failed = sum(row.summary is None for row in rows.values())
     if failed:
         raise PartlyFailedError(f"{failed} of {len(rows)} recordings failed; {out / 'index.html'} names them")

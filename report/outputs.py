@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from report.analysis import Analysis
 from report.burden import hours_table
 from report.classify import called
 from report.diary import Diary
+from report.quality import REASONS
+from report.render import IndexRow
 from report.rhythm import UNCLASSIFIED
 from report.rounding import rounded, rounded_table
 from report.summary import reason_of, summary
@@ -40,6 +42,15 @@ RHYTHMS = (
 OF_CLASSES = re.compile(r"(^|_)(beats_[NSVFQ]|beats_unclassified|[vs]_(percent|per_hour|doubtful))$")
 """Columns that count beats by their class of EC57, or need it."""
 
+NOT_IN_INDEX = frozenset({"record", "withheld_episodes", "longest", "fastest", "diary", "definitions"})
+"""What the table of several reports leaves out of their summaries; programs take up to about a hundred columns well."""
+
+DOUBTED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "pause")
+"""Kinds of episodes that may be doubtful."""
+
+INDEX_START = "record,error"
+"""How the table of several reports begins."""
+
 ROWS = 50_000
 """Of beats.csv and of the annotations that are made at once."""
 
@@ -63,6 +74,29 @@ def write_report(folder: Path, analysis: Analysis, page: str) -> dict[str, Any]:
     write_table(folder / "beats.csv", map(rounded_table, beats_tables(analysis)), index=False)
     write_annotations(folder, analysis)
     return made
+
+
+def index_table(rows: Sequence[IndexRow]) -> pd.DataFrame:
+    """A row a recording: the figures of its summary as `pandas.json_normalize` names them, `heart_rate.mean.bpm`, or
+    why it failed. What a summary names only where it occurs has a column in any case, so that studies have the same.
+    """
+    made = [{} if row.summary is None else _one_row(rounded(row.summary)) for row in rows]
+    names = pd.DataFrame({"record": [row.record for row in rows], "error": [row.error for row in rows]})
+    return pd.concat([names, pd.json_normalize(made)], axis=1).convert_dtypes()  # counts stay whole beside empty cells
+
+
+def _one_row(summary: dict[str, Any]) -> dict[str, Any]:
+    doubtful, unreadable, model = summary["doubtful_episodes"], summary["unreadable_s"], summary["model"]
+    return {name: value for name, value in summary.items() if name not in NOT_IN_INDEX} | {
+        "notes": " ".join(summary["notes"]),
+        "unreadable_s": {reason: unreadable.get(reason, 0.0) for reason in REASONS},
+        "burden_per_day": summary["burden_per_day"] or {"S": None, "V": None},
+        "heart_rate": {name: {"bpm": rate and rate["bpm"]} for name, rate in summary["heart_rate"].items()},
+        "doubtful_episodes": {
+            kind: None if summary["episodes"][kind] is None else doubtful.get(kind, 0) for kind in DOUBTED
+        },
+        "model": {name: model and model[name] for name in ("name", "this_record_in_training")},
+    }
 
 
 def beats_tables(analysis: Analysis) -> Iterator[pd.DataFrame]:

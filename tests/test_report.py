@@ -856,6 +856,8 @@ def test_the_index_of_infarction_has_its_classes(records: Path, tmp_path: Path) 
     run([str(records / "m001"), str(records / "m002"), "--out", str(tmp_path / "r"), "--checkpoint", str(ptb)])
     index = (tmp_path / "r" / "index.html").read_text()
     assert "<th>infarction</th>" in index and "<th>pauses</th>" not in index
+    table = pd.read_csv(tmp_path / "r" / "index.csv")
+    assert np.allclose(table[["burden_percent.normal", "burden_percent.infarction"]].sum(axis=1), 100, atol=0.01)
 
 
 def test_a_recording_of_noise_is_a_report_that_says_so(checkpoint: Path, tmp_path: Path) -> None:
@@ -1179,6 +1181,17 @@ def test_several_recordings_have_an_index_and_one_that_fails_is_told(
     told = capsys.readouterr().err
     assert "1 of 3 recordings failed" in told
     assert f"\n{records / 'm009'} is not there" in f"\n{told}"  # named once, by the message itself
+    # index.csv is the summaries, as pandas lays them out, but for what has more or fewer names in each recording.
+    table = pd.read_csv(tmp_path / "all" / "index.csv", index_col="record").dropna(axis=1, how="all")
+    assert [*table.index] == ["m001", "m009", "m002"]
+    assert table["error"].isna().tolist() == [True, False, True] and table.loc["m009"].count() == 1
+    summaries = [load(tmp_path / "all" / name)[0] for name in ("m001", "m002")]
+    flat = pd.json_normalize(summaries).set_index("record")
+    assert all(set(summary["doubtful_episodes"]) <= set(outputs.DOUBTED) for summary in summaries)
+    same = [name for name in table if name in flat and name != "notes"]
+    assert (table.loc[flat.index, same].fillna("") == flat[same].fillna("")).all(axis=None)
+    assert {"burden_percent.V", "heart_rate.mean.bpm", "episodes.run_v", "pauses.gt_2_0", "hrv.sdnn_ms"} < {*same}
+    assert "\nm001,,WFDB,360,MLII,,True," in (tmp_path / "all" / "index.csv").read_text()
 
 
 # --------------------------------------------------------------------------------------------------------- bad input
@@ -1296,9 +1309,10 @@ def test_the_report_of_another_recording_is_not_replaced(
     assert "and beside it remarks.txt, which would be lost" in complaint(capsys, records / "m001", *given)
     assert f"{out} holds the report of one recording" in complaint(capsys, records / "m001", records / "m002", *given)
     (tmp_path / "s").mkdir()
-    (tmp_path / "s" / "index.html").write_text("mine")
-    line = complaint(capsys, records / "m001", records / "m002", *given[:2], "--out", tmp_path / "s")
-    assert "is a page of something else and would be lost" in line
+    for name in ("index.csv", "index.html"):
+        (tmp_path / "s" / name).write_text("mine")
+        line = complaint(capsys, records / "m001", records / "m002", *given[:2], "--out", tmp_path / "s")
+        assert f"{name} is of something else and would be lost" in line
 
 
 def test_neither_a_unit_nor_a_lead_that_the_user_states_lets_a_report_of_another_recording_be_replaced(
