@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import reprlib
 import sys
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from preprocess.physionet import first_minute
 from preprocess.readers import Recording
-from report.analysis import analyse
+from report.analysis import analyse, opened
 from report.browser import print_pdf, require_browser
 from report.classify import Classifier, load_classifier
 from report.definitions import Definitions, Quality
@@ -23,8 +24,9 @@ from report.options import FOLDER, ReportOptions
 from report.outputs import FILES, INDEX_START, MARKER, index_table, write_report
 from report.render import INDEX_TITLE, IndexRow, index_page, page
 from report.rounding import rounded
+from report.summary import beats_from, thresholds, version
 from report.wording import count_of, lasting
-from support.cli import ArgumentParser, add_options
+from support.cli import ArgumentParser, add_options, file_suffix
 from support.errors import (
     FREE_MEMORY,
     InputError,
@@ -44,6 +46,7 @@ from support.files import (
     write_table,
     write_text,
 )
+from utils import find_checkpoint
 
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
 
@@ -129,8 +132,46 @@ def _require_same_recording(folder: Path, recording: Recording, options: ReportO
     )
 
 
+def _kept(path: Path, folder: Path, work: Work, classifier: Classifier | None) -> dict[str, Any] | None:
+    """The summary of the report in `folder` where it is the one that would be made now, with --resume; else None.
+
+    Raises:
+        InputError: `folder` has the report of another recording, or `path` cannot be read.
+    """
+    options, marker = work.options, folder / MARKER
+    pages = ["report.html", *(["report.pdf"] if options.pdf else [])]
+    if not options.resume or options.diary or not all((folder / name).is_file() for name in (MARKER, *pages)):
+        return None
+    read = [*path.parent.glob(f"{glob.escape(name_of(path))}.*")]  # the signals and annotations of WFDB, too
+    read += [find_checkpoint(classifier.name)] if classifier else []
+    if any(file.is_file() and file.stat().st_mtime >= marker.stat().st_mtime for file in read):
+        return None
+    before = read_json(marker)
+    with opened(path, options) as recording:
+        _require_same_recording(folder, recording, options)
+        annotator = file_suffix(options.annotations) if options.annotations else None
+        now = {
+            "lead": recording.lead,
+            "start": recording.start and recording.start.isoformat(),
+            "notes": [*recording.notes],
+            "beats_from": beats_from(annotator, options.classifies),
+            "model": classifier and classifier.name,
+            "definitions": thresholds(work.definitions, work.quality),
+            "version": version(),
+        }
+    notes, model = before.get("notes"), before.get("model")
+    then = {name: before.get(name) for name in now} | {
+        "notes": notes[: len(recording.notes)] if isinstance(notes, list) else None,  # those on the file come first
+        "model": model.get("name") if isinstance(model, dict) else None,
+    }
+    return before if then == now else None
+
+
 def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | None, progress: bool) -> dict[str, Any]:
-    """Write the report of one recording into `folder`; return its summary."""
+    """Write the report of one recording into `folder`, or with --resume keep the one there; return its summary."""
+    kept = _kept(path, folder, work, classifier)
+    if kept is not None:
+        return kept
     steps = len(STEPS) - (not work.options.pdf)
     disable = None if progress else True
     with tqdm(total=steps, desc=printable(path.name), unit="step", leave=False, disable=disable) as bar:
@@ -242,17 +283,12 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
     jobs = work.options.jobs
     calls = (delayed(_attempt)(record, out / name_of(record), work, progress=jobs == 1) for record in records)
     done = Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)  # told as they are made, a long one later
-    for record, result in tqdm(_or_killed(done, records), "recordings", len(records), unit="", disable=None):
-        name = name_of(record)
-        if isinstance(result, str):
-            rows[record] = IndexRow(name, name, None, result)
-            names_it = re.match(rf"{re.escape(str(record))}(?!\w)", result)  # some messages do themselves
-            tqdm.write(printable(result if names_it else f"{record}: {result}"), file=sys.stderr)
-        else:
-            rows[record] = IndexRow(name, name, result)
-            tqdm.write(printable(line_of(result)))
-            for note in notes_of(result):
-                tqdm.write(printable(f"note: {name}: {note}"), file=sys.stderr)
+    try:
+        for record, result in tqdm(_or_killed(done, records), "recordings", len(records), unit="", disable=None):
+            rows[record] = _told(record, result)
+    except KeyboardInterrupt:
+        print(f"{out} has {len(rows)} of {len(records)}; add --resume to the same command to go on", file=sys.stderr)
+        raise
     ordered = [rows[record] for record in records]
     write_text(out / "index.html", index_page(ordered))
     write_table(out / "index.csv", index_table(ordered), index=False)
@@ -260,6 +296,19 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
     failed = sum(row.summary is None for row in rows.values())
     if failed:
         raise PartlyFailedError(f"{failed} of {len(rows)} recordings failed; {out / 'index.html'} names them")
+
+
+def _told(record: Path, result: dict[str, Any] | str) -> IndexRow:
+    """The row of the index for what `_attempt` made of a recording, which the terminal is told."""
+    name = name_of(record)
+    if isinstance(result, str):
+        names_it = re.match(rf"{re.escape(str(record))}(?!\w)", result)  # some messages do themselves
+        tqdm.write(printable(result if names_it else f"{record}: {result}"), file=sys.stderr)
+        return IndexRow(name, name, None, result)
+    tqdm.write(printable(line_of(result)))
+    for note in notes_of(result):
+        tqdm.write(printable(f"note: {name}: {note}"), file=sys.stderr)
+    return IndexRow(name, name, result)
 
 
 def _or_killed(

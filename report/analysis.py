@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -103,6 +103,20 @@ class Analysis:
         return None if self.recording.start is None else self.recording.start + timedelta(seconds=seconds)
 
 
+def opened(path: str | Path, options: ReportOptions) -> AbstractContextManager[Recording]:
+    """`open_recording` with the `options` that it takes; raises its errors."""
+    return open_recording(
+        path,
+        lead=options.lead,
+        any_lead=options.any_lead,
+        fs=options.fs,
+        unit=options.unit,
+        gain=options.gain,
+        column=options.column,
+        start_time=options.start,
+    )
+
+
 @contextmanager
 def analyse(
     path: str | Path,
@@ -124,16 +138,7 @@ def analyse(
         InputError: the recording, its annotations or the diary cannot be read, or do not fit; or there is
             neither a classifier nor `options.annotations`.
     """
-    with open_recording(
-        path,
-        lead=options.lead,
-        any_lead=options.any_lead,
-        fs=options.fs,
-        unit=options.unit,
-        gain=options.gain,
-        column=options.column,
-        start_time=options.start,
-    ) as recording:
+    with opened(path, options) as recording:
         accept(recording)
         yield _analysis(recording, options, definitions, quality, classifier, step)
 

@@ -83,6 +83,11 @@ class ReportOptions:
         default="what the file says",
         metavar="ISO",
     )
+    resume: bool = option(
+        False,
+        "keep a report that is there already if the same version would make it again, with the same options from files "
+        "that are older than it: so a stopped command over many recordings goes on where it stopped",
+    )
     jobs: int = option(1, "number of recordings to work on at a time", metavar="N")
     device: str = option("cpu", "torch device: cpu, cuda, cuda:0, mps")
     pdf: bool = option(False, "write report.pdf too, through an installed Chromium")

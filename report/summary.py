@@ -15,6 +15,7 @@ import numpy as np
 from preprocess.leads import is_lead
 from report.analysis import Analysis
 from report.classify import called
+from report.definitions import Definitions, Quality
 from report.diary import Diary
 from report.episodes import KINDS, Episode
 from report.rhythm import UNCLASSIFIED
@@ -45,7 +46,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "readable_s": rhythm.readable_s,
         "unreadable_s": unreadable_by_reason(analysis),
         "notes": [*recording.notes, *_other_lead(analysis)],
-        "beats_from": beats_from(analysis),
+        "beats_from": beats_from(analysis.annotator, analysis.classifier is not None),
         "grouping": None if analysis.diagnosis is not None else "de_chazal",
         "escape_beats": analysis.escape_beats,
         **(_by_diagnosis(analysis) if analysis.diagnosis is not None else _by_class(analysis)),
@@ -68,20 +69,21 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "hrv": asdict(analysis.variability) if analysis.diagnosis is None else None,
         "diary": None if analysis.diary is None else _entries(analysis.diary),
         "model": _model(analysis),
-        "definitions": {
-            entry.name: entry.value for entry in (*analysis.definitions.listed(), *analysis.quality.listed())
-        },
+        "definitions": thresholds(analysis.definitions, analysis.quality),
         "version": version(),
     }
 
 
-def beats_from(analysis: Analysis) -> str:
+def beats_from(annotator: str | None, classified: bool) -> str:
     """Where the R-peaks and the classes come from."""
-    if analysis.annotator is None:
+    if annotator is None:
         return "R-peaks detected, classes by the network"
-    if analysis.classifier is None:
-        return f"annotations {analysis.annotator}"
-    return f"R-peaks of annotations {analysis.annotator}, classes by the network"
+    return f"R-peaks of annotations {annotator}, classes by the network" if classified else f"annotations {annotator}"
+
+
+def thresholds(definitions: Definitions, quality: Quality) -> dict[str, Any]:
+    """Every threshold by the name of its option, exactly as given."""
+    return {entry.name: entry.value for entry in (*definitions.listed(), *quality.listed())}
 
 
 def excessive_by(analysis: Analysis) -> dict[str, str]:

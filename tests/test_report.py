@@ -1071,10 +1071,10 @@ def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
     }
     unsure = "highest doubtful: some of these may not be beats"  # two V of doubtful class
     assert rates[:2] == ("35 \u2013 100", "/min") and rates[2].startswith(f"at 12:01:16 and 12:00:24; {unsure}; each")
-    assert beats_from(analysis) == "annotations atr"
+    assert beats_from("atr", classified=False) == "annotations atr"
+    assert beats_from("atr", classified=True) == "R-peaks of annotations atr, classes by the network"
+    assert beats_from(None, classified=True) == "R-peaks detected, classes by the network"
     network = dataclasses.replace(analysis, classifier=SimpleNamespace(classes=("normal", "infarction")))
-    assert beats_from(network) == "R-peaks of annotations atr, classes by the network"
-    assert beats_from(dataclasses.replace(network, annotator=None)) == "R-peaks detected, classes by the network"
     diagnosis = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
     shares = {tile.name: (tile.value, tile.detail) for tile in tiles(dataclasses.replace(network, diagnosis=diagnosis))}
     assert shares["Beats called infarction"] == ("75.0 %", "3 beats")
@@ -1192,6 +1192,58 @@ def test_several_recordings_have_an_index_and_one_that_fails_is_told(
     assert (table.loc[flat.index, same].fillna("") == flat[same].fillna("")).all(axis=None)
     assert {"burden_percent.V", "heart_rate.mean.bpm", "episodes.run_v", "pauses.gt_2_0", "hrv.sdnn_ms"} < {*same}
     assert "\nm001,,WFDB,360,MLII,,True," in (tmp_path / "all" / "index.csv").read_text()
+
+
+def test_a_stopped_command_goes_on_with_resume(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It keeps the reports that it would make again, makes those that it would make otherwise, and lists all."""
+    shutil.copytree(records, tmp_path / "raw")
+    out, paths = tmp_path / "r", [str(tmp_path / "raw" / name) for name in ("m001", "m002")]
+    network, another = (str(write_checkpoint(tmp_path / name)) for name in ("c.pt", "d.pt"))
+
+    def made(*options: str) -> list[str]:
+        """The recordings whose reports are new."""
+        for page in out.glob("*/report.html"):
+            page.write_text("before")
+        assert run_command(lambda: run([*paths, "--out", str(out), *options])) == 0
+        assert pd.read_csv(out / "index.csv")["beats.all"].gt(0).tolist() == [True, True]
+        return [page.parent.name for page in sorted(out.glob("*/report.html")) if page.read_text() != "before"]
+
+    def stopped(calls: Iterable[tuple]) -> Iterator[tuple[Path, object]]:
+        call, arguments, named = next(iter(calls))
+        yield call(*arguments, **named)
+        raise KeyboardInterrupt
+
+    atr = ("--resume", "--annotations", "atr")
+    with monkeypatch.context() as patch:
+        patch.setattr(joblib, "Parallel", lambda **_: stopped)
+        assert run_command(lambda: run([*paths, "--out", str(out), *atr[1:]])) == 130
+    assert f"{out} has 1 of 2; add --resume to the same command to go on" in capsys.readouterr().err
+    assert made(*atr) == ["m002"]
+    (tmp_path / "diary.csv").write_text("time,kind\n1,other\n")
+    assert report_of(Path(paths[0]), out / "m001", *atr, "--diary", str(tmp_path / "diary.csv")) == 0
+    assert made(*atr) == [] and (out / "m001" / "diary.csv").is_file()
+    assert made(*atr[1:]) == ["m001", "m002"]
+    assert made(*atr, "--pause", "1.5") == ["m001", "m002"]
+    assert made(*atr, "--pause", "1.5") == []
+    assert made("--resume", "--checkpoint", network) == ["m001", "m002"]
+    assert made("--resume", "--checkpoint", another) == ["m001", "m002"]
+    assert made("--resume", "--checkpoint", another) == []
+    assert made(*atr, "--checkpoint", network) == ["m001", "m002"]  # its R-peaks are others
+    os.utime(tmp_path / "raw" / "m002.atr")
+    assert made(*atr, "--checkpoint", network) == ["m002"]
+    os.utime(network)
+    assert made(*atr, "--checkpoint", network) == ["m001", "m002"]
+    summary = out / "m001" / "summary.json"
+    summary.write_text(summary.read_text().replace('"notes": [', '"notes": "x", "other": ['))
+    assert made(*atr, "--checkpoint", network) == ["m001"]
+    for suffix in ("hea", "dat"):  # another recording of the same name, and older
+        content = (records / f"m001.{suffix}").read_bytes()
+        (tmp_path / "raw" / f"m002.{suffix}").write_bytes(content.replace(b"m001", b"m002"))
+        os.utime(tmp_path / "raw" / f"m002.{suffix}", (0, 0))
+    assert run_command(lambda: run([*paths, "--out", str(out), *atr, "--checkpoint", network])) == 1
+    assert "m002 holds the report of another recording" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------------------------------------- bad input
