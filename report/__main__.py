@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import reprlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -234,11 +235,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
             raise InputError(
                 f"{name} {value}: is that of one recording, and {len(records)} are given; report on each with its own"
             )
-    _check_names(records)
+    folders = {record: out / name for record, name in names_of(records).items()}
     _require_index(out)
     if options.classifies:
         load_classifier(options.checkpoint, options.device)  # one that cannot be had fails before any work
-    report_many(records, out, work)
+    report_many(folders, out, work)
 
 
 def _require_index(out: Path) -> None:
@@ -259,20 +260,43 @@ def name_of(record: Path) -> str:
     return record.stem if record.suffix == ".hea" or record.is_file() else record.name
 
 
-def _check_names(records: Sequence[Path]) -> None:
-    names = [name_of(record) for record in records]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        same = [record for record in records if name_of(record) == twice]
-        if same[0] == same[1]:
-            raise InputError(f"{same[0]} is given twice; name it once")
-        is_one = same[0].parent == same[1].parent and any(record.suffix == ".hea" for record in same)
-        remedy = "of a WFDB record give the header alone" if is_one else "report on them one at a time, with --out"
-        raise InputError(f"{same[0]} and {same[1]} would both become {twice}/; {remedy}")
+def names_of(records: Sequence[Path]) -> dict[Path, str]:
+    """What the reports of several recordings are called: as the recordings are.
+
+    Before a name that several have come those of as many folders above them as tell them apart: P001_V1_ecg.
+
+    Raises:
+        InputError: two reports would have the same name.
+    """
+    alike: dict[str, list[Path]] = {}
+    for record in records:
+        alike.setdefault(name_of(record), []).append(record)
+    names: dict[str, Path] = {}
+    for name, same in alike.items():
+        above = [Path(os.path.abspath(record)).parts[1:-1] for record in same]  # noqa: PTH100  (a link is not followed)
+        depths = range(max(map(len, above)) + 1)
+        tried = (["_".join((*parts[max(len(parts) - depth, 0) :], name)) for parts in above] for depth in depths)
+        called = next((called for called in tried if len({*called}) == len(called)), [name] * len(same))
+        for record, report in zip(same, called, strict=True):
+            other = names.setdefault(report, record)
+            if other is not record:
+                raise _called_alike(other, record, report)
+    return {record: name for name, record in names.items()}
 
 
-def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
+def _called_alike(one: Path, other: Path, name: str) -> InputError:
+    if one == other:
+        return InputError(f"{one} is given twice; name it once")
+    is_one = one.parent == other.parent and ".hea" in (one.suffix, other.suffix)
+    remedy = "of a WFDB record give the header alone" if is_one else "report on them one at a time, with --out"
+    return InputError(f"{one} and {other} would both become {name}/; {remedy}")
+
+
+def report_many(folders: Mapping[Path, Path], out: Path, work: Work) -> None:
     """Write the reports of several recordings and their index; those that fail are told, the others go on.
+
+    Args:
+        folders: recording -> of its report, in `out`.
 
     Raises:
         PartlyFailedError: some failed.
@@ -280,12 +304,13 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
     from joblib import Parallel, delayed
 
     rows: dict[Path, IndexRow] = {}
+    records = [*folders]
     jobs = work.options.jobs
-    calls = (delayed(_attempt)(record, out / name_of(record), work, progress=jobs == 1) for record in records)
+    calls = (delayed(_attempt)(record, folder, work, progress=jobs == 1) for record, folder in folders.items())
     done = Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)  # told as they are made, a long one later
     try:
         for record, result in tqdm(_or_killed(done, records), "recordings", len(records), unit="", disable=None):
-            rows[record] = _told(record, result)
+            rows[record] = _told(record, folders[record].name, result)
     except KeyboardInterrupt:
         print(f"{out} has {len(rows)} of {len(records)}; add --resume to the same command to go on", file=sys.stderr)
         raise
@@ -298,14 +323,13 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
         raise PartlyFailedError(f"{failed} of {len(rows)} recordings failed; {out / 'index.html'} names them")
 
 
-def _told(record: Path, result: dict[str, Any] | str) -> IndexRow:
+def _told(record: Path, name: str, result: dict[str, Any] | str) -> IndexRow:
     """The row of the index for what `_attempt` made of a recording, which the terminal is told."""
-    name = name_of(record)
     if isinstance(result, str):
         names_it = re.match(rf"{re.escape(str(record))}(?!\w)", result)  # some messages do themselves
         tqdm.write(printable(result if names_it else f"{record}: {result}"), file=sys.stderr)
         return IndexRow(name, name, None, result)
-    tqdm.write(printable(line_of(result)))
+    tqdm.write(printable(line_of(result | {"record": name})))
     for note in notes_of(result):
         tqdm.write(printable(f"note: {name}: {note}"), file=sys.stderr)
     return IndexRow(name, name, result)

@@ -42,7 +42,7 @@ from preprocess.readers import open_recording
 from preprocess.signals import bridging_reader, resample, resampling_reader, spans
 from preprocess.synthetic import write_synthetic_mit
 from report import drawings, outputs, render
-from report.__main__ import build_parser, line_of, run
+from report.__main__ import build_parser, line_of, names_of, run
 from report.analysis import Analysis, analyse, interruptions
 from report.browser import print_pdf
 from report.burden import burden, hours
@@ -2002,12 +2002,30 @@ def test_the_files_of_one_record_are_told_from_two_recordings(records: Path, tmp
     for others, remedy in (
         ((records / "m001.dat", records / "m001.hea"), "of a WFDB record give the header alone"),
         ((tmp_path / "a.csv", tmp_path / "a.edf"), "report on them one at a time, with --out"),
-        ((records / "m001.hea", tmp_path / "m001.hea"), "report on them one at a time, with --out"),
     ):
         for path in others:
             path.touch()
         with pytest.raises(InputError, match=f"would both become {others[0].stem}/; {remedy}"):
             run([*map(str, others), "--annotations", "atr", "--out", str(tmp_path / "r")])
+
+
+def test_recordings_of_one_name_are_called_by_their_folders_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"p1/v1/a.csv": "p1_v1_a", "p1/v2/a.csv": "p1_v2_a", "p2/v1/a.edf": "p2_v1_a", "p2/v1/b.csv": "b"}
+    for path in (tmp_path / name for name in names):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert names_of([tmp_path / path for path in names]) == {tmp_path / path: name for path, name in names.items()}
+    with pytest.raises(InputError, match=r"p1_a\.hea and p1/a\.hea would both become p1_a/"):
+        names_of([*map(Path, ("p1_a.hea", "p1/a.hea", "p2/a.hea"))])
+    for patient in ("p1", "p2"):
+        write_rhythm(tmp_path / patient, "ecg", "N" * 60, 1.0)
+    paths = [str(tmp_path / patient / "ecg.hea") for patient in ("p1", "p2")]
+    run([*paths, "--annotations", "atr", "--out", str(tmp_path / "r")])
+    assert re.findall('href="(.*?)/report.html', (tmp_path / "r" / "index.html").read_text()) == ["p1_ecg", "p2_ecg"]
+    assert pd.read_csv(tmp_path / "r" / "index.csv")["record"].tolist() == ["p1_ecg", "p2_ecg"]
+    assert (tmp_path / "r" / "p1_ecg" / "ecg.ect").is_file() and "p2_ecg: 1 min 1 s of" in capsys.readouterr().out
 
 
 def test_beats_in_doubtful_runs_are_told_beside_the_burden(tmp_path: Path) -> None:
