@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from report.analysis import Analysis
@@ -21,6 +22,9 @@ from report.strips import MOST
 from report.summary import diagnosis_counts, irregular_percent, reason_of, version
 from report.tiles import tiles
 from report.wording import count_of, findings, lasting, number, percent, warnings
+
+if TYPE_CHECKING:
+    import jinja2
 
 TEMPLATES = Path(__file__).parent / "templates"
 NEAR_DAYS = 3  # h: a recording of 21 to 27 h is called one of 24 h
@@ -168,6 +172,12 @@ def unbroken(text: str) -> str:
 
 
 def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a template shows)
+    return _environment().get_template(name).render(today=date.today().isoformat(), **values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """One for all pages of a command: compiling the template takes as long as all else of a report of 30 s."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -194,6 +204,5 @@ def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a templ
         "period_cell": period_cell,
         "minutes_cell": minutes_cell,
         "version": version(),
-        "today": date.today().isoformat(),
     }
-    return environment.get_template(name).render(**values)
+    return environment
