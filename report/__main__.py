@@ -357,10 +357,11 @@ def _attempt(record: Path, folder: Path, work: Work, progress: bool) -> tuple[Pa
         return record, str(error)
     except OSError as error:
         return record, reason_of(error)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return record, out_of_memory(FREE_MEMORY if work.options.jobs == 1 else "give fewer --jobs, or free some")
+    except Exception as error:
+        if isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error):
+            return record, out_of_memory(FREE_MEMORY if work.options.jobs == 1 else "give fewer --jobs, or free some")
+        error.add_note(f"It came up with {record}; without that, and with --resume, the same command goes on.")
+        raise
 
 
 def line_of(summary: dict[str, Any]) -> str:

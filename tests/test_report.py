@@ -1902,6 +1902,15 @@ def test_a_recording_that_memory_is_short_for_leaves_the_others_their_reports(
     assert "2 of 3 recordings failed" in told
 
 
+def test_a_defect_names_the_recording_that_it_came_up_with(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(report.__main__, "page")
+    with pytest.raises(NameError) as error:
+        run([str(records / "m001"), str(records / "m002"), "--annotations", "atr", "--out", str(tmp_path / "r")])
+    assert f"It came up with {records / 'm001'}; without that, and with --resume" in error.value.__notes__[0]
+
+
 def test_a_process_that_is_killed_costs_no_report_that_is_done(
     records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
