@@ -50,7 +50,7 @@ ONE_CYCLE = {"initial_lr", "max_lr", "min_lr"}
 # What a checkpoint may say in its `metrics`, and in the `data` of these (`run_folder.layout.SeedRun.data`).
 METRICS = {"history": list[dict[str, float]], "class_weights": list[float], "data": dict[str, Any]}
 DATA = {
-    **dict.fromkeys(("training_fingerprint", "init"), str),
+    **dict.fromkeys(("training_fingerprint", "init", "init_base"), str),
     **dict.fromkeys(("fingerprints", "places"), dict[str, str]),
     **dict.fromkeys(("training_records", "init_records", "init_tested"), list[str]),
 }

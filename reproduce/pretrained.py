@@ -220,7 +220,7 @@ def training_records(config: dict[str, Any], configs: DatasetConfig, raw_path: P
     """
     of_beats = dataclasses.replace(configs, context="none")  # which any split file has
     learnt = LEARNT[config["hparams"]["selection"]]
-    found: dict[str, dict[str, list[str]]] = base_card(config["run"].get("init")).get("training_records", {})
+    found: dict[str, dict[str, list[str]]] = base_card(config["data"]).get("training_records", {})
     splits = load_splits(config["run"]["data_path"], of_beats, learnt).values()
     its_records = {record: None for split in splits for record in split.its_records}
     known = {name for records in found.values() for name in records} | {name for _, name in its_records}

@@ -72,9 +72,19 @@ def read_card(path: Path) -> dict[str, Any]:
     return read_json(card, "fetch it again, it comes with the package")
 
 
-def base_card(init: str | None) -> dict[str, Any]:
-    """The card of the packaged network that a run started from (`RunConfig.init`); empty where it was another."""
-    return {} if init is None else read_card(PRETRAINED / f"{init}.pt") or read_card(Path(init))
+def base_of(data: dict[str, Any]) -> str | None:
+    """The network that a fine-tuned one goes back to, over however many; None: it began with random weights.
+
+    Args:
+        data: what its run says of its beats (`SeedRun.data`).
+    """
+    return data.get("init_base") or data.get("init")
+
+
+def base_card(data: dict[str, Any]) -> dict[str, Any]:
+    """The card of the packaged network that is `base_of` a run; empty where that is another."""
+    base = base_of(data)
+    return {} if base is None else read_card(PRETRAINED / f"{base}.pt") or read_card(Path(base))
 
 
 def learnt_records(path: Path, checkpoint: Checkpoint) -> set[str]:

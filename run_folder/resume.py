@@ -23,7 +23,7 @@ from hparams import PRECISIONS, RunConfig
 from kernels.precision import Settled
 from run_folder.board import has_curves
 from run_folder.layout import KEPT, NO_SELECTION, REMEDY, SeedRun
-from run_folder.network import learnt_records
+from run_folder.network import base_of, learnt_records, read_card
 from split_file import Split
 from support import distributed
 from support.errors import InputError
@@ -352,7 +352,8 @@ def resume(
     restore_training(model, optimizer, run.device, last, path)
     if distributed.is_first():
         _write_what_follows(folder, last)
-    return replace(run, learnt_before=frozenset(last.data.get("init_records", ()))), history
+    learnt_before = frozenset(last.data.get("init_records", ()))
+    return replace(run, learnt_before=learnt_before, base=last.data.get("init_base")), history
 
 
 def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> SeedRun:
@@ -386,6 +387,7 @@ def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> Seed
     return replace(
         run,
         learnt_before=frozenset(learnt_records(path, began) if is_known else ()),
+        base=given if read_card(path) else base_of(began.data) or given,
         window_before=began.data.get("window") or "unknown",
     )
 

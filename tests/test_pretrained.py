@@ -184,7 +184,7 @@ def test_weights_alone_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_card_has_the_training_records_of_the_network_that_a_run_started_from(toy_data: Path, tmp_path: Path) -> None:
-    config = {"hparams": {"selection": "best"}, "run": {"data_path": str(toy_data), "init": "mit_beat"}, "data": {}}
+    config = {"hparams": {"selection": "best"}, "run": {"data_path": str(toy_data)}, "data": {"init": "mit_beat"}}
     found = training_records(config, data_configs.mit(), tmp_path)  # toy beats are of no database
     assert found == read_json(PRETRAINED / "mit_beat.json")["training_records"] != {}
 

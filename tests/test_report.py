@@ -1698,12 +1698,15 @@ def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_pat
         assert load_classifier(tmp_path / "run").figures.new_patients is expected
 
 
-@pytest.mark.parametrize("init", ["mit_beat", str(PRETRAINED / "mit_beat.pt")])
+@pytest.mark.parametrize(
+    ("init", "base"),
+    [("mit_beat", {}), (str(PRETRAINED / "mit_beat.pt"), {}), ("tuned_before.pt", {"init_base": "mit_beat"})],
+)
 def test_a_fine_tuned_network_knows_the_training_records_of_its_base(
-    init: str, checkpoint: Path, records: Path, tmp_path: Path
+    init: str, base: dict[str, str], checkpoint: Path, records: Path, tmp_path: Path
 ) -> None:
     kept = load_checkpoint(checkpoint)
-    data = {"source": "records", "protocol": "beat", "training_records": ["a", "100"], "init": init}
+    data = {"source": "records", "protocol": "beat", "training_records": ["a", "100"], "init": init} | base
     for more, said in (({"init_records": ["100"]}, ", whose records are counted too"), ({}, "")):
         metrics = kept.metrics | {"data": kept.metrics["data"] | data | more}
         save_checkpoint(tmp_path / "tuned.pt", dataclasses.replace(kept, metrics=metrics))
