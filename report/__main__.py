@@ -38,6 +38,7 @@ from support.errors import (
 from support.fields import fits
 from support.files import folder_written_whole, left_by_file_browser, read_json, require_writable, write_text
 
+IDLE = 10  # s, after which a process without work ends; by itself joblib waits for 5 minutes
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
 
 
@@ -234,7 +235,8 @@ def report_many(records: Sequence[Path], out: Path, work: Work) -> None:
     rows: dict[Path, IndexRow] = {}
     jobs = work.options.jobs
     calls = (delayed(_attempt)(record, out / name_of(record), work, progress=jobs == 1) for record in records)
-    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)  # told as they are made, a long one later
+    # Told as they are made, a long one later. Processes of a command that is killed end by themselves alone.
+    done = Parallel(n_jobs=jobs, return_as="generator_unordered", idle_worker_timeout=IDLE)(calls)
     for record, result in tqdm(_or_killed(done, records), "recordings", len(records), unit="", disable=None):
         name = name_of(record)
         if isinstance(result, str):

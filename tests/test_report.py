@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -1839,7 +1839,11 @@ def test_a_process_that_is_killed_costs_no_report_that_is_done(
         yield call(*arguments, **named)
         raise TerminatedWorkerError
 
-    monkeypatch.setattr(joblib, "Parallel", lambda **_: done_but_killed)
+    def parallel(*, idle_worker_timeout: float, **_: object) -> Callable[..., Iterator]:
+        assert idle_worker_timeout < 60  # s, that processes outlive a killed command
+        return done_but_killed
+
+    monkeypatch.setattr(joblib, "Parallel", parallel)
     paths = [str(records / name) for name in ("m001", "m002")]
     arguments = [*paths, "--annotations", "atr", "--jobs", "2", "--out", str(tmp_path / "r")]
     assert run_command(lambda: run(arguments)) == 1
