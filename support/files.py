@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,9 @@ FORMULA = re.compile(r"(^|[;\t\n])(?=[=+\-@\t'])")
 
 Many countries' spreadsheets part cells at semicolons. The apostrophe is what `write_table` itself puts there.
 """
+
+
+ABANDONED = 3600.0  # s, for which nobody has written to a part of a file that is being written: it was killed
 
 
 def text_encoding(content: bytes, cut: bool = False) -> str:
@@ -55,7 +59,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Readers see the old file or the new one, never a part: a kill at any moment leaves `path` as it was.
     The yielded name keeps the suffix of `path`, since libraries choose a format by it. A folder that is not
-    there is made.
+    there is made. What killed commands left of `path` behind is removed.
 
     Raises:
         InputError: the folder cannot be made or written.
@@ -65,6 +69,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.part{path.suffix}"):
+            with suppress(OSError):  # another command was faster, or it is another user's
+                if time.time() - leftover.stat().st_mtime > ABANDONED:
+                    leftover.unlink()
         yield beside
         beside.replace(path)
     except OSError as error:
