@@ -1715,6 +1715,8 @@ def test_what_is_no_recording_is_told_with_every_format_that_is_read(tmp_path: P
         (b"%PDF-1.7", "is a PDF"),
         (b"\x1f\x8b\x08", "is a compressed file: unpack it first"),
         (b'{"fs": 250, "ecg": [1, 2, 3]}', "is JSON: save the signal as CSV"),
+        (b'\xef\xbb\xbf\n{"fs": 250}', "is JSON: save the signal as CSV"),
+        (b"[\n0.1,\n0.2,\n0.3\n]\n", "is JSON: save the signal as CSV"),
         (b"\x93NUMPY\1\0", "is a NumPy array: save it as CSV"),
     ],
 )
