@@ -423,10 +423,11 @@ def test_data_records_that_overlap_a_little_are_told(tmp_path: Path) -> None:
         assert recording.notes == ("Its data records overlap by up to 0.297 s by their times; they are read in turn.",)
 
 
-@pytest.mark.parametrize("name", ["EKG L", "ECG LA-RA", "ECG_CH1", "ekg-r", "ECG"])
+@pytest.mark.parametrize("name", ["EKG L", "ECG LA-RA", "ECG_CH1", "ekg-r", "ECG", "-aVR"])
 def test_any_lead_is_one_that_is_called_ecg(tmp_path: Path, name: str) -> None:
     path = put(tmp_path, edf({"C4-A1": wave(2560), name: wave(2560, 1), "ECG 9": wave(2560, 2)}), "a.edf")
-    assert f"name the one to be read, such as --lead {shlex.quote(name)}, or" in fault(path)
+    typed = f"--lead{'=' if name[0] == '-' else ' '}{shlex.quote(name)}"
+    assert f"name the one to be read, such as {typed}, or" in fault(path)
     with open_recording(path, any_lead=True) as recording:
         assert recording.lead == name
         np.testing.assert_allclose(recording.read(), wave(2560, 1) * 1e-4, rtol=1e-12, atol=1e-12)
@@ -1324,6 +1325,13 @@ def test_the_numbers_that_pandas_gives_columns_without_names_are_no_sample(tmp_p
     with open_recording(tmp_path / "a.csv", fs=250, unit="mV", column="2") as recording:
         check(recording, values)
         assert not recording.notes[1:]  # but that the lead is not known
+    pd.DataFrame(np.stack([values] * columns, axis=1)).to_csv(tmp_path / "b.csv", index=False)  # 0 or 0,1
+    with open_recording(tmp_path / "b.csv", fs=250, unit="mV", column="1") as recording:
+        check(recording, np.append(0, values))
+        assert f"Its first row, {'0,1'[: 2 * columns - 1]}, is taken for samples; if it numbers" in recording.notes[1]
+    for rows in ([0, *wave(400)], [0.0, *values], [1, *values], ["II", 0, *values]):
+        with open_recording(put(tmp_path, "\n".join(map(str, rows)), "c.csv"), fs=250, unit="mV") as recording:
+            assert "first row" not in str(recording.notes)
 
 
 def test_an_interval_in_a_head_tells_the_rate(tmp_path: Path) -> None:

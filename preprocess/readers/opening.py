@@ -253,10 +253,12 @@ def _lead_ii(path: Path, source: Source, any_lead: bool) -> int:
         unmeasured = [n for n, other in enumerate(source.channels) if not names_other_signal(other.name)]
         if unmeasured and not possible:  # --lead or --any_lead would not help
             raise InputError(_no_voltage(path, source, unmeasured[0]))
+        example = names[possible[0] if possible else 0]
+        option = f"--lead{'=' if example.startswith('-') else ' '}{shlex.quote(example)}"  # -aVR is no option
         what, other = ("no ECG", "") if any_lead else ("no lead II", ", or --any_lead for the first ECG")
         raise InputError(
             f"{path} has {what}; it has {listed(names)}: name the one to be read, "
-            f"such as --lead {shlex.quote(names[possible[0] if possible else 0])}, or its number from 1 on{other}"
+            f"such as {option}, or its number from 1 on{other}"
         )
     return channel
 
