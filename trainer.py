@@ -75,7 +75,10 @@ class Evaluation:
 
 
 class Trainer:
-    """Trains, validates and tests the network that a `RunConfig` describes, once for every seed."""
+    """Trains, validates and tests the network that a `RunConfig` describes, once for every seed.
+
+    On CUDA its arithmetic, fp32 or tf32, stays that of the process (`kernels.precision.set_arithmetic`).
+    """
 
     def __init__(self, run: RunConfig, run_folder: str | Path | None = None) -> None:
         """With `run_folder`, the run of that folder goes on; without, a new one starts."""

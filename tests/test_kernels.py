@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kernels import native, precision
+import hparams
+from kernels import encoder, native, precision
 from kernels.encoder import TransformerEncoderLayer
 from support.errors import InputError
 
@@ -214,6 +215,12 @@ EVERYWHERE = (  # element of each tensor; of in_proj's, one in the part of queri
     ("x", 1000),
     ("gradient", 1000),
 )
+
+
+def test_the_option_takes_the_kernels_that_there_are() -> None:
+    """They are named twice, since neither room may import the other."""
+    assert hparams.KERNELS == encoder.KERNELS
+
 
 KERNELS_AND_PRECISIONS = [
     ("stock", "fp32"),
