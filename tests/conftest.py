@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,10 @@ settings.register_profile("same_examples", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None)
 settings.load_profile("same_examples")
 
+ROOT = Path(__file__).resolve().parent.parent
+RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
+MITDB = RAW / "mitdb"
+
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores; threads would only contend
 
 LONGEST = ("reproduce", "trainer", "distributed", "main", "preprocess", "kernels", "databases", "report")
@@ -34,6 +39,12 @@ one that began last would keep a single process busy at the end."""
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skip a test where RAW lacks one of the databases or files that it reads."""
+    absent = [name for name in names if not (RAW / name).exists()]
+    return pytest.mark.skipif(bool(absent), reason=f"{RAW} has no {' and no '.join(absent)}")
 
 
 class Killed(BaseException):

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import wfdb
+from conftest import MITDB, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,10 +34,6 @@ from preprocess.context import (
 )
 from preprocess.signals import FS
 from preprocess.synthetic import write_synthetic_mit
-
-ROOT = Path(__file__).resolve().parent.parent
-MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
 
 fewer_examples = settings(max_examples=40)
 
@@ -463,7 +459,7 @@ def test_a_single_beat_is_its_own_dominant_beat() -> None:
 # -------------------------------------------------------------------------------------------- a real patient
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_what_a_cardiologist_sees_in_record_220() -> None:
     """94 premature atrial beats of normal shape in a regular sinus rhythm."""
     signal = wfdb.rdrecord(str(MITDB / "220"), channels=[0]).p_signal[:, 0]

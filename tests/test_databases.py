@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import wfdb
+from conftest import RAW, needs
 
 import preprocess.__main__ as preparation
 from preprocess import physionet, splits
@@ -20,13 +21,6 @@ from preprocess.databases import DATABASES, DEFAULT, patient_in, patients_of, re
 from preprocess.joined import join
 from preprocess.records import list_records
 from support.errors import InputError
-
-RAW = Path(__file__).parents[1] / "data/raw"
-
-
-def needs(*slugs: str) -> pytest.MarkDecorator:
-    absent = [slug for slug in slugs if not (RAW / slug).is_dir()]
-    return pytest.mark.skipif(bool(absent), reason=f"no {' and '.join(absent)} in data/raw")
 
 
 def write_record(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from conftest import MITDB, needs
 
 import ec57
 from benchmarks.detector import read_records, score
@@ -14,10 +12,6 @@ from preprocess.detect import MARGIN, PART, deflection_sizes, detect_beats, dete
 from report import pauses
 from report.pauses import deflection_between, deflection_test
 from support.errors import InputError
-
-ROOT = Path(__file__).resolve().parent.parent
-MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
 
 
 def made(times: np.ndarray, fs: float, seconds: float, noise: float = 0.01, seed: int = 0) -> np.ndarray:
@@ -239,7 +233,7 @@ def test_a_t_wave_as_high_as_its_qrs_hides_no_beat() -> None:
     assert not deflection_test(lambda start, stop: signal[start:stop], len(signal), fs, peaks)(peaks[3], peaks[4])
 
 
-@needs_mitdb
+@needs("mitdb")
 @pytest.mark.parametrize(
     ("name", "missed", "false"),
     [("100", 0, 1), ("108", 8, 80), ("207", 5, 15)],  # clean; inverted with high P waves; blocks and flutter
@@ -253,7 +247,7 @@ def test_real_records(name: str, missed: int, false: int) -> None:
     assert np.mean(np.abs(figures.offsets) <= 8.4) > 0.8  # 3 samples at 360 Hz
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_units_of_a_real_record_do_not_matter() -> None:
     record = next(one for one in read_records(MITDB) if one.name == "119")
     part = record.signal[: 60 * 360]

@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import MITDB, ROOT, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,10 +34,6 @@ from report.strips import BY_WEIGHT, MOST, NAMES, choose_strips
 from report.trends import bin_width, trends
 from support.cli import add_options
 from support.errors import InputError
-
-ROOT = Path(__file__).resolve().parent.parent
-MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
 
 fewer_examples = settings(max_examples=60)
 
@@ -1278,7 +1273,7 @@ def against_marks(kinds: tuple[str, ...], mark: str) -> tuple[int, int, int, int
     return episodes, inside, marks, hit
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_v_in_mitdb() -> None:
     counts = mitdb_counts()
     assert (counts["isolated_v"], counts["couplet_v"], counts["run_v"]) == (5655, 526, 64)
@@ -1291,7 +1286,7 @@ def test_v_in_mitdb() -> None:
     assert (tachycardias, inside, marks) == (53, 53, 61)
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_v_and_f_in_mitdb_are_the_couplets_of_the_run_by_run_comparison() -> None:
     # 812 of the couplets have a V; two F beside one another are one as well to EC57.
     counts = mitdb_counts(fusion_in_runs=True)
@@ -1307,21 +1302,21 @@ def test_v_and_f_in_mitdb_are_the_couplets_of_the_run_by_run_comparison() -> Non
         assert runs[6].sum() == (6 if name == "207" else lengths[6]), name
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_bigeminy_and_trigeminy_in_mitdb() -> None:
     """Beats of Q hide 9 of the 221 marks of bigeminy, all of the paced record 217, and F one, of 223."""
     assert against_marks(("bigeminy_v",), "(B") == (225, 224, 221, 211)
     assert against_marks(("trigeminy_v",), "(T") == (90, 79, 83, 75)
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_pauses_in_mitdb() -> None:
     counts = sum((Counter(one.pause_counts(DEFAULT)) for one in mitdb_episodes().values()), Counter())
     # Of 141, 90 and 42 intervals as long, 6 hold the flutter of record 207; one is of 3.000 s to the sample.
     assert counts == {"gt_2_0": 135, "gt_2_5": 84, "ge_3_0": 36}
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_irregular_rhythm_in_pieces_of_30_s() -> None:
     """The figures that `report.irregular` states of recordings as short as those of a watch."""
     size, pieces = 30 * 360, Counter[tuple[bool, bool]]()
@@ -1342,7 +1337,7 @@ def test_irregular_rhythm_in_pieces_of_30_s() -> None:
     assert (pieces[False, True], pieces[False, False]) == (8, 2534)
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_irregular_rhythm_in_mitdb_is_fibrillation_for_the_most_part() -> None:
     """The figures that `report.irregular` states, by time of R-R intervals."""
     time: Counter[tuple[str, bool]] = Counter()
@@ -1367,7 +1362,7 @@ def test_irregular_rhythm_in_mitdb_is_fibrillation_for_the_most_part() -> None:
     assert figures == [FOUND, RIGHT, 98.3, 94.8]
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_bigeminy_is_no_extreme_of_heart_rate_in_mitdb() -> None:
     """In record 106 medians of 5 intervals go from 47 to 132/min; no stretch of it is faster than 89."""
     rate = heart_rate(mitdb()["106"].rhythm, DEFAULT)

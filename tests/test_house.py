@@ -11,8 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
+from conftest import ROOT
 
 # A room, which is a file or a folder -> its floor. It imports from floors below its own only.
 FLOORS = {

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 import shutil
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import wfdb
+from conftest import MITDB, RAW, ROOT, needs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -40,12 +40,6 @@ from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
 from utils import PRETRAINED
-
-ROOT = Path(__file__).resolve().parent.parent
-RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
-MITDB, PTBDB = RAW / "mitdb", RAW / "ptbdb"
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
-needs_ptbdb = pytest.mark.skipif(not PTBDB.is_dir(), reason=f"{PTBDB}: the PTB records are not there")
 
 fewer_examples = settings(max_examples=50)
 
@@ -703,7 +697,7 @@ def mitdb(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> Beat
     )
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_mitdb_from_the_command_line(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = mitdb_prepared
     assert done.returncode == 0, done.stderr
@@ -716,7 +710,7 @@ def test_mitdb_from_the_command_line(mitdb_prepared: tuple[Path, subprocess.Comp
     assert done.stdout.count("\n") < 20 and "Traceback" not in done.stderr
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_its_row_of_table_2_comes_out_again(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """The packaged network on five records, with beats of every class; the card was made of the run's predictions."""
     card, (model, checkpoint) = read_json(PRETRAINED / "mit_beat.json"), load_network("mit_beat")
@@ -730,7 +724,7 @@ def test_its_row_of_table_2_comes_out_again(mitdb_prepared: tuple[Path, subproce
         assert matrix.tolist() == card["per_record"][name], name
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_every_record_of_mitdb_with_any_lead(mitdb: BeatSet, tmp_path: Path) -> None:
     for path in (path for name in ("102", "104", "114") for path in MITDB.glob(f"{name}.*")):
         (tmp_path / path.name).symlink_to(path.resolve())
@@ -742,7 +736,7 @@ def test_every_record_of_mitdb_with_any_lead(mitdb: BeatSet, tmp_path: Path) -> 
     assert len(mitdb.record_names) == 46 and len(set(mitdb.patients)) == 45
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_ds1_and_ds2_of_mitdb(mitdb: BeatSet) -> None:
     split = splits.split_beats(mitdb, "inter_patient", None, 0)
     counts = {name: np.bincount(mitdb.labels[index]) for name, index in split.items()}
@@ -758,7 +752,7 @@ def test_ds1_and_ds2_of_mitdb(mitdb: BeatSet) -> None:
         splits.split_beats(mitdb, "inter_patient", (0.7, 0.15, 0.15), 0)
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_a_beat_of_mitdb_is_the_signal_around_its_annotation(mitdb: BeatSet) -> None:
     for number in (0, 50_000, len(mitdb.labels) - 1):
         name, position = mitdb.record_names[mitdb.records[number]], int(mitdb.positions[number])
@@ -767,7 +761,7 @@ def test_a_beat_of_mitdb_is_the_signal_around_its_annotation(mitdb: BeatSet) -> 
         np.testing.assert_allclose(mitdb.samples[number, 0], (window - window.mean()) / window.std(), atol=1e-5)
 
 
-@needs_ptbdb
+@needs("ptbdb")
 def test_ptbdb_from_some_records(tmp_path: Path) -> None:
     names = [
         "patient001/s0010_re",  # infarction, lead ii alone
@@ -777,7 +771,7 @@ def test_ptbdb_from_some_records(tmp_path: Path) -> None:
         "patient191/s0340lre",  # stable angina
     ]
     for name in names:
-        shutil.copytree(PTBDB / Path(name).parent, tmp_path / Path(name).parent, dirs_exist_ok=True)
+        shutil.copytree(RAW / "ptbdb" / Path(name).parent, tmp_path / Path(name).parent, dirs_exist_ok=True)
     (tmp_path / "RECORDS").write_text("\n".join(names))
     beats = read_beats("ptb", tmp_path)
     assert beats.source == "physionet" and set(beats.leads) == {"ii"} and set(beats.record_fs) == {1000}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import MITDB, RAW, ROOT, needs
 from test_detect import made, rhythm
 
 from benchmarks.detector import read_records
@@ -21,11 +20,6 @@ from report.given import GivenBeats, between_given_beats
 from report.quality import Unreadable, quiet_pauses, unreadable
 from report.shapes import likeness, unit_shapes
 from support.errors import InputError
-
-ROOT = Path(__file__).resolve().parent.parent
-RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
-needs_mitdb = pytest.mark.skipif(not (RAW / "mitdb").is_dir(), reason=f"{RAW / 'mitdb'}: the records are not there")
-needs_nstdb = pytest.mark.skipif(not (RAW / "nstdb").is_dir(), reason=f"{RAW / 'nstdb'}: the records are not there")
 
 FS = 250
 
@@ -226,9 +220,9 @@ def test_hum_beside_an_ecg_is_readable_and_so_is_a_pause_in_it() -> None:
     assert judged(made(times, FS, 120, noise=0.01) + mains(120, FS, size=size), hum_rise=0.5) != []
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_hum_in_a_real_record_is_noise() -> None:
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == "100")
+    record = next(one for one in read_records(MITDB) if one.name == "100")
     fs, signal = record.fs, record.signal[: round(120 * record.fs)].copy()
     assert judged(signal, fs) == []
     for hum in (mains(40, fs, 50.0, 1.5, 0.02) + mains(40, fs, 100.0, 0.3, 0.0), mains(40, fs)):
@@ -408,18 +402,18 @@ def test_every_threshold_is_listed_with_its_unit_and_source() -> None:
         assert re.search(rf"quality\.{name}\b", code), f"--{name} is not read"
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_flutter_of_record_207_is_readable() -> None:
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == "207")
+    record = next(one for one in read_records(MITDB) if one.name == "207")
     found = judged(record.signal, record.fs)
     for start, end in marked_flutter(record.reference.times, record.reference.symbols, len(record.signal)):
         assert not any(one.start < end and one.end > start for one in found)
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_flutter_of_record_207_is_found() -> None:
     """The figures that `report.flutter` states."""
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == "207")
+    record = next(one for one in read_records(MITDB) if one.name == "207")
     found, true = np.zeros((2, len(record.signal)), dtype=bool)
     for start, end in flutter_in(record.signal, record.fs):
         found[round(start * record.fs) : round(end * record.fs)] = True
@@ -429,7 +423,7 @@ def test_flutter_of_record_207_is_found() -> None:
     assert (found & ~true).sum() < 10 * record.fs
 
 
-@needs_mitdb
+@needs("mitdb")
 @pytest.mark.parametrize(
     ("name", "start", "end", "is_noise"),
     [
@@ -443,19 +437,19 @@ def test_flutter_of_record_207_is_found() -> None:
 def test_clean_tachycardia_and_what_follows_flutter_are_readable(
     name: str, start: float, end: float, is_noise: bool
 ) -> None:
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == name)
+    record = next(one for one in read_records(MITDB) if one.name == name)
     found = [part for part in judged(record.signal, record.fs) if part.start < end * 360 and part.end > start * 360]
     assert bool(found) == is_noise
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_saturation_of_record_116() -> None:
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == "116")
+    record = next(one for one in read_records(MITDB) if one.name == "116")
     found = [one for one in judged(record.signal, record.fs) if one.reason == "saturation"]
     assert found and all(abs(record.signal[one.start]) > 5.1 for one in found)  # mV, the limits of 11 bits
 
 
-@needs_nstdb
+@needs("nstdb")
 @pytest.mark.parametrize(("name", "share"), [("118e00", 0.9), ("119e06", 0.7), ("118e24", 0.0)])
 def test_electrode_motion(name: str, share: float) -> None:
     record = next(one for one in read_records(RAW / "nstdb") if one.name == name)

@@ -21,6 +21,7 @@ import edfio
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import MITDB, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,8 +30,6 @@ from preprocess.readers.opening import MAGIC
 from preprocess.readers.recording import Runs
 from support.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
-RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
 START = dt.datetime(2026, 1, 31, 14, 5, 7)
 
 fewer_examples = settings(max_examples=40)
@@ -1930,13 +1929,12 @@ def test_a_table_is_known_by_its_content_whatever_its_name(tmp_path: Path, suffi
 # ------------------------------------------------------------------------------------------------ real records
 
 
+@needs("mitdb")
 def test_mitdb_is_read_by_lead_ii() -> None:
-    if not (RAW / "mitdb").is_dir():
-        pytest.skip(f"{RAW / 'mitdb'}: the records are not there")
-    with open_recording(RAW / "mitdb/100") as recording:
+    with open_recording(MITDB / "100") as recording:
         assert (recording.fs, recording.length, recording.lead, recording.notes) == (360, 650_000, "MLII", ())
         assert recording.read(0, 3).tolist() == [-0.145, -0.145, -0.145]
-    message = fault(RAW / "mitdb/102")
+    message = fault(MITDB / "102")
     assert re.search(
         r"has no lead II; it has V5, V2: .* such as --lead V5, .* or --any_lead for the first ECG", message
     )

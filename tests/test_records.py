@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tracemalloc
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import wfdb
+from conftest import RAW, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,14 +24,6 @@ from preprocess.beats import DOUBLED, ReadingOptions, read_beats
 from preprocess.leads import LEAD_II, canonical, find_lead
 from preprocess.samples import FLAC, PACKINGS
 from support.errors import InputError
-
-ROOT = Path(__file__).resolve().parent.parent
-RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
-
-
-def needs(database: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not (RAW / database).is_dir(), reason=f"{RAW / database}: the records are not there")
-
 
 fewer_examples = settings(max_examples=50)
 
@@ -962,10 +954,10 @@ def test_options_that_do_not_go(capsys: pytest.CaptureFixture[str], arguments: s
 # --------------------------------------------------------------------------------------------- real records
 
 
-@pytest.mark.parametrize("database", ["mitdb", "svdb", "nstdb", "ptbdb"])
+@pytest.mark.parametrize(
+    "database", [pytest.param(name, marks=needs(name)) for name in ("mitdb", "svdb", "nstdb", "ptbdb")]
+)
 def test_real_records_are_read_as_wfdb_reads_them(database: str) -> None:
-    if not (RAW / database).is_dir():
-        pytest.skip(f"{RAW / database}: the records are not there")
     for name in records.list_records(RAW / database, "mit")[:8]:
         header, theirs = (
             records.read_header(RAW / database, name),

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import toy_beats
-from test_kachuee import RELEASED, needs_released
+from conftest import needs, toy_beats
+from test_kachuee import RELEASED
 
 import data_configs
 from dataloader import data_generator
@@ -117,7 +117,7 @@ def test_a_released_file_is_trained_and_tested_on(tmp_path: Path, length: int) -
     assert np.sum(matrix) == len(torch.load(tmp_path / "out/ptb/test.pt", weights_only=True)["labels"])
 
 
-@needs_released
+@needs(RELEASED.name)
 def test_the_released_file_itself(tmp_path: Path) -> None:
     file = tmp_path / "released.pt"
     file.symlink_to(RELEASED)

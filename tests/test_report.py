@@ -25,6 +25,7 @@ import pandas as pd
 import pytest
 import torch
 import wfdb
+from conftest import MITDB, ROOT, needs
 from hypothesis import given
 from hypothesis import strategies as st
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -66,9 +67,6 @@ from report.wording import lasting, number, percent, warnings
 from support.errors import InputError, run_command
 from utils import PRETRAINED, Checkpoint, load_checkpoint, save_checkpoint
 
-ROOT = Path(__file__).resolve().parent.parent
-MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
 WINDOW = WINDOWS["centred"].sentence.format(length=186, peak="annotated R-peak")
 DEFAULTS = Definitions()
 FILES = {"report.html", "summary.json", "beats.csv", "episodes.csv", "hours.csv"}
@@ -1732,7 +1730,7 @@ def test_the_page_calls_no_patient_unseen_whom_the_card_names_as_seen(records: P
     assert said.startswith(f"{tested_on}, split from training by patient.")
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_gaps_make_no_s_beats() -> None:
     """Of record 103, which has two S beats: missing samples of 3 s, twice a minute."""
     signal = wfdb.rdrecord(str(MITDB / "103"), sampto=360 * 600).p_signal[:, 0]
@@ -1743,7 +1741,7 @@ def test_gaps_make_no_s_beats() -> None:
     assert (gaps["class"] == "S").sum() <= (whole["class"] == "S").sum() + 1
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_a_training_record_is_known_under_another_name_and_format(tmp_path: Path) -> None:
     for record, known in (("208", "208 of mitdb"), ("100", None)):  # DS1, DS2
         values = wfdb.rdrecord(str(MITDB / record), sampto=360 * 75).p_signal[:, 0]
@@ -1757,7 +1755,7 @@ def test_a_training_record_is_known_under_another_name_and_format(tmp_path: Path
         assert load(tmp_path / record)[0]["model"]["this_record_in_training"] == known
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_flutter_of_a_real_record_is_no_noise_and_its_beats_are_all_there(tmp_path: Path) -> None:
     assert report_of(MITDB / "207", tmp_path / "r", "--annotations", "atr") == 0
     summary, beats, episodes = load(tmp_path / "r")
@@ -1773,7 +1771,7 @@ def test_flutter_of_a_real_record_is_no_noise_and_its_beats_are_all_there(tmp_pa
     assert page.count("annotated ventricular flutter") > 5 and "possible ventricular flutter" not in page
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_flutter_beside_annotated_r_peaks_is_possible_flutter(checkpoint: Path, tmp_path: Path) -> None:
     for suffix in ("hea", "dat"):
         (tmp_path / f"207.{suffix}").write_bytes((MITDB / f"207.{suffix}").read_bytes())

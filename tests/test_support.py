@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch.distributed
-from conftest import write_toy_splits
+from conftest import ROOT, write_toy_splits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import main
 from support import distributed, launch, threads
 from support.errors import InputError, one_line, reason_of, run_command
 from support.fields import fits, from_fields
@@ -36,7 +35,6 @@ from support.files import (
     written_whole,
 )
 
-ROOT = Path(main.__file__).parent
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID")
 
 # --------------------------------------------------------------------------------------------------------------- files
