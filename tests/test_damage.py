@@ -2,7 +2,7 @@
 
 The damage is done in a process of its own, which a crash would end. By hand, with the counts of each outcome:
 
-    python tests/test_damage.py FOLDER 20000 7        # FOLDER keeps the file that was read last; 7 is the seed
+    PYTHONPATH=. python tests/test_damage.py FOLDER 20000 7    # FOLDER keeps the file that was read last; 7 is the seed
 """
 
 from __future__ import annotations
