@@ -31,7 +31,7 @@ MITDB = RAW / "mitdb"
 
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores; threads would only contend
 
-LONGEST = ("reproduce", "trainer", "distributed", "main", "preprocess", "kernels", "databases", "report")
+LONGEST = ("reproduce", "trainer", "distributed", "main", "preprocess", "kernels", "readers", "databases", "report")
 """Files that come first, those that take longest before the rest: the suite's processes take whole files in turn, and
 one that began last would keep a single process busy at the end."""
 
@@ -132,6 +132,38 @@ def small_runs(narrow_network: None) -> Iterator[None]:
         for module in (trainer, reports):
             patch.setattr(module, "pictures", no_pictures)
         yield
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two synthetic records of a minute and a half, m001 and m002, with beats annotated; tests only read them."""
+    from preprocess.synthetic import write_synthetic_mit
+
+    folder = tmp_path_factory.mktemp("raw") / "records"
+    write_synthetic_mit(folder, 2, 1.5, 0, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network that has learnt nothing."""
+    from made_reports import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "checkpoint_best.pt")
+
+
+@pytest.fixture(scope="session")
+def annotated(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a report of m001 by its annotations, with a diary; tests only read it."""
+    from made_reports import report_of
+
+    folder = tmp_path_factory.mktemp("reports")
+    (folder / "diary.csv").write_text(
+        "time,kind,note,end\n00:00:20,activity,stairs,00:00:40\n50,symptom,=dizzy <b>,\n2026-01-31 08:01:10,other,,\n"
+    )
+    options = ["--annotations", "atr", "--diary", folder / "diary.csv", "--start_time", "2026-01-31T08:00"]
+    assert report_of(records / "m001", folder / "m001", *options) == 0
+    return folder / "m001"
 
 
 def _narrow(whole: Callable[..., DatasetConfig], *given: object, **named: object) -> DatasetConfig:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import MITDB, RAW, ROOT, needs
-from test_detect import made, rhythm
+from made_signals import FS, clean, ecg_of, fibrillating
 
 from benchmarks.detector import read_records
 from benchmarks.quality import WITHOUT_SPARING, false_beats
@@ -21,16 +21,10 @@ from report.quality import Unreadable, quiet_pauses, unreadable
 from report.shapes import likeness, unit_shapes
 from support.errors import InputError
 
-FS = 250
-
 
 def judged(signal: np.ndarray, fs: float = FS, **thresholds: float) -> list[Unreadable]:
     beats = detect_beats(signal, fs)
     return unreadable(lambda start, stop: signal[start:stop], len(signal), fs, beats, Quality(**thresholds))
-
-
-def clean(seconds: float = 120, fs: float = FS, noise: float = 0.01) -> np.ndarray:
-    return made(rhythm(seconds), fs, seconds, noise)
 
 
 def assert_one(found: list[Unreadable], reason: str, start: float, end: float, within: float, fs: float = FS) -> None:
@@ -134,7 +128,7 @@ def test_beats_are_not_read_between_noise_and_a_lead_that_is_off() -> None:
 
 def test_a_pause_is_no_lead_that_is_off() -> None:
     times = np.concatenate([np.arange(1, 30, 0.8), np.arange(36, 80, 0.8)])
-    assert judged(made(times, FS, 80, noise=0.01)) == []
+    assert judged(ecg_of(times, FS, 80, noise=0.01)) == []
 
 
 def test_a_flat_stretch_across_the_border_of_two_parts_is_one() -> None:
@@ -216,8 +210,8 @@ def test_hum_beside_an_ecg_is_readable_and_so_is_a_pause_in_it() -> None:
     for size in (0.05, 0.3):
         assert judged(clean() + mains(120, FS, size=size)) == []
         times = np.concatenate([np.arange(1, 40, 0.8), np.arange(52, 120, 0.8)])
-        assert judged(made(times, FS, 120, noise=0.01) + mains(120, FS, size=size)) == []
-    assert judged(made(times, FS, 120, noise=0.01) + mains(120, FS, size=size), hum_rise=0.5) != []
+        assert judged(ecg_of(times, FS, 120, noise=0.01) + mains(120, FS, size=size)) == []
+    assert judged(ecg_of(times, FS, 120, noise=0.01) + mains(120, FS, size=size), hum_rise=0.5) != []
 
 
 @needs("mitdb")
@@ -228,17 +222,6 @@ def test_hum_in_a_real_record_is_noise() -> None:
     for hum in (mains(40, fs, 50.0, 1.5, 0.02) + mains(40, fs, 100.0, 0.3, 0.0), mains(40, fs)):
         signal[round(40 * fs) : round(80 * fs)] = hum
         assert_one(judged(signal, fs), "noise", 40, 80, within=2.6, fs=fs)
-
-
-def fibrillating() -> np.ndarray:
-    """Beats, and from 40 to 80 s ventricular fibrillation."""
-    signal, time = clean(120), np.arange(40 * FS) / FS
-    rate = 4.5 + 0.5 * np.sin(2 * np.pi * 0.2 * time)  # Hz
-    size = 0.8 + 0.3 * np.sin(2 * np.pi * 0.13 * time)  # mV
-    signal[40 * FS : 80 * FS] = size * np.sin(2 * np.pi * np.cumsum(rate) / FS) + 0.03 * np.random.default_rng(
-        4
-    ).standard_normal(len(time))
-    return signal
 
 
 OFF = {name: getattr(WITHOUT_SPARING, name) for name in ("noise_quiet", "noise_between", "noise_run_beats")}
@@ -252,7 +235,7 @@ def test_a_run_of_large_fast_beats_is_no_noise_but_noise_in_a_tachycardia_is() -
     signal[60 * FS : 63 * FS] = 2 * np.sin(angle) + 1.2 * np.sin(2 * angle + 1) + 0.8 * np.sin(3 * angle + 2)
     assert [part.reason for part in judged(signal, **OFF)] == ["noise"]
     assert judged(signal) == []
-    fast = made(np.cumsum(60 / 140 * (1 + 0.03 * rng.standard_normal(270))), FS, 120)
+    fast = ecg_of(np.cumsum(60 / 140 * (1 + 0.03 * rng.standard_normal(270))), FS, 120)
     fast[40 * FS : 80 * FS] += 0.4 * rng.standard_normal(40 * FS)
     assert_one(judged(fast), "noise", 40, 80, within=3)
     assert judged(fast) == judged(fast, **OFF)
@@ -351,7 +334,7 @@ def test_the_first_reason_is_given_once() -> None:
 def test_flutter_waves_between_beats_are_no_noise() -> None:
     time = np.arange(60 * FS) / FS
     waves = 0.15 * ((4.8 * time) % 1 - 0.5)  # a saw-tooth of 288 waves a minute, four to a beat
-    assert judged(made(np.arange(1, 59, 4 / 4.8), FS, 60) + waves) == []
+    assert judged(ecg_of(np.arange(1, 59, 4 / 4.8), FS, 60) + waves) == []
 
 
 def test_the_scale_matters_to_flat_leads_alone() -> None:
