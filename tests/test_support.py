@@ -226,7 +226,7 @@ def test_threads_wait_asleep_unless_the_user_says_how(given: str | None) -> None
 COMMANDS = sorted(
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
     for path in (*ROOT.glob("*.py"), *ROOT.glob("[a-z]*/*.py"))
-    if path.parent.name != "tests" and "if __name__ == " in path.read_text(encoding="utf-8")
+    if path.parent != ROOT / "tests" and "if __name__ == " in path.read_text(encoding="utf-8")
 )
 
 
