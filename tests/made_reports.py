@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import wfdb
+from made_records import annotate, store
 
 import data_configs
 import hparams
@@ -71,10 +71,9 @@ def write_rhythm(folder: Path, name: str, symbols: str, period: float | np.ndarr
     for at, height in enumerate((0.3, 1.0, 0.3), start=-1):
         signal[peaks + at] = height
     signal += 0.01 * np.random.default_rng(0).normal(size=signal.shape)
-    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [200], "baseline": [0]}
-    wfdb.wrsamp(name, p_signal=signal, write_dir=str(folder), **header)
-    wfdb.wrann(name, "atr", peaks, symbol=[*symbols], write_dir=str(folder), fs=250)
-    return folder / name
+    record = store(folder / name, signal, 250)
+    annotate(record, peaks, symbols, fs=250)
+    return record
 
 
 def write_quiet(folder: Path, quiet: float) -> Path:
@@ -86,7 +85,6 @@ def write_quiet(folder: Path, quiet: float) -> Path:
         signal[start + 20 : end - 20] = quiet * rng.uniform(-0.5, 0.5, (end - start - 40, 1))
     for at, height in itertools.product(peaks, ((-1, 0.3), (0, 1.0), (1, 0.3))):
         signal[at + height[0]] += height[1]
-    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [1000], "baseline": [0]}
-    wfdb.wrsamp("quiet", p_signal=signal, write_dir=str(folder), **header)
-    wfdb.wrann("quiet", "atr", peaks, symbol=["N"] * len(peaks), write_dir=str(folder), fs=250)
-    return folder / "quiet"
+    record = store(folder / "quiet", signal, 250, gain=1000)
+    annotate(record, peaks, "N" * len(peaks), fs=250)
+    return record

@@ -12,10 +12,10 @@ import pytest
 import torch
 import wfdb
 from conftest import RAW, needs
+from made_records import annotate, read_splits, run, store
 
 import preprocess.__main__ as preparation
 from preprocess import physionet, splits
-from preprocess.__main__ import main
 from preprocess.beats import DOUBLED, OUTSIDE, BeatSet, ReadingOptions, _copies, _first_minute, read_beats
 from preprocess.databases import DATABASES, DEFAULT, patient_in, patients_of, read_patients
 from preprocess.joined import join
@@ -34,37 +34,16 @@ def write_record(
     annotator: str = "atr",
 ) -> None:
     """Write noise with a bump every second, and an annotation at each."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
     positions = fs * np.arange(1, len(symbols) + 1)
     signal = np.random.default_rng(seed).normal(0, 10, (fs * (len(symbols) + 1), len(leads)))
     signal[positions] += 500
-    wfdb.wrsamp(
-        path.name,
-        fs=fs,
-        units=["mV"] * len(leads),
-        sig_name=list(leads),
-        d_signal=signal.astype(np.int64),
-        fmt=["16"] * len(leads),
-        adc_gain=[200.0] * len(leads),
-        baseline=[0] * len(leads),
-        comments=list(comments),
-        write_dir=str(path.parent),
-    )
-    wfdb.wrann(path.name, annotator, positions, symbol=list(symbols), fs=fs, write_dir=str(path.parent))
+    record = store(folder / name, signal.astype(np.int64), fs, leads=leads, comments=comments)
+    annotate(record, positions, symbols, annotator, fs)
 
 
 def read_as(slug: str, folder: Path) -> BeatSet:
     """The beats of a folder that somebody says is a database."""
     return read_beats("mit", folder, ReadingOptions.of(DATABASES[slug]), database=DATABASES[slug])
-
-
-def run(*arguments: str | Path) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def read_splits(folder: Path) -> dict[str, dict]:
-    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in splits.SPLITS}
 
 
 def owners(files: dict[str, dict]) -> dict[str, set[str]]:

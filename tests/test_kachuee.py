@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import wfdb
 from conftest import MITDB, RAW, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from made_records import annotate, store
 from scipy.spatial import KDTree
 
 from preprocess import kachuee
@@ -45,20 +45,8 @@ def cut(window: str, signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats
 
 def write_record(folder: Path, name: str, signal: np.ndarray, fs: float, **beats: str) -> None:
     """Write one lead; `beats`: annotations, a symbol at each "at_<sample>"."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wfdb.wrsamp(
-        name,
-        fs=fs,
-        units=["mV"],
-        sig_name=["MLII"],
-        d_signal=np.where(np.isnan(signal), -32768, np.round(20_000 * np.nan_to_num(signal))).astype(np.int64)[:, None],
-        fmt=["16"],
-        adc_gain=[20_000.0],
-        baseline=[0],
-        write_dir=str(folder),
-    )
-    places = np.array([int(key.removeprefix("at_")) for key in beats])
-    wfdb.wrann(name, "atr", places, symbol=[*beats.values()], fs=fs, write_dir=str(folder))
+    record = store(folder / name, signal[:, None], fs, gain=20_000.0)
+    annotate(record, [int(key.removeprefix("at_")) for key in beats], [*beats.values()], fs=fs)
 
 
 # ----------------------------------------------------------------------------------------------------- beats

@@ -16,12 +16,12 @@ import wfdb
 from conftest import MITDB, RAW, ROOT, needs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from made_records import annotate, read_splits, run, store
 
 import main as training
 from dataloader import load_splits
 from preprocess import labels as meanings
 from preprocess import splits
-from preprocess.__main__ import main
 from preprocess.beats import (
     FS,
     LENGTH,
@@ -56,7 +56,6 @@ def write_record(
     missing: slice | None = None,
 ) -> np.ndarray:
     """Write a record with a narrow peak every SPACE samples, one a symbol -> signals (samples, leads) in mV."""
-    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(len(symbols))
     samples = SPACE * (len(symbols) + 1)
     positions = SPACE * np.arange(1, len(symbols) + 1)
@@ -67,19 +66,7 @@ def write_record(
     units = np.round(1000 * signal).astype(np.int64)
     if missing is not None:
         units[missing] = -32768  # what format 16 keeps for a missing sample
-    wfdb.wrsamp(
-        name,
-        fs=fs,
-        units=["mV"] * len(leads),
-        sig_name=list(leads),
-        d_signal=units,
-        fmt=["16"] * len(leads),
-        adc_gain=[1000.0] * len(leads),
-        baseline=[0] * len(leads),
-        comments=list(comments),
-        write_dir=str(folder),
-    )
-    wfdb.wrann(name, "atr", positions, symbol=list(symbols), fs=fs, write_dir=str(folder))
+    annotate(store(folder / name, units, fs, 1000.0, leads, comments), positions, symbols, fs=fs)
     return units / 1000
 
 
@@ -99,14 +86,6 @@ def beat_set(labels: np.ndarray, records: np.ndarray, patients: tuple[str, ...],
         leads=("MLII",) * len(patients),
         patients=patients,
     )
-
-
-def run(*arguments: str | Path) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def read_splits(folder: Path) -> dict[str, dict]:
-    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in splits.SPLITS}
 
 
 # -------------------------------------------------------------------------------------------------- labels

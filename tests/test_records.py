@@ -14,12 +14,12 @@ import wfdb
 from conftest import RAW, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_records import run
 
 from ec57.annotation_files import parse_annotations
 from ec57.headers import Header, Signal, parse_header
 from preprocess import labels as meanings
 from preprocess import records
-from preprocess.__main__ import main
 from preprocess.beats import DOUBLED, ReadingOptions, read_beats
 from preprocess.leads import LEAD_II, canonical, find_lead
 from preprocess.samples import FLAC, PACKINGS
@@ -96,10 +96,6 @@ def write_beats(
     atr = marks(*zip(beats, symbols, strict=True)) if atr is None else atr
     write(folder, name, header, dat=int16(np.repeat(signal, len(leads))), atr=atr)
     return beats
-
-
-def run(*arguments: str | Path) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def read(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import needs, toy_beats
+from made_records import read_splits
 from test_kachuee import RELEASED
 
 import data_configs
@@ -30,17 +31,12 @@ def deal(path: Path, *arguments: str, dataset: str = "ptb") -> int:
     return main([*source, *arguments])
 
 
-def read_splits(path: Path, dataset: str = "ptb") -> dict[str, dict]:
-    folder = path.parent / "out" / dataset
-    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in ("train", "val", "test")}
-
-
 @pytest.mark.parametrize("dataset", ["mit", "ptb"])
 @pytest.mark.parametrize("length", [186, 187])
 def test_one_file_becomes_three_splits(tmp_path: Path, dataset: str, length: int) -> None:
     samples, labels = write_released(tmp_path / "one.pt", dataset, 100, length)
     assert deal(tmp_path / "one.pt", "--fractions", "70", "15", "15", dataset=dataset) == 0
-    files = read_splits(tmp_path / "one.pt", dataset)
+    files = read_splits(tmp_path / "out" / dataset)
     assert [len(content["labels"]) for content in files.values()] == pytest.approx([70, 15, 15], abs=1)
     for content in files.values():
         assert content["source"] == "released" and content["protocol"] == "beat" and content["fs"] == 125
@@ -122,7 +118,7 @@ def test_the_released_file_itself(tmp_path: Path) -> None:
     file = tmp_path / "released.pt"
     file.symlink_to(RELEASED)
     assert deal(file, "--fractions", "70", "15", "15") == 0
-    files = read_splits(file)
+    files = read_splits(tmp_path / "out" / "ptb")
     counts = {name: torch.bincount(content["labels"]).tolist() for name, content in files.items()}
     assert counts == {"train": [453, 1175], "val": [97, 253], "test": [97, 253]}
     whole = torch.load(RELEASED, weights_only=True)["samples"].numpy()

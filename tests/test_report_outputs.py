@@ -17,6 +17,7 @@ import pytest
 import wfdb
 from conftest import ROOT
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from made_records import store
 from made_reports import complaint, load, report_of, write_checkpoint, write_rhythm
 
 import report
@@ -170,17 +171,7 @@ def test_the_report_of_another_recording_is_not_replaced(
     assert report_of(records / "m001", out, *given[:2], "--start_time", "2026-01-31T08:00", "--pause", "1.9") == 0
     assert report_of(records / "m001", out, *given[:2]) == 0
     values = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
-    wfdb.wrsamp(
-        "m001",
-        360,
-        ["mV"],
-        ["MLII"],
-        -values[:, None],
-        fmt=["16"],
-        adc_gain=[200],
-        baseline=[0],
-        write_dir=str(tmp_path),
-    )  # as long, at the same rate, by the same name
+    store(tmp_path / "m001", -values[:, None], 360)  # as long, at the same rate, by the same name
     ann = (records / "m001.atr").read_bytes()
     (tmp_path / "m001.atr").write_bytes(ann)
     (tmp_path / "m001.csv").unlink()
