@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import wfdb
 from conftest import MITDB, ROOT, needs
+from made_records import annotate, store
 from made_reports import FILES, complaint, load, report_of, write_checkpoint, write_quiet, write_rhythm
 from made_rhythms import DEFAULTS
 from made_signals import fibrillating
@@ -158,11 +159,10 @@ def test_ec57_counts_unreadable_time_from_the_first_sample_on(tmp_path: Path) ->
     record = write_rhythm(tmp_path, "flat", "N" * 120, 1.0)
     signal = wfdb.rdrecord(str(record)).p_signal
     signal[: 250 * 60] = 0.0
-    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [200], "baseline": [0]}
-    wfdb.wrsamp("flat", p_signal=signal, write_dir=str(tmp_path), **header)
+    store(record, signal, 250)
     reference = ec57.read_annotations(tmp_path / "flat.atr", 250)
     late = [at for at in reference.times if at > 250 * 60]
-    wfdb.wrann("flat", "pk", np.array(late), symbol=["N"] * len(late), write_dir=str(tmp_path))
+    annotate(record, late, "N" * len(late), "pk")
     assert report_of(record, tmp_path / "r", "--annotations", "pk") == 0
     test = ec57.read_annotations(tmp_path / "r" / "flat.ect", 250)
     assert (test.times[:2], test.symbols[:3], test.notes[0]) == ([0, 0], ["+", "~", "~"], "(N")
@@ -208,16 +208,6 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
         assert ("the recording is too short to tell" in stands_out) == (name == "often")
 
 
-def test_the_terminal_says_what_limits_every_figure(
-    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "flat.csv").write_text("MLII\n" + "0\n" * 3600)
-    assert (
-        report_of(tmp_path / "flat.csv", tmp_path / "r", "--fs", "360", "--unit", "mV", "--checkpoint", checkpoint) == 0
-    )
-    assert "note: no beat was found that could be read\n" in capsys.readouterr().err
-
-
 def test_the_reason_of_unreadable_time_is_told(tmp_path: Path) -> None:
     assert report_of(write_quiet(tmp_path, 0.0), tmp_path / "r", "--annotations", "atr") == 0
     episodes = load(tmp_path / "r")[2]
@@ -247,10 +237,8 @@ def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
     for at, height in itertools.product(peaks, ((-1, 0.3), (0, 1.0), (1, 0.3))):
         signal[at + height[0]] += height[1]
     signal[peaks[30] - 300 : peaks[30] - 290] += 0.9
-    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [200], "baseline": [0]}
-    wfdb.wrsamp("pauses", p_signal=signal, write_dir=str(tmp_path), **header)
-    wfdb.wrann("pauses", "atr", np.array(peaks), symbol=["N"] * len(peaks), write_dir=str(tmp_path), fs=250)
-    assert report_of(tmp_path / "pauses", tmp_path / "r", "--annotations", "atr") == 0
+    annotate(record := store(tmp_path / "pauses", signal, 250), peaks, "N" * len(peaks), fs=250)
+    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
     pauses = load(tmp_path / "r")[0]["pauses"]
     assert {name: pauses[name] for name in ("gt_2_0", "gt_2_5", "ge_3_0")} == {"gt_2_0": 3, "gt_2_5": 1, "ge_3_0": 1}
     assert pauses["doubtful"]["gt_2_0"] == 1 and pauses["doubtful"]["ge_3_0"] == 0
@@ -278,9 +266,8 @@ def test_a_quiet_pause_is_doubtful_and_a_line_without_noise_unreadable(
 def test_no_quiet_pause_goes_on_from_one_segment_to_the_next(tmp_path: Path) -> None:
     whole, border = write_quiet(tmp_path, 0.006), 6550  # in the pause, from sample 6050 to 7050
     signal = wfdb.rdrecord(str(whole)).p_signal
-    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [1000], "baseline": [0]}
     for name, part in (("one", signal[:border]), ("two", signal[border:])):
-        wfdb.wrsamp(name, p_signal=part, write_dir=str(tmp_path), **header)
+        store(tmp_path / name, part, 250, gain=1000)
     segments = f"one {border}\ntwo {len(signal) - border}\n"
     whole.with_suffix(".hea").write_text(f"quiet/2 1 250 {len(signal)}\n{segments}")
     assert report_of(whole, tmp_path / "r", "--annotations", "atr") == 0
@@ -299,24 +286,20 @@ def test_a_short_gap_interrupts_no_rhythm() -> None:
     assert interruptions(recording, 10).tolist() == [300, 311, 400, 700, 711, 995, 1000]  # how long 400 is nobody knows
 
 
-def test_a_recording_of_noise_is_a_report_that_says_so(checkpoint: Path, tmp_path: Path) -> None:
-    flat = np.zeros((360 * 60, 1))
-    wfdb.wrsamp("flat", 360, ["mV"], ["MLII"], flat, fmt=["16"], adc_gain=[200], baseline=[0], write_dir=str(tmp_path))
-    assert report_of(tmp_path / "flat", tmp_path / "r", "--checkpoint", checkpoint) == 0
+def test_a_recording_of_which_nothing_can_be_read_is_a_report_that_says_so(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flat = store(tmp_path / "flat", np.zeros((360 * 60, 1)), 360)
+    assert report_of(flat, tmp_path / "r", "--checkpoint", checkpoint) == 0
+    assert "note: no beat was found that could be read\n" in capsys.readouterr().err
     summary, beats, episodes = load(tmp_path / "r")
     assert len(beats) == 0
     assert summary["readable_s"] == 0
     assert summary["heart_rate"] == {"min": None, "mean": None, "max": None}
-    assert episodes["kind"].tolist() == ["unreadable"]
-    assert "No beat was found" in (tmp_path / "r" / "report.html").read_text()
-
-
-def test_no_tile_and_no_list_speaks_of_runs_where_no_beat_could_be_read(tmp_path: Path) -> None:
-    header = {"fs": 250, "units": ["mV"], "sig_name": ["MLII"], "fmt": ["16"], "adc_gain": [1000], "baseline": [0]}
-    wfdb.wrsamp("still", p_signal=np.zeros((2500, 1)), write_dir=str(tmp_path), **header)
-    assert report_of(tmp_path / "still", tmp_path / "r") == 0
-    summary, page = load(tmp_path / "r")[0], (tmp_path / "r" / "report.html").read_text()
     assert summary["episodes"]["run_v"] is None and summary["episodes"]["unreadable"] == 1
+    assert episodes["kind"].tolist() == ["unreadable"]
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "No beat was found" in page
     assert "Longest V run" not in page and "Pauses" not in page.split("<h2>")[0]
     assert "Not looked for, since no beat could be read: isolated V" in page
 
@@ -337,9 +320,7 @@ def test_noise_is_a_caution_about_the_beats_beside_it(records: Path, checkpoint:
 def test_annotated_beats_in_missing_samples_are_told(records: Path, tmp_path: Path) -> None:
     values = wfdb.rdrecord(str(records / "m001")).p_signal[:, :1]
     values[360 * 30 : 360 * 36] = np.nan
-    wfdb.wrsamp(
-        "m001", 360, ["mV"], ["MLII"], values, fmt=["16"], adc_gain=[200], baseline=[0], write_dir=str(tmp_path)
-    )
+    store(tmp_path / "m001", values, 360)
     (tmp_path / "m001.atr").write_bytes((records / "m001.atr").read_bytes())
     assert report_of(tmp_path / "m001", tmp_path / "r", "--annotations", "atr") == 0
     summary, beats, _ = load(tmp_path / "r")
