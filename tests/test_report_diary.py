@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from made_reports import load, report_of
-from made_rhythms import DEFAULTS, made
+from made_rhythms import made
 
 from report import drawings
 from report.definitions import Definitions
-from report.diary import Entry, diary_figures, read_diary
+from report.diary import Diary, Entry, diary_figures, read_diary
 from report.episodes import find_episodes
 from report.render import minutes_cell, period_cell
 from report.rhythm import Rhythm
@@ -34,11 +35,18 @@ def made_rhythm() -> Rhythm:
     return Rhythm(samples, classes, 100, 1_080_000)
 
 
+def read(folder: Path, text: str, duration_s: float = 10_800, start: datetime | None = None) -> list[Entry]:
+    """The entries of a diary of this text; of a recording of 3 h where nothing else is said."""
+    (folder / "d.csv").write_text(text)
+    return read_diary(folder / "d.csv", duration_s, start)
+
+
+def figures_of(entries: Sequence[Entry], rhythm: Rhythm) -> Diary:
+    return diary_figures(entries, rhythm, find_episodes(rhythm, Definitions()))
+
+
 def test_before_during_and_after_an_entry(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("time;kind;end\n01:00:00;activity;02:00:00\n7200;symptom;\n")
-    entries = read_diary(tmp_path / "d.csv", 10_800, None)
-    rhythm = made_rhythm()
-    diary = diary_figures(entries, rhythm, find_episodes(rhythm, Definitions()))
+    diary = figures_of(read(tmp_path, "time;kind;end\n01:00:00;activity;02:00:00\n7200;symptom;\n"), made_rhythm())
     activity = diary.figures[0]
     assert (activity.before.beats, activity.during.beats, activity.after.beats) == (3600, 6000, 6000)
     assert activity.before.rate_bpm == pytest.approx(60)
@@ -50,18 +58,14 @@ def test_before_during_and_after_an_entry(tmp_path: Path) -> None:
 
 
 def test_entries_in_quick_succession_count_no_beat_twice(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("time,kind\n3600,symptom\n3660,symptom\n")
-    entries = read_diary(tmp_path / "d.csv", 10_800, None)
-    rhythm = made_rhythm()
-    diary = diary_figures(entries, rhythm, find_episodes(rhythm, Definitions()))
+    diary = figures_of(read(tmp_path, "time,kind\n3600,symptom\n3660,symptom\n"), made_rhythm())
     assert diary.by_kind["symptom"].after.beats == 6100  # an hour and a minute at 100 a minute
 
 
 def test_of_a_kind_what_is_during_an_entry_is_before_none(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("time,kind,end\n600,activity,1200\n1500,activity,2100\n2400,symptom,\n")
-    rhythm = made_rhythm()
-    entries = read_diary(tmp_path / "d.csv", 10_800, None)
-    diary = diary_figures(entries, rhythm, find_episodes(rhythm, Definitions()))
+    diary = figures_of(
+        read(tmp_path, "time,kind,end\n600,activity,1200\n1500,activity,2100\n2400,symptom,\n"), made_rhythm()
+    )
     activity = diary.by_kind["activity"]
     assert [period.readable_s for period in (activity.before, activity.during, activity.after)] == [900, 1200, 3900]
     assert diary.figures[1].before.readable_s == 1500  # of one entry it is the hour before, whatever was in it
@@ -80,7 +84,7 @@ def test_an_hour_that_lacks_seconds_does_not_count_as_less_than_an_hour() -> Non
 def test_an_interval_across_an_end_of_a_period_of_the_diary_is_none_of_it() -> None:
     """Beats of 60/min from 5.1 s to 10.1 s, and 2 s to the beats before and after them."""
     rhythm = made("N" * 9, [5000 - 2000, 2000, *[1000] * 5, 2000])
-    figures = diary_figures([Entry(5.0, 11.0, "other", "")], rhythm, find_episodes(rhythm, DEFAULTS)).figures[0]
+    figures = figures_of([Entry(5.0, 11.0, "other", "")], rhythm).figures[0]
     assert figures.during is not None
     assert (figures.during.beats, figures.during.rate_bpm) == (6, 60.0)
 
@@ -89,7 +93,7 @@ def test_a_period_of_which_nothing_can_be_read_has_no_figure_at_all() -> None:
     """Of 360 Hz, 110.7 s - 100.1 s less 38,172 samples - 36,036 samples would be a little more than 0."""
     rhythm = Rhythm(np.array([100, 400]), np.array(["N", "N"]), 360, 360 * 7300, np.array([[25_200, 360 * 7300]]))
     entries = [Entry(100.1, 110.7, "other", ""), Entry(3800.1, 4000.3, "other", "")]
-    diary = diary_figures(entries, rhythm, find_episodes(rhythm, Definitions()))
+    diary = figures_of(entries, rhythm)
     assert [period_cell(around.during, "rate_bpm") for around in diary.figures] == ["", ""]
     lost = [around.after.readable_s for around in (*diary.figures, *diary.by_kind.values())]
     assert [str(seconds) for seconds in lost] == ["0.0"] * 3  # and not -0.0
@@ -111,7 +115,7 @@ def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
     assert [period_cell(period, "rate_bpm") for period in during] == ["60", "65", "60"]
     assert diary.table()["during_v_doubtful"].tolist()[:3] == [0, 3, 0]
     assert diary.has_doubtful
-    assert not diary_figures(entries[:1], rhythm, find_episodes(rhythm, Definitions())).has_doubtful
+    assert not figures_of(entries[:1], rhythm).has_doubtful
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -145,9 +149,8 @@ def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
     ],
 )
 def test_a_diary_that_cannot_be_read_names_the_row(tmp_path: Path, row: str, message: str) -> None:
-    (tmp_path / "d.csv").write_text(f"time,kind,end\n60,other,\n{row}\n")
     with pytest.raises(InputError, match=message):
-        read_diary(tmp_path / "d.csv", 10_800, None)
+        read(tmp_path, f"time,kind,end\n60,other,\n{row}\n")
 
 
 def test_a_diary_of_any_spreadsheet(tmp_path: Path) -> None:
@@ -160,47 +163,40 @@ def test_a_diary_of_any_spreadsheet(tmp_path: Path) -> None:
 
 
 def test_a_comma_is_a_decimal_one_beside_semicolons(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text('time;end;kind\n"600,5";00:10:01,25;activity\n')
-    (entry,) = read_diary(tmp_path / "d.csv", 10_800, None)
+    (entry,) = read(tmp_path, 'time;end;kind\n"600,5";00:10:01,25;activity\n')
     assert (entry.time_s, entry.end_s) == (600.5, 601.25)
-    (tmp_path / "d.csv").write_text('time,kind\n"1,200",symptom\n')
     with pytest.raises(InputError, match="row 2: the time '1,200' cannot be read"):
-        read_diary(tmp_path / "d.csv", 10_800, None)
+        read(tmp_path, 'time,kind\n"1,200",symptom\n')
 
 
 def test_a_diary_without_entries_is_refused(tmp_path: Path) -> None:
     for content in ("time,kind,note\n", "time,kind\n,,\n\n"):
-        (tmp_path / "d.csv").write_text(content)
         with pytest.raises(InputError, match="has no entry below its first line; write some, or leave --diary out"):
-            read_diary(tmp_path / "d.csv", 100, None)
+            read(tmp_path, content, 100)
 
 
 @pytest.mark.parametrize(("head", "quoted"), [("", "''"), ("when,kind", "'when,kind'"), (" Time;what", "'Time;what'")])
 def test_a_diary_without_its_columns_is_refused(tmp_path: Path, head: str, quoted: str) -> None:
-    (tmp_path / "d.csv").write_text(f"{head}\n60,symptom\n")
     message = "d.csv: its first line must name the columns time and kind, and may name note and end; it is " + quoted
     with pytest.raises(InputError, match=re.escape(message)):
-        read_diary(tmp_path / "d.csv", 100, None)
+        read(tmp_path, f"{head}\n60,symptom\n")
 
 
 # ---------------------------------------------------------------------------------------------------------------- times
 
 
 def test_clock_times_of_a_diary(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("kind,time\nother,2026-01-31 09:00\n")
-    (entry,) = read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 1, 31, 8))
-    assert entry.time_s == 3600
-    (tmp_path / "e.csv").write_text("kind,time\nother,31.01.2026 09:00\n")
-    assert read_diary(tmp_path / "e.csv", 10_800, datetime(2026, 1, 31, 8)) == [entry]
+    for time in ("2026-01-31 09:00", "31.01.2026 09:00"):
+        (entry,) = read(tmp_path, f"kind,time\nother,{time}\n", start=datetime(2026, 1, 31, 8))
+        assert entry.time_s == 3600
     with pytest.raises(InputError, match=r"row 2.*outside.*from 2026-01-31 10:00:00"):
-        read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 1, 31, 10))
+        read(tmp_path, "kind,time\nother,2026-01-31 09:00\n", start=datetime(2026, 1, 31, 10))
 
 
 def test_a_time_from_the_start_is_told_in_one_way(tmp_path: Path) -> None:
     """The page says 0:01:39 of 99.6 s, and so does what is said of an entry behind its end."""
-    (tmp_path / "d.csv").write_text("time,kind\n200,other\n")
     with pytest.raises(InputError, match=r"outside the recording, which lasts 0:01:39;"):
-        read_diary(tmp_path / "d.csv", 99.6, None)
+        read(tmp_path, "time,kind\n200,other\n", 99.6)
     no_clock = SimpleNamespace(clock=lambda seconds: None)
     assert [drawings.moment(no_clock, seconds) for seconds in (99.6, 3723 - 1e-12)] == ["0:01:39", "1:02:03"]
 
@@ -214,8 +210,8 @@ def test_an_entry_that_overlaps_an_edge_is_cut_to_the_recording(tmp_path: Path) 
         "2026-03-02 09:00:20,2026-03-02 09:30:20,activity",
         "2026-03-02 10:50:20,2026-03-02 11:00:20,activity",
     ]
-    (tmp_path / "d.csv").write_text("\n".join(["time,end,kind", *rows]))
-    entries = read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 3, 2, 8, 0, 20))
+    start = datetime(2026, 3, 2, 8, 0, 20)
+    entries = read(tmp_path, "\n".join(["time,end,kind", *rows]), start=start)
     assert [(one.time_s, one.end_s, one.is_cut) for one in entries] == [
         (0, None, False),
         (0, 0, False),
@@ -225,9 +221,8 @@ def test_an_entry_that_overlaps_an_edge_is_cut_to_the_recording(tmp_path: Path) 
         (10_200, 10_800, False),
     ]
     for row in ("2026-03-02 07:59:20,,other", "2026-03-02 07:00,2026-03-02 08:00,other", "2026-03-02 11:01,,other"):
-        (tmp_path / "d.csv").write_text(f"time,end,kind\n{row}\n")
         with pytest.raises(InputError, match=r"row 2: the time '2026-03-02 .* is outside the recording, which lasts"):
-            read_diary(tmp_path / "d.csv", 10_800, datetime(2026, 3, 2, 8, 0, 20))
+            read(tmp_path, f"time,end,kind\n{row}\n", start=start)
 
 
 def test_the_report_tells_of_entries_that_are_cut(records: Path, tmp_path: Path) -> None:
