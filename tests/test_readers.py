@@ -39,6 +39,8 @@ def test_a_wfdb_record(tmp_path: Path) -> None:
             assert (recording.start, recording.borders.tolist(), recording.notes) == (START, [], ())
             check(recording, values / 200)
     assert "give the clock of the recording, without a time zone" in fault(path, start_time="2025-12-24T23:59:00+01:00")
+    with open_recording(write_wfdb(tmp_path, {"V1": values, "MLII": values}, name="m"), lead="II") as recording:
+        assert recording.lead == "MLII"
     with open_recording(path, lead="v1", start_time="2025-12-24T23:59:00") as recording:
         assert recording.start == dt.datetime(2025, 12, 24, 23, 59)
         assert recording.notes == (

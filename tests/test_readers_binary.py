@@ -236,20 +236,22 @@ def test_ishne_that_is_damaged(tmp_path: Path) -> None:
         assert said in fault(put(tmp_path, changed, "a.ecg"))
 
 
-def test_ishne_without_a_checksum(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("checksum", "samples", "said"),
+    [
+        (0, 700, "Its header has no checksum, so it cannot be seen whether it is damaged."),
+        (None, 0, "Its header gives no samples; all 700 that it holds of each lead are read."),
+    ],
+)
+def test_ishne_of_a_recorder_that_left_something_out(
+    tmp_path: Path, checksum: int | None, samples: int, said: str
+) -> None:
     content = bytearray(ishne(np.stack([wave(700), wave(700, 1)], axis=1)))
-    content[8:10] = bytes(2)
+    struct.pack_into("<i", content, 14, samples)
+    right = crc16(bytes(content[10:522]))
+    content[8:10] = (right if checksum is None else checksum).to_bytes(2, "little")
     with open_recording(put(tmp_path, bytes(content), "a.ecg")) as recording:
-        assert recording.notes == ("Its header has no checksum, so it cannot be seen whether it is damaged.",)
-        check(recording, wave(700) * 0.0025)
-
-
-def test_ishne_whose_samples_were_not_counted(tmp_path: Path) -> None:
-    content = bytearray(ishne(np.stack([wave(700), wave(700, 1)], axis=1)))
-    struct.pack_into("<i", content, 14, 0)
-    content[8:10] = crc16(bytes(content[10:522])).to_bytes(2, "little")
-    with open_recording(put(tmp_path, bytes(content), "a.ecg")) as recording:
-        assert recording.notes == ("Its header gives no samples; all 700 that it holds of each lead are read.",)
+        assert recording.notes == (said,)
         check(recording, wave(700) * 0.0025)
 
 

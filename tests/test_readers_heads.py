@@ -80,6 +80,10 @@ def doubt(line: str, fs: int = 250) -> str:
         ("(Hz): 150|Mode: notch", "its head does not call '(Hz): 150' a sampling rate, and it has no time column"),
         ("Resp|150 Hz", "its head does not call '150 Hz' a sampling rate, and it has no time column"),
         ("Low pass filter|150 Hz|Sampling rate: 250 Hz", 250),
+        ("Sampling interval,4 ms", 250),
+        ("Sample period: 2000 us", 500),
+        ("Abtastintervall (ms);2", 500),
+        ("RR interval,800 ms", None),
     ],
 )
 def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: float | str | None) -> None:
@@ -112,21 +116,6 @@ def test_a_rate_of_a_head_that_is_not_called_that_of_sampling_gives_way(tmp_path
     rows = [f"{2 * n},{value}" for n, value in enumerate(wave(400))]
     with open_recording(put(tmp_path, "\n".join([line, "time_ms,II (uV)", *rows]), "b.csv")) as recording:
         assert (recording.fs, recording.notes) == (500, (note.replace("--fs says", "its times say"),))
-
-
-def test_an_interval_in_a_head_tells_the_rate(tmp_path: Path) -> None:
-    for line, fs in (
-        ("Sampling interval,4 ms", 250),
-        ("Sample period: 2000 us", 500),
-        ("Abtastintervall (ms);2", 500),
-        ("RR interval,800 ms", None),
-    ):
-        path = put(tmp_path, "\n".join([line, "II (uV)", *map(str, wave(400))]), "a.csv")
-        if fs is None:
-            assert "does not say its sampling frequency (it has no time column)" in fault(path)
-            continue
-        with open_recording(path) as recording:
-            assert recording.fs == fs
 
 
 def test_a_stated_rate_tells_the_unit_of_times(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ import ec57
 from ec57.__main__ import run as score
 from preprocess.readers import open_recording
 from report import outputs
-from report.__main__ import build_parser, run
+from report.__main__ import run
 from report.analysis import analyse, interruptions
 from report.definitions import Definitions, Quality
 from report.episodes import find_episodes
@@ -411,11 +411,6 @@ def test_flutter_beside_annotated_r_peaks_is_possible_flutter(checkpoint: Path, 
 # ------------------------------------------------------------------------------------------------ the lead and the rate
 
 
-def test_lead_ii_may_be_asked_for_by_its_name(records: Path, tmp_path: Path) -> None:
-    assert report_of(records / "m001", tmp_path / "r", "--annotations", "atr", "--lead", "II") == 0
-    assert load(tmp_path / "r")[0]["lead"] == "MLII"
-
-
 def test_another_lead_is_in_the_notes(records: Path, checkpoint: Path, tmp_path: Path) -> None:
     assert report_of(records / "m001", tmp_path / "r", "--checkpoint", str(checkpoint), "--lead", "V1") == 0
     assert (
@@ -641,9 +636,3 @@ def test_the_files_of_one_record_are_told_from_two_recordings(records: Path, tmp
             path.touch()
         with pytest.raises(InputError, match=f"would both become {others[0].stem}/; {remedy}"):
             run([*map(str, others), "--annotations", "atr", "--out", str(tmp_path / "r")])
-
-
-def test_every_threshold_is_an_option() -> None:
-    helped = build_parser().format_help()
-    for definition in Definitions().listed():
-        assert f"--{definition.name}" in helped

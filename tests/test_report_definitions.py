@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from made_rhythms import DEFAULTS
 
+from report.__main__ import build_parser
 from report.definitions import _ANY_SIGN, _FEWEST, CLASSLESS_THRESHOLDS, Definitions, Quality
 from support.cli import add_options
 from support.errors import InputError
@@ -23,7 +24,9 @@ def test_every_definition_is_an_option_that_is_read_and_listed() -> None:
     given = parser.parse_args(["--fusion_in_runs", "--vt_min_beats", "5", "--pause", "2.2"])
     assert Definitions(**vars(given)) == Definitions(fusion_in_runs=True, vt_min_beats=5, pause=2.2)
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "report").glob("*.py"))
+    helped = build_parser().format_help()
     for definition in DEFAULTS.listed():
+        assert f"--{definition.name}" in helped
         assert definition.value == getattr(DEFAULTS, definition.name)
         assert definition.text and definition.source
         assert re.search(rf"definitions\.{definition.name}\b", code), f"--{definition.name} is not read"

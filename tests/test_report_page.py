@@ -74,22 +74,19 @@ def test_a_number_and_its_unit_stay_on_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "title"),
+    ("hours", "is_day", "title"),
     [
-        (17.9, "ECG report"),
-        (18, "18-hour ECG report"),
-        (24, "24-hour ECG report"),
-        (36, "36-hour ECG report"),
-        (49, "48-hour ECG report"),
-        (168, "7-day ECG report"),
+        (17.9, False, "ECG report"),
+        (18, True, "18-hour ECG report"),
+        (24, True, "24-hour ECG report"),
+        (36, True, "36-hour ECG report"),
+        (49, True, "48-hour ECG report"),
+        (168, True, "7-day ECG report"),
+        (2, True, "2-hour ECG report"),  # with --day_readable 1, not 0-hour
     ],
 )
-def test_a_report_is_called_by_its_length(hours: float, title: str) -> None:
-    assert title_of(3600 * hours, hours >= Definitions().day_readable) == title
-
-
-def test_two_hours_that_count_as_a_day_are_called_two_hours() -> None:
-    assert title_of(7200, is_day=True) == "2-hour ECG report"  # with --day_readable 1, not 0-hour
+def test_a_report_is_called_by_its_length(hours: float, is_day: bool, title: str) -> None:
+    assert title_of(3600 * hours, is_day) == title
 
 
 # ------------------------------------------------------------------------------------------------------- the whole page

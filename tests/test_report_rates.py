@@ -21,22 +21,22 @@ def test_heart_rate_of_a_steady_rhythm() -> None:
     assert rate.min.time_s == pytest.approx(0.1 + 4 * 0.8)
 
 
-@pytest.mark.parametrize("part", [50, 250, 400])
-def test_one_false_beat_makes_no_extreme(part: int) -> None:
-    rate = heart_rate(made("N" * 42, [800] * 20 + [part, 800 - part] + [800] * 19), DEFAULTS)
+@pytest.mark.parametrize(
+    ("text", "steps", "mean"),
+    [
+        *(("N" * 42, [800] * 20 + [part, 800 - part] + [800] * 19, 75 * 41 / 40) for part in (50, 250, 400)),
+        ("N" * 40, [800] * 20 + [1600] + [800] * 18, 75 * 39 / 40),
+        ("NV" * 20, [500, 1100] * 19 + [500], 60_000 * 39 / 30_900),  # medians of 5 would be 55 and 120/min
+    ],
+    ids=["false beat, 50 ms", "false beat, 250 ms", "false beat, 400 ms", "missed beat", "bigeminy"],
+)
+def test_neither_a_false_nor_a_missed_beat_nor_bigeminy_makes_an_extreme(
+    text: str, steps: list[int], mean: float
+) -> None:
+    rate = heart_rate(made(text, steps), DEFAULTS)
     assert rate.min is not None and rate.max is not None
     assert (rate.min.bpm, rate.max.bpm) == (75.0, 75.0)
-
-
-def test_one_missed_beat_makes_no_extreme() -> None:
-    rate = heart_rate(made("N" * 40, [800] * 20 + [1600] + [800] * 18), DEFAULTS)
-    assert rate.min is not None and (rate.min.bpm, rate.mean) == (75.0, 75 * 39 / 40)
-
-
-def test_bigeminy_makes_no_extreme() -> None:
-    rate = heart_rate(made("NV" * 20, [500, 1100] * 19 + [500]), DEFAULTS)  # medians of 5 would be 55 and 120/min
-    assert rate.min is not None and rate.max is not None
-    assert (rate.min.bpm, rate.max.bpm) == (75.0, 75.0)
+    assert rate.mean == pytest.approx(mean)
 
 
 def test_beats_that_may_be_none_make_no_extreme() -> None:
