@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,21 @@ def load(folder: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
         pd.read_csv(folder / "beats.csv", keep_default_na=False, na_values=[""]),
         pd.read_csv(folder / "episodes.csv"),
     )
+
+
+class Made(NamedTuple):
+    """What a report says: of its summary, beats and episodes what `load` reads of them."""
+
+    summary: dict
+    beats: pd.DataFrame
+    episodes: pd.DataFrame
+    page: str
+
+
+def report_on(record: Path, out: Path, *options: str | Path) -> Made:
+    """The report that the command makes of a record."""
+    assert report_of(record, out, *options) == 0
+    return Made(*load(out), (out / "report.html").read_text())
 
 
 def write_rhythm(folder: Path, name: str, symbols: str, period: float | np.ndarray, pause: int | None = None) -> Path:

@@ -16,7 +16,7 @@ import pytest
 import wfdb
 from conftest import MITDB, ROOT, needs
 from made_records import annotate, store
-from made_reports import FILES, complaint, load, report_of, write_checkpoint, write_quiet, write_rhythm
+from made_reports import FILES, complaint, load, report_of, report_on, write_checkpoint, write_quiet, write_rhythm
 from made_rhythms import DEFAULTS
 from made_signals import fibrillating
 
@@ -198,8 +198,7 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
         ("run", "N" * 100 + "A" * 25 + "N" * 275, ["excessive supraventricular ectopy: a run of 25 S"]),
     ):
         record = write_rhythm(tmp_path, name, symbols, 1.0)
-        assert report_of(record, tmp_path / "r" / name, "--annotations", ".atr") == 0  # with its dot or without
-        page = (tmp_path / "r" / name / "report.html").read_text()
+        page = report_on(record, tmp_path / "r" / name, "--annotations", ".atr").page  # with its dot or without
         stands_out = page.split("What stands out")[1].split("Methods and limitations")[0]
         assert "some of it is called V or S" not in page  # these are annotated beats
         for text in expected:
@@ -209,22 +208,18 @@ def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
 
 
 def test_the_reason_of_unreadable_time_is_told(tmp_path: Path) -> None:
-    assert report_of(write_quiet(tmp_path, 0.0), tmp_path / "r", "--annotations", "atr") == 0
-    episodes = load(tmp_path / "r")[2]
+    _, _, episodes, page = report_on(write_quiet(tmp_path, 0.0), tmp_path / "r", "--annotations", "atr")
     assert set(episodes["reason"][episodes["kind"] == "unreadable"]) == {"flat"}
     assert episodes["reason"][episodes["kind"] != "unreadable"].isna().all()
-    page = (tmp_path / "r" / "report.html").read_text()
     assert re.search(r"% of the recording; flat \d\.\d\xa0s<", page)
     assert page.count('unreadable time <span class="note">flat</span>') == 2
 
 
 def test_escape_beats_are_counted_as_n_and_told(tmp_path: Path) -> None:
     record = write_rhythm(tmp_path, "escape", "NNjNNeNNNA", 1.0)
-    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
-    summary = load(tmp_path / "r")[0]
+    summary, _, _, page = report_on(record, tmp_path / "r", "--annotations", "atr")
     assert (summary["grouping"], summary["escape_beats"]) == ("de_chazal", 2)
     assert (summary["beats"]["N"], summary["beats"]["S"]) == (9, 1)
-    page = (tmp_path / "r" / "report.html").read_text()
     assert "2 escape beats (e, j, n) are counted as N, as de Chazal et al. 2004 have them" in page
 
 
@@ -238,11 +233,10 @@ def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
         signal[at + height[0]] += height[1]
     signal[peaks[30] - 300 : peaks[30] - 290] += 0.9
     annotate(record := store(tmp_path / "pauses", signal, 250), peaks, "N" * len(peaks), fs=250)
-    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
+    page = report_on(record, tmp_path / "r", "--annotations", "atr").page
     pauses = load(tmp_path / "r")[0]["pauses"]
     assert {name: pauses[name] for name in ("gt_2_0", "gt_2_5", "ge_3_0")} == {"gt_2_0": 3, "gt_2_5": 1, "ge_3_0": 1}
     assert pauses["doubtful"]["gt_2_0"] == 1 and pauses["doubtful"]["ge_3_0"] == 0
-    page = (tmp_path / "r" / "report.html").read_text()
     found = re.search(r"<li>(\d pause[^<]*)</li>", page)[1]
     assert "1 pause of 3 s and more: 3.00 s, from 0:00:08" in found and "doubtful" not in found
 
@@ -251,8 +245,7 @@ def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
 def test_a_quiet_pause_is_doubtful_and_a_line_without_noise_unreadable(
     tmp_path: Path, quiet: float, doubtful: int | None
 ) -> None:
-    assert report_of(write_quiet(tmp_path, quiet), tmp_path / "r", "--annotations", "atr") == 0
-    summary, beats, _ = load(tmp_path / "r")
+    summary, beats, _, _ = report_on(write_quiet(tmp_path, quiet), tmp_path / "r", "--annotations", "atr")
     pauses, page = summary["pauses"], (tmp_path / "r" / "report.html").read_text()
     assert pauses["ge_3_0"] == (0 if doubtful is None else 1)
     assert pauses["doubtful"]["ge_3_0"] == (doubtful or 0)
@@ -270,8 +263,7 @@ def test_no_quiet_pause_goes_on_from_one_segment_to_the_next(tmp_path: Path) -> 
         store(tmp_path / name, part, 250, gain=1000)
     segments = f"one {border}\ntwo {len(signal) - border}\n"
     whole.with_suffix(".hea").write_text(f"quiet/2 1 250 {len(signal)}\n{segments}")
-    assert report_of(whole, tmp_path / "r", "--annotations", "atr") == 0
-    summary = load(tmp_path / "r")[0]
+    summary = report_on(whole, tmp_path / "r", "--annotations", "atr").summary
     assert summary["pauses"]["gt_2_0"] == 0 and summary["episodes"]["pause"] == 0
     assert summary["unreadable_s"]["flat"] > 3
 
@@ -290,15 +282,13 @@ def test_a_recording_of_which_nothing_can_be_read_is_a_report_that_says_so(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flat = store(tmp_path / "flat", np.zeros((360 * 60, 1)), 360)
-    assert report_of(flat, tmp_path / "r", "--checkpoint", checkpoint) == 0
+    summary, beats, episodes, page = report_on(flat, tmp_path / "r", "--checkpoint", checkpoint)
     assert "note: no beat was found that could be read\n" in capsys.readouterr().err
-    summary, beats, episodes = load(tmp_path / "r")
     assert len(beats) == 0
     assert summary["readable_s"] == 0
     assert summary["heart_rate"] == {"min": None, "mean": None, "max": None}
     assert summary["episodes"]["run_v"] is None and summary["episodes"]["unreadable"] == 1
     assert episodes["kind"].tolist() == ["unreadable"]
-    page = (tmp_path / "r" / "report.html").read_text()
     assert "No beat was found" in page
     assert "Longest V run" not in page and "Pauses" not in page.split("<h2>")[0]
     assert "Not looked for, since no beat could be read: isolated V" in page
@@ -311,8 +301,7 @@ def test_noise_is_a_caution_about_the_beats_beside_it(records: Path, checkpoint:
         values[360 * 20 : 360 * (20 + seconds)] = noise[: 360 * seconds]
         path = tmp_path / f"{seconds}.csv"
         path.write_text("II_mV\n" + "\n".join(f"{value:.4f}" for value in values))
-        assert report_of(path, tmp_path / str(seconds), "--fs", "360", "--checkpoint", checkpoint) == 0
-        page = (tmp_path / str(seconds) / "report.html").read_text()
+        page = report_on(path, tmp_path / str(seconds), "--fs", "360", "--checkpoint", checkpoint).page
         assert ("the network calls V and S too often" in page) == (seconds > 0)
         assert "some of it is called V or S" in page  # whether some is found or not
 
@@ -322,14 +311,12 @@ def test_annotated_beats_in_missing_samples_are_told(records: Path, tmp_path: Pa
     values[360 * 30 : 360 * 36] = np.nan
     store(tmp_path / "m001", values, 360)
     (tmp_path / "m001.atr").write_bytes((records / "m001.atr").read_bytes())
-    assert report_of(tmp_path / "m001", tmp_path / "r", "--annotations", "atr") == 0
-    summary, beats, _ = load(tmp_path / "r")
+    summary, beats, _, page = report_on(tmp_path / "m001", tmp_path / "r", "--annotations", "atr")
     marks = wfdb.rdann(str(records / "m001"), "atr")
     there = [symbol not in "+~|" for symbol in marks.symbol]
     lost = sum(360 * 30 <= sample < 360 * 36 for sample in marks.sample[there])
     assert summary["beats_left_out"] == lost > 3
     assert len(beats) == sum(there) - lost
-    page = (tmp_path / "r" / "report.html").read_text()
     assert f"{lost} annotated beats in unreadable time or ventricular flutter are left out" in page
     unlabelled = "Beats in unreadable time (hatched) and in ventricular flutter are not counted and have no label."
     assert unlabelled in page
@@ -339,8 +326,7 @@ def test_annotated_beats_in_missing_samples_are_told(records: Path, tmp_path: Pa
 
 def test_beats_in_doubtful_runs_are_told_beside_the_burden(tmp_path: Path) -> None:
     record = write_rhythm(tmp_path, "runs", "N" * 20 + "AAAA" + "N" * 20, 0.36)
-    assert report_of(record, tmp_path / "r", "--annotations", "atr", "--doubtful_rate", "120") == 0
-    summary, page = load(tmp_path / "r")[0], (tmp_path / "r" / "report.html").read_text()
+    summary, _, _, page = report_on(record, tmp_path / "r", "--annotations", "atr", "--doubtful_rate", "120")
     assert summary["doubtful_beats"] == {"V": 0, "S": 4}
     assert "4 of 44 classified beats" in page and "; 4 of them in doubtful runs" in page
 
@@ -348,8 +334,7 @@ def test_beats_in_doubtful_runs_are_told_beside_the_burden(tmp_path: Path) -> No
 @pytest.mark.parametrize(("beats", "missing"), [(8, True), (45, False)])
 def test_what_a_recording_is_too_short_for_is_said(tmp_path: Path, beats: int, missing: bool) -> None:
     record = write_rhythm(tmp_path, "short", "N" * beats, 1.0)
-    assert report_of(record, tmp_path / "r", "--annotations", "atr") == 0
-    summary, page = load(tmp_path / "r")[0], (tmp_path / "r" / "report.html").read_text()
+    summary, _, _, page = report_on(record, tmp_path / "r", "--annotations", "atr")
     kinds = "bradycardia, tachycardia, irregular rhythm (AF possible)"
     assert (f"too few beats in a row for one: {kinds}." in page) == missing
     assert (summary["irregular_percent"] is None) == missing
@@ -380,11 +365,9 @@ def test_heart_rate_variability_beside_irregular_rhythm_says_what_it_is_of(
 
 @needs("mitdb")
 def test_flutter_of_a_real_record_is_no_noise_and_its_beats_are_all_there(tmp_path: Path) -> None:
-    assert report_of(MITDB / "207", tmp_path / "r", "--annotations", "atr") == 0
-    summary, beats, episodes = load(tmp_path / "r")
+    summary, beats, episodes, page = report_on(MITDB / "207", tmp_path / "r", "--annotations", "atr")
     assert summary["beats"] == {"N": 1543, "S": 107, "V": 210, "F": 0, "Q": 0, "unclassified": 0, "all": 1860}
     assert len(beats) == 1860
-    page = (tmp_path / "r" / "report.html").read_text()
     annotations = wfdb.rdann(str(MITDB / "207"), "atr")
     begin, end = (annotations.sample[np.array(annotations.symbol) == symbol] / 360 for symbol in "[]")
     for lost in episodes[episodes["kind"] == "unreadable"].itertuples():
@@ -401,10 +384,8 @@ def test_flutter_beside_annotated_r_peaks_is_possible_flutter(checkpoint: Path, 
     annotations = wfdb.rdann(str(MITDB / "207"), "atr")
     beats = np.isin(annotations.symbol, [*"NLRAaJSVFejE/fQ"])
     wfdb.wrann("207", "pk", annotations.sample[beats], symbol=["N"] * int(beats.sum()), write_dir=str(tmp_path))
-    assert report_of(tmp_path / "207", tmp_path / "r", "--annotations", "pk", "--checkpoint", checkpoint) == 0
-    page = (tmp_path / "r" / "report.html").read_text()
+    summary, _, _, page = report_on(tmp_path / "207", tmp_path / "r", "--annotations", "pk", "--checkpoint", checkpoint)
     assert "possible ventricular flutter" in page and "annotated ventricular flutter" not in page
-    summary = load(tmp_path / "r")[0]
     assert summary["escape_beats"] is None
 
 
@@ -412,11 +393,8 @@ def test_flutter_beside_annotated_r_peaks_is_possible_flutter(checkpoint: Path, 
 
 
 def test_another_lead_is_in_the_notes(records: Path, checkpoint: Path, tmp_path: Path) -> None:
-    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", str(checkpoint), "--lead", "V1") == 0
-    assert (
-        "Lead V1 was read; the networks here are trained on lead II (of svdb on ECG1)."
-        in load(tmp_path / "r")[0]["notes"]
-    )
+    notes = report_on(records / "m001", tmp_path / "r", "--checkpoint", checkpoint, "--lead", "V1").summary["notes"]
+    assert "Lead V1 was read; the networks here are trained on lead II (of svdb on ECG1)." in notes
 
 
 def test_what_limits_a_report_is_said_once(
@@ -427,8 +405,7 @@ def test_what_limits_a_report_is_said_once(
         path = tmp_path / f"{lead}.csv"
         path.write_text(f"{lead}_mV\n" + "\n".join(f"{value:.4f}" for value in values))
         given = ("--fs", "360", "--checkpoint", checkpoint, *(("--lead", "V1") if known else ()))
-        assert report_of(path, tmp_path / lead, *given) == 0
-        page = (tmp_path / lead / "report.html").read_text()
+        page = report_on(path, tmp_path / lead, *given).page
         said = page.split('<div class="warn">')[1].split("</div>")[0]
         assert ".." not in said
         assert said.count("lead II") == 1
@@ -473,12 +450,10 @@ def test_annotations_stay_at_their_beats_where_fs_is_given(tmp_path: Path) -> No
 
 def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
     ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
-    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", ptb) == 0
-    summary, beats, episodes = load(tmp_path / "r")
+    summary, beats, episodes, page = report_on(records / "m001", tmp_path / "r", "--checkpoint", ptb)
     share = 100 * (beats["class"] == "infarction").sum() / beats["class"].isin(["normal", "infarction"]).sum()
     assert summary["burden_percent"]["infarction"] == round(share, 2)
     assert set(episodes["kind"]) <= {"unreadable"}
-    page = (tmp_path / "r" / "report.html").read_text()
     assert "there are no episodes but unreadable time and ventricular flutter" in page
     assert "No ventricular flutter or fibrillation; with this network no other episode is looked for." in page
     # What the network does not tell is unknown, not zero.
@@ -494,8 +469,7 @@ def test_the_page_of_infarction_says_nothing_of_ectopy(tmp_path: Path) -> None:
     ptb, path = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb"), tmp_path / "vf.csv"
     path.write_text("MLII_mV\n" + "\n".join(f"{value:.4f}" for value in fibrillating()))
     given = ("--lead", "MLII", "--checkpoint", ptb, "--fs", "250")
-    assert report_of(path, tmp_path / "r", *given, "--doubtful_pause", "14") == 0
-    page = (tmp_path / "r" / "report.html").read_text()
+    page = report_on(path, tmp_path / "r", *given, "--doubtful_pause", "14").page
     stands_out = page.split("What stands out")[1].split("Methods and limitations")[0]
     assert "<li>1 episode of possible ventricular flutter or fibrillation" in stands_out
     for text in ("Isolated beats", "called V", "--vt_rate", "--nn_segment", "--burden_high", "of class S"):
@@ -506,15 +480,13 @@ def test_the_page_of_infarction_says_nothing_of_ectopy(tmp_path: Path) -> None:
 
 def test_above_a_beat_of_infarction_stands_what_is_no_tick(records: Path, tmp_path: Path) -> None:
     ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
-    assert report_of(records / "m001", tmp_path / "r", "--annotations", "atr", "--checkpoint", ptb) == 0
-    page = (tmp_path / "r" / "report.html").read_text()
+    page = report_on(records / "m001", tmp_path / "r", "--annotations", "atr", "--checkpoint", ptb).page
     assert set(re.findall(r'class="n">(\w+)', page)) <= {"N", "MI"} and "<span>MI infarction</span>" in page
 
 
 def test_a_network_of_other_classes_is_told_by_its_own(records: Path, tmp_path: Path) -> None:
     network = write_checkpoint(tmp_path / "checkpoint_best.pt", name="mine", classes=("usual", "early", "late"))
-    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", network) == 0
-    page = (tmp_path / "r" / "report.html").read_text()
+    page = report_on(records / "m001", tmp_path / "r", "--checkpoint", network).page
     assert "This network tells usual, early and late apart, beat by beat." in page
     assert "<span>U usual</span><span>E early</span><span>L late</span>" in page
     assert "nfarction" not in page

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import wfdb
 from conftest import MITDB, needs
-from made_reports import load, report_of
+from made_reports import load, report_of, report_on
 
 import report
 from preprocess.context import record_context
@@ -67,8 +67,9 @@ def test_the_arguments_of_classify_beats() -> None:
 
 
 def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Path, tmp_path: Path) -> None:
-    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", checkpoint, "--annotations", "atr") == 0
-    summary, beats, _ = load(tmp_path / "r")
+    summary, beats, _, page = report_on(
+        records / "m001", tmp_path / "r", "--checkpoint", checkpoint, "--annotations", "atr"
+    )
     columns = beats[[f"p_{name}" for name in "NSVFQ"]]
     known = columns.notna().all(axis=1)
     assert columns[known].sum(axis=1).to_numpy() == pytest.approx(np.ones(known.sum()), abs=3e-4)
@@ -80,7 +81,6 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
         assert summary["beats"][name] == (beats["class"] == name).sum()
     assert sum(count for name, count in summary["beats"].items() if name != "all") == summary["beats"]["all"]
     assert f"unclassified {unclassified})" in line_of(summary)
-    page = (tmp_path / "r" / "report.html").read_text()
     assert f"Q\N{NO-BREAK SPACE}{summary['beats']['Q']:,}, unclassified {unclassified}" in page
     hours = pd.read_csv(tmp_path / "r" / "hours.csv")
     assert hours["beats_unclassified"].sum() == unclassified
@@ -188,8 +188,7 @@ def test_a_fine_tuned_network_knows_the_training_records_of_its_base(
         tuned = load_classifier(tmp_path / "tuned.pt")
         assert tuned.training_records == load_classifier("mit_beat").training_records != {}
         assert tuned.trained_on == f"records data of --dataset mit, 2 records, beat split; fine-tuned from {init}{said}"
-    assert report_of(records / "m001", tmp_path / "r", "--checkpoint", tmp_path / "tuned.pt") == 0
-    page = (tmp_path / "r" / "report.html").read_text()
+    page = report_on(records / "m001", tmp_path / "r", "--checkpoint", tmp_path / "tuned.pt").page
     assert f"fine-tuned from {init}; whether this recording is part of it is not known. Tested on" in page
 
 
@@ -222,9 +221,7 @@ def test_a_training_record_is_known_under_another_name_and_format(tmp_path: Path
         values = wfdb.rdrecord(str(MITDB / record), sampto=360 * 75).p_signal[:, 0]
         path = tmp_path / f"patient_{record}.csv"
         path.write_text("MLII_mV\n" + "\n".join(f"{value:.3f}" for value in values))
-        assert report_of(path, tmp_path / record, "--fs", "360") == 0
-        page = (tmp_path / record / "report.html").read_text()
-        assert ("By its first minute this is record 208 of mitdb, which the network was trained on" in page) == bool(
-            known
-        )
+        page = report_on(path, tmp_path / record, "--fs", "360").page
+        said = "By its first minute this is record 208 of mitdb, which the network was trained on"
+        assert (said in page) == bool(known)
         assert load(tmp_path / record)[0]["model"]["this_record_in_training"] == known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,16 +33,8 @@ from support.errors import InputError, run_command
 def test_several_recordings_have_an_index_and_one_that_fails_is_told(
     records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [
-        records / "m001",
-        records / "m009",
-        records / "m002",
-        "--annotations",
-        "atr",
-        "--out",
-        tmp_path / "all",
-    ]
-    assert run_command(lambda: run([*map(str, arguments)])) == 1
+    paths = [str(records / name) for name in ("m001", "m009", "m002")]
+    assert run_command(lambda: run([*paths, "--annotations", "atr", "--out", str(tmp_path / "all")])) == 1
     index = (tmp_path / "all" / "index.html").read_text()
     assert 'href="m001/report.html"' in index
     assert 'href="m002/report.html"' in index
@@ -172,14 +165,10 @@ def test_the_report_of_another_recording_is_not_replaced(
     assert report_of(records / "m001", out, *given[:2]) == 0
     values = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
     store(tmp_path / "m001", -values[:, None], 360)  # as long, at the same rate, by the same name
-    ann = (records / "m001.atr").read_bytes()
-    (tmp_path / "m001.atr").write_bytes(ann)
+    shutil.copy(records / "m001.atr", tmp_path)
     (tmp_path / "m001.csv").unlink()
     line = complaint(capsys, tmp_path / "m001", *given)
-    assert (
-        "holds the report of another recording (record m001, with another first minute) than this one (record m001)"
-        in line
-    )
+    assert "of another recording (record m001, with another first minute) than this one (record m001)" in line
     (out / "remarks.txt").write_text("mine")
     assert "and beside it remarks.txt, which would be lost" in complaint(capsys, records / "m001", *given)
     assert f"{out} holds the report of one recording" in complaint(capsys, records / "m001", records / "m002", *given)
@@ -244,9 +233,8 @@ def test_a_report_is_written_through_a_link_and_not_to_the_root(
         assert report_of(records / "m001", tmp_path / "link", "--annotations", "atr") == 0
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "summary.json").is_file()
     assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}
-    assert "/ is no folder that can be replaced" in complaint(
-        capsys, records / "m001", "--annotations", "atr", "--out", "/"
-    )
+    line = complaint(capsys, records / "m001", "--annotations", "atr", "--out", "/")
+    assert "/ is no folder that can be replaced" in line
 
 
 def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from made_reports import load, report_of, write_rhythm
+from made_reports import load, report_of, report_on, write_rhythm
 from made_rhythms import DEFAULTS, analysed
 
 from report import render
@@ -162,10 +162,8 @@ def test_headings_are_nested_and_no_head_of_a_table_is_empty(annotated: Path) ->
 def test_the_rates_of_the_page_are_in_the_summary(tmp_path: Path) -> None:
     symbols = "N" * 20 + "NV" * 10 + "NNV" * 10 + "NVV" + "N" * 20
     record = write_rhythm(tmp_path, "r", symbols, np.repeat([0.7, 1.5], [len(symbols) - 21, 20]))
-    assert report_of(record, tmp_path / "out", "--annotations", "atr") == 0
-    page = (tmp_path / "out" / "report.html").read_text()
+    said, _, _, page = report_on(record, tmp_path / "out", "--annotations", "atr")
     rows = re.findall(r'<td class="w">([^<]+)</td>(?:<td>[^<]*</td>){3}<td>(\d*)</td>', page)
-    said = load(tmp_path / "out")[0]
     assert {name: rate for name, rate in rows if rate} == {
         NAMES[kind]: f"{fastest['rate_bpm']:.0f}" for kind, fastest in said["fastest"].items()
     }
@@ -175,10 +173,9 @@ def test_the_rates_of_the_page_are_in_the_summary(tmp_path: Path) -> None:
 def test_the_page_says_that_the_mean_is_below_the_lowest_rate(tmp_path: Path) -> None:
     for name, pause, below in (("steady", None, False), ("paused", 50, True)):
         record, out = write_rhythm(tmp_path, name, "N" * 100, 0.8, pause), tmp_path / f"{name}_report"
-        assert report_of(record, out, "--annotations", "atr") == 0
+        page = report_on(record, out, "--annotations", "atr").page
         rate = load(out)[0]["heart_rate"]
         assert (rate["mean"]["bpm"] < rate["min"]["bpm"] - 1) == below
-        page = (out / "report.html").read_text()
         assert "each the median of 8 R\u2011R intervals taken two by two: a single pause counts in the mean" in page
         assert ("not here; the mean, of all intervals, is below the lowest" in page) == below
 
