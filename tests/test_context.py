@@ -31,6 +31,8 @@ from preprocess.context import (
     remove_baseline,
     rr_intervals,
     shape,
+    stretch_context,
+    stretches,
 )
 from preprocess.signals import FS
 from preprocess.synthetic import write_synthetic_mit
@@ -398,6 +400,25 @@ def test_a_long_record_is_taken_in_stretches_of_half_an_hour() -> None:
     assert both["log_pre_mean_record"][[900, 3600]] == pytest.approx([0, 0], abs=1e-3)
     assert both["qrs_correlation"][[900, 3600]] == pytest.approx([1, 1])
     assert both["log_amplitude_ratio"][[900, 3600]] == pytest.approx([0, 0])
+
+
+def test_the_context_of_a_long_record_comes_in_stretches() -> None:
+    """As the whole record's, from reads of less than an hour."""
+    rng = np.random.default_rng(1)
+    peaks = np.cumsum(rng.integers(250, 400, 7_000))
+    length = int(peaks[-1]) + 500
+    signal = 0.02 * rng.standard_normal(length)
+    for offset in range(-8, 9):
+        signal[peaks + offset] += 1 - abs(offset) / 9
+    whole = record_context(signal, peaks)
+    rhythm, longest = record_rhythm(peaks), 0
+    for stretch in stretches(peaks, length):
+        longest = max(longest, stretch.stop - stretch.start)
+        its_rhythm = {name: values[stretch.beats] for name, values in rhythm.items()}
+        part = stretch_context(signal[stretch.start : stretch.stop], peaks[stretch.beats] - stretch.start, its_rhythm)
+        np.testing.assert_array_equal(part.features, whole.features[stretch.beats])
+        np.testing.assert_array_equal(part.difference, whole.difference[stretch.beats])
+    assert longest < 3600 * 360
 
 
 # -------------------------------------------------------------------------------------------------- any record

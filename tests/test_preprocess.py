@@ -30,10 +30,8 @@ from preprocess.beats import (
     cut,
     only_classes,
     read_beats,
-    resample,
     standardise,
 )
-from preprocess.signals import bridge
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from run_folder.network import load_network
 from support.errors import InputError
@@ -150,24 +148,6 @@ def test_a_flat_beat_becomes_zeros_and_is_counted(level: float) -> None:
     scaled, flat = standardise(windows)
     assert flat == 1
     assert (scaled[0] == 0).all() and scaled[1].std() == pytest.approx(1)
-
-
-def test_resampling_keeps_time_and_missing_samples() -> None:
-    def wave(fs: float) -> np.ndarray:
-        return 5 + np.sin(2 * np.pi * 3 * np.arange(round(2 * fs)) / fs)
-
-    np.testing.assert_allclose(resample(wave(1000), 1000), wave(360), atol=2e-2)
-    np.testing.assert_allclose(resample(wave(1000), 1000)[20:-20], wave(360)[20:-20], atol=1e-3)
-    assert resample(wave(360), 360) is not None and (resample(wave(360), 360) == wave(360)).all()
-    signal = wave(1000)
-    signal[500:1000] = np.nan  # 0.5 s to 1 s
-    assert np.flatnonzero(np.isnan(resample(signal, 1000))).tolist() == list(range(180, 360))
-
-
-def test_missing_samples_are_bridged() -> None:
-    nan = np.nan
-    assert bridge(np.array([nan, 1, nan, 3, nan])).tolist() == [1, 1, 2, 3, 3]
-    assert bridge(np.array([nan, nan])).tolist() == [0, 0]
 
 
 # ------------------------------------------------------------------------------------------------- records

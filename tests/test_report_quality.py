@@ -13,7 +13,6 @@ from made_signals import FS, clean, ecg_of, fibrillating
 from benchmarks.detector import read_records
 from benchmarks.quality import WITHOUT_SPARING, false_beats
 from preprocess.detect import MARGIN, PART, band_pass, detect_beats
-from preprocess.signals import spans
 from report.definitions import Quality
 from report.flutter import Waves, marked_flutter, possible_flutter, vf_filter, vf_filtered
 from report.given import GivenBeats, between_given_beats
@@ -362,11 +361,6 @@ def test_leakage_of_the_vf_filter() -> None:
     assert vf_filter(np.sin(2 * np.pi * 4 * time)).half_period == 31
     assert vf_filter(np.random.default_rng(0).standard_normal(1250)).leakage > 0.65
     assert vf_filter(np.zeros(100)) == (1.0, 0)
-
-
-def test_spans() -> None:
-    assert spans(np.array([1, 1, 0, 1, 0, 0, 1], dtype=bool)).tolist() == [[0, 2], [3, 4], [6, 7]]
-    assert spans(np.zeros(0, dtype=bool)).tolist() == []
 
 
 @pytest.mark.parametrize(("name", "value"), [("noise_index", 0), ("flat_range", -1), ("rail_shortest", float("nan"))])

@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.context import record_context, record_rhythm, stretch_context, stretches
-from preprocess.signals import bridging_reader, resample, resampling_reader, spans
+from preprocess.signals import bridge, bridging_reader, resample, resampling_reader, spans
+
+
+def test_spans() -> None:
+    assert spans(np.array([1, 1, 0, 1, 0, 0, 1], dtype=bool)).tolist() == [[0, 2], [3, 4], [6, 7]]
+    assert spans(np.zeros(0, dtype=bool)).tolist() == []
+
+
+def test_missing_samples_are_bridged() -> None:
+    nan = np.nan
+    assert bridge(np.array([nan, 1, nan, 3, nan])).tolist() == [1, 1, 2, 3, 3]
+    assert bridge(np.array([nan, nan])).tolist() == [0, 0]
 
 
 @given(st.integers(0, 2**31), st.integers(0, 6))
@@ -26,6 +36,18 @@ def test_a_signal_bridged_in_parts_is_that_of_the_whole(seed: int, longest: int)
     assert np.array_equal(whole[there], signal[there])
     start, stop = np.sort(rng.integers(0, 81, 2))
     np.testing.assert_allclose(read(start, stop), whole[start:stop])
+
+
+def test_resampling_keeps_time_and_missing_samples() -> None:
+    def wave(fs: float) -> np.ndarray:
+        return 5 + np.sin(2 * np.pi * 3 * np.arange(round(2 * fs)) / fs)
+
+    np.testing.assert_allclose(resample(wave(1000), 1000), wave(360), atol=2e-2)
+    np.testing.assert_allclose(resample(wave(1000), 1000)[20:-20], wave(360)[20:-20], atol=1e-3)
+    assert resample(wave(360), 360) is not None and (resample(wave(360), 360) == wave(360)).all()
+    signal = wave(1000)
+    signal[500:1000] = np.nan  # 0.5 s to 1 s
+    assert np.flatnonzero(np.isnan(resample(signal, 1000))).tolist() == list(range(180, 360))
 
 
 def test_a_signal_resampled_in_stretches_is_that_of_the_whole() -> None:
@@ -47,22 +69,3 @@ def test_a_rate_of_no_small_ratio_keeps_to_the_clock() -> None:
     read, length = resampling_reader(lambda start, stop: np.sin(np.arange(start, stop) / fs), int(fs * 86_400), fs)
     for start in (100, 1_000_000, length - 400):  # off by 0.1 s the sine would be off by 0.1
         assert read(start, start + 100) == pytest.approx(np.sin(np.arange(start, start + 100) / 360), abs=0.003)
-
-
-def test_the_context_of_a_long_record_comes_in_stretches() -> None:
-    """As the whole record's, from reads of less than an hour."""
-    rng = np.random.default_rng(1)
-    peaks = np.cumsum(rng.integers(250, 400, 7_000))
-    length = int(peaks[-1]) + 500
-    signal = 0.02 * rng.standard_normal(length)
-    for offset in range(-8, 9):
-        signal[peaks + offset] += 1 - abs(offset) / 9
-    whole = record_context(signal, peaks)
-    rhythm, longest = record_rhythm(peaks), 0
-    for stretch in stretches(peaks, length):
-        longest = max(longest, stretch.stop - stretch.start)
-        its_rhythm = {name: values[stretch.beats] for name, values in rhythm.items()}
-        part = stretch_context(signal[stretch.start : stretch.stop], peaks[stretch.beats] - stretch.start, its_rhythm)
-        np.testing.assert_array_equal(part.features, whole.features[stretch.beats])
-        np.testing.assert_array_equal(part.difference, whole.difference[stretch.beats])
-    assert longest < 3600 * 360
