@@ -76,13 +76,7 @@ def test_figures_are_those_that_bxb_prints(record: str) -> None:
 
 
 def test_a_worked_example() -> None:
-    matrix = [
-        [90, 4, 3, 2, 1],
-        [5, 10, 2, 1, 2],
-        [1, 3, 30, 4, 2],
-        [2, 1, 5, 8, 0],
-        [1, 6, 7, 0, 9],
-    ]
+    matrix = [[90, 4, 3, 2, 1], [5, 10, 2, 1, 2], [1, 3, 30, 4, 2], [2, 1, 5, 8, 0], [1, 6, 7, 0, 9]]
     figures = ec57_figures(matrix, CLASSES)
     # S: wrongly called so are 4 of N, 3 of V and 1 of F; the 6 of Q are excused
     assert figures["S"] == pytest.approx({"se": 10 / 20, "ppv": 10 / 18, "fpr": 8 / (8 + 165), "beats": 20})
@@ -604,11 +598,7 @@ def test_a_comparison_of_nothing_is_an_error(tmp_path: Path, capfd: pytest.Captu
         ({}, ["/"], "error: / is a folder; name a record in it, by its path, no suffix"),
         ({"tst": "N"}, [], "r.atr is not there; check the suffixes"),
         ({"atr": "N"}, [], "r.tst is not there"),
-        (
-            {"atr": "N", "tst": "N"},
-            ["--test_dir", "none"],
-            "none/r.tst is not there, nor is none/r/r.tst; check",
-        ),
+        ({"atr": "N", "tst": "N"}, ["--test_dir", "none"], "none/r.tst is not there, nor is none/r/r.tst; check"),
         ({"atr": "N", "tst": b"\x01"}, [], "r.tst cannot be read: it has no end mark"),
         ({"atr": "N", "tst": b""}, [], "r.tst cannot be read: it has no end mark"),
         ({"atr": "N", "tst": word(45, 20) + b"\0\0"}, [], "r.tst: the annotation at sample 20 has the code 45"),

@@ -552,10 +552,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     "environment", [{"ECGTRANSFORM_NATIVE": "0"}, {"CXX": "/no/such/compiler"}, {"CXX": "false"}], ids=str
 )
 def test_without_a_compiler_pytorch_does_it(
-    fresh_cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    environment: dict[str, str],
+    fresh_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], environment: dict[str, str]
 ) -> None:
     """One message at most, no error, and the same numbers."""
     for name, value in environment.items():
@@ -696,10 +693,7 @@ def test_a_kernel_asked_for_by_name_is_refused_not_replaced(kernel: str, layer: 
         ({"CXX": "/no/such/compiler"}, "CXX is /no/such/compiler, which is no command that can be run"),
         ({"CXX": "/dev"}, "CXX is /dev, which is no command that can be run(?!; TORCH)"),
         ({"CXX": "false"}, "false ended with code 1"),
-        (
-            {"TORCH_EXTENSIONS_DIR": "/dev/null"},
-            "Not a directory: .*; TORCH_EXTENSIONS_DIR names another folder",
-        ),
+        ({"TORCH_EXTENSIONS_DIR": "/dev/null"}, "Not a directory: .*; TORCH_EXTENSIONS_DIR names another folder"),
     ],
     ids=str,
 )

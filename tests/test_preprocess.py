@@ -22,16 +22,7 @@ import main as training
 from dataloader import load_splits
 from preprocess import labels as meanings
 from preprocess import splits
-from preprocess.beats import (
-    FS,
-    LENGTH,
-    BeatSet,
-    ReadingOptions,
-    cut,
-    only_classes,
-    read_beats,
-    standardise,
-)
+from preprocess.beats import FS, LENGTH, BeatSet, ReadingOptions, cut, only_classes, read_beats, standardise
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from run_folder.network import load_network
 from support.errors import InputError
@@ -229,9 +220,7 @@ def test_synthetic_records_stay_synthetic_whoever_reads_them(synthetic_mit: Path
 
 @fewer_examples
 @given(
-    st.lists(st.integers(0, 200), min_size=1, max_size=6).filter(any),
-    st.floats(0.05, 0.6),
-    st.integers(0, 2**32 - 1),
+    st.lists(st.integers(0, 200), min_size=1, max_size=6).filter(any), st.floats(0.05, 0.6), st.integers(0, 2**32 - 1)
 )
 def test_held_out_beats_are_stratified(counts: list[int], share: float, seed: int) -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
@@ -250,9 +239,7 @@ def test_held_out_beats_are_stratified(counts: list[int], share: float, seed: in
 
 @fewer_examples
 @given(
-    st.lists(st.integers(3, 200), min_size=1, max_size=5),
-    st.tuples(*[st.integers(1, 100)] * 3),
-    st.integers(0, 100),
+    st.lists(st.integers(3, 200), min_size=1, max_size=5), st.tuples(*[st.integers(1, 100)] * 3), st.integers(0, 100)
 )
 @example([6], (10, 41, 10), 0)  # validation is the larger part of what test leaves
 @example([3, 25, 100], (1, 1, 98), 0)

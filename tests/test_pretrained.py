@@ -25,14 +25,7 @@ from reproduce.pretrained import keep_weights, same_patients, training_records
 from reproduce.tables import FEWEST, groups_table
 from support.errors import InputError
 from support.files import read_json
-from utils import (
-    PRETRAINED,
-    Checkpoint,
-    find_checkpoint,
-    load_checkpoint,
-    pretrained_names,
-    save_checkpoint,
-)
+from utils import PRETRAINED, Checkpoint, find_checkpoint, load_checkpoint, pretrained_names, save_checkpoint
 
 
 def percent(share: float) -> float | None:

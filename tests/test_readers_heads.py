@@ -61,10 +61,7 @@ def doubt(line: str, fs: int = 250) -> str:
         ("Sampling rate of ECG 1,250 Hz|Sampling rate of ECG 2,125 Hz", "'Sampling rate of ECG 2,125 Hz'"),
         ("Sampling rate of ECG,250 Hz|Sampling rate of SpO2,75 Hz", 250),
         ("ECGSamplingRate,250 Hz|ACCSamplingRate,100 Hz", 250),
-        (
-            '# OpenSignals|# {"20:16": {"position": 0, "device": "bitalino", "sampling rate": 250, "n": [4]}}|# End',
-            250,
-        ),
+        ('# OpenSignals|# {"20:16": {"position": 0, "device": "bitalino", "sampling rate": 250, "n": [4]}}|# End', 250),
         ('# OpenSignals|# {"a": {"sampling rate": 250}, "b": {"sampling rate": 100}}|# End', None),
         ("Datenrate;250 Hz|Anzeige;60 Hz", 250),
         ("Frequency (Hz),250", 250),

@@ -207,8 +207,7 @@ def test_the_page_calls_no_patient_unseen_whom_the_card_names_as_seen(records: P
 
 
 @pytest.mark.parametrize(
-    ("lead", "training_record", "other"),
-    [("MLII", None, False), ("ECG1", None, True), ("ECG1", "801 of svdb", False)],
+    ("lead", "training_record", "other"), [("MLII", None, False), ("ECG1", None, True), ("ECG1", "801 of svdb", False)]
 )
 def test_the_lead_of_a_training_record_is_no_other_one(lead: str, training_record: str | None, other: bool) -> None:
     analysis = SimpleNamespace(recording=SimpleNamespace(lead=lead), training_record=training_record)

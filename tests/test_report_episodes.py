@@ -498,11 +498,7 @@ def test_fusion_in_runs_never_loses_a_v(rhythm: Rhythm) -> None:
 @given(rhythms(), st.integers(1, 10**9))
 def test_time_of_day_changes_nothing(rhythm: Rhythm, shift: int) -> None:
     later = Rhythm(
-        rhythm.samples + shift,
-        rhythm.classes,
-        rhythm.fs,
-        rhythm.length + shift,
-        unreadable=rhythm.unreadable + shift,
+        rhythm.samples + shift, rhythm.classes, rhythm.fs, rhythm.length + shift, unreadable=rhythm.unreadable + shift
     )
     moved = [
         dataclasses.replace(episode, start=episode.start + shift, end=episode.end + shift)

@@ -181,8 +181,7 @@ def test_in_irregular_rhythm_s_and_variability_are_withheld() -> None:
     steady = "N" * 30 + "NSNNSS" + "N" * 30
     fibrillating = "NNS" * 20 + "SSSSNV" + "NNS" * 20
     rhythm = made(
-        steady + "|" + fibrillating + "|" + steady,
-        [*[800] * 65, 6000, *fibrillation(125), 6000, *[800] * 65],
+        steady + "|" + fibrillating + "|" + steady, [*[800] * 65, 6000, *fibrillation(125), 6000, *[800] * 65]
     )
     episodes = find_episodes(rhythm, DEFAULTS)
     assert episodes.counts()["irregular_rhythm"] == 1

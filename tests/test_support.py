@@ -313,12 +313,7 @@ def test_any_output_encoding(encoding: str) -> None:
         ("raise InputError('wrong')", "2>/dev/full", 2, ""),
         ("raise TrainingError('nan')", "", 1, "error: nan\n"),
         ("print('x')", ">/dev/full", 2, "error: a file or the standard output: No space left on device\n"),
-        (
-            HELP,
-            ">/dev/full",
-            2,
-            "error: a file or the standard output: No space left on device\n",
-        ),
+        (HELP, ">/dev/full", 2, "error: a file or the standard output: No space left on device\n"),
         ("print('x' * 99999)", ">/dev/full", 2, "error: a file or the standard output: No space left on device\n"),
         ("print('x', file=sys.stderr)", "2>/dev/full", 2, ""),
         ("os.kill(os.getpid(), 2)", "", 130, "interrupted\n"),

@@ -111,13 +111,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(mit: DatasetConfig) -> 
     batches = [torch.arange(0, 10), torch.arange(10, 20), torch.arange(20, 30), torch.arange(30, 40)]
     with pytest.raises(TrainingError, match="epoch 7, batch 3"):
         train_one_epoch(
-            model,
-            split,
-            batches,
-            UNWEIGHTED,
-            torch.optim.SGD(model.parameters(), lr=0.1),
-            mit.classes,
-            epoch=7,
+            model, split, batches, UNWEIGHTED, torch.optim.SGD(model.parameters(), lr=0.1), mit.classes, epoch=7
         )
     assert all(p.isfinite().all() for p in model.parameters())
 
