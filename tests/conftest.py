@@ -28,6 +28,7 @@ settings.load_profile("same_examples")
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
 MITDB = RAW / "mitdb"
+RELEASED = RAW / "ptb_released_val.pt"
 
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores; threads would only contend
 
@@ -60,6 +61,21 @@ class LinearNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x.squeeze(1))
+
+
+def scrambled(module: nn.Module, seed: int = 0) -> nn.Module:
+    """`module` with every parameter and running statistic redrawn, as after some training.
+
+    At its initial weights the network's features are zero for every input (the mean of a normalised axis), and a
+    comparison of such outputs could not fail.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                noise = torch.randn(value.shape, generator=generator)
+                value.copy_(1 + 0.3 * noise.abs() if name.endswith("running_var") else value + 0.2 * noise)
+    return module
 
 
 def toy_beats(count: int, num_classes: int, length: int = 186, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import struct
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import edfio
@@ -179,9 +179,12 @@ def apple(values: Sequence[str], german: bool = False) -> str:
     return "\n".join([*head, *values, ""])
 
 
-def put(folder: Path, content: bytes | str, name: str) -> Path:
+def put(folder: Path, content: bytes | str | Iterable[str], name: str = "a.csv") -> Path:
+    """Write a file of bytes, of a text or of the lines of a table."""
+    if not isinstance(content, bytes):
+        content = (content if isinstance(content, str) else "\n".join(content)).encode()
     path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    path.write_bytes(content)
     return path
 
 

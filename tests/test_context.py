@@ -9,9 +9,9 @@ import wfdb
 from conftest import MITDB, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_records import read_splits, run
 
 from preprocess import labels as meanings
-from preprocess.__main__ import main
 from preprocess.beats import cut_centred
 from preprocess.context import (
     CONTEXT_NAMES,
@@ -498,8 +498,8 @@ def test_what_a_cardiologist_sees_in_record_220() -> None:
 
 def split_contents(raw: Path, out: Path, *options: str) -> dict[str, dict]:
     """The split files that the command line makes of the records in `raw`."""
-    assert main(["--dataset", "mit", "--raw_path", str(raw), "--out", str(out), *options]) == 0
-    return {name: torch.load(out / "mit" / f"{name}.pt", weights_only=True) for name in ("train", "val", "test")}
+    assert run("--dataset", "mit", "--raw_path", raw, "--out", out, *options) == 0
+    return read_splits(out / "mit")
 
 
 def by_beat(contents: dict[str, dict], key: str) -> dict[tuple[str, int], torch.Tensor]:

@@ -141,6 +141,13 @@ def test_the_tests_of_a_room_can_be_found() -> None:
         assert (ROOT / "tests" / f"test_{room}.py").is_file() or room in ("data_configs", "hparams"), room
 
 
+def test_no_test_file_needs_another() -> None:
+    """What several share is in conftest.py or in a made_*.py."""
+    for path in (ROOT / "tests").glob("*.py"):
+        modules = [node.module or "" for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom)]
+        assert not [module for module in modules if module.startswith("test_")], path.name
+
+
 def test_unknown_names_are_told_in_one_form() -> None:
     """By `support.errors.unknown`: "--dataset eeg: unknown; known are mit, ptb"."""
     telling = [module for module, path in MODULES.items() if "known are" in path.read_text(encoding="utf-8")]

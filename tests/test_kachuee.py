@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MITDB, RAW, needs
+from conftest import MITDB, RAW, RELEASED, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -15,8 +15,6 @@ from scipy.spatial import KDTree
 from preprocess import kachuee
 from preprocess.__main__ import main
 from preprocess.beats import LENGTH, WINDOWS, BeatSet, ReadingOptions, RecordBeats, Truth, read_beats
-
-RELEASED = RAW / "ptb_released_val.pt"
 
 fewer_examples = settings(max_examples=50)
 

@@ -168,7 +168,7 @@ def test_a_date_that_no_recording_has_is_told(tmp_path: Path, year: int, known: 
     for path in (
         put(tmp_path, ishne(np.stack([wave(600), wave(600)], axis=1), start=start), "a.ecg"),
         put(tmp_path, kardia({"ecg2": wave(600)}, date=start.isoformat(timespec="milliseconds")), "a.atc"),
-        put(tmp_path, "\n".join(["when,MLII (uV)", *rows]), "a.csv"),
+        put(tmp_path, ["when,MLII (uV)", *rows]),
         write_wfdb(tmp_path, {"II": wave(600)}, when=f"14:05:07 31/01/{year:02}"),
     ):
         with open_recording(path) as recording:
@@ -226,7 +226,7 @@ def test_samples_without_a_value_are_counted(tmp_path: Path) -> None:
 
     rows = [f"{value},{number}" for number, value in enumerate(wave(1000))]
     rows[500], rows[700] = ",500", "nan,700"
-    with open_recording(put(tmp_path, "\n".join(["II (uV),n", *rows]), "a.csv"), fs=250) as recording:
+    with open_recording(put(tmp_path, ["II (uV),n", *rows]), fs=250) as recording:
         assert recording.notes == (note(2, 250),)
     values = np.stack([wave(900), wave(900)], axis=1)
     values[400:650, 1] = -32768
@@ -301,7 +301,7 @@ def test_what_is_no_recording_is_told_with_every_format_that_is_read(tmp_path: P
     ],
 )
 def test_files_that_are_no_recordings(tmp_path: Path, content: bytes, said: str) -> None:
-    message = fault(put(tmp_path, content, "a.csv"))
+    message = fault(put(tmp_path, content))
     assert said in message and message.startswith(str(tmp_path / "a.csv"))
 
 
@@ -322,7 +322,7 @@ def test_paths_that_are_no_recordings(tmp_path: Path) -> None:
 
 def test_a_table_beside_a_record_is_a_table(tmp_path: Path) -> None:
     write_wfdb(tmp_path, {"II": wave(900)})
-    path = put(tmp_path, "\n".join(["II (mV)", *map(str, (wave(50) / 100).tolist())]), "r.csv")
+    path = put(tmp_path, ["II (mV)", *map(str, (wave(50) / 100).tolist())], "r.csv")
     with open_recording(path, fs=250) as recording:
         assert (recording.format, recording.length) == ("CSV", 50)
 

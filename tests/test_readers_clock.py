@@ -59,7 +59,7 @@ def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest
     title, stamp = STEPS[kind]
     kept = [n for n in range(1500) if not 700 <= n < 950]  # the recorder was off, once
     rows = [f"{stamp(n, fs)},{wave(1500)[n]}" for n in kept]
-    with open_recording(put(tmp_path, "\n".join([f"{title},MLII (uV)", *rows]), "a.csv")) as recording:
+    with open_recording(put(tmp_path, [f"{title},MLII (uV)", *rows])) as recording:
         assert recording.fs == fs
         assert recording.borders.tolist() == [950]
         assert recording.start == (START if kind.startswith("stamps") else None)
@@ -85,7 +85,7 @@ def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest
 def test_times_without_a_date_say_no_start(tmp_path: Path, kind: str, why: str | None) -> None:
     title, stamp = STEPS[kind]
     rows = [f"{stamp(n, 250)},{value}" for n, value in enumerate(wave(400))]
-    path = put(tmp_path, "\n".join([f"{title},MLII (uV)", *rows]), "a.csv")
+    path = put(tmp_path, [f"{title},MLII (uV)", *rows])
     with open_recording(path) as recording:
         assert recording.start is None
         said = [note for note in recording.notes if "--start_time" in note]
@@ -114,7 +114,7 @@ def test_times_without_a_date_say_no_start(tmp_path: Path, kind: str, why: str |
 )
 def test_the_unit_of_times_is_what_it_can_only_be(tmp_path: Path, first: float, step: float, rate: int | str) -> None:
     rows = [f"{first + n * step},{value}" for n, value in enumerate(wave(400))]
-    path = put(tmp_path, "\n".join(["time,II (uV)", *rows]), "a.csv")
+    path = put(tmp_path, ["time,II (uV)", *rows])
     if isinstance(rate, int):
         with open_recording(path) as recording:
             assert recording.fs == rate
@@ -145,7 +145,7 @@ def test_dates_in_a_column_of_their_own(
     stamps = [after(100, n, start) + dt.timedelta(days=n >= 700) for n in range(1500)]  # off for a day
     delimiter = ";" if ";" in form else ","
     rows = [f"{stamp.strftime(form).replace('09:', '9:')}{delimiter}{n % 7}" for n, stamp in enumerate(stamps)]
-    with open_recording(put(tmp_path, "\n".join([title, *rows]), "a.csv")) as recording:
+    with open_recording(put(tmp_path, [title, *rows])) as recording:
         assert (recording.fs, recording.start, recording.borders.tolist()) == (100, start, [700 + 8_640_000])
         assert recording.length == 1500 + 8_640_000
         assert recording.notes == ("Its times leave out 8640000 samples (86400.0 s); those are missing.",)
@@ -156,7 +156,7 @@ def test_a_second_column_of_times_is_read_where_the_first_is_irregular(tmp_path:
     """The first says when the packets came, as that of the phone does in what Polar's sensors send."""
     kept = [n for n in range(1000) if not 500 <= n < 573]
     rows = [f"{after(250, n // 73 * 73).isoformat()};{4 * n};{wave(1000)[n]}" for n in kept]
-    path = put(tmp_path, "\n".join(["Phone timestamp;timestamp [ms];II [uV]", *rows]), "a.txt")
+    path = put(tmp_path, ["Phone timestamp;timestamp [ms];II [uV]", *rows], "a.txt")
     for fs in (None, 250):
         with open_recording(path, fs=fs) as recording:
             assert (recording.fs, recording.length, recording.start) == (250, 1000, START)
@@ -184,9 +184,9 @@ def test_stamps_that_are_late_now_and_then_make_no_gap(
     times[every // 3 :: every] += 0.003
     if every <= 101:  # more than 1 in 100
         said = "are not regular enough to tell the sampling frequency; give --fs, in Hz, to take the rows for regular"
-        assert said in fault(put(tmp_path, timed(times, wave(count)), "a.csv"))
+        assert said in fault(put(tmp_path, timed(times, wave(count))))
         return
-    with open_recording(put(tmp_path, timed(times, wave(count)), "a.csv")) as recording:
+    with open_recording(put(tmp_path, timed(times, wave(count)))) as recording:
         assert (recording.fs, recording.borders.tolist(), recording.notes) == (250, [], ())
         check(recording, wave(count) * 1e-3)
 
@@ -216,7 +216,7 @@ def test_gaps_are_told_from_late_stamps(
         times = np.floor(times * 1000 + 1e-6) / 1000
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "ROWS", 2000)
-        with open_recording(put(Path(folder), timed(times, wave(4000)[kept]), "a.csv")) as recording:
+        with open_recording(put(Path(folder), timed(times, wave(4000)[kept]))) as recording:
             assert recording.fs == pytest.approx(fs, rel=2e-3)
             np.testing.assert_array_equal(recording.read(), np.where(kept, wave(4000) * 1e-3, np.nan))
             begins = samples[1:][np.diff(samples) > 1]
@@ -228,7 +228,7 @@ def test_stamps_that_jitter_are_times_all_the_same(tmp_path: Path) -> None:
     jitter = np.random.default_rng(0).normal(0, 3, 1000).round()
     stamps = 1_700_000_000_000 + 4 * np.arange(1000) + jitter.astype(int)
     rows = [f"{stamp},{value}" for stamp, value in zip(stamps, wave(1000), strict=True)]
-    path = put(tmp_path, "\n".join(["unixTimeMs,II (uV)", *rows]), "a.csv")
+    path = put(tmp_path, ["unixTimeMs,II (uV)", *rows])
     assert "the times in column unixTimeMs are not regular enough to tell the sampling frequency" in fault(path)
     with open_recording(path, fs=250) as recording:
         assert "column unixTimeMs is not used" in recording.notes[0] and recording.length == 1000
@@ -237,7 +237,7 @@ def test_stamps_that_jitter_are_times_all_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("drift", "is_read"), [(2e-4, True), (9e-4, True), (2e-3, False)])
 def test_a_clock_that_drifts_makes_100_hz_no_lower_rate(tmp_path: Path, drift: float, is_read: bool) -> None:
     rows = [f"{n / 100 * (1 + drift):.4f},{value}" for n, value in enumerate(wave(6000))]
-    path = put(tmp_path, "\n".join(["time (s),II (uV)", *rows]), "a.csv")
+    path = put(tmp_path, ["time (s),II (uV)", *rows])
     if not is_read:
         assert "has 99.8004 samples a second; an ECG needs 100 and more" in fault(path)
         return
@@ -266,7 +266,7 @@ def test_a_change_of_the_offset_from_utc_is_told(tmp_path: Path, monkeypatch: py
         (("", ""), None),
     ):
         rows = [f"{stamp(n, before, after_it)},{value}" for n, value in enumerate(wave(1000))]
-        with open_recording(put(tmp_path, "\n".join(["time,II (uV)", *rows]), "a.csv")) as recording:
+        with open_recording(put(tmp_path, ["time,II (uV)", *rows])) as recording:
             assert (recording.fs, recording.length, recording.borders.tolist()) == (100, 1000, [])
             row = f"From row 501 of the data on, 2026-10-25T02:00:00.000000{after_it}, its times are those of {said}."
             assert recording.notes == ((row,) if said else ())
@@ -274,7 +274,7 @@ def test_a_change_of_the_offset_from_utc_is_told(tmp_path: Path, monkeypatch: py
 
 def test_one_offset_from_utc_in_two_spellings_is_no_change(tmp_path: Path) -> None:
     rows = [f"{after(100, n)}{('+01:00', '+0100')[n > 500]},{value}" for n, value in enumerate(wave(1000))]
-    with open_recording(put(tmp_path, "\n".join(["time,II (uV)", *rows]), "a.csv")) as recording:
+    with open_recording(put(tmp_path, ["time,II (uV)", *rows])) as recording:
         assert (recording.start, recording.notes) == (START, ())
 
 
@@ -295,7 +295,7 @@ def test_the_beginning_of_summer_time_may_be_no_gap(
     start = dt.datetime(2026, 3, 29, 1, 59, 55)
     stamps = [after(100, n, start) + dt.timedelta(seconds=lost * (n >= 500)) for n in range(1000)]
     rows = [f"{stamp.strftime(form)},{n % 7}" for n, stamp in enumerate(stamps) if not 700 <= n < 750]
-    path = put(tmp_path, "\n".join([f"{title},II (mV)", *rows]), "a.csv")
+    path = put(tmp_path, [f"{title},II (mV)", *rows])
     gap = round(100 * lost)
     said = "Its clock goes forward by an hour at row 501 of the data, "
     for fs in (None, 100):
@@ -315,7 +315,7 @@ def test_the_beginning_of_summer_time_may_be_no_gap(
 def test_counts_tell_what_is_missing(tmp_path: Path, title: str) -> None:
     kept = np.flatnonzero(np.arange(4000) // 1000 != 2)
     rows = [f"{100 + n},{wave(4000)[n]}" for n in kept]
-    path = put(tmp_path, "\n".join([f"{title},II (uV)", *rows]), "a.csv")
+    path = put(tmp_path, [f"{title},II (uV)", *rows])
     with open_recording(path, fs=512.5) as recording:
         assert (recording.fs, recording.length, recording.borders.tolist()) == (512.5, 4000, [3000])
         assert recording.notes == ("Its counts leave out 1000 samples (2.0 s); those are missing.",)
@@ -329,7 +329,7 @@ def test_counts_tell_what_is_missing(tmp_path: Path, title: str) -> None:
 @pytest.mark.parametrize("count", [lambda n: n % 256, lambda n: 2 * n, lambda n: n - 700 * (n > 700)])
 def test_counts_that_are_not_used_are_told(tmp_path: Path, count: Callable[[int], int]) -> None:
     rows = [f"{count(n)},{value}" for n, value in enumerate(wave(1000))]
-    with open_recording(put(tmp_path, "\n".join(["index,II (uV)", *rows]), "a.csv"), fs=250) as recording:
+    with open_recording(put(tmp_path, ["index,II (uV)", *rows]), fs=250) as recording:
         said = "The rows are taken for 250 Hz without a gap, as --fs says; column index is not used."
         assert (recording.length, recording.notes) == (1000, (said,))
 
@@ -349,7 +349,7 @@ def test_times_that_tell_no_rate(tmp_path: Path) -> None:
             "the time in row 202 of the data, column time, is no time or goes back",
         ),
     ):
-        path = put(tmp_path, "\n".join(["time,MLII (mV)", *(f"{time},{time % 1}" for time in times)]), "a.csv")
+        path = put(tmp_path, ["time,MLII (mV)", *(f"{time},{time % 1}" for time in times)])
         assert said in fault(path)
         with open_recording(path, fs=100) as recording:
             assert (recording.fs, recording.length) == (100, 300)
@@ -374,7 +374,7 @@ def test_times_that_go_back_and_cells_that_are_no_number(tmp_path: Path) -> None
 
 def test_times_that_are_not_understood_are_told(tmp_path: Path) -> None:
     stamps = [after(250, n).strftime("%m/%d/%Y %I:%M:%S.%f %p") for n in range(400)]
-    path = put(tmp_path, "\n".join(["when,II (uV)", *(f"{stamp},{n}" for n, stamp in enumerate(stamps))]), "a.csv")
+    path = put(tmp_path, ["when,II (uV)", *(f"{stamp},{n}" for n, stamp in enumerate(stamps))])
     why = "the times in column when, such as '01/31/2026 02:05:07.000000 PM', are not understood, "
     assert f"sampling frequency ({why}2026-01-31 14:05:07.004 would be): give --fs HZ" in fault(path)
     with open_recording(path, fs=250) as recording:
@@ -384,14 +384,14 @@ def test_times_that_are_not_understood_are_told(tmp_path: Path) -> None:
             "Its times are not understood; it is not known when the recording began, --start_time says it.",
         )
     assert "column when holds no numbers" in fault(path, fs=250, column="when")
-    path = put(tmp_path, "\n".join(["time,II (uV)", *(f"n{n},{n}" for n in range(400))]), "a.csv")
+    path = put(tmp_path, ["time,II (uV)", *(f"n{n},{n}" for n in range(400))])
     assert "the times in column time, such as 'n0', are not understood" in fault(path)
 
 
 @pytest.mark.parametrize("title", ["Time (min)", "timer_ticks", "Zeitstempel", "Messzeit [x]"])
 def test_times_in_an_unknown_unit_are_told_and_are_no_signal(tmp_path: Path, title: str) -> None:
     rows = [f"{n / 15000:.6f},{value}" for n, value in enumerate(wave(400))]
-    path = put(tmp_path, "\n".join([f"{title},value", *rows]), "a.csv")
+    path = put(tmp_path, [f"{title},value", *rows])
     why = f"column {title} is called times, but in no unit that is known: name it such as time_ms"
     assert f"sampling frequency ({why}): give --fs HZ" in fault(path, unit="uV")
     with open_recording(path, fs=250, unit="uV", any_lead=True) as recording:
@@ -404,7 +404,7 @@ def test_dates_that_are_not_understood_are_told(tmp_path: Path, title: str, form
     stamps = [after(250, n) for n in range(400)]
     rows = [f"{stamp.strftime(form)};{stamp.strftime('%H:%M:%S.%f')};{n}" for n, stamp in enumerate(stamps)]
     why = f"the dates in column {title}, such as '{START.strftime(form)}', are not understood, 2026-01-31 would be"
-    path = put(tmp_path, "\n".join([f"{title};time;II (uV)", *rows]), "a.csv")
+    path = put(tmp_path, [f"{title};time;II (uV)", *rows])
     with open_recording(path) as recording:
         assert (recording.fs, recording.start) == (250, None)
         assert recording.notes == (

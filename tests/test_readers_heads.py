@@ -85,7 +85,7 @@ def doubt(line: str, fs: int = 250) -> str:
 )
 def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: float | str | None) -> None:
     lines = [*head.split("|"), "Unit,uV", "II", *map(str, wave(400).tolist())]
-    path = put(tmp_path, "\n".join(lines), "a.csv")
+    path = put(tmp_path, lines)
     if isinstance(fs, int):
         with open_recording(path) as recording:
             assert (recording.fs, recording.notes) == (
@@ -101,23 +101,23 @@ def test_the_rate_in_a_head_is_known_by_its_key(tmp_path: Path, head: str, fs: f
 
 @pytest.mark.parametrize("line", ["Rate: 250 Hz", "Frequency (Hz): 250", "250 Hz", "Interval: 4 ms"])
 def test_a_rate_of_a_head_that_is_not_called_that_of_sampling_gives_way(tmp_path: Path, line: str) -> None:
-    path = put(tmp_path, "\n".join([line, "II (uV)", *map(str, wave(400))]), "a.csv")
+    path = put(tmp_path, [line, "II (uV)", *map(str, wave(400))])
     note = f"The rate is 500 Hz, as --fs says; the line '{line}' of its head is not used."
     for fs, said in ((None, (doubt(line),)), (250, ()), (500, (note,))):
         with open_recording(path, fs=fs) as recording:
             assert (recording.fs, recording.notes, recording.is_rated) == (fs or 250, said, fs != 500)
     for step, said in ((1, (doubt(line),)), (4, ())):
         title, rows = "index" if step == 1 else "time_ms", [f"{step * n},{value}" for n, value in enumerate(wave(400))]
-        with open_recording(put(tmp_path, "\n".join([line, f"{title},II (uV)", *rows]), "c.csv")) as recording:
+        with open_recording(put(tmp_path, [line, f"{title},II (uV)", *rows], "c.csv")) as recording:
             assert (recording.fs, recording.notes) == (250, said)
     rows = [f"{2 * n},{value}" for n, value in enumerate(wave(400))]
-    with open_recording(put(tmp_path, "\n".join([line, "time_ms,II (uV)", *rows]), "b.csv")) as recording:
+    with open_recording(put(tmp_path, [line, "time_ms,II (uV)", *rows], "b.csv")) as recording:
         assert (recording.fs, recording.notes) == (500, (note.replace("--fs says", "its times say"),))
 
 
 def test_a_stated_rate_tells_the_unit_of_times(tmp_path: Path) -> None:
     rows = [f"{1000 * n},{value}" for n, value in enumerate(wave(400)) if not 200 <= n < 250]
-    path = put(tmp_path, "\n".join(["time,II (uV)", *rows]), "a.csv")
+    path = put(tmp_path, ["time,II (uV)", *rows])
     assert "give --fs, in Hz, or the unit in the title, such as time_ms" in fault(path)
     with open_recording(path, fs=1000) as recording:
         assert recording.notes == (
@@ -133,7 +133,7 @@ def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:
     rows = [f"{n / 250:.3f},{value}" for n, value in enumerate(wave(1000)) if not 300 <= n < 400]
     for rate in (250, 500):
         head = ["Made by,a recorder", f"Sample Rate,{rate} hertz", "Unit,uV", "time_s,II"]
-        path = put(tmp_path, "\n".join([*head, *rows]), f"{rate}.csv")
+        path = put(tmp_path, [*head, *rows], f"{rate}.csv")
     assert "contradicts itself: 500 Hz by its head, 250 Hz by its column time_s" in fault(path)
     with open_recording(tmp_path / "250.csv") as recording:
         assert (recording.fs, recording.length) == (250, 1000)
@@ -170,7 +170,7 @@ def test_the_start_in_a_head_is_known_by_its_key(
     tmp_path: Path, head: str, start: dt.datetime | None, note: str | None
 ) -> None:
     lines = [*head.split("|"), "Sample Rate,250 Hz", "Unit,uV", "II", *map(str, wave(400).tolist())]
-    path = put(tmp_path, "\n".join(lines), "a.csv")
+    path = put(tmp_path, lines)
     with open_recording(path) as recording:
         assert recording.start == start
         assert len(recording.notes) == (note is not None)
@@ -209,7 +209,7 @@ def test_a_start_in_a_head_that_the_first_row_contradicts(
         return f"{float(first) + n / 250:.3f}" if title == "time_s" else str(int(first) + 4 * n)
 
     rows = [f"{stamp(n)},{value}" for n, value in enumerate(wave(400))]
-    path = put(tmp_path, "\n".join([f"Start,{START}", f"{title},II (uV)", *rows]), "a.csv")
+    path = put(tmp_path, [f"Start,{START}", f"{title},II (uV)", *rows])
     with open_recording(path) as recording:
         assert (recording.fs, recording.start) == (250, start)
         said = f"The head says that it began at {START}, column {title} begins at {stamp(0)}; it is not known when the "
@@ -226,7 +226,7 @@ def test_a_start_in_a_head_that_the_first_row_contradicts(
 
 def test_the_other_lines_of_a_head_are_known_by_their_keys(tmp_path: Path) -> None:
     head = ["Device,Recorder V3", "Name,Karl III", "Lead,Lead II", "Scale,mV", "Unit,uV", "Sample Rate,250 Hz"]
-    path = put(tmp_path, "\n".join([*head, *map(str, wave(400).tolist())]), "a.csv")
+    path = put(tmp_path, [*head, *map(str, wave(400).tolist())])
     with open_recording(path) as recording:
         assert (recording.format, recording.lead) == ("CSV", "II")  # a head of key,value alone makes no Apple Watch
         check(recording, wave(400) * 1e-3)
@@ -260,7 +260,7 @@ ACQ = "a.acq|4 msec/sample|2 channels|ECG|mV|RSP|Volts|"
 def test_tables_of_labchart_and_acqknowledge(tmp_path: Path, head: str, row: str) -> None:
     values = wave(400) / 1000
     rows = [row.format(time=n / 250, minutes=n / 15000, value=value) for n, value in enumerate(values)]
-    path = put(tmp_path, "\n".join([*head.split("|"), *rows]), "a.txt")
+    path = put(tmp_path, [*head.split("|"), *rows], "a.txt")
     with open_recording(path) as recording:
         assert (recording.fs, recording.lead) == (250, "ECG")
         assert recording.leads in (("ECG", "RSP"), ("ECG", "Resp"), ("ECG",))

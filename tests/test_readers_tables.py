@@ -42,7 +42,7 @@ def test_tables_of_any_delimiter_and_encoding(tmp_path: Path, delimiter: str, en
     content = "\r\n".join([title, *rows, ""])
     if delimiter in ";\t":
         content = content.replace(".", ",")
-    with open_recording(put(tmp_path, content.encode(encoding), "a.csv"), any_lead=True, column="2") as recording:
+    with open_recording(put(tmp_path, content.encode(encoding)), any_lead=True, column="2") as recording:
         assert (recording.format, recording.fs) == ("CSV", 250)
         scale = 1 if delimiter == " " else 1e-3
         check(recording, np.array([float(text) for text in texts]) * scale)
@@ -55,8 +55,8 @@ def test_every_value_of_a_table_comes_back(values: list[float | None]) -> None:
         rows = ["" if value is None else repr(value) for value in values]
         rows[0] = rows[0] or "0.0"
         expected = np.array([float(row) if row else np.nan for row in rows])
-        one = put(Path(folder), "\n".join(["II", *rows]), "one.csv")
-        two = put(Path(folder), "\n".join(["II,V1", *(f"{row},1" for row in rows)]), "two.csv")
+        one = put(Path(folder), ["II", *rows], "one.csv")
+        two = put(Path(folder), ["II,V1", *(f"{row},1" for row in rows)], "two.csv")
         for path in (one, two):
             with open_recording(path, fs=500, unit="mV") as recording:
                 np.testing.assert_array_equal(recording.read(), expected)
@@ -82,7 +82,7 @@ def test_a_delimiter_in_quotes_is_part_of_a_cell(
         time, dot = f"{number / 250:.3f}", f"{value / 1000:.3f}"
         written = {"time": time, "dot": dot, "time_comma": time.replace(".", ","), "comma": dot.replace(".", ",")}
         lines.append(row.format(**written))
-    with open_recording(put(tmp_path, "\n".join(lines), "a.csv"), **options) as recording:
+    with open_recording(put(tmp_path, lines), **options) as recording:
         assert (recording.fs, recording.lead, recording.notes) == (250, "II", ())
         check(recording, np.array([float(f"{value / 1000:.3f}") for value in wave(400)]))
 
@@ -106,7 +106,7 @@ def test_a_comma_in_a_number_is_no_delimiter(tmp_path: Path, title: str, row: st
         texts = {"time": f"{number / 250:.3f}".replace(".", ","), "clock": f"14:05:{number // 250:02}"}
         texts |= {"point": f"{number / 250:.3f}", "value": f"{value / 1000:.3f}".replace(".", ",")}
         lines.append(row.format(ms=4 * number, whole=value, **texts))
-    with open_recording(put(tmp_path, "\n".join(lines), "a.txt"), fs=250, lead="II") as recording:
+    with open_recording(put(tmp_path, lines, "a.txt"), fs=250, lead="II") as recording:
         check(recording, np.array([float(f"{value / 1000:.3f}") for value in wave(400)]))
 
 
@@ -122,7 +122,7 @@ def test_a_comma_in_a_number_is_no_delimiter(tmp_path: Path, title: str, row: st
 )
 def test_two_numbers_in_a_cell_do_not_make_its_comma_a_decimal_one(tmp_path: Path, title: str, row: str) -> None:
     rows = [row.format(n=n, second=n // 250, value=value) for n, value in enumerate(wave(400))]
-    path = put(tmp_path, "\n".join([title, *rows]), "a.csv")
+    path = put(tmp_path, [title, *rows])
     with open_recording(path, fs=250, unit="uV", column=None if title else "2") as recording:
         check(recording, wave(400) * 1e-3)
 
@@ -132,24 +132,24 @@ def test_numbers_of_two_decimal_marks_are_refused(tmp_path: Path) -> None:
         f'{n / 250:.3f},{n},"1,{n}"' for n in (100, 101)
     ]
     said = "'1,100' in row 101 of the data is no number"
-    assert said in fault(put(tmp_path, "\n".join(["time_s,other,II_uV", *rows]), "a.csv"))
+    assert said in fault(put(tmp_path, ["time_s,other,II_uV", *rows]))
 
 
 def test_quotes_that_come_late_are_seen(tmp_path: Path) -> None:
     rows = [f"{n / 250:.3f},{value}," for n, value in enumerate(wave(400))]
     rows[100] += '"walk, fast"'
-    with open_recording(put(tmp_path, "\n".join(["time_s,II_uV,marker", *rows]), "a.csv")) as recording:
+    with open_recording(put(tmp_path, ["time_s,II_uV,marker", *rows])) as recording:
         check(recording, wave(400) * 1e-3)
     rows = [f'{n / 250:.3f} "a"b {value}' for n, value in enumerate(wave(400))]
     said = "by what its quotes hold its rows have 4 cells or 3; put quotes around whole cells alone"
-    assert said in fault(put(tmp_path, "\n".join(rows), "b.csv"), unit="uV", any_lead=True)
+    assert said in fault(put(tmp_path, rows, "b.csv"), unit="uV", any_lead=True)
 
 
 # --------------------------------------------------------------------------------------------------- columns and titles
 
 
 def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
-    path = put(tmp_path, "\n".join(str(value) for value in wave(900).tolist()), "a.csv")
+    path = put(tmp_path, (str(value) for value in wave(900).tolist()))
     unit = "give --unit mV, uV or V, or --unit adu --gain ADU_PER_MV"
     assert fault(path, fs=250) == f"{path} does not say the unit of its values: {unit}"
     rate = f"{path} does not say its sampling frequency (it has no time column)"
@@ -177,7 +177,7 @@ def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
 
 def test_columns_of_a_table(tmp_path: Path) -> None:
     rows = [f"{n},{a},{b},x,{c}" for n, (a, b, c) in enumerate(zip(wave(300), wave(300, 1), wave(300, 2), strict=True))]
-    path = put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv")
+    path = put(tmp_path, ["sample,left,right,label,resp (mV)", *rows])
     options = {"fs": 250, "unit": "uV"}
     assert "has no lead II; it has left, right, resp: name the one to be read, such as --lead left" in fault(
         path, **options
@@ -194,25 +194,23 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
         assert "Values are taken as uV, as --unit says; the file says mV." in recording.notes
     with open_recording(path, column="5", fs=250, gain=200) as recording:
         assert "Values are taken as 200 ADC units a mV, as --gain says; the file says mV." in recording.notes
-    titled = put(
-        tmp_path, "\n".join(["II,V5,ecg", *(row.replace(",x,", ",")[row.index(",") + 1 :] for row in rows)]), "b.csv"
-    )
+    titled = put(tmp_path, ["II,V5,ecg", *(row.replace(",x,", ",")[row.index(",") + 1 :] for row in rows)], "b.csv")
     assert "what --column names is lead V5, not II" in fault(titled, column="2", lead="II", **options)
     assert "--lead III: unknown; known are II, V5, ecg" in fault(titled, lead="III", **options)
     with open_recording(titled, lead="Ecg", **options) as recording:
         assert recording.lead == "ecg"
         assert recording.notes == ("The file does not say which lead ecg is.",)
     rows[270] = "270,oops,1,x,1"
-    path = put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv")
+    path = put(tmp_path, ["sample,left,right,label,resp (mV)", *rows])
     assert "'oops' in row 271 of the data is no number" in fault(path, column="2", **options)
     rows[270] = "270,1,1,x,1,5"
     assert "as a table: line 272 has 6 cells, the lines above it have 5; correct the line" in fault(
-        put(tmp_path, "\n".join(["sample,left,right,label,resp (mV)", *rows]), "a.csv"), column="2", **options
+        put(tmp_path, ["sample,left,right,label,resp (mV)", *rows]), column="2", **options
     )
 
 
 def test_a_table_with_its_samples_in_one_row_is_not_listed_whole(tmp_path: Path) -> None:
-    path = put(tmp_path, ",".join(f"{value:.3f}" for value in wave(500)).encode(), "a.csv")
+    path = put(tmp_path, ",".join(f"{value:.3f}" for value in wave(500)).encode())
     message = fault(path, fs=360, unit="mV")
     assert "column 49, column 50 and 450 more: name the one to be read, such as --lead 'column 1'" in message
 
@@ -236,7 +234,7 @@ def test_the_titles_belong_to_the_columns_below_them(tmp_path: Path, head: str, 
     values = wave(400) / 1000
     rows = [row.format(count=n + 1, time=f"{n / 250:.3f}", value=value) for n, value in enumerate(values)]
     fs = None if "time" in row else 250
-    with open_recording(put(tmp_path, "\n".join([*head.split("|"), *rows]), "a.txt"), fs=fs, lead="II") as recording:
+    with open_recording(put(tmp_path, [*head.split("|"), *rows], "a.txt"), fs=fs, lead="II") as recording:
         assert (recording.fs, len(recording.leads)) == (250, 2)
         check(recording, values)
 
@@ -253,19 +251,19 @@ def test_the_titles_belong_to_the_columns_below_them(tmp_path: Path, head: str, 
 )
 def test_lines_of_a_head_that_are_as_wide_as_the_table_name_no_columns(tmp_path: Path, head: str) -> None:
     rows = [f"{n / 250:.3f},{value}" for n, value in enumerate(wave(400))]
-    with open_recording(put(tmp_path, "\n".join([*head.split("|"), *rows]), "a.csv"), lead="II") as recording:
+    with open_recording(put(tmp_path, [*head.split("|"), *rows]), lead="II") as recording:
         assert (recording.fs, recording.leads) == (250, ("channel 1",))
         check(recording, wave(400))
-    path = put(tmp_path, "\n".join([*head.split("|"), "II,V5", "off,0", *rows]), "b.csv")
+    path = put(tmp_path, [*head.split("|"), "II,V5", "off,0", *rows], "b.csv")
     assert "column II holds no numbers" in fault(path, fs=250, column="II")  # "off" is a sample that is none
 
 
 def test_titles_of_another_width_are_told(tmp_path: Path) -> None:
     rows = [f"{n / 250:.3f},{value},{value}" for n, value in enumerate(wave(400))]
     said = "; or name its columns in as many cells: the line 't_s,II (mV)' above its rows has 2 cells, and they have 3"
-    assert fault(put(tmp_path, "\n".join(["t_s,II (mV)", *rows]), "a.csv")).endswith(said)
+    assert fault(put(tmp_path, ["t_s,II (mV)", *rows])).endswith(said)
     for line in ("Recorder", "Start,2026-01-31 14:05", "Lead,Lead II", "1,2"):
-        assert fault(put(tmp_path, "\n".join([line, *rows]), "b.csv")).endswith("or --unit adu --gain ADU_PER_MV")
+        assert fault(put(tmp_path, [line, *rows], "b.csv")).endswith("or --unit adu --gain ADU_PER_MV")
 
 
 def test_a_delimiter_at_the_end_of_every_row_makes_no_signal(tmp_path: Path) -> None:
@@ -273,7 +271,7 @@ def test_a_delimiter_at_the_end_of_every_row_makes_no_signal(tmp_path: Path) -> 
         ("t_s,val (uV),", [f"{n / 250},{value}," for n, value in enumerate(wave(400))]),
         ("val (uV),", [f"{value}," for value in wave(400)]),
     ):
-        with open_recording(put(tmp_path, "\n".join([head, *rows]), "a.csv"), fs=250, any_lead=True) as recording:
+        with open_recording(put(tmp_path, [head, *rows]), fs=250, any_lead=True) as recording:
             check(recording, wave(400) * 1e-3)
 
 
@@ -299,7 +297,7 @@ def test_the_numbers_that_pandas_gives_columns_without_names_are_no_sample(tmp_p
 def test_a_signal_is_not_taken_for_times_by_its_name(tmp_path: Path) -> None:
     rows = [f"{n},{n - 200}" for n in range(400)]  # a signal that rises
     for title in ("ecg_time_domain", "timed (mV)", "V5"):
-        path = put(tmp_path, "\n".join([f"n,{title}", *rows]), "a.csv")
+        path = put(tmp_path, [f"n,{title}", *rows])
         with open_recording(path, fs=250, unit="uV", any_lead=True) as recording:
             check(recording, np.arange(-200, 200) * 1e-3)
 
@@ -320,7 +318,7 @@ def test_counters_and_ramps_are_no_signal(
     tmp_path: Path, title: str, value: Callable[[int], float], is_first: bool
 ) -> None:
     pairs = [(title, "left"), *((f"{value(n):g}", str(one)) for n, one in enumerate(wave(1000)))]
-    path = put(tmp_path, "\n".join(",".join(pair if is_first else pair[::-1]) for pair in pairs), "a.csv")
+    path = put(tmp_path, (",".join(pair if is_first else pair[::-1]) for pair in pairs))
     with open_recording(path, fs=250, unit="uV", any_lead=True) as recording:
         assert recording.leads == ("left",)
         assert recording.read(0, 300).tolist() == (wave(300) * 1e-3).tolist()
@@ -331,17 +329,17 @@ def test_counters_and_ramps_are_no_signal(
 
 def test_stamps_of_an_ecg_are_times(tmp_path: Path) -> None:
     rows = [f"{n / 250:.3f},{value}" for n, value in enumerate(wave(400))]
-    path = put(tmp_path, "\n".join(["EcgTimestamps,EcgWaveform (uV)", *rows]), "a.csv")
+    path = put(tmp_path, ["EcgTimestamps,EcgWaveform (uV)", *rows])
     with open_recording(path) as recording:
         assert (recording.fs, recording.lead) == (250, "EcgWaveform")
 
 
 def test_a_signal_that_rises_evenly_at_first_is_no_time(tmp_path: Path) -> None:
     values = np.concatenate([np.arange(25), 25 + wave(975)])
-    path = put(tmp_path, "\n".join(f"{value}" for value in values), "a.csv")
+    path = put(tmp_path, (f"{value}" for value in values))
     with open_recording(path, fs=250, unit="uV") as recording:
         check(recording, values * 1e-3)
-    path = put(tmp_path, "\n".join(f"{value},0" for value in values), "b.csv")
+    path = put(tmp_path, (f"{value},0" for value in values), "b.csv")
     with open_recording(path, fs=250, unit="uV", lead="1") as recording:
         check(recording, values * 1e-3)
 
@@ -352,7 +350,7 @@ def test_a_signal_that_rises_evenly_at_first_is_no_time(tmp_path: Path) -> None:
 def test_dashes_are_missing_samples(tmp_path: Path) -> None:
     values = [*map(str, wave(500))]
     values[100:110], values[200] = ["--"] * 10, "-"
-    with open_recording(put(tmp_path, "\n".join(["II (uV)", *values]), "a.csv"), fs=250) as recording:
+    with open_recording(put(tmp_path, ["II (uV)", *values]), fs=250) as recording:
         assert np.isnan(recording.read(0, 500)).nonzero()[0].tolist() == [*range(100, 110), 200]
 
 
@@ -365,13 +363,13 @@ def test_missing_values_at_the_beginning_are_samples(tmp_path: Path, head: str, 
     rows = [
         (row if n < lost else whole).format(time=after(100, n), value=value) for n, value in enumerate(values.tolist())
     ]
-    with open_recording(put(tmp_path, "\n".join([head, *rows]), "a.csv"), fs=100) as recording:
+    with open_recording(put(tmp_path, [head, *rows]), fs=100) as recording:
         check(recording, np.append(np.full(lost, np.nan), values[lost:] * 1e-3))
 
 
 def test_missing_values_at_the_end_are_samples_and_blank_lines_are_not(tmp_path: Path) -> None:
     rows = [*map(str, wave(400)), *["nan"] * 50]
-    with open_recording(put(tmp_path, "\n".join(["II_uV", *rows, "", ""]), "a.csv"), fs=250) as recording:
+    with open_recording(put(tmp_path, ["II_uV", *rows, "", ""]), fs=250) as recording:
         check(recording, np.append(wave(400) * 1e-3, np.full(50, np.nan)))
 
 
@@ -385,7 +383,7 @@ def test_blank_lines_between_all_lines_are_no_samples(end: str, values: list[int
     expected = np.array([float(row or "nan") for row in rows])
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "ROWS", 25)  # read in parts that begin with a blank line, too
-        path = put(Path(folder), end.join(["II"] * titled + rows) + end, "a.csv")
+        path = put(Path(folder), end.join(["II"] * titled + rows) + end)
         with open_recording(path, fs=250, unit="mV", any_lead=True) as recording:
             np.testing.assert_array_equal(recording.read(), expected)
             lost = int(np.isnan(expected).sum())
@@ -397,4 +395,4 @@ def test_a_value_where_all_other_such_lines_are_blank_is_told(tmp_path: Path) ->
     spaced = [f"{value}\n" for value in wave(20_000)]  # more than is looked at to see how a table is made
     rows = [*spaced, "5", *spaced]
     said = "every second line of its data is blank, but line 40002 is not: leave the blank lines out, but for those "
-    assert said in fault(put(tmp_path, "\n".join(["II", "", *rows]), "a.csv"), fs=250, unit="uV")
+    assert said in fault(put(tmp_path, ["II", "", *rows]), fs=250, unit="uV")

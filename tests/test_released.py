@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import needs, toy_beats
+from conftest import RELEASED, needs, toy_beats
 from made_records import read_splits
-from test_kachuee import RELEASED
 
 import data_configs
 from dataloader import data_generator
