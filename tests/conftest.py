@@ -19,6 +19,9 @@ import hparams
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 
+for helper in Path(__file__).parent.glob("made_*.py"):
+    pytest.register_assert_rewrite(helper.stem)  # so that what fails in them is told as in a test
+
 # The same examples in every run, however slow the machine: nothing but a change makes the suite fail. To search on,
 # with other examples each time: `pytest --hypothesis-profile=search`, which keeps those that fail in .hypothesis/.
 settings.register_profile("same_examples", derandomize=True, deadline=None)
