@@ -89,7 +89,7 @@ def test_what_a_file_holds_is_text_to_the_page_and_to_the_terminal(
     for page in (out / "one/report.html", out / "index.html"):
         text = page.read_text(encoding="utf-8")
         assert "<script" not in text and "&lt;script&gt;alert(1)&lt;" in text
-        assert re.search("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; ", text)
+        assert re.search('<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; ', text)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
