@@ -256,6 +256,7 @@ def test_a_very_long_pause_may_be_a_lead_that_is_off() -> None:
     for length, doubtful in ((15_000, False), (15_001, True)):
         rhythm = made("NNN", [length, 800])
         hidden = hidden_beats(rhythm, DEFAULTS, lambda start, end: False)
+        assert hidden.dtype == np.int64  # samples; of none too
         rhythm = made("NNN", [length, 800], hidden=hidden)
         (pause,) = find_episodes(rhythm, DEFAULTS).of("pause")
         assert bool(pause.doubtful) == doubtful
