@@ -380,7 +380,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         return x.float() if bf16 else x
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities (B, C).
+        """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities, of `joint` logits.
 
         Raises:
             InputError: the beats have another shape, or the network sees the context of a beat and none is given.

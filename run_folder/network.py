@@ -34,8 +34,8 @@ def load_network(
             for the whole process, so that what was loaded last decides for all networks there.
 
     Returns:
-        The network, (B, 1, L) float32 -> logits (B, C), with context (B, 1, L), (B, K) -> log-probabilities (B, C);
-        and its checkpoint, whose `configs` have L, C and the columns of K.
+        The network, (B, 1, L) float32 -> logits (B, C), with context (B, 1, L), (B, K) -> log-probabilities (B, C), of
+        `joint` logits; and its checkpoint, whose `configs` have L, C and the columns of K.
 
     Raises:
         InputError: there is no such checkpoint or device, or it is damaged; or the device has no such precision or
@@ -65,7 +65,11 @@ def encoder_layer(configs: DatasetConfig, hparams: TrainingConfig) -> Layer | No
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The card beside a packaged network (`reproduce.pretrained`); empty where there is none."""
+    """The card beside a packaged network (`reproduce.pretrained`); empty where there is none.
+
+    Raises:
+        InputError: it is damaged.
+    """
     card = path.with_suffix(".json")
     if path.parent.resolve() != PRETRAINED or not card.is_file():
         return {}
