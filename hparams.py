@@ -422,7 +422,11 @@ class RunConfig:
         return self.experiment_description or self.dataset
 
     def effective_configs(self) -> DatasetConfig:
-        """The dataset's configuration with this run's overrides."""
+        """The dataset's configuration with this run's overrides.
+
+        Raises:
+            InputError: the dataset is unknown, or its classes or the context do not fit it.
+        """
         context = RECIPE_CONTEXT.get(self.recipe, "none") if self.context is None else self.context
         given = {"sequence_len": self.sequence_len, "classes": self.classes, "context": context}
         return get_dataset_class(self.dataset)(**{name: value for name, value in given.items() if value is not None})
@@ -433,6 +437,9 @@ class RunConfig:
         Where no loss is given, cross-entropy takes the place of CAL for every variant but `full`, since Fig. 5 adds CAL
         last, and that of any loss for the samplers `balanced` and `smote`: Fig. 6 compares the remedies one at a time,
         and to weight a class that is drawn more often already would count it twice.
+
+        Raises:
+            InputError: the recipe or a choice in it is unknown, or the sampler does not fit the recipe.
         """
         names = {field.name for field in fields(TrainingConfig)} & {field.name for field in fields(RunConfig)}
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -451,7 +451,7 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes:
     split lacks still counts, as one missed of its own class. A figure whose denominator is 0 is 0.
 
     Returns:
-        accuracy, macro_precision, macro_recall, macro_f1, per_class (name -> precision, recall, f1, support)
+        accuracy, macro_precision, macro_recall, macro_f1, per_class (name -> precision, recall, f1, support), classes
         and confusion_matrix (rows true, columns predicted, in the order of classes), ready for JSON.
 
     Raises:
