@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: written beside their place and renamed into it.
 
+A file that cannot be written is an `InputError` of whatever writes it here (`written_whole`).
 torch is imported where its files are written or read: commands without a network start in a third of the time.
 """
 
