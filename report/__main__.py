@@ -124,7 +124,12 @@ def _require_same_recording(folder: Path, recording: Recording, options: ReportO
 
 
 def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | None, progress: bool) -> dict[str, Any]:
-    """Write the report of one recording into `folder`; return its summary."""
+    """Write the report of one recording into `folder`; return its summary.
+
+    Raises:
+        InputError: as `analyse`; or `folder` has something else in it that would be lost, or cannot be written, or the
+            browser prints no PDF. What was in `folder` is then as it was.
+    """
     steps = len(STEPS) - (not work.options.pdf)
     disable = None if progress else True
     with tqdm(total=steps, desc=printable(path.name), unit="step", leave=False, disable=disable) as bar:
