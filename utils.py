@@ -146,6 +146,9 @@ def run_log(path: Path) -> Iterator[logging.Logger]:
     An error that ends the block is the last line of the file.
 
     Of several processes only the first one's lines go anywhere.
+
+    Raises:
+        InputError: a line cannot be written to the file, as on a full disk.
     """
     logger = logging.Logger("ecgtransform", level=logging.INFO)
     if not is_first():
