@@ -254,7 +254,7 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
             f"--sampler smote: class {single[0]} has a single training beat, and a new one lies between two; take more "
             "beats, or another sampler"
         )
-    beats, labels = split.samples.squeeze(1).numpy(), split.labels.numpy()
+    beats, labels = split.samples.squeeze(1).numpy(), split.labels.numpy()  # (n, 1, L) -> (n, L)
     random = np.random.RandomState(seed)
     new_beats, new_labels = [split.samples], [split.labels]
     most = max(counts.values())
@@ -264,7 +264,7 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
             neighbours = min(SMOTE_NEIGHBOURS, count - 1)
             smote = SMOTE(sampling_strategy={label: most}, k_neighbors=neighbours, random_state=random)
             made = torch.from_numpy(smote.fit_resample(beats, labels)[0][len(beats) :])  # (most - count, L)
-            new_beats.append(made.to(torch.float32).unsqueeze(1))
+            new_beats.append(made.to(torch.float32).unsqueeze(1))  # (most - count, 1, L)
             new_labels.append(torch.full((len(made),), label))
     return replace(split, samples=torch.cat(new_beats), labels=torch.cat(new_labels), records=None, positions=None)
 

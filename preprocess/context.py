@@ -183,7 +183,7 @@ def stretch_context(signal: np.ndarray, peaks: np.ndarray, rhythm: Mapping[str, 
     clean = remove_baseline(raw)
     beats = align(clean, peaks, *dominant_beat(clean, peaks))
     columns = {**rhythm, **p_wave(beats), **shape(beats)}
-    features = np.stack([columns[name] for name in CONTEXT_NAMES], axis=1).astype(np.float32)
+    features = np.stack([columns[name] for name in CONTEXT_NAMES], axis=1).astype(np.float32)  # (beats, K)
     return Context(features, difference_channel(raw, beats))
 
 

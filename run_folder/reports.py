@@ -70,7 +70,8 @@ def summary_table(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
     spread = stacked.std(axis=0, ddof=1) if len(runs) > 1 else np.full(stacked.shape[1:], np.nan)
     index = pd.Index([*FIGURES, "accuracy"], name=tables[0].index.name)
     columns = [column for name in tables[0].columns for column in (name, f"{name}_sd")]
-    return pd.DataFrame(np.stack([stacked.mean(axis=0), spread], axis=2).reshape(len(index), -1), index, columns)
+    pairs = np.stack([stacked.mean(axis=0), spread], axis=2)  # (figures, classes and macro, mean and sd)
+    return pd.DataFrame(pairs.reshape(len(index), -1), index, columns)  # each mean with its sd after it
 
 
 def ec57_part(metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, float | None]]]:
