@@ -30,7 +30,7 @@ QUIET = 40.0  # %, the percentile of steepness that says how quiet it is between
 HUM_BAND = (3.0, 38.0)  # Hz: an ECG is between; hum above it, also that of 60 Hz which 100 samples a second fold to 40
 HUM_AROUND = 60  # s on either side: the hum that an ECG has there is the usual one
 WINDOWS = 60  # that are in memory at once
-LOOKED_AT = 125  # samples on either side of the middle of a window, whose percentile is taken
+LOOKED_AT = 125  # samples at least on either side of the middle of a window, whose percentile is taken
 
 
 def noise_index(signal: np.ndarray, fs: float, beats: np.ndarray, grid: np.ndarray, quality: Quality) -> np.ndarray:
