@@ -285,7 +285,7 @@ def draw_patients(counts: np.ndarray, share: float, seed: int, leave: int = 1) -
     StratifiedGroupKFolds (6 %, one F beat), which assigns the rare classes last.
 
     Args:
-        counts: (patients, classes), beats.
+        counts: (patients, classes), beats; of more patients than `leave`.
         share: of the beats, 0 to 1.
         seed: of the draw.
         leave: patients on the side not drawn, at least; and those that each class keeps there, where it has more.
