@@ -80,15 +80,19 @@ LARGEST = {
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """One dataset and the network that fits it."""
+    """One dataset and the network that fits it.
+
+    Raises:
+        InputError: a value is of another type or out of its range, or two do not go together.
+    """
 
     name: str
     """Name on the command line and of the folder under `--data_path`."""
     classes: tuple[str, ...]
     """Class names; the index is the label."""
     hard_class: str
-    """The class that `--recipe notes` weights higher: of those of more than a thousand beats the one with the lowest F1
-    in the paper's Table 2 (S) or Table 3 (normal)."""
+    """The class that `--recipe notes` weights higher, and than which no Q weighs more (`dataloader.shape_weights`): of
+    those of more than a thousand beats the one with the lowest F1 in the paper's Table 2 (S) or Table 3 (normal)."""
     sequence_len: int = 186
     """Samples of one beat: 186 at 360 Hz are 517 ms. The released constants say 188 for PTB; its files hold 186."""
     input_channels: int = 1
@@ -210,7 +214,7 @@ PTB_CLASSES = ("normal", "infarction")
 
 
 def mit(sequence_len: int = 186, classes: Sequence[str] = MIT_CLASSES, context: str = "none") -> DatasetConfig:
-    """MIT-BIH Arrhythmia Database in the five AAMI EC57 groups (paper Table 1), or some of them."""
+    """MIT-BIH Arrhythmia Database in the five AAMI EC57 groups (paper Table 1), or some of them (`chosen_classes`)."""
     return DatasetConfig(
         "mit",
         chosen_classes(classes, MIT_CLASSES),

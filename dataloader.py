@@ -33,7 +33,7 @@ def data_generator(
 
     Raises:
         InputError: a split file is absent or unfit, or they do not belong together; the message for absent files says
-            how to make them.
+            how to make them. Or as `stratified_subset`.
     """
     splits = load_splits(data_path, configs)
     return splits | {"train": limited(splits["train"], configs, limit_train, seed)}
@@ -141,7 +141,10 @@ def missing_splits_message(folder: Path, missing: list[str], configs: DatasetCon
 
 
 def stratified_subset(labels: Tensor, size: int, num_classes: int, seed: int) -> Tensor:
-    """Indices, ascending, of `size` beats in which each class keeps its share, and at least one beat.
+    """Choose `size` of the beats with `labels` (n,), so that each class keeps its share, and at least one beat.
+
+    Returns:
+        int64 (size,) indices, ascending.
 
     Raises:
         InputError: `size` is smaller than the number of classes present or larger than that of the beats.
@@ -237,7 +240,7 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
         The beats of `split` (n, 1, L), unchanged and in their order, then the new ones; those are of no record.
 
     Raises:
-        InputError: imbalanced-learn is not installed, or a class has a single beat.
+        InputError: imbalanced-learn is not installed, a class has a single beat, or the beats have a context.
     """
     if split.context is not None:
         raise InputError("--sampler smote: makes beats between others, but no context for them; use --context none")
@@ -251,7 +254,7 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
             f"--sampler smote: class {single[0]} has a single training beat, and a new one lies between two; take more "
             "beats, or another sampler"
         )
-    beats, labels = split.samples.squeeze(1).numpy(), split.labels.numpy()
+    beats, labels = split.samples.squeeze(1).numpy(), split.labels.numpy()  # (n, 1, L) -> (n, L)
     random = np.random.RandomState(seed)
     new_beats, new_labels = [split.samples], [split.labels]
     most = max(counts.values())
@@ -261,7 +264,7 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
             neighbours = min(SMOTE_NEIGHBOURS, count - 1)
             smote = SMOTE(sampling_strategy={label: most}, k_neighbors=neighbours, random_state=random)
             made = torch.from_numpy(smote.fit_resample(beats, labels)[0][len(beats) :])  # (most - count, L)
-            new_beats.append(made.to(torch.float32).unsqueeze(1))
+            new_beats.append(made.to(torch.float32).unsqueeze(1))  # (most - count, 1, L)
             new_labels.append(torch.full((len(made),), label))
     return replace(split, samples=torch.cat(new_beats), labels=torch.cat(new_labels), records=None, positions=None)
 
@@ -274,6 +277,9 @@ class Batches:
 
     `order(epoch)` gives index tensors. The order depends only on the seed and the epoch, so that a resumed
     run continues with the batches that it would have seen.
+
+    Raises:
+        InputError: with `sequence_beats`, as `consecutive_sequences`.
     """
 
     def __init__(self, split: Split, hparams: TrainingConfig, seed: int) -> None:
@@ -325,6 +331,9 @@ class Batches:
 
 def consecutive_sequences(split: Split, length: int) -> list[Tensor]:
     """Cut the split into sequences of `length` beats that follow one another in one record; the last are shorter.
+
+    Returns:
+        Of each sequence the indices of its beats, int64 (`length`,) at most.
 
     Raises:
         InputError: the split file does not say from which record and position its beats come.

@@ -73,7 +73,11 @@ def _require_ranges(config: ContextConfig | TrainingConfig | RunConfig, prefix: 
 
 @dataclass(frozen=True)
 class ContextConfig:
-    """How the small networks on the context are trained, before the network and by themselves (`rhythm`)."""
+    """How the small networks on the context are trained, before the network and by themselves (`rhythm`).
+
+    Raises:
+        InputError: a value is of another type or out of its range.
+    """
 
     members: int = 8
     """Networks that are averaged in each ensemble, an equal share of them trained on each database of the training
@@ -107,7 +111,12 @@ class ContextConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One training recipe; every field is read by the trainer."""
+    """One training recipe; every field is read by the trainer.
+
+    Raises:
+        InputError: a value is unknown, of another type or out of its range, or a sampler but `shuffle` comes with
+            `sequence_beats`.
+    """
 
     recipe: str
     """Name of the recipe."""
@@ -138,7 +147,8 @@ class TrainingConfig:
     focal_gamma: float = 2.0
     """Exponent of the focal loss (Lin et al. 2017)."""
     dropout: float = 0.2
-    """Dropout rate after MSC: 0.2 in the released code, which made the published checkpoints; 0.5 in the paper."""
+    """Dropout rate after MSC, and in the classifier that sees the context: 0.2 in the released code, which made the
+    published checkpoints; 0.5 in the paper."""
     encoder_dropout: float = 0.1
     """Dropout rate inside the encoder layers of BiTrans (released code; the paper is silent)."""
     schedule: str = "constant"
@@ -282,6 +292,10 @@ class RunConfig:
     """What the command line asks for: every field is an option of `main.py`, and its help is here.
 
     `None` leaves a value to the recipe (`TrainingConfig`), to the dataset (`DatasetConfig`) or to the run itself.
+
+    Raises:
+        InputError: a value is of another type or out of its range. Names of datasets, recipes and what they choose from
+            are checked by `effective_configs` and `effective_hparams`.
     """
 
     dataset: str = option("mit", f"name of the dataset: {' or '.join(DATASETS)}")
@@ -335,7 +349,7 @@ class RunConfig:
     )
     dropout: float | None = option(
         None,
-        "dropout rate, 0 to 1, after MSC and in the classifier that sees the context; the paper has 0.5",
+        "dropout rate, from 0 to below 1, after MSC and in the classifier that sees the context; the paper has 0.5",
         metavar="RATE",
         default="0.2, as in the released code",
     )
@@ -422,7 +436,11 @@ class RunConfig:
         return self.experiment_description or self.dataset
 
     def effective_configs(self) -> DatasetConfig:
-        """The dataset's configuration with this run's overrides."""
+        """The dataset's configuration with this run's overrides.
+
+        Raises:
+            InputError: the dataset is unknown, or its classes or the context do not fit it.
+        """
         context = RECIPE_CONTEXT.get(self.recipe, "none") if self.context is None else self.context
         given = {"sequence_len": self.sequence_len, "classes": self.classes, "context": context}
         return get_dataset_class(self.dataset)(**{name: value for name, value in given.items() if value is not None})
@@ -433,6 +451,9 @@ class RunConfig:
         Where no loss is given, cross-entropy takes the place of CAL for every variant but `full`, since Fig. 5 adds CAL
         last, and that of any loss for the samplers `balanced` and `smote`: Fig. 6 compares the remedies one at a time,
         and to weight a class that is drawn more often already would count it twice.
+
+        Raises:
+            InputError: the recipe or a choice in it is unknown, or the sampler does not fit the recipe.
         """
         names = {field.name for field in fields(TrainingConfig)} & {field.name for field in fields(RunConfig)}
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -66,7 +66,7 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
     Validation and test use them as they are; training uses `dataloader.Batches.training_weights` of them.
 
     Raises:
-        InputError: the loss weighs classes by their frequency and one has no training beat, or the hard class that it
+        InputError: the loss is `cal` or `weighted_ce` and a class has no training beat, or the hard class that the loss
             needs is not among the classes.
     """
     counts = torch.bincount(train_labels.cpu(), minlength=configs.num_classes)

@@ -356,6 +356,7 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         self.sees_context = configs.context != "none"
         self.precision = hparams.precision
         self.input_shape = (configs.input_channels, configs.sequence_len)
+        self.context_columns = len(configs.context_features)
 
     def features(self, x: Tensor) -> Tensor:
         """What the classifier sees of each beat: (B, 1, 186) -> (B, 128), float32 from bf16 products too.
@@ -380,13 +381,19 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
         return x.float() if bf16 else x
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities (B, C).
+        """Logits of a batch of beats: (B, 1, 186) -> (B, C); with context (B, K) log-probabilities, of `joint` logits.
 
         Raises:
-            InputError: the beats have another shape, or the network sees the context of a beat and none is given.
+            InputError: the beats have another shape, or the network sees the context of a beat and none is given, or
+                one of other columns than `configs.context_features`.
         """
         if context is None and self.sees_context:
             raise InputError("this network sees the context of a beat: model(x, context), as Split.inputs() gives both")
+        if context is not None and self.sees_context and context.shape[1:] != (self.context_columns,):
+            raise InputError(
+                f"this network takes a context (B, {self.context_columns}), got {tuple(context.shape)}; "
+                "configs.context_features names its columns"
+            )
         features, bf16 = self.features(x), self._in_bf16(x.device)
         with _autocast(x.device, bf16):
             logits = self.clf(features, context) if isinstance(self.clf, JointClassifier) else self.clf(features)

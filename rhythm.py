@@ -193,7 +193,8 @@ def fit_ensemble(
         for batch in torch.stack(orders).split(config.batch_size, dim=1):  # (M, b)
             seen = x[each, batch]  # (M, b, k)
             logits = ensemble.logits(seen + config.noise * torch.randn_like(seen), drop=True)  # (M, b, outputs)
-            terms = weight[batch] * F.cross_entropy(logits.transpose(1, 2), labels[batch], reduction="none")
+            by_class = logits.transpose(1, 2)  # (M, outputs, b), as cross-entropy wants them
+            terms = weight[batch] * F.cross_entropy(by_class, labels[batch], reduction="none")  # (M, b)
             optimizer.zero_grad(set_to_none=True)
             (terms.sum(dim=1) / weight[batch].sum(dim=1)).sum().backward()  # the members share no weights
             optimizer.step()

@@ -55,7 +55,7 @@ class Split:
     seed: int | None = None
     """Seed of the draw that split them; None where the file does not say."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """Beats in the file of classes that the network does not have."""
+    """Class that the network does not have -> its beats in the file."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -144,7 +144,7 @@ def load_split(
     `remedy` is what a message about a damaged file advises.
 
     Raises:
-        InputError: the file is absent, cut short, not a split file, holds code, or its samples and labels do
+        InputError: the file is absent, cut short, not a split file, holds code, or an entry of it is damaged or does
             not fit `configs`.
     """
     path = Path(path)

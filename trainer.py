@@ -75,10 +75,13 @@ class Evaluation:
 
 
 class Trainer:
-    """Trains, validates and tests the network that a `RunConfig` describes, once for every seed."""
+    """Trains, validates and tests the network that a `RunConfig` describes, once for every seed.
+
+    On CUDA its arithmetic, fp32 or tf32, stays that of the process (`kernels.precision.set_arithmetic`).
+    """
 
     def __init__(self, run: RunConfig, run_folder: str | Path | None = None) -> None:
-        """With `run_folder`, the run of that folder goes on; without, a new one starts."""
+        """With `run_folder` that run goes on, else a new one starts; an `InputError` where `run` cannot be had here."""
         self.run = run
         self.configs = run.effective_configs()
         self.hparams = run.effective_hparams()
@@ -93,8 +96,9 @@ class Trainer:
         """Train and test every seed; return the test metrics of each one's best checkpoint.
 
         Raises:
-            InputError: data, device or folder do not fit, or another command holds the run; nothing was written.
-            TrainingError: the loss is no longer finite.
+            InputError: data, device or folder do not fit, or another command holds the run, and nothing was written; or
+                a file of the run cannot be written.
+            TrainingError: the loss, a weight or an output of the network is no longer finite.
         """
         with distributed.process_group(self.device), Hold() as hold:
             if self.run_folder is not None and self.run_folder.is_dir():
@@ -257,6 +261,7 @@ class Trainer:
 
         Raises:
             InputError: checkpoint, test split or folder do not fit.
+            TrainingError: an output of the network is not finite.
         """
         if distributed.world_size() > 1:
             raise InputError("--test: works with one process; start it without torchrun")

@@ -50,7 +50,7 @@ ONE_CYCLE = {"initial_lr", "max_lr", "min_lr"}
 # What a checkpoint may say in its `metrics`, and in the `data` of these (`run_folder.layout.SeedRun.data`).
 METRICS = {"history": list[dict[str, float]], "class_weights": list[float], "data": dict[str, Any]}
 DATA = {
-    **dict.fromkeys(("training_fingerprint", "init"), str),
+    **dict.fromkeys(("training_fingerprint", "init", "init_base"), str),
     **dict.fromkeys(("fingerprints", "places"), dict[str, str]),
     **dict.fromkeys(("training_records", "init_records", "init_tested"), list[str]),
 }
@@ -146,6 +146,9 @@ def run_log(path: Path) -> Iterator[logging.Logger]:
     An error that ends the block is the last line of the file.
 
     Of several processes only the first one's lines go anywhere.
+
+    Raises:
+        InputError: a line cannot be written to the file, as on a full disk.
     """
     logger = logging.Logger("ecgtransform", level=logging.INFO)
     if not is_first():
@@ -451,7 +454,7 @@ def classification_metrics(labels: np.ndarray, predictions: np.ndarray, classes:
     split lacks still counts, as one missed of its own class. A figure whose denominator is 0 is 0.
 
     Returns:
-        accuracy, macro_precision, macro_recall, macro_f1, per_class (name -> precision, recall, f1, support)
+        accuracy, macro_precision, macro_recall, macro_f1, per_class (name -> precision, recall, f1, support), classes
         and confusion_matrix (rows true, columns predicted, in the order of classes), ready for JSON.
 
     Raises:

@@ -35,7 +35,11 @@ PARTS = 10
 
 
 def trained(splits: dict[str, Split], configs: DatasetConfig, num_epochs: int, precision: str, seed: int) -> np.ndarray:
-    """Train with the paper's settings but for weight decay: the loss of every step, last the validation's macro-F1."""
+    """Train with the paper's settings but for weight decay.
+
+    Returns:
+        float (steps + 1,): the loss of every step, and last the macro-F1 on validation, percent.
+    """
     recipe = dataclasses.replace(supervised(), precision=precision)
     seed_everything(seed)
     model = ecgTransForm(configs, recipe)

@@ -68,7 +68,7 @@ def read_records(folder: Path) -> Iterator[RecordSignal]:
     """Read the annotated records of a folder: lead II, or else the first ECG channel.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or one cannot be read.
     """
     for name in annotated_records(folder):
         header = recordings.read_header(folder, name)
@@ -127,7 +127,11 @@ def row(title: str, scores: Sequence[Score]) -> str:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Print the table of the databases in --raw_path."""
+    """Print the table of the databases in --raw_path.
+
+    Raises:
+        InputError: as `read_records`.
+    """
     parser = ArgumentParser(
         prog="python -m benchmarks.detector",
         description=__doc__,

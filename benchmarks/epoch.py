@@ -88,7 +88,11 @@ def stream(model: nn.Module, beats: int, length: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Raises:
+        InputError: there are fewer beats than classes, or this processor has no such kernel or precision.
+    """
     parser = ArgumentParser(prog="python -m benchmarks.epoch", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add(

@@ -44,7 +44,11 @@ def history(processes: int, options: Sequence[str], save_dir: Path) -> pd.DataFr
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print; options that are not its own go to main.py."""
+    """Measure and print; options that are not its own go to main.py.
+
+    Raises:
+        InputError: as `history`.
+    """
     parser = ArgumentParser(prog="python -m benchmarks.processes", description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=at_least_one, nargs="+", default=[1, 2], help="to compare (default: 1 2)")
     args, options = parser.parse_known_args(arguments)

@@ -46,7 +46,7 @@ def flutter_samples(record: RecordSignal) -> np.ndarray:
 
 
 def false_beats(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
-    """Those of the detected `beats` that no annotated beat is near."""
+    """Those of the detected `beats`, int (n,) samples, that no annotated beat is near."""
     distance = np.abs(nearest(beats_of(record.reference), beats) - beats)
     return beats[distance > QRS_WINDOW * record.fs]
 
@@ -229,7 +229,11 @@ def spared_table(groups: Mapping[str, Sequence[np.ndarray]]) -> str:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Print the tables of what is in --raw_path."""
+    """Print the tables of what is in --raw_path.
+
+    Raises:
+        InputError: as `read_records`.
+    """
     parser = ArgumentParser(
         prog="python -m benchmarks.quality",
         description=__doc__,

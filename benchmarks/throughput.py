@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -102,9 +102,13 @@ def step_gflop(setting: Setting, train: bool) -> float:
 
 
 def resident_mb() -> tuple[float, float]:
-    """Memory of this process in MB: now, and at its highest."""
+    """Memory of this process in MB: now, and at its highest; NaN on Windows, where Python cannot tell."""
     status = Path("/proc/self/status")
     if not status.exists():
+        if sys.platform == "win32":
+            return math.nan, math.nan
+        import resource  # here, since Windows has none
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         return peak, peak  # the system tells no more: what is taken from now on shows where it goes beyond
     entries = dict(re.findall(r"(\w+):\s+(\d+)", status.read_text()))

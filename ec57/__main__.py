@@ -149,7 +149,11 @@ def write(
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Compare what the command line names, print the table of beats, and write the tables where that is asked for."""
+    """Compare what the command line names, print the table of beats, and write the tables where that is asked for.
+
+    Raises:
+        InputError: as `compare`; an option is out of range, no beat was compared, or --out cannot be written.
+    """
     args = build_parser().parse_args(arguments)
     given = {field.name: getattr(args, field.name) for field in fields(Protocol) if hasattr(args, field.name)}
     protocol = Protocol(**given)

@@ -183,6 +183,7 @@ class Runs:
         one, FN the others; Tp those of the test that the reference has so, FP the others.
         """
         counts: dict[str, int] = {}
+        # Of both the rows are the runs that are looked up: those of the test are columns in `predictivity`.
         of_reference, of_test = self.sensitivity.to_numpy(), self.predictivity.to_numpy().T
         for name, lengths in {"C": slice(2, 3), "S": slice(3, 6), "L": slice(6, 7)}.items():
             for matrix, right, wrong in ((of_reference, "Ts", "FN"), (of_test, "Tp", "FP")):

@@ -144,7 +144,8 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         attended = attention.out_proj(_attention(qkv, attention.num_heads, p))
         x = self.norm1(x + _dropout(attended, p))
         w1, b1, w2, b2 = self.linear1.weight, self.linear1.bias, self.linear2.weight, self.linear2.bias
-        fed = _FeedForward.apply(x.flatten(0, 1), w1, b1, w2, b2, p, self.products)
+        tokens = x.flatten(0, 1)  # (sequences, tokens, features) -> (sequences * tokens, features)
+        fed = _FeedForward.apply(tokens, w1, b1, w2, b2, p, self.products)
         return self.norm2(x + _dropout(fed.view_as(x), p))
 
 
@@ -212,7 +213,7 @@ class _FeedForward(torch.autograd.Function):
         products: torch.dtype,
     ) -> Tensor:
         x1 = F.pad(x, (0, 1), value=1.0).to(products)
-        weight = torch.cat([w1, b1[:, None]], 1).t().contiguous().to(products)
+        weight = torch.cat([w1, b1[:, None]], 1).t().contiguous().to(products)  # (features + 1, hidden units)
         w2t = (w2.t() / (1 - p)).to(products)
         buffer, out, masks = x1.new_empty(TOKENS_AT_A_TIME, len(w1)), torch.empty_like(x), []
         for x_part, o in zip(x1.split(TOKENS_AT_A_TIME), out.split(TOKENS_AT_A_TIME), strict=True):
@@ -294,7 +295,7 @@ class _DropoutAttention(torch.autograd.Function):
         out = qkv.new_empty(*qkv.shape[:2], qkv.shape[2] // 3)
         masks = []
         for part, o in zip(qkv.split(SEQUENCES_AT_A_TIME), out.split(SEQUENCES_AT_A_TIME), strict=True):
-            q, k, v = _split_heads(part, 3, heads).flatten(1, 2)
+            q, k, v = _split_heads(part, 3, heads).flatten(1, 2)  # (sequences * heads, tokens, features of a head) each
             probability = _probability(q, k)
             masks.append(kept(tuple(probability.shape), p))
             attended = torch.bmm(probability.mul_(masks[-1].float()), v.mul_(1 / (1 - p)))
@@ -310,7 +311,7 @@ class _DropoutAttention(torch.autograd.Function):
         grad_qkv = torch.empty_like(qkv)
         parts = zip(*(t.split(SEQUENCES_AT_A_TIME) for t in (qkv, grad, grad_qkv)), ctx.masks, strict=True)
         for part, grad_part, out, mask in parts:
-            q, k, v = _split_heads(part, 3, ctx.heads).flatten(1, 2)
+            q, k, v = _split_heads(part, 3, ctx.heads).flatten(1, 2)  # as in the forward pass; so is g
             g = _split_heads(grad_part, 1, ctx.heads)[0].flatten(0, 1).mul_(1 / (1 - ctx.p))
             probability, keep = _probability(q, k), mask.float()
             grad_p = torch.bmm(g, v.transpose(1, 2)).mul_(keep)

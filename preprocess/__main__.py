@@ -100,7 +100,11 @@ def _read_records(config: PreparationConfig, raw: Path, database: Database | Non
 
 
 def prepare_recording(folder: Path, hours: float, seed: int) -> None:
-    """Write a synthetic recording of `hours` into `folder`, and print what it holds and what to do with it."""
+    """Write a synthetic recording of `hours` into `folder`, and print what it holds and what to do with it.
+
+    Raises:
+        InputError: as `write_synthetic_holter`.
+    """
     start = time.monotonic()
     holter = write_synthetic_holter(folder, hours, seed, sys.stderr.isatty())
     _print(recording_account(holter))

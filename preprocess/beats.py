@@ -62,11 +62,11 @@ class Account:
 class BeatSet:
     """All beats of a dataset, sorted by record and then by position, and what is known of them."""
 
-    samples: np.ndarray  # float32 (n, 1, LENGTH)
+    samples: np.ndarray  # float32 (n, 1, L): L is LENGTH, but of `released` files what they have
     labels: np.ndarray  # int64 (n,), index into `classes`
     classes: tuple[str, ...]
     fs: float  # Hz, the rate of `samples`
-    source: str  # physionet, synthetic, records, kaggle or released
+    source: str  # physionet, synthetic, records, kaggle or released; of several databases with commas between
     window: str  # a sentence: how each beat was cut, resampled and scaled
     records: np.ndarray | None = None  # int64 (n,), index into `record_names`
     positions: np.ndarray | None = None  # int64 (n,), R-peak as a sample index at the record's own rate
@@ -86,7 +86,7 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
     """Leave out the beats of all other classes than `classes`; None keeps them all.
 
     Raises:
-        InputError: a class is unknown, fewer than two are left, or no beat is of one of them.
+        InputError: a class is unknown, fewer than two are named, or no beat is of any of them.
     """
     if classes is None:
         return beats
@@ -120,7 +120,7 @@ def only_classes(beats: BeatSet, classes: Sequence[str] | None) -> BeatSet:
 
 
 def cut(signal: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the window around each centre (n,).
+    """Cut the window around each centre, int (n,), of a signal (samples,), both at `FS`.
 
     Returns:
         (m, LENGTH) windows, and bool (n,) which m of the centres they are of: a window that leaves the signal is not
@@ -162,7 +162,11 @@ class RecordBeats:
 
 
 def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
-    """Cut the beats of a record's signal (n,) at `fs` Hz, each centred on its R-peak and standardised."""
+    """Cut the beats of a record's signal (n,) at `fs` Hz, each centred on its R-peak and standardised.
+
+    Raises:
+        InputError: as `detect_beats`, where the beats are not annotated.
+    """
     at_fs = resample(signal, fs)
     if isinstance(truth, tuple):
         positions, labels = truth
@@ -282,8 +286,8 @@ def read_beats(
     are of, `patients_file` a CSV file that says whose they are.
 
     Raises:
-        InputError: the folder, one of its records or `patients_file` cannot be read, no beat is found, one has two
-            classes, or some headers name a patient and others do not.
+        InputError: the folder, one of its records or `patients_file` cannot be read, no record has the lead, they have
+            several rates, no beat is found, one has two classes, or some headers name a patient and others do not.
     """
     from tqdm import tqdm
 

@@ -183,7 +183,7 @@ def stretch_context(signal: np.ndarray, peaks: np.ndarray, rhythm: Mapping[str, 
     clean = remove_baseline(raw)
     beats = align(clean, peaks, *dominant_beat(clean, peaks))
     columns = {**rhythm, **p_wave(beats), **shape(beats)}
-    features = np.stack([columns[name] for name in CONTEXT_NAMES], axis=1).astype(np.float32)
+    features = np.stack([columns[name] for name in CONTEXT_NAMES], axis=1).astype(np.float32)  # (beats, K)
     return Context(features, difference_channel(raw, beats))
 
 
@@ -266,7 +266,10 @@ def local_mean(values: np.ndarray, k: int) -> np.ndarray:
 
 
 def local_rmssd(pre: np.ndarray, k: int) -> np.ndarray:
-    """Root mean square of the differences pre_j - pre_{j-1}, s, over the beats j = i - k to i + k, cut at the ends."""
+    """Root mean square of the differences pre_j - pre_{j-1}, over the beats j = i - k to i + k, cut at the ends.
+
+    Intervals `pre` (beats,) in s -> (beats,) in s.
+    """
     squares = np.concatenate([[0.0], np.diff(pre) ** 2])
     return np.sqrt(np.maximum(local_mean(squares, k), 0.0))  # a difference of sums may fall below 0 by rounding
 
@@ -303,6 +306,10 @@ def dominant_beat(signal: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np
     Two beats are similar when their QRS correlate above 0.9 and the norms differ by less than a factor of 1.65. Of at
     most 600 beats, evenly spaced, the one that is similar to most of them begins; the median of all beats similar
     to it comes next, and the median of those similar to that is the dominant beat.
+
+    Args:
+        signal: (n,) at 360 Hz, without its baseline, in any unit.
+        peaks: (beats,) sample indices of the R-peaks.
 
     Returns:
         The dominant beat (b - a,) over `CYCLE`, and which beats it is the median of, bool (beats,).
@@ -365,6 +372,12 @@ def align(signal: np.ndarray, peaks: np.ndarray, dominant: np.ndarray, members: 
     """Move each beat by at most 6 samples to where its QRS correlates best with the dominant one; divide by A.
 
     Without a QRS in the dominant beat (a flat signal) there is nothing to compare with, and all voltages become 0.
+
+    Args:
+        signal: (n,), as in `dominant_beat`.
+        peaks: (beats,), as there.
+        dominant: (230,), what that returned.
+        members: bool (beats,), likewise.
     """
     qrs, _ = _unit(dominant[None, _within(CYCLE, QRS)])
     shifts = sorted(range(-SHIFT, SHIFT + 1), key=abs)  # of equal correlations the smallest shift
@@ -489,8 +502,8 @@ def _log_ratio(value: np.ndarray, dominant: np.ndarray) -> np.ndarray:
 def difference_channel(signal: np.ndarray, beats: Beats) -> np.ndarray:
     """Subtract the dominant beat from each beat: ((x - mean x) - (t - mean t)) / sd t, clipped to +-8.
 
-    x is the window of the first channel in the signal (n,) as it is, moved like the beat; t the median of those that
-    the dominant beat is made of, each minus its mean, as the signal keeps its baseline.
+    x is the window `BEAT` of the signal (n,) as it is, moved like the beat; t the median of those that the dominant
+    beat is made of, each minus its mean, as the signal keeps its baseline.
 
     Returns:
         float32 (beats, 186); zeros where t is flat.

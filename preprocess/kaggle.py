@@ -50,7 +50,14 @@ def read_kaggle(dataset: str, folder: Path) -> BeatSet:
 
 
 def read_rows(path: Path, labels: range) -> tuple[np.ndarray, np.ndarray]:
-    """Read one CSV file -> float32 (n, LENGTH) samples and int64 (n,) labels."""
+    """Read one CSV file -> float32 (n, LENGTH) samples and int64 (n,) labels.
+
+    Args:
+        labels: that the file may hold.
+
+    Raises:
+        InputError: the file is absent, or a row is not 187 finite samples and such a label.
+    """
     import pandas as pd
 
     if not path.is_file():

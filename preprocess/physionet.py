@@ -274,6 +274,9 @@ def fingerprint(folder: Path, name: str, channel: int, annotations: str | None) 
     The first 16 hexadecimal digits of the SHA-256 of rate, gain and baseline, the samples in ADC units (int32, little
     endian; the least one where a sample is missing), and the annotation file (`annotations`, in `folder`), or else the
     diagnosis.
+
+    Raises:
+        InputError: header or signal cannot be read.
     """
     header = read_header(folder, name)
     signal = header.signals[channel]

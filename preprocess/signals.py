@@ -89,7 +89,7 @@ def bridging_reader(read: Read, length: int, longest: int) -> Read:
 
 
 def bridge(signal: np.ndarray) -> np.ndarray:
-    """Replace missing samples (NaN) by a line between their neighbours; all missing: zeros."""
+    """Replace missing samples (NaN) of a signal (n,) by a line between their neighbours; all missing: zeros."""
     missing = np.isnan(signal)
     if not missing.any():
         return signal

@@ -75,7 +75,7 @@ def _by_beat(beats: BeatSet, fractions: tuple[float, ...] | None, seed: int) -> 
 
 
 def split_by_beat(labels: np.ndarray, fractions: tuple[float, ...], seed: int) -> Split:
-    """Split by beat, stratified by class: first the test split, then validation out of the rest."""
+    """Split beats with `labels` (n,), stratified by class: first the test split, then validation out of the rest."""
     train_share, val_share, test_share = fractions
     rest, test = hold_out(labels, test_share, seed, leave=2)
     train, val = hold_out(labels[rest], val_share / (train_share + val_share), seed)
@@ -83,7 +83,7 @@ def split_by_beat(labels: np.ndarray, fractions: tuple[float, ...], seed: int) -
 
 
 def hold_out(labels: np.ndarray, share: float, seed: int, leave: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Hold out a `share` of the beats, stratified by class.
+    """Hold out a `share`, 0 to 1, of the beats with `labels` (n,), stratified by class.
 
     A class too small to have a whole beat held out and `leave` in the rest at that share still has them, as far as its
     beats go: one of two beats has one on each side, one of a single beat has it in the rest.
@@ -192,7 +192,7 @@ def fold_splits(beats: BeatSet, folds: int, seed: int) -> list[Split]:
     that whatever is chosen by the folds has not seen DS2. Validation is drawn from the other patients.
 
     Raises:
-        InputError: the patients are not known, or too few.
+        InputError: the patients are not known, or too few, or two databases have records of one.
     """
     parts: list[list[Split]] = [[] for _ in range(folds)]
     for slug, chosen in _by_database(beats, "--folds").items():
@@ -281,11 +281,11 @@ def draw_patients(counts: np.ndarray, share: float, seed: int, leave: int = 1) -
     first, every class that enough patients have is on both sides, with `leave` patients on the side not drawn (a class
     of one patient stays there); then the mean distance of the classes' shares from `share` is least, over classes of
     `ENOUGH` beats.
-    On DS1 (mean distance 4 %, 16 to 29 F beats drawn) this comes closer than the best fold of twenty
+    On DS1 (twenty seeds: mean distance 4 %, 16 to 31 F beats drawn) this comes closer than the best fold of twenty
     StratifiedGroupKFolds (6 %, one F beat), which assigns the rare classes last.
 
     Args:
-        counts: (patients, classes), beats.
+        counts: (patients, classes), beats; of more patients than `leave`.
         share: of the beats, 0 to 1.
         seed: of the draw.
         leave: patients on the side not drawn, at least; and those that each class keeps there, where it has more.

@@ -49,6 +49,7 @@ from support.files import (
 )
 from utils import find_checkpoint
 
+IDLE = 10  # s, after which a process without work ends; by itself joblib waits for 5 minutes
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
 
 
@@ -169,7 +170,12 @@ def _kept(path: Path, folder: Path, work: Work, classifier: Classifier | None) -
 
 
 def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | None, progress: bool) -> dict[str, Any]:
-    """Write the report of one recording into `folder`, or with --resume keep the one there; return its summary."""
+    """Write the report of one recording into `folder`, or with --resume keep the one there; return its summary.
+
+    Raises:
+        InputError: as `analyse`; or `folder` has something else in it that would be lost, or cannot be written, or the
+            browser prints no PDF. What was in `folder` is then as it was.
+    """
     kept = _kept(path, folder, work, classifier)
     if kept is not None:
         return kept
@@ -307,7 +313,8 @@ def report_many(folders: Mapping[Path, Path], out: Path, work: Work) -> None:
     records = [*folders]
     jobs = work.options.jobs
     calls = (delayed(_attempt)(record, folder, work, progress=jobs == 1) for record, folder in folders.items())
-    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)  # told as they are made, a long one later
+    # Told as they are made, a long one later. Processes of a command that is killed end by themselves alone.
+    done = Parallel(n_jobs=jobs, return_as="generator_unordered", idle_worker_timeout=IDLE)(calls)
     try:
         for record, result in tqdm(_or_killed(done, records), "recordings", len(records), unit="", disable=None):
             rows[record] = _told(record, folders[record].name, result)

@@ -73,7 +73,7 @@ class Classifier:
     device: torch.device = field(repr=False)
     training_records: dict[str, str] = field(default_factory=dict, repr=False)
     """`preprocess.physionet.first_minute` of each lead of a training record -> its name; empty where not stated.
-    Of a run with `--init`, those of the packaged network that it started from."""
+    Of a run with `--init`, those of the packaged network that it goes back to."""
     fine_tuned: bool = False
     """Whether its training began with another network, so that `training_records` need not have all of them."""
     context: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ def load_classifier(checkpoint: str | Path | None = None, device: str | torch.de
     model, kept = load_network(path, device)
     _require_known_window(path, kept)
     card = read_card(path)
-    records = card.get("training_records") or base_card(kept.data.get("init")).get("training_records", {})
+    records = card.get("training_records") or base_card(kept.data).get("training_records", {})
     stated = {name: card[name] for name in ("per_class", "tested_on", "new_patients") if name in card}
     figures = Figures(**stated) if card else _figures_of_run(path, kept.data)
     return Classifier(

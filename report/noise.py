@@ -30,11 +30,20 @@ QUIET = 40.0  # %, the percentile of steepness that says how quiet it is between
 HUM_BAND = (3.0, 38.0)  # Hz: an ECG is between; hum above it, also that of 60 Hz which 100 samples a second fold to 40
 HUM_AROUND = 60  # s on either side: the hum that an ECG has there is the usual one
 WINDOWS = 60  # that are in memory at once
-LOOKED_AT = 125  # samples on either side of the middle of a window, whose percentile is taken
+LOOKED_AT = 125  # samples at least on either side of the middle of a window, whose percentile is taken
 
 
 def noise_index(signal: np.ndarray, fs: float, beats: np.ndarray, grid: np.ndarray, quality: Quality) -> np.ndarray:
-    """The noise index in windows around `grid`; 0 where something else says that they can be read."""
+    """The noise index in windows around `grid`; 0 where something else says that they can be read.
+
+    Args:
+        signal: (n,) in mV at `fs` Hz, NaN where samples are missing.
+        beats: int (beats,) samples of it, ascending.
+        grid: int (windows,) samples of it: their middles.
+
+    Returns:
+        float (windows,).
+    """
     half = max(round(quality.noise_window * fs / 2), 1)
     if not len(grid) or len(signal) <= 2 * half or np.isnan(signal).all():
         return np.zeros(len(grid))
@@ -153,7 +162,7 @@ class Hum(NamedTuple):
 
 
 def hum_of(signal: np.ndarray, fs: float, grid: np.ndarray, quality: Quality) -> Hum:
-    """The hum in windows around `grid`."""
+    """The hum in windows around `grid`; arguments as those of `noise_index`."""
     half = max(round(quality.noise_window * fs / 2), 1)
     found = Hum(np.zeros(len(grid)), np.zeros(len(grid)))
     if not len(grid) or len(signal) <= 2 * half or np.isnan(signal).all():

@@ -71,7 +71,7 @@ def deflection_between(sizes: np.ndarray, fs: float, start: int, stop: int, typi
 
 
 def hidden_beats(rhythm: Rhythm, definitions: Definitions, may_hide: Callable[[int, int], bool]) -> np.ndarray:
-    """The beats, as samples (k,), that begin a pause in which a beat may have been missed, as `Rhythm.hidden` has them.
+    """The beats, int64 samples (k,), that begin a pause in which one may have been missed, as `Rhythm.hidden` has them.
 
     That is so, too, of a pause longer than `doubtful_pause`: where a lead falls off, its noise may be too large for a
     flat line and too small for a beat.
@@ -85,7 +85,8 @@ def hidden_beats(rhythm: Rhythm, definitions: Definitions, may_hide: Callable[[i
             start
             for start, end in rhythm.samples[np.stack([long, long + 1], axis=1)]
             if end - start > definitions.doubtful_pause * rhythm.fs or may_hide(start, end)
-        ]
+        ],
+        dtype=np.int64,  # of none too
     )
 
 

@@ -106,7 +106,7 @@ def heart_rate(rhythm: Rhythm, definitions: Definitions, unlike: np.ndarray = NO
 
 
 def mean_rate(intervals: np.ndarray, fs: float) -> float | None:
-    """60 / mean of valid R-R intervals, given in samples; None without any."""
+    """60 / mean of valid R-R intervals (k,), given in samples at `fs` Hz, 1/min; None without any."""
     return float(60 * intervals.size * fs / intervals.sum()) if intervals.size else None
 
 

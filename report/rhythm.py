@@ -217,7 +217,11 @@ def across(usable: np.ndarray, lengths: np.ndarray, longest: float) -> np.ndarra
 
 
 def disjoint(given: ArrayLike, name: str, length: int | None = None) -> np.ndarray:
-    """`given` [start, end) as int64 (k, 2), in order, those that touch made one, cut to `length` samples."""
+    """`given` [start, end) as int64 (k, 2), in order, those that touch made one, cut to `length` samples.
+
+    Raises:
+        InputError: one ends before it begins; the message calls it by `name`.
+    """
     intervals = np.asarray(given, dtype=np.int64).reshape(-1, 2)
     for start, end in intervals[intervals[:, 1] < intervals[:, 0]]:
         raise InputError(f"the {name} interval from sample {start} ends before it begins, at {end}")

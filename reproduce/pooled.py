@@ -54,7 +54,11 @@ def pooled(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Print the table of the runs that the command line names."""
+    """Print the table of the runs that the command line names.
+
+    Raises:
+        InputError: as `pooled`.
+    """
     parser = ArgumentParser(prog="python -m reproduce.pooled", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("folders", metavar="RUN_FOLDER", nargs="+", type=Path, help="folders of finished runs")
     predictions, classes = pooled(parser.parse_args(arguments).folders)

@@ -217,10 +217,13 @@ def training_records(config: dict[str, Any], configs: DatasetConfig, raw_path: P
         Database -> record -> the hash of the first minute of each of its leads; without records that are not there.
         Of the network of `--init` the run knows the records by name alone, so one is that of the only database there
         that has the name.
+
+    Raises:
+        InputError: the split files, or records that are there, cannot be read.
     """
     of_beats = dataclasses.replace(configs, context="none")  # which any split file has
     learnt = LEARNT[config["hparams"]["selection"]]
-    found: dict[str, dict[str, list[str]]] = base_card(config["run"].get("init")).get("training_records", {})
+    found: dict[str, dict[str, list[str]]] = base_card(config["data"]).get("training_records", {})
     splits = load_splits(config["run"]["data_path"], of_beats, learnt).values()
     its_records = {record: None for split in splits for record in split.its_records}
     known = {name for records in found.values() for name in records} | {name for _, name in its_records}
@@ -329,7 +332,11 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Do what the command line asks for."""
+    """Do what the command line asks for.
+
+    Raises:
+        InputError: as `keep_network`.
+    """
     parser = ArgumentParser(prog="python -m reproduce.pretrained", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument(
         "run_folder", metavar="RUN_FOLDER", type=Path, help="folder of a finished run, or of one of its seeds"

@@ -322,7 +322,11 @@ def run_config(row: Row, options: Options, data_path: Path) -> RunConfig:
 
 
 def finished(row: Row, options: Options) -> list[Result]:
-    """What is finished of a row, one `Result` per schedule: first those on all training beats, the longest before."""
+    """What is finished of a row, one `Result` per schedule: first those on all training beats, the longest before.
+
+    Raises:
+        InputError: a file of a run is damaged, or its seeds do not belong in one row.
+    """
     prefix = f"{row_slug(row, options.source)}__"
     results = []
     for folder in sorted((options.save_dir / EXPERIMENT).glob(f"{prefix}*")):

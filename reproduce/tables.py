@@ -131,8 +131,9 @@ def groups_table(predictions: Sequence[pd.DataFrame], classes: Sequence[str]) ->
     """S and V by EC57, accuracy and macro-F1 of groups of test records; mean and standard deviation over the seeds.
 
     The groups: all records, and each database, where record names say it ("mitdb/100"), both also without the record
-    with most S beats, where that has half of them; and in place of gross figures the mean over the records with
-    `FEWEST` beats of the class (of accuracy over all). There +P of a record counts as 0 where no beat is called so.
+    with most S beats, where that has more than half of them; and in place of gross figures the mean over the records
+    with `FEWEST` beats of the class (of accuracy and macro-F1 over all). There +P of a record counts as 0 where no beat
+    is called so.
 
     Args:
         predictions: one table per seed, with record, label and prediction.

@@ -60,6 +60,8 @@ class SeedRun:
     """(C,), those of the loss."""
     learnt_before: frozenset[str] = frozenset()
     """The records of the same source that the network of `--init` was trained on, as far as they are known."""
+    base: str | None = None
+    """That network; where it has no card and started from another itself, the one that it goes back to."""
     window_before: str = "unknown"
     """How the beats that it was trained on were cut. Not read again for a run that goes on: its log has the note."""
 
@@ -92,6 +94,7 @@ class SeedRun:
             tested = {name for _, name in self.splits["test"].its_records}
             begins = {
                 "init": self.run_config.init,
+                "init_base": self.base or self.run_config.init,
                 "init_records": sorted(self.learnt_before),
                 "init_tested": sorted(self.learnt_before & tested),
             }

@@ -34,8 +34,8 @@ def load_network(
             for the whole process, so that what was loaded last decides for all networks there.
 
     Returns:
-        The network, (B, 1, L) float32 -> logits (B, C), with context (B, 1, L), (B, K) -> log-probabilities (B, C);
-        and its checkpoint, whose `configs` have L, C and the columns of K.
+        The network, (B, 1, L) float32 -> logits (B, C), with context (B, 1, L), (B, K) -> log-probabilities (B, C), of
+        `joint` logits; and its checkpoint, whose `configs` have L, C and the columns of K.
 
     Raises:
         InputError: there is no such checkpoint or device, or it is damaged; or the device has no such precision or
@@ -65,16 +65,30 @@ def encoder_layer(configs: DatasetConfig, hparams: TrainingConfig) -> Layer | No
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The card beside a packaged network (`reproduce.pretrained`); empty where there is none."""
+    """The card beside a packaged network (`reproduce.pretrained`); empty where there is none.
+
+    Raises:
+        InputError: it is damaged.
+    """
     card = path.with_suffix(".json")
     if path.parent.resolve() != PRETRAINED or not card.is_file():
         return {}
     return read_json(card, "fetch it again, it comes with the package")
 
 
-def base_card(init: str | None) -> dict[str, Any]:
-    """The card of the packaged network that a run started from (`RunConfig.init`); empty where it was another."""
-    return {} if init is None else read_card(PRETRAINED / f"{init}.pt") or read_card(Path(init))
+def base_of(data: dict[str, Any]) -> str | None:
+    """The network that a fine-tuned one goes back to, over however many; None: it began with random weights.
+
+    Args:
+        data: what its run says of its beats (`SeedRun.data`).
+    """
+    return data.get("init_base") or data.get("init")
+
+
+def base_card(data: dict[str, Any]) -> dict[str, Any]:
+    """The card of the packaged network that is `base_of` a run; empty where that is another."""
+    base = base_of(data)
+    return {} if base is None else read_card(PRETRAINED / f"{base}.pt") or read_card(Path(base))
 
 
 def learnt_records(path: Path, checkpoint: Checkpoint) -> set[str]:

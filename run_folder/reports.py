@@ -70,7 +70,8 @@ def summary_table(runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
     spread = stacked.std(axis=0, ddof=1) if len(runs) > 1 else np.full(stacked.shape[1:], np.nan)
     index = pd.Index([*FIGURES, "accuracy"], name=tables[0].index.name)
     columns = [column for name in tables[0].columns for column in (name, f"{name}_sd")]
-    return pd.DataFrame(np.stack([stacked.mean(axis=0), spread], axis=2).reshape(len(index), -1), index, columns)
+    pairs = np.stack([stacked.mean(axis=0), spread], axis=2)  # (figures, classes and macro, mean and sd)
+    return pd.DataFrame(pairs.reshape(len(index), -1), index, columns)  # each mean with its sd after it
 
 
 def ec57_part(metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, float | None]]]:
@@ -414,6 +415,9 @@ def epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
     )
     chosen = row["val_selection_f1"] != NO_SELECTION
     mark = ", best so far" if chosen and best_epoch(history) == len(history) else ""
+    by, shown = (f"{100 * row[f'val_{name}']:.2f}" for name in ("selection_f1", "macro_f1"))
+    if mark and by != shown:
+        mark += f" by macro-F1 {by} without classes of few validation beats"
     return (
         f"epoch {row['epoch']}/{num_epochs}: {figures}; {row['seconds']:.1f} s, "
         f"training {row['train_beats_per_second']:.0f} beats/s{mark}"

@@ -23,7 +23,7 @@ from hparams import PRECISIONS, RunConfig
 from kernels.precision import Settled
 from run_folder.board import has_curves
 from run_folder.layout import KEPT, NO_SELECTION, REMEDY, SeedRun
-from run_folder.network import learnt_records
+from run_folder.network import base_of, learnt_records, read_card
 from split_file import Split
 from support import distributed
 from support.errors import InputError
@@ -116,6 +116,9 @@ def latest_config(run_folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """config.json of the seed that began or went on last, with its path, as that went on; None where no seed has one.
 
     The others know nothing of what the latest command changed for the whole run, such as where its beats are.
+
+    Raises:
+        InputError: one of them is damaged.
     """
     paths = [path for seed in seed_folders(run_folder) if (path := seed / "config.json").is_file()]
     if not paths:
@@ -134,6 +137,9 @@ def settled_arithmetic(run_folder: Path | None, run: RunConfig, device: torch.de
     """The arithmetic that a run which goes on has used so far; None where it is still to be decided.
 
     That is so for a new run, and where another precision is asked for than before, or another kind of device.
+
+    Raises:
+        InputError: a config.json is damaged.
     """
     latest = latest_config(run_folder) if run_folder is not None else None
     if latest is None:
@@ -185,6 +191,9 @@ def tests_if_finished(folder: Path) -> dict[str, dict[str, Any]] | None:
     """The tests of a seed that came to the end of what its run was last told to do; None unless it did.
 
     A finished seed that was told to train longer and stopped on the way has newer checkpoints than tests.
+
+    Raises:
+        InputError: its config.json or a test is damaged.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -352,7 +361,8 @@ def resume(
     restore_training(model, optimizer, run.device, last, path)
     if distributed.is_first():
         _write_what_follows(folder, last)
-    return replace(run, learnt_before=frozenset(last.data.get("init_records", ()))), history
+    learnt_before = frozenset(last.data.get("init_records", ()))
+    return replace(run, learnt_before=learnt_before, base=last.data.get("init_base")), history
 
 
 def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> SeedRun:
@@ -386,6 +396,7 @@ def start_from(seed_folder: Path | None, run: SeedRun, model: nn.Module) -> Seed
     return replace(
         run,
         learnt_before=frozenset(learnt_records(path, began) if is_known else ()),
+        base=given if read_card(path) else base_of(began.data) or given,
         window_before=began.data.get("window") or "unknown",
     )
 

@@ -22,7 +22,11 @@ T = TypeVar("T")
 
 
 def local_device(name: str) -> str:
-    """The device of this process when the user asked for `name`: `cuda` becomes a GPU of its own for each process."""
+    """The device of this process when the user asked for `name`: `cuda` becomes a GPU of its own for each process.
+
+    Raises:
+        InputError: there are several processes, and `name` is neither cpu nor cuda.
+    """
     if world_size() == 1:
         return name
     if name not in ("cpu", "cuda"):

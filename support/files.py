@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: written beside their place and renamed into it.
 
+A file that cannot be written is an `InputError` of whatever writes it here (`written_whole`).
 torch is imported where its files are written or read: commands without a network start in a third of the time.
 """
 
@@ -14,6 +15,7 @@ import re
 import secrets
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +33,9 @@ FORMULA = re.compile(r"(^|[;\t\n])(?=[=+\-@\t'])")
 
 Many countries' spreadsheets part cells at semicolons. The apostrophe is what `write_table` itself puts there.
 """
+
+
+ABANDONED = 3600.0  # s, for which nobody has written to a part of a file that is being written: it was killed
 
 
 def text_encoding(content: bytes, cut: bool = False) -> str:
@@ -55,7 +60,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Readers see the old file or the new one, never a part: a kill at any moment leaves `path` as it was.
     The yielded name keeps the suffix of `path`, since libraries choose a format by it. A folder that is not
-    there is made.
+    there is made. What killed commands left of `path` behind is removed.
 
     Raises:
         InputError: the folder cannot be made or written.
@@ -65,6 +70,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.part{path.suffix}"):
+            with suppress(OSError):  # another command was faster, or it is another user's
+                if time.time() - leftover.stat().st_mtime > ABANDONED:
+                    leftover.unlink()
         yield beside
         beside.replace(path)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,15 +19,23 @@ import hparams
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
 
+for helper in Path(__file__).parent.glob("made_*.py"):
+    pytest.register_assert_rewrite(helper.stem)  # so that what fails in them is told as in a test
+
 # The same examples in every run, however slow the machine: nothing but a change makes the suite fail. To search on,
 # with other examples each time: `pytest --hypothesis-profile=search`, which keeps those that fail in .hypothesis/.
 settings.register_profile("same_examples", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None)
 settings.load_profile("same_examples")
 
+ROOT = Path(__file__).resolve().parent.parent
+RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
+MITDB = RAW / "mitdb"
+RELEASED = RAW / "ptb_released_val.pt"
+
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores; threads would only contend
 
-LONGEST = ("reproduce", "trainer", "distributed", "main", "preprocess", "kernels", "databases", "report")
+LONGEST = ("reproduce", "trainer", "distributed", "main", "preprocess", "kernels", "readers", "databases", "report")
 """Files that come first, those that take longest before the rest: the suite's processes take whole files in turn, and
 one that began last would keep a single process busy at the end."""
 
@@ -34,6 +43,12 @@ one that began last would keep a single process busy at the end."""
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skip a test where RAW lacks one of the databases or files that it reads."""
+    absent = [name for name in names if not (RAW / name).exists()]
+    return pytest.mark.skipif(bool(absent), reason=f"{RAW} has no {' and no '.join(absent)}")
 
 
 class Killed(BaseException):
@@ -49,6 +64,21 @@ class LinearNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x.squeeze(1))
+
+
+def scrambled(module: nn.Module, seed: int = 0) -> nn.Module:
+    """`module` with every parameter and running statistic redrawn, as after some training.
+
+    At its initial weights the network's features are zero for every input (the mean of a normalised axis), and a
+    comparison of such outputs could not fail.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                noise = torch.randn(value.shape, generator=generator)
+                value.copy_(1 + 0.3 * noise.abs() if name.endswith("running_var") else value + 0.2 * noise)
+    return module
 
 
 def toy_beats(count: int, num_classes: int, length: int = 186, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -121,6 +151,38 @@ def small_runs(narrow_network: None) -> Iterator[None]:
         for module in (trainer, reports):
             patch.setattr(module, "pictures", no_pictures)
         yield
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two synthetic records of a minute and a half, m001 and m002, with beats annotated; tests only read them."""
+    from preprocess.synthetic import write_synthetic_mit
+
+    folder = tmp_path_factory.mktemp("raw") / "records"
+    write_synthetic_mit(folder, 2, 1.5, 0, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network that has learnt nothing."""
+    from made_reports import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "checkpoint_best.pt")
+
+
+@pytest.fixture(scope="session")
+def annotated(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a report of m001 by its annotations, with a diary; tests only read it."""
+    from made_reports import report_of
+
+    folder = tmp_path_factory.mktemp("reports")
+    (folder / "diary.csv").write_text(
+        "time,kind,note,end\n00:00:20,activity,stairs,00:00:40\n50,symptom,=dizzy <b>,\n2026-01-31 08:01:10,other,,\n"
+    )
+    options = ["--annotations", "atr", "--diary", folder / "diary.csv", "--start_time", "2026-01-31T08:00"]
+    assert report_of(records / "m001", folder / "m001", *options) == 0
+    return folder / "m001"
 
 
 def _narrow(whole: Callable[..., DatasetConfig], *given: object, **named: object) -> DatasetConfig:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,7 +56,11 @@ def test_memory_of_steps_leaves_out_what_was_there_before_on_any_system(
 ) -> None:
     monkeypatch.setattr(throughput, "Path", lambda path: tmp_path / "none")  # as where there is no /proc
     monkeypatch.setattr(throughput, "build", lambda *given: lambda: None)
-    assert throughput.memory_of_steps("torch", throughput.Setting(1, 186, 1), train=False) < 10
+    setting = throughput.Setting(1, 186, 1)
+    assert throughput.memory_of_steps("torch", setting, train=False) < 10
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "resource", None)  # it has no such module
+    assert math.isnan(throughput.memory_of_steps("torch", setting, train=False))
 
 
 def test_a_training_that_fails_ends_the_comparison_of_processes(

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import wfdb
+from conftest import MITDB, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_records import read_splits, run
 
 from preprocess import labels as meanings
-from preprocess.__main__ import main
 from preprocess.beats import cut_centred
 from preprocess.context import (
     CONTEXT_NAMES,
@@ -31,13 +31,11 @@ from preprocess.context import (
     remove_baseline,
     rr_intervals,
     shape,
+    stretch_context,
+    stretches,
 )
 from preprocess.signals import FS
 from preprocess.synthetic import write_synthetic_mit
-
-ROOT = Path(__file__).resolve().parent.parent
-MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
 
 fewer_examples = settings(max_examples=40)
 
@@ -404,6 +402,25 @@ def test_a_long_record_is_taken_in_stretches_of_half_an_hour() -> None:
     assert both["log_amplitude_ratio"][[900, 3600]] == pytest.approx([0, 0])
 
 
+def test_the_context_of_a_long_record_comes_in_stretches() -> None:
+    """As the whole record's, from reads of less than an hour."""
+    rng = np.random.default_rng(1)
+    peaks = np.cumsum(rng.integers(250, 400, 7_000))
+    length = int(peaks[-1]) + 500
+    signal = 0.02 * rng.standard_normal(length)
+    for offset in range(-8, 9):
+        signal[peaks + offset] += 1 - abs(offset) / 9
+    whole = record_context(signal, peaks)
+    rhythm, longest = record_rhythm(peaks), 0
+    for stretch in stretches(peaks, length):
+        longest = max(longest, stretch.stop - stretch.start)
+        its_rhythm = {name: values[stretch.beats] for name, values in rhythm.items()}
+        part = stretch_context(signal[stretch.start : stretch.stop], peaks[stretch.beats] - stretch.start, its_rhythm)
+        np.testing.assert_array_equal(part.features, whole.features[stretch.beats])
+        np.testing.assert_array_equal(part.difference, whole.difference[stretch.beats])
+    assert longest < 3600 * 360
+
+
 # -------------------------------------------------------------------------------------------------- any record
 
 
@@ -463,7 +480,7 @@ def test_a_single_beat_is_its_own_dominant_beat() -> None:
 # -------------------------------------------------------------------------------------------- a real patient
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_what_a_cardiologist_sees_in_record_220() -> None:
     """94 premature atrial beats of normal shape in a regular sinus rhythm."""
     signal = wfdb.rdrecord(str(MITDB / "220"), channels=[0]).p_signal[:, 0]
@@ -481,8 +498,8 @@ def test_what_a_cardiologist_sees_in_record_220() -> None:
 
 def split_contents(raw: Path, out: Path, *options: str) -> dict[str, dict]:
     """The split files that the command line makes of the records in `raw`."""
-    assert main(["--dataset", "mit", "--raw_path", str(raw), "--out", str(out), *options]) == 0
-    return {name: torch.load(out / "mit" / f"{name}.pt", weights_only=True) for name in ("train", "val", "test")}
+    assert run("--dataset", "mit", "--raw_path", raw, "--out", out, *options) == 0
+    return read_splits(out / "mit")
 
 
 def by_beat(contents: dict[str, dict], key: str) -> dict[tuple[str, int], torch.Tensor]:

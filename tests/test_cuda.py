@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import toy_beats
-from test_models import scrambled
+from conftest import scrambled, toy_beats
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 

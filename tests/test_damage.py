@@ -2,7 +2,7 @@
 
 The damage is done in a process of its own, which a crash would end. By hand, with the counts of each outcome:
 
-    python tests/test_damage.py FOLDER 20000 7        # FOLDER keeps the file that was read last; 7 is the seed
+    PYTHONPATH=. python tests/test_damage.py FOLDER 20000 7    # FOLDER keeps the file that was read last; 7 is the seed
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import toy_beats
+from conftest import ROOT, toy_beats
 
 import hparams
 import utils
@@ -39,7 +39,6 @@ from models import ecgTransForm
 from split_file import load_split
 from support.errors import InputError
 
-ROOT = Path(utils.__file__).parent
 SMALL = DatasetConfig(
     "mit", ("N", "S", "V", "F", "Q"), "S", mid_channels=2, final_out_channels=8, msc_kernel_sizes=(3, 5),
     encoder_layers=1, feedforward_dim=8, crm_blocks=1,

@@ -11,22 +11,16 @@ import numpy as np
 import pytest
 import torch
 import wfdb
+from conftest import RAW, needs
+from made_records import annotate, read_splits, run, store
 
 import preprocess.__main__ as preparation
 from preprocess import physionet, splits
-from preprocess.__main__ import main
 from preprocess.beats import DOUBLED, OUTSIDE, BeatSet, ReadingOptions, _copies, _first_minute, read_beats
 from preprocess.databases import DATABASES, DEFAULT, patient_in, patients_of, read_patients
 from preprocess.joined import join
 from preprocess.records import list_records
 from support.errors import InputError
-
-RAW = Path(__file__).parents[1] / "data/raw"
-
-
-def needs(*slugs: str) -> pytest.MarkDecorator:
-    absent = [slug for slug in slugs if not (RAW / slug).is_dir()]
-    return pytest.mark.skipif(bool(absent), reason=f"no {' and '.join(absent)} in data/raw")
 
 
 def write_record(
@@ -40,24 +34,11 @@ def write_record(
     annotator: str = "atr",
 ) -> None:
     """Write noise with a bump every second, and an annotation at each."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
     positions = fs * np.arange(1, len(symbols) + 1)
     signal = np.random.default_rng(seed).normal(0, 10, (fs * (len(symbols) + 1), len(leads)))
     signal[positions] += 500
-    wfdb.wrsamp(
-        path.name,
-        fs=fs,
-        units=["mV"] * len(leads),
-        sig_name=list(leads),
-        d_signal=signal.astype(np.int64),
-        fmt=["16"] * len(leads),
-        adc_gain=[200.0] * len(leads),
-        baseline=[0] * len(leads),
-        comments=list(comments),
-        write_dir=str(path.parent),
-    )
-    wfdb.wrann(path.name, annotator, positions, symbol=list(symbols), fs=fs, write_dir=str(path.parent))
+    record = store(folder / name, signal.astype(np.int64), fs, leads=leads, comments=comments)
+    annotate(record, positions, symbols, annotator, fs)
 
 
 def read_as(slug: str, folder: Path) -> BeatSet:
@@ -65,17 +46,22 @@ def read_as(slug: str, folder: Path) -> BeatSet:
     return read_beats("mit", folder, ReadingOptions.of(DATABASES[slug]), database=DATABASES[slug])
 
 
-def run(*arguments: str | Path) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def read_splits(folder: Path) -> dict[str, dict]:
-    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in splits.SPLITS}
-
-
 def owners(files: dict[str, dict]) -> dict[str, set[str]]:
     """The patients whose beats each split has."""
     return {name: {content["patients"][record] for record in content["records"]} for name, content in files.items()}
+
+
+def split_by_patient(folder: Path, *more: str | Path) -> int:
+    """Deal the beats of the records in folder/raw by patient, into folder/mit."""
+    command = ("--dataset", "mit", "--raw_path", folder / "raw", "--split", "inter_patient", "--out", folder)
+    return run(*command, *more)
+
+
+def patients_apart(folder: Path) -> list[str]:
+    """All patients of the splits in folder/mit, none of whom is in two."""
+    found = [patient for those in owners(read_splits(folder / "mit")).values() for patient in those]
+    assert len(found) == len({*found})
+    return sorted(found)
 
 
 # --------------------------------------------------------------------------------------------------- the table
@@ -144,55 +130,30 @@ def test_headers_of_which_some_name_no_patient_are_refused(tmp_path: Path, capsy
     for number in range(8):
         comments = ["note"] if number == 5 else [f"patient {number // 2}"]
         write_record(tmp_path / "raw", f"r{number}", comments=comments, seed=number)
-    command = (
-        "--dataset",
-        "mit",
-        "--raw_path",
-        tmp_path / "raw",
-        "--split",
-        "inter_patient",
-        "--out",
-        tmp_path / "out",
-    )
-    assert run(*command) == 2
+    assert split_by_patient(tmp_path) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"error: {tmp_path / 'raw'}: no patient is named in the header of r5, while that of r0 names 0; say whose "
         "every record is with --patients_file FILE, a CSV file with the line record,patient above one line a record"
     )
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "mit").exists()
     table = tmp_path / "patients.csv"
     table.write_text("record,patient\n" + "".join(f"r{number},{number // 2}\n" for number in range(8)))
-    assert run(*command, "--patients_file", table) == 0
-    patients = owners(read_splits(tmp_path / "out/mit"))
-    assert sum(map(len, patients.values())) == len(set.union(*patients.values())) == 4
-
-
-def test_patients_whose_names_have_hyphens_are_kept_apart(tmp_path: Path) -> None:
-    for number in range(8):
-        write_record(tmp_path / "raw", f"r{number}", comments=[f"Patient ID: A-{number // 2}"], seed=number)
-    command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
-    assert run(*command) == 0
-    files = read_splits(tmp_path / "mit")
-    assert files["train"]["patients_from"] == "as the header comments say"
-    patients = owners(files)
-    assert sum(map(len, patients.values())) == len(set.union(*patients.values())) == 4
+    assert split_by_patient(tmp_path, "--patients_file", table) == 0
+    assert len(patients_apart(tmp_path)) == 4
 
 
 def test_the_sessions_of_a_patient_stay_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(8):
         write_record(tmp_path / "raw", f"p{number // 2}/session{number % 2}/r{number}", seed=number)
-    command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
-    assert run(*command) == 0
+    assert split_by_patient(tmp_path) == 0
     assert "of 8 records of 4 patients\npatients     not given: taken to be one per top" in capsys.readouterr().out
-    patients = owners(read_splits(tmp_path / "mit"))
-    assert sorted(patient for those in patients.values() for patient in those) == ["p0", "p1", "p2", "p3"]
+    assert patients_apart(tmp_path) == ["p0", "p1", "p2", "p3"]
 
 
 def test_copies_of_a_record_stay_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(8):
         write_record(tmp_path / "raw", f"r{number}", seed=number // 2)
-    command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
-    assert run(*command) == 0
+    assert split_by_patient(tmp_path) == 0
     printed = capsys.readouterr().out
     assert "of 8 records of 4 patients" in printed
     for number in range(0, 8, 2):
@@ -200,8 +161,7 @@ def test_copies_of_a_record_stay_together(tmp_path: Path, capsys: pytest.Capture
             f"note         2 records, the first minute of their signals is the same (patient r{number}): r{number}, "
             f"r{number + 1}\n"
         ) in printed
-    patients = owners(read_splits(tmp_path / "mit"))
-    assert sorted(patient for those in patients.values() for patient in those) == ["r0", "r2", "r4", "r6"]
+    assert patients_apart(tmp_path) == ["r0", "r2", "r4", "r6"]
 
 
 def test_whoever_says_whose_copies_are_is_believed_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,15 +215,12 @@ def test_two_records_of_a_patient_of_incartdb_stay_together(tmp_path: Path, caps
     for number in range(1, 13):
         comments = ["<age>: 65 <sex>: F <diagnoses> Coronary artery disease", f"patient {(number + 1) // 2}", "PVCs"]
         write_record(tmp_path / "raw", f"I{number:02}", fs=257, leads=leads, comments=comments, seed=number)
-    command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
     for database in ((), ("--database", "incartdb")):
-        assert run(*command, *database) == 0
+        assert split_by_patient(tmp_path, *database) == 0
         printed = capsys.readouterr().out
         assert "of 12 records of 6 patients\npatients     as the header comments say\nleads        II in 12" in printed
-        files = read_splits(tmp_path / "mit")
-        patients = owners(files)
-        assert sum(map(len, patients.values())) == len(set.union(*patients.values())) == 6
-        content = files["train"]
+        assert len(patients_apart(tmp_path)) == 6
+        content = read_splits(tmp_path / "mit")["train"]
         assert content["patients"] == [str(number // 2) for number in range(2, 14)]
         assert content["patients_from"] == "as the header comments say"
         assert content["record_fs"] == [257.0] * 12 and content["fs"] == 360.0
@@ -348,12 +305,11 @@ def test_names_alone_are_not_a_source(tmp_path: Path, capsys: pytest.CaptureFixt
         "6 of 6 not as in mitdb 1.0.0: 100, 101, 103, 106, 201 and 1 more; --database mitdb takes them for its records "
         "nevertheless"
     )
-    command = ("--dataset", "mit", "--raw_path", tmp_path / "raw", "--split", "inter_patient", "--out", tmp_path)
-    assert run(*command) == 0
+    assert split_by_patient(tmp_path) == 0
     printed = capsys.readouterr().out
     assert "not given: taken to be one per record" in printed and "DS1" not in printed
 
-    assert run(*command, "--database", "mitdb") == 0
+    assert split_by_patient(tmp_path, "--database", "mitdb") == 0
     printed = capsys.readouterr().out
     assert "source records: 6 of 6 not as in mitdb 1.0.0" in printed
     assert "patients     as published: one per record, but 201 and 202 are the same" in printed

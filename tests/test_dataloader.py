@@ -313,8 +313,7 @@ def test_shuffle_keeps_its_order() -> None:
 
 @settings(max_examples=15)
 @given(
-    counts=st.lists(st.just(0) | st.integers(2, 14), min_size=5, max_size=5).filter(any),
-    seed=st.integers(0, 2**32 - 1),
+    counts=st.lists(st.just(0) | st.integers(2, 14), min_size=5, max_size=5).filter(any), seed=st.integers(0, 2**32 - 1)
 )
 def test_smote_fills_every_class_with_beats_between_its_own(counts: list[int], seed: int) -> None:
     labels = labels_of(counts)[torch.randperm(sum(counts), generator=torch.Generator().manual_seed(seed % 1000))]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from conftest import MITDB, needs
+from made_signals import beat_times, ecg_of
 
 import ec57
 from benchmarks.detector import read_records, score
@@ -14,26 +13,6 @@ from preprocess.detect import MARGIN, PART, deflection_sizes, detect_beats, dete
 from report import pauses
 from report.pauses import deflection_between, deflection_test
 from support.errors import InputError
-
-ROOT = Path(__file__).resolve().parent.parent
-MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
-
-
-def made(times: np.ndarray, fs: float, seconds: float, noise: float = 0.01, seed: int = 0) -> np.ndarray:
-    """Beats of 1 mV with P, QRS and T wave, their R-peaks at `times` (s) -> (samples,) in mV."""
-    time = np.arange(round(seconds * fs)) / fs
-    signal = noise * np.random.default_rng(seed).standard_normal(len(time))
-    for beat in times:
-        for at, height, width in ((-0.16, 0.15, 0.02), (0, 1.0, 0.012), (0.03, -0.25, 0.012), (0.28, 0.3, 0.045)):
-            near = slice(max(round((beat + at - 6 * width) * fs), 0), max(round((beat + at + 6 * width) * fs), 0))
-            signal[near] += height * np.exp(-0.5 * ((time[near] - beat - at) / width) ** 2)
-    return signal
-
-
-def rhythm(seconds: float, seed: int = 0, shortest: float = 0.55, longest: float = 1.1) -> np.ndarray:
-    times = 0.5 + np.cumsum(np.random.default_rng(seed).uniform(shortest, longest, round(2 * seconds / shortest)))
-    return times[times < seconds - 0.5]
 
 
 def assert_found(found: np.ndarray, times: np.ndarray, fs: float, within: float = 0.01) -> None:
@@ -44,14 +23,14 @@ def assert_found(found: np.ndarray, times: np.ndarray, fs: float, within: float 
 
 @pytest.mark.parametrize("fs", [100, 125, 128, 250, 257.3, 360, 500, 1000])
 def test_beats_are_found_where_they_are_at_any_rate(fs: float) -> None:
-    times = rhythm(40)
-    assert_found(detect_beats(made(times, fs, 40), fs), times, fs)
+    times = beat_times(40)
+    assert_found(detect_beats(ecg_of(times, fs, 40), fs), times, fs)
 
 
 @pytest.mark.parametrize("change", [lambda x: -x, lambda x: 1000 * x, lambda x: 1e-6 * x, lambda x: x + 500])
 def test_polarity_unit_and_offset_do_not_matter(change) -> None:  # noqa: ANN001
-    times = rhythm(40, seed=1)
-    signal = made(times, 250, 40)
+    times = beat_times(40, seed=1)
+    signal = ecg_of(times, 250, 40)
     assert detect_beats(change(signal), 250).tolist() == detect_beats(signal, 250).tolist()
 
 
@@ -61,7 +40,7 @@ def test_a_low_deflection_is_no_beat_where_the_usual_interval_leaves_no_room(
     size: float, is_beat: bool, interpolated: list[float]
 ) -> None:
     times, others = np.arange(0.5, 39.9, 0.9), np.array(interpolated)
-    signal = made(times, 360, 40) + size * made(others, 360, 40, noise=0)
+    signal = ecg_of(times, 360, 40) + size * ecg_of(others, 360, 40, noise=0)
     assert_found(detect_beats(signal, 360), np.sort(np.append(times, others)) if is_beat else times, 360)
 
 
@@ -69,7 +48,7 @@ def test_low_beats_where_there_is_room_or_in_a_run_are_found() -> None:
     usual, low = np.arange(0.5, 39.9, 0.9), np.arange(10.1, 13, 0.55)
     low = np.append(low, usual[30])
     usual = usual[((usual < 9.8) | (usual > 13.2)) & (usual != usual[30])]
-    signal = made(usual, 360, 40) + 0.35 * made(low, 360, 40)
+    signal = ecg_of(usual, 360, 40) + 0.35 * ecg_of(low, 360, 40)
     assert_found(detect_beats(signal, 360), np.sort(np.concatenate([usual, low])), 360)
 
 
@@ -77,13 +56,13 @@ def test_a_beat_between_two_high_ones_that_is_not_low_itself_is_found() -> None:
     usual = np.arange(0.5, 39.9, 0.76)
     begin, usual = usual[20], np.delete(usual, [21, 22])
     high, between = begin + np.array([0.41, 1.36]), begin + np.array([0.91])  # V N V; between these no beat is due
-    signal = made(usual, 360, 40) + 2 * made(high, 360, 40, noise=0) + 0.65 * made(between, 360, 40, noise=0)
+    signal = ecg_of(usual, 360, 40) + 2 * ecg_of(high, 360, 40, noise=0) + 0.65 * ecg_of(between, 360, 40, noise=0)
     assert_found(detect_beats(signal, 360), np.sort(np.concatenate([usual, high, between])), 360)
 
 
 def test_baseline_wander_and_mains_hum_do_not_matter() -> None:
-    times, time = rhythm(40, seed=2), np.arange(40 * 360) / 360
-    signal = made(times, 360, 40) + 3 * np.sin(2 * np.pi * 0.3 * time) + 0.1 * np.sin(2 * np.pi * 50 * time)
+    times, time = beat_times(40, seed=2), np.arange(40 * 360) / 360
+    signal = ecg_of(times, 360, 40) + 3 * np.sin(2 * np.pi * 0.3 * time) + 0.1 * np.sin(2 * np.pi * 50 * time)
     assert_found(detect_beats(signal, 360), times, 360)
 
 
@@ -98,7 +77,7 @@ def test_slow_and_fast_rhythms(rate: float) -> None:
 
 def test_a_low_beat_among_high_ones_is_found_and_a_high_t_wave_is_none() -> None:
     times = np.arange(1.0, 29, 0.9)
-    signal = made(times, 360, 30)
+    signal = ecg_of(times, 360, 30)
     low = round(times[15] * 360)
     signal[low - 30 : low + 31] *= 0.35
     assert_found(detect_beats(signal, 360), times, 360)
@@ -109,8 +88,8 @@ def test_a_low_beat_among_high_ones_is_found_and_a_high_t_wave_is_none() -> None
 
 
 def test_a_gap_is_left_out_and_disturbs_nothing_around_it() -> None:
-    times = rhythm(60, seed=3)
-    signal = made(times, 250, 60)
+    times = beat_times(60, seed=3)
+    signal = ecg_of(times, 250, 60)
     whole = detect_beats(signal, 250)
     signal[20 * 250 : 35 * 250] = np.nan
     signal[7] = np.inf
@@ -121,8 +100,8 @@ def test_a_gap_is_left_out_and_disturbs_nothing_around_it() -> None:
 
 
 def test_an_r_peak_is_a_sample_that_is_there() -> None:
-    times = rhythm(40)
-    signal = made(times, 250, 40)
+    times = beat_times(40)
+    signal = ecg_of(times, 250, 40)
     for beat in times[::3]:
         at = round(beat * 250)
         signal[at - 2 : at + 3] = np.nan  # the top of its R wave
@@ -132,14 +111,14 @@ def test_an_r_peak_is_a_sample_that_is_there() -> None:
 
 def test_no_wave_is_a_beat_in_a_few_seconds_between_long_gaps() -> None:
     times, gap = np.arange(1.0, 29, 0.9), np.full(100 * 250, np.nan)
-    signal = made(times, 250, 30)
+    signal = ecg_of(times, 250, 30)
     found = detect_beats(np.concatenate([signal, gap, signal[: round(4.4 * 250)], gap, signal]), 250)
     assert_found(found, np.concatenate([times, 130 + times[times < 4.4], 234.4 + times]), 250)
 
 
 def test_a_pause_is_not_filled() -> None:
     times = np.concatenate([np.arange(1, 30, 0.8), np.arange(49, 80, 0.8)])  # 19 s without a beat, noise goes on
-    assert_found(detect_beats(made(times, 250, 80), 250), times, 250)
+    assert_found(detect_beats(ecg_of(times, 250, 80), 250), times, 250)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +129,7 @@ def test_no_beats_in_nothing(signal: np.ndarray) -> None:
 
 
 def test_a_second_and_noise_alone_are_no_error() -> None:
-    assert_found(detect_beats(made(np.array([0.5]), 360, 1), 360), np.array([0.5]), 360)
+    assert_found(detect_beats(ecg_of(np.array([0.5]), 360, 1), 360), np.array([0.5]), 360)
     noise = np.random.default_rng(0).standard_normal(20 * 360)
     found = detect_beats(noise, 360)  # what is no beat at all is for report.quality to say
     assert (np.diff(found) > 0).all() and len(found) < 20 * 6
@@ -170,8 +149,8 @@ def test_a_rate_that_is_too_low_is_refused(fs: float) -> None:
 
 @pytest.mark.parametrize("part", [10, 37.5, 100])
 def test_the_borders_of_parts_change_nothing(part: float) -> None:
-    times = rhythm(400, seed=4)
-    signal = made(times, 125, 400, noise=0.15)  # so noisy that candidates are near their thresholds
+    times = beat_times(400, seed=4)
+    signal = ecg_of(times, 125, 400, noise=0.15)  # so noisy that candidates are near their thresholds
     signal[10_000:12_000] = np.nan
     signal[30_000:30_100] += 20
     signal[40_000:] *= 3
@@ -202,7 +181,7 @@ def test_a_long_signal_is_read_in_parts() -> None:
 def test_a_deflection_in_a_pause(size: float) -> None:
     times = np.array([1, 1.8, 2.6, 3.4, 6.4, 7.2, 8.0])
     fs = 250.0
-    signal = made(times, fs, 9) + size * made(np.array([4.9]), fs, 9, noise=0)
+    signal = ecg_of(times, fs, 9) + size * ecg_of(np.array([4.9]), fs, 9, noise=0)
     sizes = deflection_sizes(signal, fs)
     typical = float(np.median(sizes[(times * fs).astype(int)]))
     assert deflection_between(sizes, fs, round(3.4 * fs), round(6.4 * fs), typical) == (size == 1.0)
@@ -212,7 +191,7 @@ def test_a_deflection_in_a_pause(size: float) -> None:
 
 def test_a_pause_is_filtered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     times, fs, filtered = np.array([1, 1.8, 2.6, 3.4, 6.4, 7.2, 8.0]), 250.0, []
-    signal, peaks = made(times, fs, 9), (times * fs).astype(int)
+    signal, peaks = ecg_of(times, fs, 9), (times * fs).astype(int)
     monkeypatch.setattr(pauses, "deflection_sizes", lambda *given: filtered.append(given) or deflection_sizes(*given))
     assert not deflection_test(lambda start, stop: signal[start:stop], len(signal), fs, peaks)(peaks[3], peaks[4])
     assert len(filtered) == 1
@@ -222,7 +201,7 @@ def test_a_pause_is_filtered_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_slow_swing_in_a_pause_may_hide_a_beat(swing: float) -> None:
     times = np.array([1, 1.8, 2.6, 3.4, 6.4, 7.2, 8.0])
     fs = 250.0
-    signal = made(times, fs, 9)
+    signal = ecg_of(times, fs, 9)
     peaks = (times * fs).astype(int)
     height = np.ptp(signal[peaks[1] - 12 : peaks[1] + 20])
     signal += swing * height * np.exp(-((np.arange(len(signal)) / fs - 4.9) ** 2) / 0.5)  # nothing above 2 Hz
@@ -233,13 +212,13 @@ def test_a_slow_swing_in_a_pause_may_hide_a_beat(swing: float) -> None:
 
 def test_a_t_wave_as_high_as_its_qrs_hides_no_beat() -> None:
     times, fs = np.array([1, 1.8, 2.6, 3.4, 6.4, 7.2, 8.0]), 250.0
-    signal, peaks = made(times, fs, 9), (times * fs).astype(int)
+    signal, peaks = ecg_of(times, fs, 9), (times * fs).astype(int)
     for peak in peaks:
         signal += 0.9 * np.exp(-0.5 * (((np.arange(len(signal)) - peak) / fs - 0.28) / 0.045) ** 2)
     assert not deflection_test(lambda start, stop: signal[start:stop], len(signal), fs, peaks)(peaks[3], peaks[4])
 
 
-@needs_mitdb
+@needs("mitdb")
 @pytest.mark.parametrize(
     ("name", "missed", "false"),
     [("100", 0, 1), ("108", 8, 80), ("207", 5, 15)],  # clean; inverted with high P waves; blocks and flutter
@@ -253,7 +232,7 @@ def test_real_records(name: str, missed: int, false: int) -> None:
     assert np.mean(np.abs(figures.offsets) <= 8.4) > 0.8  # 3 samples at 360 Hz
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_units_of_a_real_record_do_not_matter() -> None:
     record = next(one for one in read_records(MITDB) if one.name == "119")
     part = record.signal[: 60 * 360]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import LinearNetwork, toy_beats, write_toy_splits
+from conftest import ROOT, LinearNetwork, toy_beats, write_toy_splits
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -31,7 +31,6 @@ from support import distributed
 from trainer import Evaluation, Trainer, evaluate, train_one_epoch
 from utils import classification_metrics, load_checkpoint, seed_everything
 
-ROOT = Path(main.__file__).parent
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import wfdb
+from made_records import annotate, store
 
 from preprocess import physionet
 from preprocess.__main__ import main
@@ -281,22 +282,11 @@ def test_a_full_disk_is_one_line(mirror: Mirror, tmp_path: Path, monkeypatch: py
 
 def write_record(folder: Path, name: str, seed: int, annotated: bool = True) -> None:
     """Write 20 s of noise at 250 Hz, as edb has it, with a beat every second."""
-    folder.mkdir(parents=True, exist_ok=True)
     signal = np.random.default_rng(seed).normal(0, 100, (5000, 2)).astype(np.int64)
-    wfdb.wrsamp(
-        name,
-        fs=250,
-        units=["mV"] * 2,
-        sig_name=["V5", "MLIII"],
-        d_signal=signal,
-        fmt=["212"] * 2,
-        adc_gain=[200.0] * 2,
-        baseline=[0] * 2,
-        comments=[f"Age: {50 + seed}  Sex: M", "Mixed angina"],
-        write_dir=str(folder),
-    )
+    comments = (f"Age: {50 + seed}  Sex: M", "Mixed angina")
+    record = store(folder / name, signal, 250, leads=("V5", "MLIII"), comments=comments, fmt="212")
     if annotated:
-        wfdb.wrann(name, "atr", np.arange(250, 4800, 250), symbol=["N"] * 19, fs=250, write_dir=str(folder))
+        annotate(record, np.arange(250, 4800, 250), "N" * 19, fs=250)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import wfdb
+from conftest import MITDB, ROOT, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,10 +33,8 @@ from ec57 import (
 from ec57.__main__ import main
 from support.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "ec57"
 EDGE = SHARED / "edge"
-MITDB = ROOT / os.environ.get("ECG_RAW", "data/raw") / "mitdb"
 
 CLASSES = ("N", "S", "V", "F", "Q")
 
@@ -78,13 +76,7 @@ def test_figures_are_those_that_bxb_prints(record: str) -> None:
 
 
 def test_a_worked_example() -> None:
-    matrix = [
-        [90, 4, 3, 2, 1],
-        [5, 10, 2, 1, 2],
-        [1, 3, 30, 4, 2],
-        [2, 1, 5, 8, 0],
-        [1, 6, 7, 0, 9],
-    ]
+    matrix = [[90, 4, 3, 2, 1], [5, 10, 2, 1, 2], [1, 3, 30, 4, 2], [2, 1, 5, 8, 0], [1, 6, 7, 0, 9]]
     figures = ec57_figures(matrix, CLASSES)
     # S: wrongly called so are 4 of N, 3 of V and 1 of F; the 6 of Q are excused
     assert figures["S"] == pytest.approx({"se": 10 / 20, "ppv": 10 / 18, "fpr": 8 / (8 + 165), "beats": 20})
@@ -135,7 +127,6 @@ def test_matrices_of_records_add_up() -> None:
 REAL, SYNTHETIC = ("100", "106", "119", "203", "208", "213"), ("x01", "x03", "x05")
 
 needs_golden = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED}: what the programs print is not there")
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +144,7 @@ def test_synthetic_records_to_the_byte(name: str, printed: Path) -> None:
 
 
 @needs_golden
-@needs_mitdb
+@needs("mitdb")
 def test_real_records_to_the_byte(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     records = [str(MITDB / f"{name}.hea") for name in REAL]
     arguments = ["--reference", "atr", "--test", "tst", "--test_dir", str(SHARED), "--out", str(tmp_path)]
@@ -165,7 +156,7 @@ def test_real_records_to_the_byte(tmp_path: Path, capfd: pytest.CaptureFixture[s
         assert (tmp_path / name).read_bytes() == (SHARED / name).read_bytes(), name
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_a_real_record_against_itself() -> None:
     fs, length = read_header(MITDB / "201")
     reference = read_annotations(MITDB / "201.atr", fs)
@@ -607,11 +598,7 @@ def test_a_comparison_of_nothing_is_an_error(tmp_path: Path, capfd: pytest.Captu
         ({}, ["/"], "error: / is a folder; name a record in it, by its path, no suffix"),
         ({"tst": "N"}, [], "r.atr is not there; check the suffixes"),
         ({"atr": "N"}, [], "r.tst is not there"),
-        (
-            {"atr": "N", "tst": "N"},
-            ["--test_dir", "none"],
-            "none/r.tst is not there, nor is none/r/r.tst; check",
-        ),
+        ({"atr": "N", "tst": "N"}, ["--test_dir", "none"], "none/r.tst is not there, nor is none/r/r.tst; check"),
         ({"atr": "N", "tst": b"\x01"}, [], "r.tst cannot be read: it has no end mark"),
         ({"atr": "N", "tst": b""}, [], "r.tst cannot be read: it has no end mark"),
         ({"atr": "N", "tst": word(45, 20) + b"\0\0"}, [], "r.tst: the annotation at sample 20 has the code 45"),

@@ -11,8 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
+from conftest import ROOT
 
 # A room, which is a file or a folder -> its floor. It imports from floors below its own only.
 FLOORS = {
@@ -137,8 +136,16 @@ def test_no_import_runs_in_a_circle() -> None:
 
 
 def test_the_tests_of_a_room_can_be_found() -> None:
-    for room in FLOORS.keys() - {"benchmarks", "report"}:  # those of report are a file a subject
+    """In one file a room; a big room has more, one a module, of preprocess without its name: test_records.py."""
+    for room in FLOORS:
         assert (ROOT / "tests" / f"test_{room}.py").is_file() or room in ("data_configs", "hparams"), room
+
+
+def test_no_test_file_needs_another() -> None:
+    """What several share is in conftest.py or in a made_*.py."""
+    for path in (ROOT / "tests").glob("*.py"):
+        modules = [node.module or "" for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom)]
+        assert not [module for module in modules if module.startswith("test_")], path.name
 
 
 def test_unknown_names_are_told_in_one_form() -> None:

@@ -1,27 +1,20 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import wfdb
+from conftest import MITDB, RAW, RELEASED, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from made_records import annotate, store
 from scipy.spatial import KDTree
 
 from preprocess import kachuee
 from preprocess.__main__ import main
 from preprocess.beats import LENGTH, WINDOWS, BeatSet, ReadingOptions, RecordBeats, Truth, read_beats
-
-RAW = Path(__file__).resolve().parent.parent / os.environ.get("ECG_RAW", "data/raw")
-MITDB, PTBDB = RAW / "mitdb", RAW / "ptbdb"
-RELEASED = RAW / "ptb_released_val.pt"
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
-needs_ptbdb = pytest.mark.skipif(not PTBDB.is_dir(), reason=f"{PTBDB}: the PTB records are not there")
-needs_released = pytest.mark.skipif(not RELEASED.is_file(), reason=f"{RELEASED}: the released file is not there")
 
 fewer_examples = settings(max_examples=50)
 
@@ -50,20 +43,8 @@ def cut(window: str, signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats
 
 def write_record(folder: Path, name: str, signal: np.ndarray, fs: float, **beats: str) -> None:
     """Write one lead; `beats`: annotations, a symbol at each "at_<sample>"."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wfdb.wrsamp(
-        name,
-        fs=fs,
-        units=["mV"],
-        sig_name=["MLII"],
-        d_signal=np.where(np.isnan(signal), -32768, np.round(20_000 * np.nan_to_num(signal))).astype(np.int64)[:, None],
-        fmt=["16"],
-        adc_gain=[20_000.0],
-        baseline=[0],
-        write_dir=str(folder),
-    )
-    places = np.array([int(key.removeprefix("at_")) for key in beats])
-    wfdb.wrann(name, "atr", places, symbol=[*beats.values()], fs=fs, write_dir=str(folder))
+    record = store(folder / name, signal[:, None], fs, gain=20_000.0)
+    annotate(record, [int(key.removeprefix("at_")) for key in beats], [*beats.values()], fs=fs)
 
 
 # ----------------------------------------------------------------------------------------------------- beats
@@ -386,7 +367,7 @@ def counts(beats: BeatSet, *without: str) -> list[int]:
     return np.bincount(beats.labels[rest]).tolist()
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_mitdb_by_the_text_loses_nearly_half_of_its_beats() -> None:
     beats = read_beats("mit", MITDB, ReadingOptions(any_lead=True, window="kachuee"))
     assert counts(beats) == [53402, 1233, 1949, 597, 3837]
@@ -403,7 +384,7 @@ def test_mitdb_by_the_text_loses_nearly_half_of_its_beats() -> None:
     assert ((beats.samples >= 0) & (beats.samples <= 1)).all()
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_mitdb_like_the_rows_has_the_counts_of_the_kaggle_set() -> None:
     beats = read_beats("mit", MITDB, ReadingOptions(any_lead=True, window="kaggle"))
     assert counts(beats) == [72471 + 18118, 2223 + 556, 5788 + 1448, 641 + 162, 6431 + 1608]
@@ -412,10 +393,10 @@ def test_mitdb_like_the_rows_has_the_counts_of_the_kaggle_set() -> None:
     assert ((beats.samples >= 0) & (beats.samples <= 1)).all()
 
 
-@needs_ptbdb
+@needs("ptbdb")
 @pytest.mark.parametrize(("window", "expected", "same"), [("kachuee", [2027, 817], 1), ("kaggle", [2136, 1053], 287)])
 def test_ptbdb_from_some_of_its_records(window: str, expected: list[int], same: int) -> None:
-    beats = read_beats("ptb", PTBDB, ReadingOptions(window=window))
+    beats = read_beats("ptb", RAW / "ptbdb", ReadingOptions(window=window))
     assert ((beats.samples >= 0) & (beats.samples <= 1)).all() and set(beats.record_fs) == {1000}
     if len(beats.record_names) != 45:  # the records that were at hand; the database has more
         return

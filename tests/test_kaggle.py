@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_records import read_splits
 
 from preprocess.__main__ import main
 from preprocess.kaggle import read_kaggle, read_rows
@@ -38,11 +39,6 @@ def run(kaggle: Path, *arguments: str) -> int:
     return main([*paths, *arguments])
 
 
-def read_splits(kaggle: Path, dataset: str) -> dict[str, dict]:
-    folder = kaggle.parent / "out" / dataset
-    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in ("train", "val", "test")}
-
-
 def test_rows_keep_their_first_186_samples_unscaled(tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "rows.csv", {0: 3, 2: 2})
     samples, labels = read_rows(tmp_path / "rows.csv", range(5))
@@ -53,7 +49,7 @@ def test_rows_keep_their_first_186_samples_unscaled(tmp_path: Path) -> None:
 
 def test_mit_keeps_its_test_file_and_holds_out_a_fifth_of_train(kaggle: Path) -> None:
     assert run(kaggle, "--dataset", "mit") == 0
-    files = read_splits(kaggle, "mit")
+    files = read_splits(kaggle.parent / "out" / "mit")
     counts = {name: torch.bincount(content["labels"]).tolist() for name, content in files.items()}
     assert counts == {"train": [48, 8, 16, 8, 12], "val": [12, 2, 4, 2, 3], "test": [*TEST]}
     rows = np.loadtxt(kaggle / "mitbih_test.csv", delimiter=",")
@@ -67,14 +63,14 @@ def test_mit_keeps_its_test_file_and_holds_out_a_fifth_of_train(kaggle: Path) ->
 
 def test_ptb_is_split_as_the_paper_does(kaggle: Path) -> None:
     assert run(kaggle, "--dataset", "ptb") == 0
-    files = read_splits(kaggle, "ptb")
+    files = read_splits(kaggle.parent / "out" / "ptb")
     counts = {name: torch.bincount(content["labels"]).tolist() for name, content in files.items()}
     assert counts["test"] == [8, 22] and counts["val"] == pytest.approx([6, 18], abs=1)
     assert sum(map(sum, counts.values())) == 150
     samples = torch.cat([content["samples"] for content in files.values()])
     assert len(torch.unique(samples, dim=0)) == 150
     assert run(kaggle, "--dataset", "ptb", "--fractions", "1", "1", "1") == 0
-    assert {len(content["labels"]) for content in read_splits(kaggle, "ptb").values()} == {50}
+    assert {len(content["labels"]) for content in read_splits(kaggle.parent / "out" / "ptb").values()} == {50}
 
 
 def edit(row: int, change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kernels import native, precision
+import hparams
+from kernels import encoder, native, precision
 from kernels.encoder import TransformerEncoderLayer
 from support.errors import InputError
 
@@ -214,6 +215,12 @@ EVERYWHERE = (  # element of each tensor; of in_proj's, one in the part of queri
     ("x", 1000),
     ("gradient", 1000),
 )
+
+
+def test_the_option_takes_the_kernels_that_there_are() -> None:
+    """They are named twice, since neither room may import the other."""
+    assert hparams.KERNELS == encoder.KERNELS
+
 
 KERNELS_AND_PRECISIONS = [
     ("stock", "fp32"),
@@ -545,10 +552,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     "environment", [{"ECGTRANSFORM_NATIVE": "0"}, {"CXX": "/no/such/compiler"}, {"CXX": "false"}], ids=str
 )
 def test_without_a_compiler_pytorch_does_it(
-    fresh_cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    environment: dict[str, str],
+    fresh_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], environment: dict[str, str]
 ) -> None:
     """One message at most, no error, and the same numbers."""
     for name, value in environment.items():
@@ -689,10 +693,7 @@ def test_a_kernel_asked_for_by_name_is_refused_not_replaced(kernel: str, layer: 
         ({"CXX": "/no/such/compiler"}, "CXX is /no/such/compiler, which is no command that can be run"),
         ({"CXX": "/dev"}, "CXX is /dev, which is no command that can be run(?!; TORCH)"),
         ({"CXX": "false"}, "false ended with code 1"),
-        (
-            {"TORCH_EXTENSIONS_DIR": "/dev/null"},
-            "Not a directory: .*; TORCH_EXTENSIONS_DIR names another folder",
-        ),
+        ({"TORCH_EXTENSIONS_DIR": "/dev/null"}, "Not a directory: .*; TORCH_EXTENSIONS_DIR names another folder"),
     ],
     ids=str,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import write_toy_splits
+from conftest import ROOT, write_toy_splits
 
 import data_configs
 import hparams
@@ -27,7 +27,6 @@ from run_folder.reports import ec57_line, ec57_part
 from support.errors import InputError, TrainingError, run_command
 from utils import Checkpoint, load_checkpoint, save_checkpoint
 
-ROOT = Path(main.__file__).parent
 ARTEFACTS = {
     "config.json",
     "train.log",

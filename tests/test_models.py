@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import toy_beats
+from conftest import scrambled, toy_beats
 from torch import nn
 from torch.nn.utils import prune
 
@@ -22,21 +22,6 @@ from utils import released_to_ours
 
 RELEASED_KEYS = Path(__file__).parent / "released_state_dict.csv"
 """Names and shapes in the state dict of a checkpoint of the released code."""
-
-
-def scrambled(module: nn.Module, seed: int = 0) -> nn.Module:
-    """`module` with every parameter and running statistic redrawn, as after some training.
-
-    At its initial weights the network's features are zero for every input (the mean of a normalised axis), and a
-    comparison of such outputs could not fail.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                noise = torch.randn(value.shape, generator=generator)
-                value.copy_(1 + 0.3 * noise.abs() if name.endswith("running_var") else value + 0.2 * noise)
-    return module
 
 
 @pytest.mark.parametrize(("dataset", "parameters"), [("mit", 530_516), ("ptb", 530_129)])

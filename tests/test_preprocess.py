@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 import shutil
@@ -14,38 +13,22 @@ import numpy as np
 import pytest
 import torch
 import wfdb
+from conftest import MITDB, RAW, ROOT, needs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from made_records import annotate, read_splits, run, store
 
 import main as training
 from dataloader import load_splits
 from preprocess import labels as meanings
 from preprocess import splits
-from preprocess.__main__ import main
-from preprocess.beats import (
-    FS,
-    LENGTH,
-    BeatSet,
-    ReadingOptions,
-    cut,
-    only_classes,
-    read_beats,
-    resample,
-    standardise,
-)
-from preprocess.signals import bridge
+from preprocess.beats import FS, LENGTH, BeatSet, ReadingOptions, cut, only_classes, read_beats, standardise
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from run_folder.network import load_network
 from support.errors import InputError
 from support.files import read_json
 from trainer import stream_logits
 from utils import PRETRAINED
-
-ROOT = Path(__file__).resolve().parent.parent
-RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
-MITDB, PTBDB = RAW / "mitdb", RAW / "ptbdb"
-needs_mitdb = pytest.mark.skipif(not MITDB.is_dir(), reason=f"{MITDB}: the MIT-BIH records are not there")
-needs_ptbdb = pytest.mark.skipif(not PTBDB.is_dir(), reason=f"{PTBDB}: the PTB records are not there")
 
 fewer_examples = settings(max_examples=50)
 
@@ -62,7 +45,6 @@ def write_record(
     missing: slice | None = None,
 ) -> np.ndarray:
     """Write a record with a narrow peak every SPACE samples, one a symbol -> signals (samples, leads) in mV."""
-    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(len(symbols))
     samples = SPACE * (len(symbols) + 1)
     positions = SPACE * np.arange(1, len(symbols) + 1)
@@ -73,19 +55,7 @@ def write_record(
     units = np.round(1000 * signal).astype(np.int64)
     if missing is not None:
         units[missing] = -32768  # what format 16 keeps for a missing sample
-    wfdb.wrsamp(
-        name,
-        fs=fs,
-        units=["mV"] * len(leads),
-        sig_name=list(leads),
-        d_signal=units,
-        fmt=["16"] * len(leads),
-        adc_gain=[1000.0] * len(leads),
-        baseline=[0] * len(leads),
-        comments=list(comments),
-        write_dir=str(folder),
-    )
-    wfdb.wrann(name, "atr", positions, symbol=list(symbols), fs=fs, write_dir=str(folder))
+    annotate(store(folder / name, units, fs, 1000.0, leads, comments), positions, symbols, fs=fs)
     return units / 1000
 
 
@@ -105,14 +75,6 @@ def beat_set(labels: np.ndarray, records: np.ndarray, patients: tuple[str, ...],
         leads=("MLII",) * len(patients),
         patients=patients,
     )
-
-
-def run(*arguments: str | Path) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def read_splits(folder: Path) -> dict[str, dict]:
-    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in splits.SPLITS}
 
 
 # -------------------------------------------------------------------------------------------------- labels
@@ -177,24 +139,6 @@ def test_a_flat_beat_becomes_zeros_and_is_counted(level: float) -> None:
     scaled, flat = standardise(windows)
     assert flat == 1
     assert (scaled[0] == 0).all() and scaled[1].std() == pytest.approx(1)
-
-
-def test_resampling_keeps_time_and_missing_samples() -> None:
-    def wave(fs: float) -> np.ndarray:
-        return 5 + np.sin(2 * np.pi * 3 * np.arange(round(2 * fs)) / fs)
-
-    np.testing.assert_allclose(resample(wave(1000), 1000), wave(360), atol=2e-2)
-    np.testing.assert_allclose(resample(wave(1000), 1000)[20:-20], wave(360)[20:-20], atol=1e-3)
-    assert resample(wave(360), 360) is not None and (resample(wave(360), 360) == wave(360)).all()
-    signal = wave(1000)
-    signal[500:1000] = np.nan  # 0.5 s to 1 s
-    assert np.flatnonzero(np.isnan(resample(signal, 1000))).tolist() == list(range(180, 360))
-
-
-def test_missing_samples_are_bridged() -> None:
-    nan = np.nan
-    assert bridge(np.array([nan, 1, nan, 3, nan])).tolist() == [1, 1, 2, 3, 3]
-    assert bridge(np.array([nan, nan])).tolist() == [0, 0]
 
 
 # ------------------------------------------------------------------------------------------------- records
@@ -276,9 +220,7 @@ def test_synthetic_records_stay_synthetic_whoever_reads_them(synthetic_mit: Path
 
 @fewer_examples
 @given(
-    st.lists(st.integers(0, 200), min_size=1, max_size=6).filter(any),
-    st.floats(0.05, 0.6),
-    st.integers(0, 2**32 - 1),
+    st.lists(st.integers(0, 200), min_size=1, max_size=6).filter(any), st.floats(0.05, 0.6), st.integers(0, 2**32 - 1)
 )
 def test_held_out_beats_are_stratified(counts: list[int], share: float, seed: int) -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
@@ -297,9 +239,7 @@ def test_held_out_beats_are_stratified(counts: list[int], share: float, seed: in
 
 @fewer_examples
 @given(
-    st.lists(st.integers(3, 200), min_size=1, max_size=5),
-    st.tuples(*[st.integers(1, 100)] * 3),
-    st.integers(0, 100),
+    st.lists(st.integers(3, 200), min_size=1, max_size=5), st.tuples(*[st.integers(1, 100)] * 3), st.integers(0, 100)
 )
 @example([6], (10, 41, 10), 0)  # validation is the larger part of what test leaves
 @example([3, 25, 100], (1, 1, 98), 0)
@@ -703,7 +643,7 @@ def mitdb(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> Beat
     )
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_mitdb_from_the_command_line(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = mitdb_prepared
     assert done.returncode == 0, done.stderr
@@ -716,7 +656,7 @@ def test_mitdb_from_the_command_line(mitdb_prepared: tuple[Path, subprocess.Comp
     assert done.stdout.count("\n") < 20 and "Traceback" not in done.stderr
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_its_row_of_table_2_comes_out_again(mitdb_prepared: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """The packaged network on five records, with beats of every class; the card was made of the run's predictions."""
     card, (model, checkpoint) = read_json(PRETRAINED / "mit_beat.json"), load_network("mit_beat")
@@ -730,7 +670,7 @@ def test_its_row_of_table_2_comes_out_again(mitdb_prepared: tuple[Path, subproce
         assert matrix.tolist() == card["per_record"][name], name
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_every_record_of_mitdb_with_any_lead(mitdb: BeatSet, tmp_path: Path) -> None:
     for path in (path for name in ("102", "104", "114") for path in MITDB.glob(f"{name}.*")):
         (tmp_path / path.name).symlink_to(path.resolve())
@@ -742,7 +682,7 @@ def test_every_record_of_mitdb_with_any_lead(mitdb: BeatSet, tmp_path: Path) -> 
     assert len(mitdb.record_names) == 46 and len(set(mitdb.patients)) == 45
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_ds1_and_ds2_of_mitdb(mitdb: BeatSet) -> None:
     split = splits.split_beats(mitdb, "inter_patient", None, 0)
     counts = {name: np.bincount(mitdb.labels[index]) for name, index in split.items()}
@@ -758,7 +698,7 @@ def test_ds1_and_ds2_of_mitdb(mitdb: BeatSet) -> None:
         splits.split_beats(mitdb, "inter_patient", (0.7, 0.15, 0.15), 0)
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_a_beat_of_mitdb_is_the_signal_around_its_annotation(mitdb: BeatSet) -> None:
     for number in (0, 50_000, len(mitdb.labels) - 1):
         name, position = mitdb.record_names[mitdb.records[number]], int(mitdb.positions[number])
@@ -767,7 +707,7 @@ def test_a_beat_of_mitdb_is_the_signal_around_its_annotation(mitdb: BeatSet) -> 
         np.testing.assert_allclose(mitdb.samples[number, 0], (window - window.mean()) / window.std(), atol=1e-5)
 
 
-@needs_ptbdb
+@needs("ptbdb")
 def test_ptbdb_from_some_records(tmp_path: Path) -> None:
     names = [
         "patient001/s0010_re",  # infarction, lead ii alone
@@ -777,7 +717,7 @@ def test_ptbdb_from_some_records(tmp_path: Path) -> None:
         "patient191/s0340lre",  # stable angina
     ]
     for name in names:
-        shutil.copytree(PTBDB / Path(name).parent, tmp_path / Path(name).parent, dirs_exist_ok=True)
+        shutil.copytree(RAW / "ptbdb" / Path(name).parent, tmp_path / Path(name).parent, dirs_exist_ok=True)
     (tmp_path / "RECORDS").write_text("\n".join(names))
     beats = read_beats("ptb", tmp_path)
     assert beats.source == "physionet" and set(beats.leads) == {"ii"} and set(beats.record_fs) == {1000}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import MITDB, RAW, needs
 
 import data_configs
 from ec57.annotation_files import StoredAnnotations
@@ -24,16 +25,7 @@ from reproduce.pretrained import keep_weights, same_patients, training_records
 from reproduce.tables import FEWEST, groups_table
 from support.errors import InputError
 from support.files import read_json
-from utils import (
-    PRETRAINED,
-    Checkpoint,
-    find_checkpoint,
-    load_checkpoint,
-    pretrained_names,
-    save_checkpoint,
-)
-
-MITDB, NSTDB = (Path(__file__).parent.parent / "data" / "raw" / name for name in ("mitdb", "nstdb"))
+from utils import PRETRAINED, Checkpoint, find_checkpoint, load_checkpoint, pretrained_names, save_checkpoint
 
 
 def percent(share: float) -> float | None:
@@ -93,7 +85,7 @@ def test_a_new_card_names_the_test_records_of_training_patients() -> None:
         assert same_patients([f"{folder}213"], {"training_records": [f"{folder}201"]}) == ""
 
 
-@pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")
+@needs("mitdb")
 def test_the_card_knows_the_training_records_of_mitdb() -> None:
     kept = read_json(PRETRAINED / "mit_new_patients.json")["training_records"]
     assert {*kept["mitdb"]} == DS1
@@ -106,10 +98,10 @@ def test_the_card_knows_the_training_records_of_mitdb() -> None:
             assert known.get(first_minute(lambda start, stop, all=signal: all[start:stop], 360.0)) == expected
 
 
-@pytest.mark.skipif(not (NSTDB / "118e06.dat").is_file(), reason="data/raw/nstdb is not there")
+@needs("nstdb")
 def test_a_training_record_is_known_by_its_copy_in_nstdb_which_has_another_baseline() -> None:
     known = load_classifier("mit_new_patients").training_records
-    with open_recording(NSTDB / "118e06") as recording:
+    with open_recording(RAW / "nstdb" / "118e06") as recording:
         assert known.get(first_minute(recording.read, recording.fs)) == "118 of mitdb"
 
 
@@ -120,7 +112,7 @@ def test_a_flat_lead_is_no_training_record() -> None:
         assert first_minute(lambda start, stop, all=flat: all[start:stop], 360.0) not in known
 
 
-@pytest.mark.skipif(not (MITDB / "213.dat").is_file(), reason="data/raw/mitdb is not there")
+@needs("mitdb")
 @pytest.mark.parametrize("network", ["mit_new_patients", "mit_new_patients_fast"])
 def test_a_record_of_ds2_comes_out_as_on_the_card(network: str) -> None:
     """Record 213 has N, S, V and F beats; the card was made from the run's predictions, not by this path."""
@@ -156,7 +148,7 @@ def test_a_card_says_what_its_groups_of_records_are(network: str) -> None:
     assert f"that of records with {FEWEST} beats of the class or more" in " ".join(page.split())
 
 
-@pytest.mark.skipif(not (MITDB / "207.dat").is_file(), reason="data/raw/mitdb is not there")
+@needs("mitdb")
 @pytest.mark.parametrize("network", ["mit_new_patients", "mit_new_patients_fast"])
 def test_v_that_are_the_usual_beat_of_a_recording_are_called_n_as_the_card_says(network: str) -> None:
     header = records.read_header(MITDB, "207")
@@ -184,7 +176,7 @@ def test_weights_alone_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_card_has_the_training_records_of_the_network_that_a_run_started_from(toy_data: Path, tmp_path: Path) -> None:
-    config = {"hparams": {"selection": "best"}, "run": {"data_path": str(toy_data), "init": "mit_beat"}, "data": {}}
+    config = {"hparams": {"selection": "best"}, "run": {"data_path": str(toy_data)}, "data": {"init": "mit_beat"}}
     found = training_records(config, data_configs.mit(), tmp_path)  # toy beats are of no database
     assert found == read_json(PRETRAINED / "mit_beat.json")["training_records"] != {}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 import ec57.__main__ as comparison
 import main
@@ -19,7 +20,6 @@ from reproduce.experiments import EXPERIMENTS
 from reproduce.pages import cell
 from reproduce.published import INTER_PATIENT, TABLE2
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/README.md"))]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tracemalloc
 from collections.abc import Sequence
@@ -12,26 +11,19 @@ import numpy as np
 import pytest
 import torch
 import wfdb
+from conftest import RAW, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_records import run
 
 from ec57.annotation_files import parse_annotations
 from ec57.headers import Header, Signal, parse_header
 from preprocess import labels as meanings
 from preprocess import records
-from preprocess.__main__ import main
 from preprocess.beats import DOUBLED, ReadingOptions, read_beats
 from preprocess.leads import LEAD_II, canonical, find_lead
 from preprocess.samples import FLAC, PACKINGS
 from support.errors import InputError
-
-ROOT = Path(__file__).resolve().parent.parent
-RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
-
-
-def needs(database: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not (RAW / database).is_dir(), reason=f"{RAW / database}: the records are not there")
-
 
 fewer_examples = settings(max_examples=50)
 
@@ -104,10 +96,6 @@ def write_beats(
     atr = marks(*zip(beats, symbols, strict=True)) if atr is None else atr
     write(folder, name, header, dat=int16(np.repeat(signal, len(leads))), atr=atr)
     return beats
-
-
-def run(*arguments: str | Path) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def read(
@@ -962,10 +950,10 @@ def test_options_that_do_not_go(capsys: pytest.CaptureFixture[str], arguments: s
 # --------------------------------------------------------------------------------------------- real records
 
 
-@pytest.mark.parametrize("database", ["mitdb", "svdb", "nstdb", "ptbdb"])
+@pytest.mark.parametrize(
+    "database", [pytest.param(name, marks=needs(name)) for name in ("mitdb", "svdb", "nstdb", "ptbdb")]
+)
 def test_real_records_are_read_as_wfdb_reads_them(database: str) -> None:
-    if not (RAW / database).is_dir():
-        pytest.skip(f"{RAW / database}: the records are not there")
     for name in records.list_records(RAW / database, "mit")[:8]:
         header, theirs = (
             records.read_header(RAW / database, name),

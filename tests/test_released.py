@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import toy_beats
-from test_kachuee import RELEASED, needs_released
+from conftest import RELEASED, needs, toy_beats
+from made_records import read_splits
 
 import data_configs
 from dataloader import data_generator
@@ -30,17 +30,12 @@ def deal(path: Path, *arguments: str, dataset: str = "ptb") -> int:
     return main([*source, *arguments])
 
 
-def read_splits(path: Path, dataset: str = "ptb") -> dict[str, dict]:
-    folder = path.parent / "out" / dataset
-    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in ("train", "val", "test")}
-
-
 @pytest.mark.parametrize("dataset", ["mit", "ptb"])
 @pytest.mark.parametrize("length", [186, 187])
 def test_one_file_becomes_three_splits(tmp_path: Path, dataset: str, length: int) -> None:
     samples, labels = write_released(tmp_path / "one.pt", dataset, 100, length)
     assert deal(tmp_path / "one.pt", "--fractions", "70", "15", "15", dataset=dataset) == 0
-    files = read_splits(tmp_path / "one.pt", dataset)
+    files = read_splits(tmp_path / "out" / dataset)
     assert [len(content["labels"]) for content in files.values()] == pytest.approx([70, 15, 15], abs=1)
     for content in files.values():
         assert content["source"] == "released" and content["protocol"] == "beat" and content["fs"] == 125
@@ -117,12 +112,12 @@ def test_a_released_file_is_trained_and_tested_on(tmp_path: Path, length: int) -
     assert np.sum(matrix) == len(torch.load(tmp_path / "out/ptb/test.pt", weights_only=True)["labels"])
 
 
-@needs_released
+@needs(RELEASED.name)
 def test_the_released_file_itself(tmp_path: Path) -> None:
     file = tmp_path / "released.pt"
     file.symlink_to(RELEASED)
     assert deal(file, "--fractions", "70", "15", "15") == 0
-    files = read_splits(file)
+    files = read_splits(tmp_path / "out" / "ptb")
     counts = {name: torch.bincount(content["labels"]).tolist() for name, content in files.items()}
     assert counts == {"train": [453, 1175], "val": [97, 253], "test": [97, 253]}
     whole = torch.load(RELEASED, weights_only=True)["samples"].numpy()

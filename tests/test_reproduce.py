@@ -482,10 +482,7 @@ def test_seeds_that_leave_a_page_are_told(tmp_path: Path) -> None:
         [("CNN", "20 epochs", 1), ("MSC", "20 epochs", 3), ("CRM", "20 epochs", 1)],
         columns=["row", "schedule", "seeds"],
     )
-    assert tables.what_leaves(old, now) == [
-        "3 of 4 seeds of the row 'CNN' of 20 epochs",
-        "the row 'CNN' of 6 epochs",
-    ]
+    assert tables.what_leaves(old, now) == ["3 of 4 seeds of the row 'CNN' of 20 epochs", "the row 'CNN' of 6 epochs"]
     assert len(tables.what_leaves(old, pd.DataFrame())) == 4
 
 

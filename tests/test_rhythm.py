@@ -180,6 +180,9 @@ def test_the_ablation_has_one_part_of_the_context(recipe: TrainingConfig, data: 
         assert out.shape == (20, 5)
         with pytest.raises(InputError, match="sees the context of a beat"):
             model(split.samples[:20])
+        wider = torch.cat([split.context, split.context[:, :1]], dim=1)  # of another network: it would be read wrongly
+        with pytest.raises(InputError, match=rf"takes a context \(B, {len(features)}\)"):
+            model(split.samples[:20], wider[:20])
         if context == "rhythm_only":
             by_shape = model.clf(model.features(split.samples[:20])).softmax(dim=1)  # NS, V, F, Q
             of_pair = model.rhythm(split.context[:20]).exp()  # N, S

@@ -149,8 +149,7 @@ class _Attack:
 
 
 @pytest.mark.parametrize(
-    ("writer", "message"),
-    [("torch", "was not run"), ("legacy", "was not run"), ("pickle", "not a file of torch.save")],
+    ("writer", "message"), [("torch", "was not run"), ("legacy", "was not run"), ("pickle", "not a file of torch.save")]
 )
 def test_code_in_a_file_is_never_run(tmp_path: Path, mit: DatasetConfig, writer: str, message: str) -> None:
     path, marker = tmp_path / "train.pt", tmp_path / "ran"

@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch.distributed
-from conftest import write_toy_splits
+from conftest import ROOT, write_toy_splits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import main
 from support import distributed, launch, threads
 from support.errors import InputError, one_line, reason_of, run_command
 from support.fields import fits, from_fields
@@ -32,10 +31,10 @@ from support.files import (
     require_writable,
     write_json,
     write_table,
+    write_text,
     written_whole,
 )
 
-ROOT = Path(main.__file__).parent
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID")
 
 # --------------------------------------------------------------------------------------------------------------- files
@@ -227,7 +226,7 @@ def test_threads_wait_asleep_unless_the_user_says_how(given: str | None) -> None
 COMMANDS = sorted(
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
     for path in (*ROOT.glob("*.py"), *ROOT.glob("[a-z]*/*.py"))
-    if path.parent.name != "tests" and "if __name__ == " in path.read_text(encoding="utf-8")
+    if path.parent != ROOT / "tests" and "if __name__ == " in path.read_text(encoding="utf-8")
 )
 
 
@@ -314,12 +313,7 @@ def test_any_output_encoding(encoding: str) -> None:
         ("raise InputError('wrong')", "2>/dev/full", 2, ""),
         ("raise TrainingError('nan')", "", 1, "error: nan\n"),
         ("print('x')", ">/dev/full", 2, "error: a file or the standard output: No space left on device\n"),
-        (
-            HELP,
-            ">/dev/full",
-            2,
-            "error: a file or the standard output: No space left on device\n",
-        ),
+        (HELP, ">/dev/full", 2, "error: a file or the standard output: No space left on device\n"),
         ("print('x' * 99999)", ">/dev/full", 2, "error: a file or the standard output: No space left on device\n"),
         ("print('x', file=sys.stderr)", "2>/dev/full", 2, ""),
         ("os.kill(os.getpid(), 2)", "", 130, "interrupted\n"),
@@ -435,6 +429,18 @@ def test_two_writers_of_one_file_do_not_share_its_part(tmp_path: Path) -> None:
         assert path.read_text() == "two"
     assert path.read_text() == "one"
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_part_that_nobody_writes_to_any_more_is_a_leftover(tmp_path: Path) -> None:
+    parts = [tmp_path / name for name in (".[a].0123abcd.part.pt", ".b.0123abcd.part.pt", ".[a].0123abcd.part")]
+    for part in parts:
+        part.write_text("half")
+        os.utime(part, (0, 0))
+    with written_whole(tmp_path / "[a].pt") as living:
+        living.write_text("half")
+        write_text(tmp_path / "[a].pt", "whole")
+        assert living.is_file()
+    assert [part.is_file() for part in parts] == [False, True, True]  # the others are of other files
 
 
 def test_a_part_of_a_process_with_our_number_is_a_leftover(tmp_path: Path) -> None:

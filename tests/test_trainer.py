@@ -111,13 +111,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(mit: DatasetConfig) -> 
     batches = [torch.arange(0, 10), torch.arange(10, 20), torch.arange(20, 30), torch.arange(30, 40)]
     with pytest.raises(TrainingError, match="epoch 7, batch 3"):
         train_one_epoch(
-            model,
-            split,
-            batches,
-            UNWEIGHTED,
-            torch.optim.SGD(model.parameters(), lr=0.1),
-            mit.classes,
-            epoch=7,
+            model, split, batches, UNWEIGHTED, torch.optim.SGD(model.parameters(), lr=0.1), mit.classes, epoch=7
         )
     assert all(p.isfinite().all() for p in model.parameters())
 
@@ -513,13 +507,14 @@ def test_the_records_of_a_run_are_not_those_of_the_network_that_it_started_from(
     finished: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = load_checkpoint(finished / "checkpoint_best.pt")
-    elsewhere = base.metrics | {"data": base.metrics["data"] | {"training_records": ["other"]}}
+    elsewhere = base.metrics | {"data": base.metrics["data"] | {"training_records": ["other"], "init": "mit_beat"}}
     save_checkpoint(tmp_path / "base.pt", dataclasses.replace(base, metrics=elsewhere))
     Trainer(run_config(toy_data, tmp_path, num_epochs=1, init=str(tmp_path / "base.pt"))).train()
     main.run(["--resume", str(tmp_path / "mit" / "run"), "--num_epochs", "2"])
     assert "the network of --init was trained on" not in capsys.readouterr().out
     data = load_checkpoint(tmp_path / "mit" / "run" / "seed_0" / "checkpoint_last.pt").metrics["data"]
     assert (data["init_records"], data["init_tested"]) == (["other"], [])
+    assert (data["init"], data["init_base"]) == (str(tmp_path / "base.pt"), "mit_beat")  # which has a card
     assert data["training_records"] == ["toy1", "toy2", "other"]
 
 

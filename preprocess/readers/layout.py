@@ -50,6 +50,7 @@ class Layout:
     is_spaced: bool  # every second line is blank: those are no rows
     columns: tuple[Column, ...]
     first: tuple[str, ...]  # row
+    may_number: bool  # it is 0, 1, 2, ... above fractions, as pandas titles columns that have no names
     head: Head
     misfit: str  # that the line right above the data, which may name the columns, has not as many cells; "": it has
 
@@ -260,6 +261,7 @@ def _describe(begin: int, above: list[str], below: list[str], data: list[str], d
         )
         for number in range(width)
     )
+    are_fractions = all(re.search("[.,e]", cell) for row in rows[1:] for cell in row if NUMBER.fullmatch(cell))
     return Layout(
         skip=begin,
         delimiter=delimiter,
@@ -268,6 +270,7 @@ def _describe(begin: int, above: list[str], below: list[str], data: list[str], d
         is_spaced=width == 1 and _is_spaced(below),  # of several columns no blank line is a row
         columns=columns,
         first=rows[0],
+        may_number=not any(names) and rows[0] == (*map(str, range(width)),) and are_fractions,
         head=Head.of(above),
         misfit="" if any(names) else _misfit(above, delimiter, width),
     )

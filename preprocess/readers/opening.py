@@ -47,12 +47,13 @@ MAGIC: dict[bytes, Callable[[Path, Options], Source]] = {
 TABLES = {".csv", ".tsv", ".txt"}
 """Suffixes of tables, beside which a record of the same name may lie."""
 
+JSON = "JSON: save the signal as CSV"
 OTHERS = {
     b"\x1f\x8b": "a compressed file: unpack it first",
     b"PK": "a ZIP archive or an office document: unpack it, or save its table as CSV",
     b"%PDF": "a PDF, which has a picture of the signal: export the recording as EDF or CSV",
     b"<?xml": "XML: export the recording as EDF or CSV",
-    b"{": "JSON: save the signal as CSV",
+    b"{": JSON,
     b"\x89HDF": "HDF5: export the recording as EDF or CSV",
     b"MATLAB": "a MATLAB file: save the signal as CSV",
     b"\x93NUMPY": "a NumPy array: save it as CSV, or classify it in Python, report.classify_signal(signal, fs)",
@@ -162,6 +163,8 @@ def _recognise(path: Path, options: Options) -> Source:
         raise InputError(f"{path} is not there, nor is the header of a WFDB record, {path}.hea")
     with path.open("rb") as file:
         begin = file.read(16)
+        file.seek(max(path.stat().st_size - 16, 0))
+        end = file.read()
     for magic, source in MAGIC.items():
         if begin.startswith(magic):
             return source(path, options)
@@ -169,9 +172,12 @@ def _recognise(path: Path, options: Options) -> Source:
         return WfdbSource(*record, options)
     if not begin:
         raise InputError(f"{path} is empty: it holds no samples")
+    begin = begin.lstrip(b"\xef\xbb\xbf \t\r\n")  # a mark of UTF-8 and white space
     for magic, what in OTHERS.items():
         if begin.startswith(magic):
             raise InputError(f"{path} is {what}")
+    if begin.startswith(b"[") and end.rstrip().endswith(b"]"):  # in a table the first alone may be, around a time
+        raise InputError(f"{path} is {JSON}")
     return TableSource(path, options)
 
 
@@ -247,10 +253,12 @@ def _lead_ii(path: Path, source: Source, any_lead: bool) -> int:
         unmeasured = [n for n, other in enumerate(source.channels) if not names_other_signal(other.name)]
         if unmeasured and not possible:  # --lead or --any_lead would not help
             raise InputError(_no_voltage(path, source, unmeasured[0]))
+        example = names[possible[0] if possible else 0]
+        option = f"--lead{'=' if example.startswith('-') else ' '}{shlex.quote(example)}"  # -aVR is no option
         what, other = ("no ECG", "") if any_lead else ("no lead II", ", or --any_lead for the first ECG")
         raise InputError(
             f"{path} has {what}; it has {listed(names)}: name the one to be read, "
-            f"such as --lead {shlex.quote(names[possible[0] if possible else 0])}, or its number from 1 on{other}"
+            f"such as {option}, or its number from 1 on{other}"
         )
     return channel
 

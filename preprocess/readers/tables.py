@@ -125,7 +125,7 @@ class TableSource(Source):
             if why is not None:
                 says = "--fs says" if self._options.fs else "its head says"
                 notes.append(f"the rows are taken for {fs:g} Hz without a gap, as {says}; {why}")
-            notes += [*self._on_rate(fs), *missing_values(missing, fs)]
+            notes += [*self._on_first_row(), *self._on_rate(fs), *missing_values(missing, fs)]
             is_rated = self._says_rate(fs)
             return Trace(float(fs), total, read_stored, notes=tuple(notes), is_rated=is_rated, close=close)
         runs, days = clock.runs(total, is_regular=self._options.fs is not None), others
@@ -134,6 +134,7 @@ class TableSource(Source):
             days.append(f"its head says that it began at {head}, its first row that it is of {first}, which is taken")
         if layout.undated:
             days.append(f"days without a row would not be seen: {layout.undated}")
+        days += self._on_first_row()
         return Trace(
             clock.fs,
             runs.length,
@@ -168,6 +169,16 @@ class TableSource(Source):
         if not head.unsure or self._options.fs or (clock is not None and not clock.is_told):
             return []
         return [f"the rate is {fs:g} Hz, as {line} says, though not of what; --fs gives another"]
+
+    def _on_first_row(self) -> list[str]:
+        """Say that the first row may be titles."""
+        if not self._layout.may_number:
+            return []
+        row = self._layout.delimiter.join(self._layout.first)
+        return [
+            f"its first row, {row}, is taken for samples; if it numbers the columns, as pandas writes it, take it out: "
+            "all times are one sample late"
+        ]
 
     # ---------------------------------------------------------------------------------------------- columns
 

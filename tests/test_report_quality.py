@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
-from test_detect import made, rhythm
+from conftest import MITDB, RAW, ROOT, needs
+from made_signals import FS, clean, ecg_of, fibrillating
 
 from benchmarks.detector import read_records
 from benchmarks.quality import WITHOUT_SPARING, false_beats
 from preprocess.detect import MARGIN, PART, band_pass, detect_beats
-from preprocess.signals import spans
 from report.definitions import Quality
 from report.flutter import Waves, marked_flutter, possible_flutter, vf_filter, vf_filtered
 from report.given import GivenBeats, between_given_beats
@@ -22,21 +20,10 @@ from report.quality import Unreadable, quiet_pauses, unreadable
 from report.shapes import likeness, unit_shapes
 from support.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
-RAW = ROOT / os.environ.get("ECG_RAW", "data/raw")
-needs_mitdb = pytest.mark.skipif(not (RAW / "mitdb").is_dir(), reason=f"{RAW / 'mitdb'}: the records are not there")
-needs_nstdb = pytest.mark.skipif(not (RAW / "nstdb").is_dir(), reason=f"{RAW / 'nstdb'}: the records are not there")
-
-FS = 250
-
 
 def judged(signal: np.ndarray, fs: float = FS, **thresholds: float) -> list[Unreadable]:
     beats = detect_beats(signal, fs)
     return unreadable(lambda start, stop: signal[start:stop], len(signal), fs, beats, Quality(**thresholds))
-
-
-def clean(seconds: float = 120, fs: float = FS, noise: float = 0.01) -> np.ndarray:
-    return made(rhythm(seconds), fs, seconds, noise)
 
 
 def assert_one(found: list[Unreadable], reason: str, start: float, end: float, within: float, fs: float = FS) -> None:
@@ -140,7 +127,7 @@ def test_beats_are_not_read_between_noise_and_a_lead_that_is_off() -> None:
 
 def test_a_pause_is_no_lead_that_is_off() -> None:
     times = np.concatenate([np.arange(1, 30, 0.8), np.arange(36, 80, 0.8)])
-    assert judged(made(times, FS, 80, noise=0.01)) == []
+    assert judged(ecg_of(times, FS, 80, noise=0.01)) == []
 
 
 def test_a_flat_stretch_across_the_border_of_two_parts_is_one() -> None:
@@ -222,29 +209,18 @@ def test_hum_beside_an_ecg_is_readable_and_so_is_a_pause_in_it() -> None:
     for size in (0.05, 0.3):
         assert judged(clean() + mains(120, FS, size=size)) == []
         times = np.concatenate([np.arange(1, 40, 0.8), np.arange(52, 120, 0.8)])
-        assert judged(made(times, FS, 120, noise=0.01) + mains(120, FS, size=size)) == []
-    assert judged(made(times, FS, 120, noise=0.01) + mains(120, FS, size=size), hum_rise=0.5) != []
+        assert judged(ecg_of(times, FS, 120, noise=0.01) + mains(120, FS, size=size)) == []
+    assert judged(ecg_of(times, FS, 120, noise=0.01) + mains(120, FS, size=size), hum_rise=0.5) != []
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_hum_in_a_real_record_is_noise() -> None:
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == "100")
+    record = next(one for one in read_records(MITDB) if one.name == "100")
     fs, signal = record.fs, record.signal[: round(120 * record.fs)].copy()
     assert judged(signal, fs) == []
     for hum in (mains(40, fs, 50.0, 1.5, 0.02) + mains(40, fs, 100.0, 0.3, 0.0), mains(40, fs)):
         signal[round(40 * fs) : round(80 * fs)] = hum
         assert_one(judged(signal, fs), "noise", 40, 80, within=2.6, fs=fs)
-
-
-def fibrillating() -> np.ndarray:
-    """Beats, and from 40 to 80 s ventricular fibrillation."""
-    signal, time = clean(120), np.arange(40 * FS) / FS
-    rate = 4.5 + 0.5 * np.sin(2 * np.pi * 0.2 * time)  # Hz
-    size = 0.8 + 0.3 * np.sin(2 * np.pi * 0.13 * time)  # mV
-    signal[40 * FS : 80 * FS] = size * np.sin(2 * np.pi * np.cumsum(rate) / FS) + 0.03 * np.random.default_rng(
-        4
-    ).standard_normal(len(time))
-    return signal
 
 
 OFF = {name: getattr(WITHOUT_SPARING, name) for name in ("noise_quiet", "noise_between", "noise_run_beats")}
@@ -258,7 +234,7 @@ def test_a_run_of_large_fast_beats_is_no_noise_but_noise_in_a_tachycardia_is() -
     signal[60 * FS : 63 * FS] = 2 * np.sin(angle) + 1.2 * np.sin(2 * angle + 1) + 0.8 * np.sin(3 * angle + 2)
     assert [part.reason for part in judged(signal, **OFF)] == ["noise"]
     assert judged(signal) == []
-    fast = made(np.cumsum(60 / 140 * (1 + 0.03 * rng.standard_normal(270))), FS, 120)
+    fast = ecg_of(np.cumsum(60 / 140 * (1 + 0.03 * rng.standard_normal(270))), FS, 120)
     fast[40 * FS : 80 * FS] += 0.4 * rng.standard_normal(40 * FS)
     assert_one(judged(fast), "noise", 40, 80, within=3)
     assert judged(fast) == judged(fast, **OFF)
@@ -357,7 +333,7 @@ def test_the_first_reason_is_given_once() -> None:
 def test_flutter_waves_between_beats_are_no_noise() -> None:
     time = np.arange(60 * FS) / FS
     waves = 0.15 * ((4.8 * time) % 1 - 0.5)  # a saw-tooth of 288 waves a minute, four to a beat
-    assert judged(made(np.arange(1, 59, 4 / 4.8), FS, 60) + waves) == []
+    assert judged(ecg_of(np.arange(1, 59, 4 / 4.8), FS, 60) + waves) == []
 
 
 def test_the_scale_matters_to_flat_leads_alone() -> None:
@@ -387,11 +363,6 @@ def test_leakage_of_the_vf_filter() -> None:
     assert vf_filter(np.zeros(100)) == (1.0, 0)
 
 
-def test_spans() -> None:
-    assert spans(np.array([1, 1, 0, 1, 0, 0, 1], dtype=bool)).tolist() == [[0, 2], [3, 4], [6, 7]]
-    assert spans(np.zeros(0, dtype=bool)).tolist() == []
-
-
 @pytest.mark.parametrize(("name", "value"), [("noise_index", 0), ("flat_range", -1), ("rail_shortest", float("nan"))])
 def test_thresholds_out_of_range(name: str, value: float) -> None:
     with pytest.raises(InputError, match=f"--{name} must be a number above 0"):
@@ -408,18 +379,18 @@ def test_every_threshold_is_listed_with_its_unit_and_source() -> None:
         assert re.search(rf"quality\.{name}\b", code), f"--{name} is not read"
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_flutter_of_record_207_is_readable() -> None:
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == "207")
+    record = next(one for one in read_records(MITDB) if one.name == "207")
     found = judged(record.signal, record.fs)
     for start, end in marked_flutter(record.reference.times, record.reference.symbols, len(record.signal)):
         assert not any(one.start < end and one.end > start for one in found)
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_flutter_of_record_207_is_found() -> None:
     """The figures that `report.flutter` states."""
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == "207")
+    record = next(one for one in read_records(MITDB) if one.name == "207")
     found, true = np.zeros((2, len(record.signal)), dtype=bool)
     for start, end in flutter_in(record.signal, record.fs):
         found[round(start * record.fs) : round(end * record.fs)] = True
@@ -429,7 +400,7 @@ def test_flutter_of_record_207_is_found() -> None:
     assert (found & ~true).sum() < 10 * record.fs
 
 
-@needs_mitdb
+@needs("mitdb")
 @pytest.mark.parametrize(
     ("name", "start", "end", "is_noise"),
     [
@@ -443,19 +414,19 @@ def test_flutter_of_record_207_is_found() -> None:
 def test_clean_tachycardia_and_what_follows_flutter_are_readable(
     name: str, start: float, end: float, is_noise: bool
 ) -> None:
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == name)
+    record = next(one for one in read_records(MITDB) if one.name == name)
     found = [part for part in judged(record.signal, record.fs) if part.start < end * 360 and part.end > start * 360]
     assert bool(found) == is_noise
 
 
-@needs_mitdb
+@needs("mitdb")
 def test_saturation_of_record_116() -> None:
-    record = next(one for one in read_records(RAW / "mitdb") if one.name == "116")
+    record = next(one for one in read_records(MITDB) if one.name == "116")
     found = [one for one in judged(record.signal, record.fs) if one.reason == "saturation"]
     assert found and all(abs(record.signal[one.start]) > 5.1 for one in found)  # mV, the limits of 11 bits
 
 
-@needs_nstdb
+@needs("nstdb")
 @pytest.mark.parametrize(("name", "share"), [("118e00", 0.9), ("119e06", 0.7), ("118e24", 0.0)])
 def test_electrode_motion(name: str, share: float) -> None:
     record = next(one for one in read_records(RAW / "nstdb") if one.name == name)
