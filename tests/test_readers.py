@@ -447,3 +447,10 @@ def test_a_table_is_known_by_its_content_whatever_its_name(tmp_path: Path, suffi
     path = put(tmp_path, "\n".join(["II (mV)", *map(str, wave(400))]), f"a.csv.{suffix}")
     with open_recording(path, fs=250) as recording:
         assert recording.length == 400
+
+
+@pytest.mark.parametrize("title", ["[s],II (mV),[note]", "PKT,II (mV),note"])
+def test_a_title_makes_no_other_format_of_a_table(tmp_path: Path, title: str) -> None:
+    path = put(tmp_path, [title, *(f"{n / 250:.3f},{value},[a]" for n, value in enumerate(wave(400).tolist()))])
+    with open_recording(path, fs=250) as recording:
+        assert recording.length == 400

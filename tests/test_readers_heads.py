@@ -153,6 +153,7 @@ def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:
         ),
         ("RecordingEnd,2026-02-01 10:00|Fecha,2026-01-31 14:05:07", START, None),
         ("Start: 31.01.2026 14:05:07", START, None),
+        ("Hora nacional,2026-01-31 14:05:07", START, None),
         ("Start: 31.1.2026 14:05:07", START, None),
         ("Exported,2026-03-01 10:00", None, None),
         ("Record date,2026-01-31|Start time,14:05:07", START, None),

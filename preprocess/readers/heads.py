@@ -70,8 +70,8 @@ IS_INTERVAL = _words(r"interval|p[ée]riod")
 RATE = _words(r"rat[ea]|fr[eé][qck]|h[äa]ufig|taux|tasa|taxa|per sec|/ ?s(ec)?\b|\bf ?s\b")
 
 NO_START = _words(
-    r"export|\bprint|druck|\bimpr|report|bericht|\bcr[eé]a|\bcréé|erstell|birth|\bdob\b|geb(urt|oren)|naiss|nas?ci|"
-    r"geboort|f[öø]d(el|sel)|urodz|рожд|生年|出生|"
+    r"export|\bprint|druck|\bimpr|report|bericht|\bcr[eé]a|\bcréé|erstell|birth|\bdob\b|geb(urt|oren)|naiss|"
+    r"naci[dm]|nasci|geboort|f[öø]d(el|sel)|urodz|рожд|生年|出生|"
     r"modif|chang|änder|\bsave|speicher|load|analy|review|\bend|ende\b|\bstop|\bfin\b|\bdur|dauer|length|läng|interv|"
     r"vers|ware\b"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -50,7 +51,7 @@ TABLES = {".csv", ".tsv", ".txt"}
 JSON = "JSON: save the signal as CSV"
 OTHERS = {
     b"\x1f\x8b": "a compressed file: unpack it first",
-    b"PK": "a ZIP archive or an office document: unpack it, or save its table as CSV",
+    b"PK\3\4": "a ZIP archive or an office document: unpack it, or save its table as CSV",
     b"%PDF": "a PDF, which has a picture of the signal: export the recording as EDF or CSV",
     b"<?xml": "XML: export the recording as EDF or CSV",
     b"{": JSON,
@@ -176,7 +177,8 @@ def _recognise(path: Path, options: Options) -> Source:
     for magic, what in OTHERS.items():
         if begin.startswith(magic):
             raise InputError(f"{path} is {what}")
-    if begin.startswith(b"[") and end.rstrip().endswith(b"]"):  # in a table the first alone may be, around a time
+    # In a table brackets may stand around a title, and around the time of the first row.
+    if re.match(rb'\[\s*[\d"{\[-]', begin) and end.rstrip().endswith(b"]"):
         raise InputError(f"{path} is {JSON}")
     return TableSource(path, options)
 
