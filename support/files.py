@@ -70,7 +70,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.part{path.suffix}"):
+        for leftover in path.parent.glob(f".{glob.escape(path.stem)}.{'?' * 8}.part{path.suffix}"):
             with suppress(OSError):  # another command was faster, or it is another user's
                 if time.time() - leftover.stat().st_mtime > ABANDONED:
                     leftover.unlink()

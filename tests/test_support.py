@@ -432,7 +432,8 @@ def test_two_writers_of_one_file_do_not_share_its_part(tmp_path: Path) -> None:
 
 
 def test_a_part_that_nobody_writes_to_any_more_is_a_leftover(tmp_path: Path) -> None:
-    parts = [tmp_path / name for name in (".[a].0123abcd.part.pt", ".b.0123abcd.part.pt", ".[a].0123abcd.part")]
+    names = (".[a].0123abcd.part.pt", ".b.0123abcd.part.pt", ".[a].0123abcd.part", ".[a].second.part.pt")
+    parts = [tmp_path / name for name in names]
     for part in parts:
         part.write_text("half")
         os.utime(part, (0, 0))
@@ -440,7 +441,7 @@ def test_a_part_that_nobody_writes_to_any_more_is_a_leftover(tmp_path: Path) -> 
         living.write_text("half")
         write_text(tmp_path / "[a].pt", "whole")
         assert living.is_file()
-    assert [part.is_file() for part in parts] == [False, True, True]  # the others are of other files
+    assert [part.is_file() for part in parts] == [False, True, True, True]  # the others are of other files
 
 
 def test_a_part_of_a_process_with_our_number_is_a_leftover(tmp_path: Path) -> None:
