@@ -174,7 +174,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if len(unscored) == len(beats):
         raise InputError(note)
     print(f"from {protocol.start:g} s {to}, grouping {protocol.grouping}", file=sys.stderr)
-    print("\n".join(map(printable, tables.beats_summary(beats).splitlines())))
+    sys.stdout.write("\n".join(map(printable, tables.beats_summary(beats).split("\n"))))
     if unscored:
         _note(note)
     if early:

@@ -458,9 +458,9 @@ ANNOTATORS = ("--reference", ".atr", "--test", "tst")  # a suffix is given with 
 def test_the_name_of_a_record_steers_no_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_record(tmp_path, atr="NNVVeNF", tst="NNVVNNV")
     for path in tmp_path.iterdir():
-        path.rename(path.with_stem("r\x1b[31m"))
-    code, out, said = run([tmp_path / "r\x1b[31m", *ANNOTATORS], capfd)
-    assert code == 0 and "r\\x1b[31m" in out and "\x1b" not in out + said
+        path.rename(path.with_stem("r\x1b[31m\x85"))
+    code, out, said = run([tmp_path / "r\x1b[31m\x85", *ANNOTATORS], capfd)
+    assert code == 0 and "r\\x1b[31m\\x85" in out and "\x1b" not in out + said
 
 
 def test_the_command_prints_the_table_of_beats_and_writes_all(
