@@ -174,6 +174,7 @@ def test_what_a_file_holds_is_text_to_the_page_and_to_the_terminal(
     (tmp_path / "diary.csv").write_text(f'time,kind,note\n1,other,"{HOSTILE}"\n', encoding="utf-8")
     out, options = tmp_path / "r", ["--lead", "1", "--checkpoint", str(checkpoint), "--diary", tmp_path / "diary.csv"]
     assert report_of(tmp_path / f"{name}.hea", out / "one", *options) == 0
+    assert load(out / "one")[0]["lead"].isprintable()
     assert run_command(lambda: run([*map(str, [*tmp_path.glob("*.hea"), "--out", out, *options[:-2]])])) == 1
     said = capsys.readouterr()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]|^note: forged", said.out + said.err, re.MULTILINE)
