@@ -98,7 +98,8 @@ def test_the_tables_of_fig5_are_those_of_its_csv() -> None:
                     expected += [figures.loc[("macro", figure), column] for column in ("mean", "sd")]
                 expected.append(figures.loc[("macro", "f1"), "paper"])
                 found = [float(text) for text in re.findall(r"[\d.]+", cells)]
-                assert found == pytest.approx([float(value) for value in expected], abs=0.005001)
+                known = [float(value) for value in expected if value != ""]  # one seed has no deviation
+                assert found == pytest.approx(known, abs=0.005001)
                 shown.add((label, schedule))
     table = pd.read_csv(ROOT / "results" / "fig5.csv")
     assert shown == {*zip(table["row"], table["schedule"], strict=True)}
