@@ -9,6 +9,7 @@ import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -180,12 +181,14 @@ def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | No
     if kept is not None:
         return kept
     steps = len(STEPS) - (not work.options.pdf)
-    disable = None if progress else True
-    with tqdm(total=steps, desc=printable(path.name), unit="step", leave=False, disable=disable) as bar:
+    bar = tqdm(total=steps, desc=printable(path.name), unit="step", leave=False, disable=None) if progress else None
+    # Without `progress` none at all: even a disabled bar has a semaphore, which Python calls leaked where it is killed.
+    with nullcontext() if bar is None else bar:
 
         def step(title: str) -> None:
-            bar.set_postfix_str(title)
-            bar.update(STEPS.index(title) - bar.n)
+            if bar is not None:
+                bar.set_postfix_str(title)
+                bar.update(STEPS.index(title) - bar.n)
 
         def accept(recording: Recording) -> None:
             _require_same_recording(folder, recording, work.options)
