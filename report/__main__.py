@@ -65,7 +65,11 @@ def build_parser() -> ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "records", nargs="+", metavar="RECORD", type=Path, help="recordings: files; for WFDB the path without suffix"
+        "records",
+        nargs="+",
+        metavar="RECORD",
+        type=Path,
+        help="recordings: files; for WFDB the header, or its path without suffix",
     )
     add_options(parser, ReportOptions)
     add_options(parser.add_argument_group("definitions, each printed in the report"), Definitions)
