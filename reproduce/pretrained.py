@@ -109,9 +109,10 @@ def make_card(
     arithmetic = " and ".join(dict.fromkeys(stage["hparams"]["precision"] for stage in stages))
     data, counts, classes = config["data"], config["counts"], test["classes"]
     new_patients = tests_new_patients(data["protocol"], data)
-    records = predictions["record"].nunique() if "record" in predictions else None
+    records = predictions["record"].nunique() if "record" in predictions else 0
     of_mitdb = "mitdb" in test["data"].get("databases", ())
     but = same_patients(predictions["record"], data) if records and new_patients and of_mitdb else ""
+    of_records = f" of {records} record{'s' if records > 1 else ''}{but}" if records else ""
     environment, hparams = config["environment"], config["hparams"]
     validation_too, made = "val" in LEARNT[hparams["selection"]], hparams["sampler"] == "smote"
     also = ["those of validation too"] * validation_too + ["those that SMOTE made among them"] * made
@@ -124,7 +125,7 @@ def make_card(
         f"{data['source']} data, {data['protocol']} split{'; '.join(['', *also])}",
         "training_records_are": "hashes of the first minute of each lead (preprocess.physionet.first_minute)",
         "training_records": training_records(config, configs, raw_path),
-        "tested_on": f"{counts['test']['all']:,} beats" + (f" of {records} records{but}" if records else ""),
+        "tested_on": f"{counts['test']['all']:,} beats" + of_records,
         "new_patients": new_patients,
         "protocol": data["protocol"],
         "window": data["window"].replace(" of the lead in `leads`", ""),  # which is in the split file, not here
@@ -175,7 +176,7 @@ def cautions_of(config: dict[str, Any], classes: Sequence[str]) -> list[str]:
     if few:
         cautions.append(f"It was trained on few beats of class {', '.join(few)}.")
     if init := config["run"].get("init"):
-        cautions.append(f"It was trained on from {init}: what that network learnt from, this one has seen too.")
+        cautions.append(f"It was fine-tuned from {init}: what that network learnt from, this one has seen too.")
     return cautions
 
 

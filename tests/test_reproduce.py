@@ -700,7 +700,8 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     for databases in (["mitdb"], []):  # elsewhere the numbers of two patients of mitdb are names of any records
         of_them = test | {"data": test["data"] | {"databases": databases}}
         tested_on = make_card(numbered, of_them, predictions, "numbered", raw)["tested_on"]
-        assert ("from the same patient" in tested_on) == bool(databases)
+        assert ("of 1 record, of which 202 is from the same patient" in tested_on) == bool(databases)
+        assert tested_on.endswith(" of 1 record") == (not databases)
     tuned = tmp_path / "tuned" / "seed_0"
     shutil.copytree(seed_folder, tuned)
     config = read_json(tuned / "config.json")
@@ -711,6 +712,7 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     others = read_json(keep_network(tuned, "tuned", raw, tmp_path).with_suffix(".json"))
     assert others["new_patients"] is False
     assert others["trained_on"].endswith(f"; fine-tuned from {seed_folder}")
+    assert others["cautions"][-1].startswith(f"It was fine-tuned from {seed_folder}: ")
     assert card["training_records"] == {}  # synthetic records are of no database
     assert [*others["training_records"]["mitdb"]] == [tested]
     assert "ec57" not in others
