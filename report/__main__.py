@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -16,19 +14,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from preprocess.physionet import first_minute
 from preprocess.readers import Recording
-from report.analysis import analyse, opened
+from report.analysis import analyse
 from report.browser import print_pdf, require_browser
 from report.classify import Classifier, load_classifier
 from report.definitions import Definitions, Quality
+from report.earlier import kept_report, name_of, require_index, require_report, require_same_recording
 from report.options import FOLDER, ReportOptions
-from report.outputs import FILES, INDEX_START, MARKER, index_table, write_report
-from report.render import INDEX_TITLE, IndexRow, index_page, page
-from report.rounding import rounded
-from report.summary import beats_from, thresholds, version
+from report.outputs import index_table, write_report
+from report.render import IndexRow, index_page, page
 from report.wording import count_of, lasting
-from support.cli import ArgumentParser, add_options, file_suffix
+from support.cli import ArgumentParser, add_options
 from support.errors import (
     FREE_MEMORY,
     InputError,
@@ -39,16 +35,7 @@ from support.errors import (
     reason_of,
     run_command,
 )
-from support.fields import fits
-from support.files import (
-    folder_written_whole,
-    left_by_file_browser,
-    read_json,
-    require_writable,
-    write_table,
-    write_text,
-)
-from utils import find_checkpoint
+from support.files import folder_written_whole, require_writable, write_table, write_text
 
 IDLE = 10  # s, after which a process without work ends; by itself joblib waits for 5 minutes
 STEPS = ("beats", "quality", "classes", "episodes", "page", "pdf")
@@ -86,94 +73,6 @@ class Work:
     quality: Quality
 
 
-def _require_report(folder: Path) -> None:
-    """Raise an `InputError` unless `folder` is a report and nothing else, or empty: the rest would be lost."""
-    there = [path for path in folder.iterdir() if not left_by_file_browser(path)] if folder.is_dir() else [folder]
-    if there and not (folder / MARKER).is_file():
-        raise InputError(f"{folder} is there and holds no {MARKER}: it would be lost; name another folder with --out")
-    others = sorted(path.name for path in there if path.name not in FILES and path.suffix != ".ect")
-    if others:
-        raise InputError(
-            f"{folder} holds a report, and beside it {others[0]}, which would be lost: move it away, or name another "
-            "folder with --out"
-        )
-
-
-def _require_same_recording(folder: Path, recording: Recording, options: ReportOptions) -> None:
-    """Raise an `InputError` where `folder` has the report of another recording, which would be lost."""
-    if not (folder / MARKER).is_file():
-        return
-    before = read_json(folder / MARKER)
-    start = recording.start and recording.start.isoformat()
-    now = rounded(
-        {
-            "record": recording.name,
-            "fs": recording.fs,
-            "duration_s": recording.length / recording.fs,
-            "start": start,
-            "first_minute": first_minute(recording.read, recording.fs),
-        }
-    )
-    then = rounded({key: before.get(key) for key in now})
-    for key, value in then.items():
-        if not fits(value, float | None if key in ("fs", "duration_s") else str | None):
-            raise InputError(f"{folder / MARKER}: is damaged: its {key} is {reprlib.repr(value)}; move its folder away")
-    tells_nothing = set[str]()
-    if options.start is not None or None in (start, then["start"]):
-        tells_nothing.add("start")
-    leads = (before.get("lead"), recording.lead)
-    if leads[0] != leads[1] and all(lead in recording.leads for lead in leads):  # both named by the file, not the user
-        tells_nothing.add("first_minute")
-    differ = [key for key in now if now[key] != then[key] and key not in tells_nothing]
-    if not differ:
-        return
-    words = {"record": "record {}", "fs": "{:g} Hz", "duration_s": "{:g} s long", "start": "begun {}"}
-    shown = [key for key in words if key == "record" or key in differ]
-    old, new = (", ".join(words[key].format(about[key]) for key in shown if about[key]) for about in (then, now))
-    old += ", with another first minute" if differ == ["first_minute"] else ""
-    options_that_tell = "--fs, --unit, --gain, --lead, --column or --start_time"
-    again = "" if "record" in differ else f", or of the same file read with another {options_that_tell}"
-    raise InputError(
-        f"{folder} holds the report of another recording ({old}) than this one ({new}){again}; name another folder "
-        "with --out, or remove that one first"
-    )
-
-
-def _kept(path: Path, folder: Path, work: Work, classifier: Classifier | None) -> dict[str, Any] | None:
-    """The summary of the report in `folder` where it is the one that would be made now, with --resume; else None.
-
-    Raises:
-        InputError: `folder` has the report of another recording, or `path` cannot be read.
-    """
-    options, marker = work.options, folder / MARKER
-    pages = ["report.html", *(["report.pdf"] if options.pdf else [])]
-    if not options.resume or options.diary or not all((folder / name).is_file() for name in (MARKER, *pages)):
-        return None
-    read = [*path.parent.glob(f"{glob.escape(name_of(path))}.*")]  # the signals and annotations of WFDB, too
-    read += [find_checkpoint(classifier.name)] if classifier else []
-    if any(file.is_file() and file.stat().st_mtime >= marker.stat().st_mtime for file in read):
-        return None
-    before = read_json(marker)
-    with opened(path, options) as recording:
-        _require_same_recording(folder, recording, options)
-        annotator = file_suffix(options.annotations) if options.annotations else None
-        now = {
-            "lead": recording.lead,
-            "start": recording.start and recording.start.isoformat(),
-            "notes": [*recording.notes],
-            "beats_from": beats_from(annotator, options.classifies),
-            "model": classifier and classifier.name,
-            "definitions": thresholds(work.definitions, work.quality),
-            "version": version(),
-        }
-    notes, model = before.get("notes"), before.get("model")
-    then = {name: before.get(name) for name in now} | {
-        "notes": notes[: len(recording.notes)] if isinstance(notes, list) else None,  # those on the file come first
-        "model": model.get("name") if isinstance(model, dict) else None,
-    }
-    return before if then == now else None
-
-
 def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | None, progress: bool) -> dict[str, Any]:
     """Write the report of one recording into `folder`, or with --resume keep the one there; return its summary.
 
@@ -181,7 +80,7 @@ def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | No
         InputError: as `analyse`; or `folder` has something else in it that would be lost, or cannot be written, or the
             browser prints no PDF. What was in `folder` is then as it was.
     """
-    kept = _kept(path, folder, work, classifier)
+    kept = kept_report(path, folder, work.options, work.definitions, work.quality, classifier)
     if kept is not None:
         return kept
     steps = len(STEPS) - (not work.options.pdf)
@@ -195,10 +94,10 @@ def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | No
                 bar.update(STEPS.index(title) - bar.n)
 
         def accept(recording: Recording) -> None:
-            _require_same_recording(folder, recording, work.options)
+            require_same_recording(folder, recording, work.options)
 
         with (
-            folder_written_whole(folder, _require_report) as part,
+            folder_written_whole(folder, require_report) as part,
             analyse(path, work.options, work.definitions, work.quality, classifier, step, accept) as analysis,
         ):
             step("page")
@@ -249,28 +148,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
                 f"{name} {value}: is that of one recording, and {len(records)} are given; report on each with its own"
             )
     folders = {record: out / name for record, name in names_of(records).items()}
-    _require_index(out)
+    require_index(out)
     if options.classifies:
         load_classifier(options.checkpoint, options.device)  # one that cannot be had fails before any work
     report_many(folders, out, work)
 
 
-def _require_index(out: Path) -> None:
-    """Raise an `InputError` where several reports or their index would be written into another page or report."""
-    if (out / MARKER).is_file():
-        raise InputError(f"{out} holds the report of one recording; name another folder for several with --out")
-    for index, mark in ((out / "index.html", INDEX_TITLE), (out / "index.csv", INDEX_START)):
-        if index.is_file() and mark not in index.read_text(encoding="utf-8", errors="replace"):
-            raise InputError(f"{index} is of something else and would be lost; name another folder with --out")
-
-
 def _classifier(options: ReportOptions) -> Classifier | None:
     return load_classifier(options.checkpoint, options.device) if options.classifies else None
-
-
-def name_of(record: Path) -> str:
-    """What the report of a recording is called."""
-    return record.stem if record.suffix == ".hea" or record.is_file() else record.name
 
 
 def names_of(records: Sequence[Path]) -> dict[Path, str]:
