@@ -102,6 +102,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     assert spread["sdann_ms"] is None and "cannot be compared with that of 24 h; SDANN is given from 18 h on" in page
     assert f"The N-N intervals are {lasting(spread['nn_s'])} in all" in page
     assert re.search(r"<small>\d+<br>0\.3 min</small>", page)  # before the diary's first entry there are 20 s
+    assert '<td class="l">08:00</td><td class="l">activity</td>' in page  # from 08:00:20 to 08:00:40
     for definition in Definitions().listed():
         assert f"--{definition.name}" in page
         assert definition.source in page
