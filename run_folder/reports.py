@@ -417,7 +417,7 @@ def epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
     mark = ", best so far" if chosen and best_epoch(history) == len(history) else ""
     by, shown = (f"{100 * row[f'val_{name}']:.2f}" for name in ("selection_f1", "macro_f1"))
     if mark and by != shown:
-        mark += f" by macro-F1 {by} without classes of few validation beats"
+        mark += f" ({by} without classes of few validation beats)"
     return (
         f"epoch {row['epoch']}/{num_epochs}: {figures}; {row['seconds']:.1f} s, "
         f"training {row['train_beats_per_second']:.0f} beats/s{mark}"

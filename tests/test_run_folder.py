@@ -96,7 +96,7 @@ def test_an_epoch_is_told_by_its_own_figures() -> None:
         "epoch {}/9: train loss 0.5000 acc 91.00 macro-F1 82.00; val loss 0.2500 acc 73.00 macro-F1 64.00; 61.0 s, "
         "training 1234 beats/s"
     )
-    best = ", best so far by macro-F1 60.00 without classes of few validation beats"
+    best = ", best so far (60.00 without classes of few validation beats)"
     assert epoch_line(rows[:1], 9) == line.format(1) + best
     assert epoch_line([rows[0] | {"val_selection_f1": 0.64}], 9) == line.format(1) + ", best so far"
     assert epoch_line(rows, 9) == line.format(2)  # no better than the first
