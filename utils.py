@@ -26,7 +26,7 @@ from tqdm import tqdm
 import data_configs
 import hparams as recipes
 from support.distributed import is_first
-from support.errors import InputError, TrainingError, one_line, printable, unknown
+from support.errors import InputError, TrainingError, one_line, printable_lines, unknown
 from support.fields import fits, from_fields
 from support.figures import class_colours, new_figure, save_figure
 from support.files import LogFile, read_torch, write_torch, written_whole
@@ -128,7 +128,7 @@ class _Printable(logging.Formatter):
     """Escapes control characters: a split file may come from others, and a log is read in a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(printable, super().format(record).split("\n")))
+        return printable_lines(super().format(record).split("\n"))
 
 
 class _TqdmHandler(logging.StreamHandler[TextIO]):

@@ -24,7 +24,7 @@ from ec57.headers import DEFAULT_FS
 from ec57.protocol import Protocol, Span
 from ec57.runs import RunComparison, compare_runs
 from support.cli import ArgumentParser, add_options, file_suffix
-from support.errors import InputError, printable, run_command
+from support.errors import InputError, printable, printable_lines, run_command
 from support.files import require_writable, write_table, write_text
 
 EARLY = 60
@@ -174,7 +174,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if len(unscored) == len(beats):
         raise InputError(note)
     print(f"from {protocol.start:g} s {to}, grouping {protocol.grouping}", file=sys.stderr)
-    sys.stdout.write("\n".join(map(printable, tables.beats_summary(beats).split("\n"))))
+    sys.stdout.write(printable_lines(tables.beats_summary(beats).split("\n")))
     if unscored:
         _note(note)
     if early:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from preprocess.databases import DATABASES, DEFAULT, Database
 from preprocess.joined import join
 from preprocess.synthetic import DIARY, write_synthetic_holter, write_synthetic_mit, write_synthetic_ptb
 from support.cli import ArgumentParser, add_options
-from support.errors import InputError, listed, printable, run_command
+from support.errors import InputError, listed, printable_lines, run_command
 
 SYNTHESISE = {"mit": write_synthetic_mit, "ptb": write_synthetic_ptb}
 
@@ -58,16 +58,11 @@ def prepare(config: PreparationConfig) -> None:
             config.out / f"fold_{fold}" / config.dataset: (f"{config.split}, fold {fold} of {config.folds}", split)
             for fold, split in enumerate(every, start=1)
         }
-    _print(reading_account(config.dataset, config.raw, beats))
+    print(printable_lines(reading_account(config.dataset, config.raw, beats)))
     for folder, (protocol, split) in made.items():
         paths = splits.write_split_files(folder, beats, split, protocol, config.seed_id)
-        _print(split_account(beats, split, protocol, config.seed_id))
+        print(printable_lines(split_account(beats, split, protocol, config.seed_id)))
         print(f"written      {', '.join(map(str, paths))}; {time.monotonic() - start:.1f} s")
-
-
-def _print(lines: Iterable[str]) -> None:
-    """Print lines that may hold names of records and of leads."""
-    print("\n".join(map(printable, lines)))
 
 
 def _read(config: PreparationConfig) -> BeatSet:
@@ -107,7 +102,7 @@ def prepare_recording(folder: Path, hours: float, seed: int) -> None:
     """
     start = time.monotonic()
     holter = write_synthetic_holter(folder, hours, seed, sys.stderr.isatty())
-    _print(recording_account(holter))
+    print(printable_lines(recording_account(holter)))
     print(f"written      {folder}; {time.monotonic() - start:.1f} s")
     record, diary = (shlex.quote(str(path)) for path in (holter.record, folder / DIARY))
     print(f"next         python -m report {record} --diary {diary}")

@@ -227,11 +227,11 @@ def _told(record: Path, name: str, result: dict[str, Any] | str) -> IndexRow:
     if isinstance(result, str):
         names_it = re.match(rf"{re.escape(str(record))}(?!\w)", result)  # some messages do themselves
         tqdm.write(printable(result if names_it else f"{record}: {result}"), file=sys.stderr)
-        return IndexRow(name, name, None, result)
+        return IndexRow(name, None, result)
     tqdm.write(printable(line_of(result | {"record": name})))
     for note in notes_of(result):
         tqdm.write(printable(f"note: {name}: {note}"), file=sys.stderr)
-    return IndexRow(name, name, result)
+    return IndexRow(name, result)
 
 
 def _or_killed(

@@ -113,21 +113,21 @@ def kept_report(
     if any(file.is_file() and file.stat().st_mtime >= marker.stat().st_mtime for file in read):
         return None
     before = read_json(marker)
+    notes, model = before.get("notes"), before.get("model")
+    annotator = file_suffix(options.annotations) if options.annotations else None
+    asked = {
+        "beats_from": beats_from(annotator, options.classifies),
+        "model": classifier and classifier.name,
+        "definitions": thresholds(definitions, quality),
+        "version": version(),
+    }
+    made = {name: before.get(name) for name in asked} | {
+        "model": model.get("name") if isinstance(model, dict) else None
+    }
+    if made != asked:
+        return None
     with opened(path, options) as recording:
         require_same_recording(folder, recording, options)
-        annotator = file_suffix(options.annotations) if options.annotations else None
-        now = {
-            "lead": recording.lead,
-            "start": recording.start and recording.start.isoformat(),
-            "notes": [*recording.notes],
-            "beats_from": beats_from(annotator, options.classifies),
-            "model": classifier and classifier.name,
-            "definitions": thresholds(definitions, quality),
-            "version": version(),
-        }
-    notes, model = before.get("notes"), before.get("model")
-    then = {name: before.get(name) for name in now} | {
-        "notes": notes[: len(recording.notes)] if isinstance(notes, list) else None,  # those on the file come first
-        "model": model.get("name") if isinstance(model, dict) else None,
-    }
-    return before if then == now else None
+        now = (recording.lead, recording.start and recording.start.isoformat(), [*recording.notes])
+    of_file = notes[: len(recording.notes)] if isinstance(notes, list) else None  # those on the file come first
+    return before if (before.get("lead"), before.get("start"), of_file) == now else None

@@ -15,6 +15,7 @@ from report.analysis import Analysis
 from report.burden import hours_table
 from report.classify import called
 from report.diary import Diary
+from report.episodes import KINDS, RUNS
 from report.quality import REASONS
 from report.render import IndexRow
 from report.rhythm import UNCLASSIFIED
@@ -45,7 +46,7 @@ OF_CLASSES = re.compile(r"(^|_)(beats_[NSVFQ]|beats_unclassified|[vs]_(percent|p
 NOT_IN_INDEX = frozenset({"record", "withheld_episodes", "longest", "fastest", "diary", "definitions"})
 """What the table of several reports leaves out of their summaries; programs take up to about a hundred columns well."""
 
-DOUBTED = ("run_v", "nsvt", "vt_sustained", "idioventricular", "run_s", "svt", "pause")
+DOUBTED = tuple(kind for kind in KINDS if kind in RUNS or kind == "pause")
 """Kinds of episodes that may be doubtful."""
 
 INDEX_START = "record,error"

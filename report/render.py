@@ -102,8 +102,7 @@ class IndexRow:
     """One recording of several."""
 
     record: str
-    folder: str
-    """Of its report, relative to the index."""
+    """What its report is called, which is the name of its folder beside the index."""
     summary: dict[str, Any] | None
     """None: it failed."""
     error: str = ""

@@ -25,6 +25,11 @@ def printable(line: str) -> str:
     )
 
 
+def printable_lines(lines: Iterable[str]) -> str:
+    """`lines`, each `printable`, as one text."""
+    return "\n".join(map(printable, lines))
+
+
 def one_line(text: str) -> str:
     """`text` in one line that a terminal can show: white space is single blanks, control characters are escaped."""
     line = printable(" ".join(text.split()))

@@ -34,7 +34,6 @@ FORMULA = re.compile(r"(^|[;\t\n])(?=[=+\-@\t'])")
 Many countries' spreadsheets part cells at semicolons. The apostrophe is what `write_table` itself puts there.
 """
 
-
 ABANDONED = 3600.0  # s, for which nobody has written to a part of a file that is being written: it was killed
 
 

@@ -149,12 +149,12 @@ def test_the_index_marks_what_its_reports_mark(tmp_path: Path) -> None:
 
 def test_the_index_leads_to_a_report_of_any_name(annotated: Path) -> None:
     name = "caf\udce9 #1?"  # of a file whose name is Latin-1
-    index = render.index_page([render.IndexRow(name, name, load(annotated)[0])])
+    index = render.index_page([render.IndexRow(name, load(annotated)[0])])
     assert '<a href="caf%E9%20%231%3F/report.html">' in index
 
 
 def test_a_template_is_compiled_for_the_first_page_alone(annotated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [render.IndexRow("a", "a", load(annotated)[0])]
+    rows = [render.IndexRow("a", load(annotated)[0])]
     first = render.index_page(rows)
     monkeypatch.delattr(jinja2.Environment, "compile")
     assert render.index_page(rows) == first

@@ -88,12 +88,12 @@ class IshneSource(Source):
             values = values.reshape(-1, self._leads)[:, channel]  # (samples, leads) -> (samples,)
             return np.where(values == MISSING, np.nan, values * (resolution / 1e6))
 
-        notes: tuple[str, ...] = ()
-        if self._is_uncounted:
-            notes = (f"its header gives no samples; all {self._length} that it holds of each lead are read", *notes)
+        notes = []
         if self._is_unchecked:
-            notes = ("its header has no checksum, so it cannot be seen whether it is damaged", *notes)
-        return Trace(self._fs, self._length, read, notes=notes)
+            notes.append("its header has no checksum, so it cannot be seen whether it is damaged")
+        if self._is_uncounted:
+            notes.append(f"its header gives no samples; all {self._length} that it holds of each lead are read")
+        return Trace(self._fs, self._length, read, notes=tuple(notes))
 
     def _count(self, samples: int, stored: int) -> int:
         """Return the samples of each lead: some recorders state them, others those of all leads together."""
