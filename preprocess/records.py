@@ -45,7 +45,7 @@ def list_records(folder: Path, dataset: str) -> list[str]:
             f"downloads the dataset's own, with --database NAME other ones, {command} --source synthetic` makes some"
         )
     names = list(dict.fromkeys(_listed(folder, "") if (folder / LISTING).is_file() else _headers(folder)))
-    parts = _parts(folder, names)
+    parts = segment_names(folder, names)
     names = [name for name in names if name not in parts]
     if not names:
         raise InputError(
@@ -59,7 +59,7 @@ def unlisted_records(folder: Path, names: list[str]) -> list[str]:
     """Return the records that lie in `folder` beside those of its RECORDS file, `names`."""
     listed = {*names}
     others = [name for name in _headers(folder) if name not in listed]
-    parts = _parts(folder, [*names, *others])
+    parts = segment_names(folder, [*names, *others])
     return [name for name in others if name not in parts]
 
 
@@ -83,8 +83,12 @@ def _headers(folder: Path) -> list[str]:
     return [path.with_suffix("").as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]
 
 
-def _parts(folder: Path, names: list[str]) -> set[str]:
-    """The names of the segments and layouts of those of the records that have some."""
+def segment_names(folder: Path, names: list[str]) -> set[str]:
+    """Return the names of the segments and layouts of those of the records that have some.
+
+    Raises:
+        InputError: a header that lists segments cannot be read.
+    """
     parts: set[str] = set()
     for name in names:
         path = folder / f"{name}.hea"

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from preprocess.readers import Recording
+from preprocess.records import segment_names
 from report.analysis import analyse
 from report.browser import print_pdf, require_browser
 from report.classify import Classifier, load_classifier
@@ -30,6 +31,7 @@ from support.errors import (
     InputError,
     PartlyFailedError,
     is_out_of_memory,
+    listed,
     out_of_memory,
     printable,
     reason_of,
@@ -129,6 +131,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         if name_of(record) in (".", ".."):  # of `...hea`: its report would take the place of a folder that it lies in
             raise InputError(f"{record}: a report cannot be called {name_of(record)}; rename the recording")
     work = Work(options, definitions, quality)
+    records = without_segments(records)
     if options.pdf:
         require_browser()
     alone = len(records) == 1
@@ -156,6 +159,23 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 def _classifier(options: ReportOptions) -> Classifier | None:
     return load_classifier(options.checkpoint, options.device) if options.classifies else None
+
+
+def without_segments(records: Sequence[Path]) -> list[Path]:
+    """Leave out, and say so, the segments and layouts of others of the recordings, which `*.hea` names beside them."""
+    parts: dict[Path, set[Path]] = {}
+    for record in records:
+        if record.suffix == ".hea" or not record.is_file():
+            parts[record] = set()
+            with suppress(InputError, OSError):  # what is wrong with it is told when its turn comes
+                parts[record] = {record.with_name(name) for name in segment_names(record.parent, [name_of(record)])}
+    named = {part for its_parts in parts.values() for part in its_parts}
+    left_out = [one for one, its_parts in parts.items() if not its_parts and one.with_name(name_of(one)) in named]
+    if left_out:
+        names = listed(record.name for record in left_out)
+        print(printable(f"note: left out as segments of others of the recordings: {names}"), file=sys.stderr)
+    others = {*records} - {*left_out}
+    return [record for record in records if record in others]
 
 
 def names_of(records: Sequence[Path]) -> dict[Path, str]:

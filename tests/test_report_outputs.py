@@ -131,6 +131,27 @@ def test_recordings_of_one_name_are_called_by_their_folders_too(
     assert (tmp_path / "r" / "p1_ecg" / "ecg.ect").is_file() and "p2_ecg: 1 min 1 s of" in capsys.readouterr().out
 
 
+def test_a_segment_is_in_the_report_of_its_record_alone(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`*.hea` names segments too. Those of a header that is wrong stay, and those whose record is not named."""
+    reported: list[list[Path]] = []
+    monkeypatch.setattr("report.__main__.report_many", lambda folders, out, work: reported.append([*folders]))
+    for name in ("m001", "m002"):
+        shutil.copy(records / f"{name}.hea", tmp_path)
+    length = int((tmp_path / "m001.hea").read_text().split()[3])
+    (tmp_path / "whole.hea").write_text(f"whole/2 2 360 {2 * length}\nm001 {length}\nm001 {length}\n")
+    (tmp_path / "damaged.hea").write_text("damaged/2 2 360 9\nm002 9\n")
+    (tmp_path / "itself.hea").write_text("itself/1 2 360 9\nitself 9\n")
+    every, options = sorted(tmp_path.glob("*.hea")), ("--annotations", "atr", "--out", str(tmp_path / "out"))
+    run([*map(str, every), *options])
+    assert reported.pop() == [path for path in every if path.name != "m001.hea"]
+    assert capsys.readouterr().err == "note: left out as segments of others of the recordings: m001.hea\n"
+    run([*map(str, every[2:4]), *options])
+    assert reported.pop() == every[2:4] == [tmp_path / "m001.hea", tmp_path / "m002.hea"]
+    assert not capsys.readouterr().err
+
+
 def test_the_index_marks_what_its_reports_mark(tmp_path: Path) -> None:
     write_rhythm(tmp_path, "much", "N" * 100 + "A" * 25 + "NV" * 40 + "N" * 195, 1.0)
     write_rhythm(tmp_path, "little", "N" * 60, 1.0)
