@@ -30,7 +30,7 @@ _ECG = re.compile(r"(ml)?i{1,3}|av[rlf]|[mc]?v[1-9]?r?|v?[xyz]|mcl[1-6]|c[mcs][1
 _OTHER = re.compile(
     r"resp|respiration|respiratory|breathing|airflow|flow|abp|art|bp|ap|nbp|pap|cvp|icp|lap|rap|uap|ubp|pressure|pleth|"
     r"ppg|bvp|spo|sao|so|eeg|eog|emg|erg|egg|pcg|phono|scg|bcg|gsr|eda|hr|fhr|uc|pulse|co|etco|temp|temperature|sv|acc|"
-    r"accel|accelerometer|gyro|mark|marker|event|events|trigger|status|annotations|noise|snore|sound|position"
+    r"accel|accelerometer|gyro|mark|marker|event|events|trigger|status|annotations|noise|snore|sound|position|photic"
 )
 """Words that name signals other than an ECG, without the digits at their end."""
 
@@ -125,5 +125,9 @@ def is_lead_ii(name: str | None) -> bool:
 
 
 def names_other_signal(text: str | None) -> bool:
-    """Say whether a word of a text names a signal that is no ECG, such as "Resp" or "ACC2"."""
-    return any(_OTHER.fullmatch(word.rstrip("0123456789")) for word in _words(text))
+    """Say whether a word of a text names a signal that is no ECG, such as "Resp" or "ACC2".
+
+    What EEG recorders call "EEG EKG1-REF" is an ECG: they write EEG before all that is plugged into them.
+    """
+    words = [word.rstrip("0123456789") for word in _words(text)]
+    return any(_OTHER.fullmatch(word) for word in words if word != "eeg" or not {"ecg", "ekg"} & {*words})

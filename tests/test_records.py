@@ -780,6 +780,8 @@ def test_what_is_not_lead_ii(name: str | None) -> None:
         (["RESP", "ABP", "PLETH R"], LEAD_II, True, None),
         (["EEG (C4-A1)", "EOG (right)", "EMG chin", "Fpz-Cz", "ECG"], LEAD_II, True, 4),
         (["noise1", "noise2"], LEAD_II, True, None),
+        (["PHOTIC-REF", "EEG FP1-REF", "EEG EKG1-REF"], LEAD_II, True, 2),  # EEG before all that is plugged in
+        (["EEG FP1-REF", "PHOTIC-REF", "ECG Resp"], LEAD_II, True, None),
         (["unknown", "V2"], LEAD_II, True, 1),
         (["ECG", "foot GSR", "HR"], LEAD_II, True, 0),
         (["raw_x", "raw_y", "filtered z", "ECG"], LEAD_II, True, 3),  # axes of an accelerometer
