@@ -94,6 +94,7 @@ def test_fingerprints_are_of_databases_and_unlike() -> None:
         (["Created by `nst' from records 118 and em (SNR = -6 dB)"], "118"),  # nstdb
         (["synthetic record, seed 0, patient 3 of 20"], "3"),
         (["Patient ID: p0007"], "p0007"),
+        (["<subject_id>: 10000032"], "10000032"),  # MIMIC-IV-ECG
         (["subject = S12"], "S12"),
         (["Patient ID: A-0"], "A-0"),
         (["patient-no. 12.07-b"], "12.07-b"),
