@@ -228,6 +228,8 @@ def test_a_table_with_its_samples_in_one_row_is_not_listed_whole(tmp_path: Path)
         ("Sample Rate 250|time_s Resp II_mV", "{time} 0 {value}"),
         ("Lead I;Lead II|mV;mV", "0;{value}"),
         ("Channel 1,Lead II|mV,mV", "0,{value}"),
+        (" Elapsed time    V1      II|    (seconds)  (mV)    (mV)", "  {time}   0  {value}"),  # rdsamp -v -p
+        (" sample #    V1   II|(count)   (mV)   (mV)", "  {count}   0  {value}"),
     ],
 )
 def test_the_titles_belong_to_the_columns_below_them(tmp_path: Path, head: str, row: str) -> None:

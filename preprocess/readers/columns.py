@@ -73,7 +73,7 @@ def column_of(
         base, its_unit = (match["name"], match["unit"]) if match["unit"] else (match["name_"], match["unit_"])
         if its_unit.casefold() in SECONDS or millivolts_of(its_unit) is not None:
             name, unit = base.strip(), its_unit
-    if not unit and _names_times(title):
+    if not unit and names_times(title):
         unit = next((word for word in _words(title) if word in SECONDS), "")
     cells = [cell for cell in cells if cell.casefold() not in MISSING]
     if not cells and not title:
@@ -86,7 +86,7 @@ def column_of(
     else:
         times = [cell.strip("[]") for cell in cells]
         is_time = all(map(STAMP.fullmatch, times)) or all(map(CLOCK.fullmatch, times))
-        is_strange = _names_times(name) or all(map(TIMELIKE.search, times))
+        is_strange = names_times(name) or all(map(TIMELIKE.search, times))
         role = "time" if is_time else "strange" if is_strange else "text"
     odd = next((cell for cell in cells if not NUMBER.fullmatch(cell)), "") if role == "text" else ""
     return Column(name or None, unit, role, title, odd)
@@ -101,11 +101,11 @@ def _numbers(cells: list[str], decimal: str) -> np.ndarray:
 def _role(number: int, name: str, unit: str, values: np.ndarray, more: np.ndarray) -> str:
     """Tell a column that counts time or samples from a signal, by its first values and `more`, with these at first."""
     steps = np.diff(values)
-    if unit.casefold() in SECONDS or _names_times(name):
+    if unit.casefold() in SECONDS or names_times(name):
         if (steps < 0).any() and (steps <= 0).all():
             return "backwards"
         # Stamps of a time column may jitter, so that some go back; a signal goes back as much as it goes on.
-        goes_on = _names_times(name) and steps.sum() > np.abs(steps).sum() / 2
+        goes_on = names_times(name) and steps.sum() > np.abs(steps).sum() / 2
         return "time" if goes_on or (steps >= 0).all() else "signal"
     is_called_ecg = is_lead(name) or re.search("e[ck]g", name, re.IGNORECASE)
     if LIKE_TIMES.search(name) and not is_called_ecg and len(steps) and (steps > 0).all():
@@ -136,7 +136,7 @@ def _words(title: str) -> list[str]:
     return re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title).casefold())
 
 
-def _names_times(title: str) -> bool:
+def names_times(title: str) -> bool:
     """Whether a title names times and nothing else."""
     words = _words(title)
     known = (TIMES.fullmatch(word) or BESIDE.fullmatch(word) or word in SECONDS for word in words)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ec57.headers import millivolts_of
 from preprocess.leads import is_lead
-from preprocess.readers.columns import CLOCK, COUNTS, ELAPSED, MISSING, Column, column_of
+from preprocess.readers.columns import CLOCK, COUNTS, ELAPSED, MISSING, Column, column_of, names_times
 from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, stamp_of
 from support.files import text_encoding
 
@@ -299,8 +299,12 @@ def _titles(
 
 def _title_cells(text: str, delimiter: str, rows: list[tuple[str, ...]]) -> tuple[str, ...]:
     """The names or units in a line, one for each column of the rows below; none where it is no line of such."""
-    line, cells = Line.of(text), _as_wide(_cells(text.lstrip("#% "), delimiter), rows)
+    line, cells = Line.of(text), _cells(text.lstrip("#% "), delimiter)
     width = len(rows[0])
+    if delimiter == " " and len(cells) > width:  # rdsamp: Elapsed time   MLII   V5
+        first = " ".join(cells[: 1 - width])
+        cells = (first, *cells[1 - width :]) if names_times(first) or COUNTS.fullmatch(first) else cells
+    cells = _as_wide(cells, rows)
     is_of_head = cells[0].endswith("=") or line.says_something or (width == 1 and line.value)
     if len(cells) != width or is_of_head or any(NUMBER.fullmatch(cell) or TIMELIKE.match(cell) for cell in cells):
         return ()
