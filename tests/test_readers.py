@@ -7,6 +7,7 @@ import math
 import os
 import random
 import re
+import struct
 import tempfile
 import tracemalloc
 from pathlib import Path
@@ -290,14 +291,23 @@ def test_what_is_no_recording_is_told_with_every_format_that_is_read(tmp_path: P
         (b"", "is empty: it holds no samples"),
         (b"time,II\n", "has no rows, only the line 'time,II'"),
         (b"Dear reader,\nthis is no recording.\n", "holds no samples that can be read"),
-        (bytes(1000), "holds no samples that can be read"),
+        (bytes(1000), "the signals of a WFDB record need its header, a.hea, beside them"),
         (b"PK\3\4rest", "is a ZIP archive or an office document"),
+        (b"\xd0\xcf\x11\xe0rest", "is a ZIP archive or an office document"),
         (b"%PDF-1.7", "is a PDF"),
         (b"\x1f\x8b\x08", "is a compressed file: unpack it first"),
         (b'{"fs": 250, "ecg": [1, 2, 3]}', "is JSON: save the signal as CSV"),
         (b'\xef\xbb\xbf\n{"fs": 250}', "is JSON: save the signal as CSV"),
         (b"[\n0.1,\n0.2,\n0.3\n]\n", "is JSON: save the signal as CSV"),
         (b"\x93NUMPY\1\0", "is a NumPy array: save it as CSV"),
+        (b"MATLAB 5.0 MAT-file", "is a MATLAB file: save the signal as CSV"),
+        (struct.pack("<5i4s", 30, 12, 5000, 0, 4, b"val"), "of the PhysioNet Challenges are, copy its header (.hea)"),
+        (struct.pack("<5i4s", 0, 1, 5000, 0, 4, b"ecg"), "is a MATLAB file"),
+        (bytes(128) + b"DICM\2\0\0\0UL", "is a DICOM file: export the recording as EDF or CSV"),
+        (b"\n\x31\xd0\7\0\0\0\0\0\0\x88\0\0\0\x14\x14SCPECG", "is an SCP-ECG file: export"),
+        ('\ufeff<?xml version="1.0"?><RestingECG>'.encode(), "is XML: export"),
+        ('<?xml version="1.0" encoding="UTF-16"?>'.encode("utf-16"), "is XML: export"),
+        (b"\n<!doctype HTML>\n<p>404 0 1", "is a web page: fetch the recording again"),
     ],
 )
 def test_files_that_are_no_recordings(tmp_path: Path, content: bytes, said: str) -> None:

@@ -48,18 +48,28 @@ MAGIC: dict[bytes, Callable[[Path, Options], Source]] = {
 TABLES = {".csv", ".tsv", ".txt"}
 """Suffixes of tables, beside which a record of the same name may lie."""
 
+BOM = rb"(\xef\xbb\xbf|\xff\xfe)?\s*"
+"""What may stand before the first character of a text: a mark of UTF-8 or UTF-16, and white space."""
+
 JSON = "JSON: save the signal as CSV"
 OTHERS = {
-    b"\x1f\x8b": "a compressed file: unpack it first",
-    b"PK\3\4": "a ZIP archive or an office document: unpack it, or save its table as CSV",
-    b"%PDF": "a PDF, which has a picture of the signal: export the recording as EDF or CSV",
-    b"<?xml": "XML: export the recording as EDF or CSV",
-    b"{": JSON,
-    b"\x89HDF": "HDF5: export the recording as EDF or CSV",
-    b"MATLAB": "a MATLAB file: save the signal as CSV",
-    b"\x93NUMPY": "a NumPy array: save it as CSV, or classify it in Python, report.classify_signal(signal, fs)",
+    rb"\x1f\x8b": "a compressed file: unpack it first",
+    rb"PK\x03\x04|\xd0\xcf\x11\xe0": "a ZIP archive or an office document: unpack it, or save its table as CSV",
+    rb"%PDF": "a PDF, which has a picture of the signal: export the recording as EDF or CSV",
+    BOM + rb"<\0?\?\0?x": "XML: export the recording as EDF or CSV",
+    BOM + rb"<(!doctype )?html": "a web page: fetch the recording again",
+    BOM + rb"\{": JSON,
+    rb"\x89HDF": "HDF5: export the recording as EDF or CSV",
+    # Version 4 has no magic: five whole numbers, of which the first is a type and the last the length of a name.
+    rb"MATLAB|[\0\n\x14\x1e(2]\0{3}.{8}[\0\1]\0{3}[^\0]\0{3}\w": "a MATLAB file: save the signal as CSV; if it is of a "
+    "WFDB record, as those of the PhysioNet Challenges are, copy its header (.hea) too",
+    rb".{128}DICM": "a DICOM file: export the recording as EDF or CSV",
+    rb".{16}SCPECG": "an SCP-ECG file: export the recording as EDF or CSV",
+    rb"\x93NUMPY": "a NumPy array: save it as CSV, or classify it in Python, report.classify_signal(signal, fs)",
 }
-"""First bytes of files that are mistaken for recordings, and what to do with them."""
+"""What files that are mistaken for recordings begin with, and what to do with them."""
+
+FIRST = 132  # bytes that tell a format
 
 SPANS = (0.01, 50.0)  # mV, between which an ECG spans in most stretches of 10 s
 STRETCH = 10.0  # s
@@ -163,7 +173,7 @@ def _recognise(path: Path, options: Options) -> Source:
             raise InputError(f"{path} is a folder: name a file, or a record in it")
         raise InputError(f"{path} is not there, nor is the header of a WFDB record, {path}.hea")
     with path.open("rb") as file:
-        begin = file.read(16)
+        begin = file.read(FIRST)
         file.seek(max(path.stat().st_size - 16, 0))
         end = file.read()
     for magic, source in MAGIC.items():
@@ -173,12 +183,11 @@ def _recognise(path: Path, options: Options) -> Source:
         return WfdbSource(*record, options)
     if not begin:
         raise InputError(f"{path} is empty: it holds no samples")
-    begin = begin.lstrip(b"\xef\xbb\xbf \t\r\n")  # a mark of UTF-8 and white space
-    for magic, what in OTHERS.items():
-        if begin.startswith(magic):
+    for pattern, what in OTHERS.items():
+        if re.match(pattern, begin, re.DOTALL | re.IGNORECASE):
             raise InputError(f"{path} is {what}")
     # In a table brackets may stand around a title, and around the time of the first row.
-    if re.match(rb'\[\s*[\d"{\[-]', begin) and end.rstrip().endswith(b"]"):
+    if re.match(BOM + rb'\[\s*[\d"{\[-]', begin) and end.rstrip().endswith(b"]"):
         raise InputError(f"{path} is {JSON}")
     return TableSource(path, options)
 

@@ -60,7 +60,7 @@ class TableSource(Source):
                 )
             raise InputError(
                 f"{path} holds no samples that can be read: it is no table of numbers, and not in the formats WFDB, "
-                "EDF, BDF, ISHNE or Kardia"
+                f"EDF, BDF, ISHNE or Kardia; the signals of a WFDB record need its header, {path.stem}.hea, beside them"
             )
         if options.unit == ADU and options.gain is None:
             raise InputError("--unit adu needs --gain, the ADC units per mV, such as --gain 200")
