@@ -499,9 +499,12 @@ def _read_annotations(folder: Path, name: str, header: Header, annotator: str, r
     try:
         return recordings.read_annotations(folder, name, header, annotator, rate)
     except InputError as error:
-        if _diagnosis(header) is None:
+        if _diagnosis(header) is not None:
+            raise InputError(f"{error}; its header gives a diagnosis, and --dataset ptb reads such records") from error
+        if Path(folder, f"{name}.{annotator}").is_file():
             raise
-        raise InputError(f"{error}; its header gives a diagnosis, and --dataset ptb reads such records") from error
+        without = f"to leave it out, name the other records, one a line, in {folder / recordings.LISTING}"
+        raise InputError(f"{error}; {without}; python -m report needs no annotations") from error
 
 
 def _common_rate(folder: Path, rates: dict[str, float]) -> float:

@@ -108,7 +108,7 @@ def read_header(folder: Path, name: str) -> Header:
     """
     path = Path(folder, f"{name}.hea")
     if not path.is_file():
-        raise InputError(f"record {name} has no header: {path} is not there")
+        raise InputError(f"record {name} has no header: {path} is not there; fetch it, or take it out of {LISTING}")
     header = _parse(path)
     if header.segments:
         layout = header.segments[0]

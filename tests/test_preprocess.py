@@ -515,7 +515,7 @@ def _truncate(path: Path) -> None:
 BAD_RECORDS = {
     "no .dat": (lambda raw: (raw / "b.dat").unlink(), "record b has no signal file"),
     "no .atr": (lambda raw: (raw / "b.atr").unlink(), "record b has no annotation file"),
-    "no .hea": (lambda raw: (raw / "b.hea").unlink(), "record b has no header"),
+    "no .hea": (lambda raw: (raw / "b.hea").unlink(), "b.hea is not there; fetch it, or take it out of RECORDS"),
     "truncated .dat": (lambda raw: _truncate(raw / "b.dat"), "b.dat cannot be read"),
     "truncated .atr": (lambda raw: _truncate(raw / "b.atr"), "b.atr cannot be read: it has no end mark"),
     "empty .atr": (lambda raw: (raw / "b.atr").write_bytes(b""), "b.atr cannot be read: it has no end mark"),

@@ -318,6 +318,11 @@ def test_files_that_are_no_recordings(tmp_path: Path, content: bytes, said: str)
 def test_paths_that_are_no_recordings(tmp_path: Path) -> None:
     assert "nor is the header of a WFDB record" in fault(tmp_path / "b")
     assert "is a folder: name a file, or a record in it" in fault(tmp_path)
+    path = write_wfdb(tmp_path, {"HR": wave(900), "EEG Fpz-Cz": wave(900)})
+    for any_lead in (False, True):
+        assert fault(path, any_lead=any_lead).endswith(
+            "has no ECG by the names of its signals, HR, EEG Fpz-Cz: if one of them is an ECG, --lead NAME reads it"
+        )
     path = write_wfdb(tmp_path, {"II": wave(900)}, fs="99")
     assert "has 99 samples a second" in fault(path)
     path = write_wfdb(tmp_path, {"II": wave(900)})

@@ -919,8 +919,13 @@ def test_annotators_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     error = capsys.readouterr().err
     assert (
         "record a has no annotation file" in error
-        and "those that it has end in .atr, .qrs: give one of these suffixes" in error
+        and "those that it has end in .atr, .qrs: give one of these suffixes; to leave it out, name the other" in error
+        and f"one a line, in {raw / 'RECORDS'}; python -m report needs no annotations" in error
     )
+    (raw / "RECORDS").write_text("b\n")
+    (raw / "a.qrs").unlink()
+    assert run(*command, "--annotator", "qrs") == 0
+    assert "read         20 beats" in capsys.readouterr().out
 
 
 def test_the_other_dataset_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -264,12 +264,14 @@ def _lead_ii(path: Path, source: Source, any_lead: bool) -> int:
         unmeasured = [n for n, other in enumerate(source.channels) if not names_other_signal(other.name)]
         if unmeasured and not possible:  # --lead or --any_lead would not help
             raise InputError(_no_voltage(path, source, unmeasured[0]))
-        example = names[possible[0] if possible else 0]
+        if not possible:
+            called = f"{path} has no ECG by the names of its signals, {listed(names)}"
+            raise InputError(f"{called}: if one of them is an ECG, --lead NAME reads it")
+        example = names[possible[0]]
         option = f"--lead{'=' if example.startswith('-') else ' '}{shlex.quote(example)}"  # -aVR is no option
-        what, other = ("no ECG", "") if any_lead else ("no lead II", ", or --any_lead for the first ECG")
         raise InputError(
-            f"{path} has {what}; it has {listed(names)}: name the one to be read, "
-            f"such as {option}, or its number from 1 on{other}"
+            f"{path} has no lead II; it has {listed(names)}: name the one to be read, such as {option}, or its number "
+            "from 1 on, or --any_lead for the first ECG"
         )
     return channel
 
