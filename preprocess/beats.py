@@ -44,6 +44,12 @@ FLAT = 0.1  # mV, peak to peak: a lead with less in a minute looks like any othe
 OUTSIDE = "annotated outside their record"
 DOUBLED = "annotated again at the instant of another, which is kept"
 
+USUAL = (0.2, 3.0)  # s, between which the median R-R interval of anybody is
+UNUSUAL = (
+    f"their beats are mostly less than {USUAL[0]:g} s or more than {USUAL[1]:g} s apart, so their annotations may mark "
+    "something else, such as minutes, or count at another rate"
+)
+
 
 @dataclass(frozen=True)
 class Account:
@@ -389,8 +395,12 @@ def select_beats(
     first = meanings.first_of_each_instant(f"record {name}", positions, labels, symbols, fs, instants)
     lost = {OUTSIDE: int((is_beat & ~inside).sum()), DOUBLED: len(positions) - len(first)}
     lost = {reason: count for reason, count in lost.items() if count}
+    remarks = {f"beats {reason}": [name] for reason in lost}
+    apart = np.diff(positions[first]) / fs
+    if len(apart) and not USUAL[0] <= np.median(apart) <= USUAL[1]:
+        remarks[UNUSUAL] = [name]
     return (positions[first], labels[first]), Account(
-        remarks={f"beats {reason}": [name] for reason in lost},
+        remarks=remarks,
         dropped={f"belong to beats {reason}": count for reason, count in lost.items()},
         unused=dict(Counter(annotations.symbols[~is_beat].tolist())),
     )

@@ -20,7 +20,7 @@ from ec57.annotation_files import parse_annotations
 from ec57.headers import Header, Signal, parse_header
 from preprocess import labels as meanings
 from preprocess import records
-from preprocess.beats import DOUBLED, ReadingOptions, read_beats
+from preprocess.beats import DOUBLED, UNUSUAL, ReadingOptions, read_beats
 from preprocess.leads import LEAD_II, canonical, find_lead
 from preprocess.samples import FLAC, PACKINGS
 from support.errors import InputError
@@ -857,6 +857,14 @@ def test_records_without_calibration_or_a_right_checksum_are_said(
     printed = capsys.readouterr().out
     assert "note         1 record, not calibrated (no ADC gain in the header, 200 units a mV assumed): a" in printed
     assert "note         1 record, samples do not match the checksum in the header: b" in printed
+
+
+@pytest.mark.parametrize(("step", "told"), [(6000, True), (400, True), (300, False), (30, False), (12, True)])
+def test_annotations_that_are_as_far_apart_as_no_beats_are_told(tmp_path: Path, step: int, told: bool) -> None:
+    """Apnea-ECG marks minutes by N and A; and annotations may count at another rate than the signal."""
+    write_beats(tmp_path, symbols="N" * 70, fs=100, atr=marks(*((step * n + 200, "NA"[n % 2]) for n in range(4))))
+    remarks = read_beats("mit", tmp_path).account.remarks
+    assert remarks == ({UNUSUAL: ["a"]} if told else {})
 
 
 # ------------------------------------------------------------------------------------- one instant, one beat
