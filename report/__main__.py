@@ -8,20 +8,19 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from preprocess.readers import Recording
 from preprocess.records import segment_names
 from report.analysis import analyse
 from report.browser import print_pdf, require_browser
 from report.classify import Classifier, load_classifier
 from report.definitions import Definitions, Quality
 from report.earlier import kept_report, name_of, require_index, require_report, require_same_recording
-from report.options import FOLDER, ReportOptions
+from report.options import FOLDER, ReportOptions, Work
 from report.outputs import index_table, write_report
 from report.render import IndexRow, index_page, page
 from report.wording import count_of, lasting
@@ -66,23 +65,14 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is done with every recording of a command."""
-
-    options: ReportOptions
-    definitions: Definitions
-    quality: Quality
-
-
 def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | None, progress: bool) -> dict[str, Any]:
     """Write the report of one recording into `folder`, or with --resume keep the one there; return its summary.
 
     Raises:
-        InputError: as `analyse`; or `folder` has something else in it that would be lost, or cannot be written, or the
-            browser prints no PDF. What was in `folder` is then as it was.
+        InputError: the recording cannot be read; as `analyse`; or `folder` has something else in it that would be lost,
+            or cannot be written, or the browser prints no PDF. What was in `folder` is then as it was.
     """
-    kept = kept_report(path, folder, work.options, work.definitions, work.quality, classifier)
+    kept = kept_report(path, folder, work, classifier)
     if kept is not None:
         return kept
     steps = len(STEPS) - (not work.options.pdf)
@@ -95,13 +85,9 @@ def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | No
                 bar.set_postfix_str(title)
                 bar.update(STEPS.index(title) - bar.n)
 
-        def accept(recording: Recording) -> None:
+        with folder_written_whole(folder, require_report) as part, work.options.open(path) as recording:
             require_same_recording(folder, recording, work.options)
-
-        with (
-            folder_written_whole(folder, require_report) as part,
-            analyse(path, work.options, work.definitions, work.quality, classifier, step, accept) as analysis,
-        ):
+            analysis = analyse(recording, work, classifier, step)
             step("page")
             made = write_report(part, analysis, page(analysis))
             if work.options.pdf:
@@ -152,8 +138,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
             )
     folders = {record: out / name for record, name in names_of(records).items()}
     require_index(out)
-    if options.classifies:
-        load_classifier(options.checkpoint, options.device)  # one that cannot be had fails before any work
+    _classifier(options)  # one that cannot be loaded fails before any work
     report_many(folders, out, work)
 
 

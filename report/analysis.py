@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,7 +14,7 @@ from preprocess import records as wfdb_records
 from preprocess.detect import detect_in_parts
 from preprocess.leads import is_lead_ii
 from preprocess.physionet import first_minute
-from preprocess.readers import Recording, open_recording
+from preprocess.readers import Recording
 from preprocess.signals import bridging_reader, parted
 from preprocess.synthetic import MARK
 from report.burden import Burden, Hour, burden, hours
@@ -27,7 +26,7 @@ from report.episodes import Episodes, find_classless, find_episodes
 from report.flutter import possible_flutter, vf_filtered
 from report.given import GivenBeats, between_given_beats, read_given_beats
 from report.hrv import Variability, variability
-from report.options import ReportOptions
+from report.options import Work
 from report.pauses import deflection_test, hidden_beats
 from report.quality import Unreadable, quiet_pauses, unreadable
 from report.rates import HeartRate, heart_rate
@@ -62,15 +61,11 @@ class Analysis:
     each; `rhythm` then calls no beat anything but Q."""
     first_minute: str
     """A hash of it (`preprocess.physionet.first_minute`)."""
-    training_record: str | None
-    """The training record of the network that this recording is, by its first minute; None: none that is known."""
     escape_beats: int | None
     """How many beats the annotations call escape beats, which are in N; None: the classes are not those of
     annotations."""
     left_out: int
     """R-peaks in unreadable time or flutter, which are no part of `rhythm`."""
-    unclassified: int
-    """Beats at an end of the recording or at a gap, which no window holds; in sequences they are taken for Q."""
     unreadable: tuple[Unreadable, ...]
     episodes: Episodes
     burden: Burden
@@ -89,6 +84,17 @@ class Analysis:
         return self.recording.length / self.recording.fs
 
     @property
+    def training_record(self) -> str | None:
+        """The training record of the network that this recording is, by its first minute; None: none that is known."""
+        return None if self.classifier is None else self.classifier.training_records.get(self.first_minute)
+
+    @property
+    def unclassified(self) -> int:
+        """Beats at an end of the recording or at a gap, which no window holds; in sequences they are taken for Q."""
+        lost = self.rhythm.unclassified if self.diagnosis is None else np.isnan(self.diagnosis).any(axis=1)
+        return int(lost.sum())
+
+    @property
     def other_lead(self) -> bool:
         """Whether the lead is not known to be one that the networks have learnt from; of a training record it is."""
         return self.training_record is None and not is_lead_ii(self.recording.lead)
@@ -103,58 +109,23 @@ class Analysis:
         return None if self.recording.start is None else self.recording.start + timedelta(seconds=seconds)
 
 
-def opened(path: str | Path, options: ReportOptions) -> AbstractContextManager[Recording]:
-    """`open_recording` with the `options` that it takes; raises its errors."""
-    return open_recording(
-        path,
-        lead=options.lead,
-        any_lead=options.any_lead,
-        fs=options.fs,
-        unit=options.unit,
-        gain=options.gain,
-        column=options.column,
-        start_time=options.start,
-    )
-
-
-@contextmanager
 def analyse(
-    path: str | Path,
-    options: ReportOptions,
-    definitions: Definitions,
-    quality: Quality,
-    classifier: Classifier | None,
-    step: Step = lambda title: None,
-    accept: Callable[[Recording], None] = lambda recording: None,
-) -> Iterator[Analysis]:
-    """Read a recording and find everything that its report says; it stays open while the block runs.
+    recording: Recording, work: Work, classifier: Classifier | None, step: Step = lambda title: None
+) -> Analysis:
+    """Find everything that the report of a recording says; its strips are read when they are drawn.
 
     Args:
-        classifier: None: `options.annotations` give the classes.
-        step: called with the name of each step as it begins.
-        accept: called with the recording before the work on it begins; may raise.
+        classifier: None: `work.options.annotations` give the classes.
 
     Raises:
-        InputError: the recording, its annotations or the diary cannot be read, or do not fit; or there is
-            neither a classifier nor `options.annotations`.
+        InputError: the signal, the annotations or the diary cannot be read, or do not fit; or there is neither a
+            classifier nor `work.options.annotations`.
     """
-    with opened(path, options) as recording:
-        accept(recording)
-        yield _analysis(recording, options, definitions, quality, classifier, step)
-
-
-def _analysis(
-    recording: Recording,
-    options: ReportOptions,
-    definitions: Definitions,
-    quality: Quality,
-    classifier: Classifier | None,
-    step: Step,
-) -> Analysis:
+    options, definitions = work.options, work.definitions
     entries = read_diary(Path(options.diary), recording.length / recording.fs, recording.start) if options.diary else []
     annotator = file_suffix(options.annotations) if options.annotations else None
     given = read_given_beats(recording, annotator, options.fs) if annotator else None
-    beats = _beats(recording, given, definitions, quality, classifier, step)
+    beats = _beats(recording, given, work, classifier, step)
 
     step("episodes")
     rhythm = beats.rhythm
@@ -164,23 +135,20 @@ def _analysis(
     else:
         episodes = find_classless(rhythm)
     rates = heart_rate(rhythm, definitions, episodes.unlike)
-    minute = first_minute(recording.read, rhythm.fs)
     names = kind_names(beats.lost.flutter_is_annotated)
     return Analysis(
         recording=recording,
         synthetic=_is_synthetic(recording),
         definitions=definitions,
-        quality=quality,
+        quality=work.quality,
         fs_unconfirmed=options.fs is not None and not recording.is_rated,
         classifier=classifier,
         annotator=annotator,
         rhythm=rhythm,
         diagnosis=beats.diagnosis,
-        first_minute=minute,
-        training_record=None if classifier is None else classifier.training_records.get(minute),
+        first_minute=first_minute(recording.read, rhythm.fs),
         escape_beats=beats.escape_beats,
         left_out=beats.left_out,
-        unclassified=beats.unclassified,
         unreadable=tuple(beats.lost.unreadable),
         episodes=episodes,
         burden=burden(rhythm, episodes, definitions),
@@ -202,17 +170,11 @@ class _Beats:
     diagnosis: np.ndarray | None
     escape_beats: int | None
     left_out: int
-    unclassified: int
     lost: _LostTime
 
 
 def _beats(
-    recording: Recording,
-    given: GivenBeats | None,
-    definitions: Definitions,
-    quality: Quality,
-    classifier: Classifier | None,
-    step: Step,
+    recording: Recording, given: GivenBeats | None, work: Work, classifier: Classifier | None, step: Step
 ) -> _Beats:
     """Find the beats, leave out those in lost time, and classify the rest."""
     read, fs, length = recording.read, recording.fs, recording.length
@@ -220,14 +182,14 @@ def _beats(
     detected = detect_in_parts(read, length, fs)
     peaks = detected if given is None else given.peaks
     step("quality")
-    lost = _lost_time(recording, detected, given, classifier, definitions, quality)
+    lost = _lost_time(recording, detected, given, work, classifier)
     # Beats in noise or flutter must not pass for the rhythm of those around them.
     kept = ~inside(peaks, lost.spans) & ~inside(peaks, lost.flutter)
     peaks = peaks[kept]
 
     step("classes")
     if classifier is not None:
-        classes, probabilities, diagnosis = _classified(recording, peaks, lost, classifier, quality)
+        classes, probabilities, diagnosis = _classified(recording, peaks, lost, classifier, work.quality)
     elif given is not None:
         classes, probabilities, diagnosis = given.classes[kept], None, None
     else:
@@ -235,13 +197,12 @@ def _beats(
     rhythm = Rhythm(
         peaks, classes, fs, length, lost.spans, lost.flutter, lost.interruptions, probabilities=probabilities
     )
-    hidden = hidden_beats(rhythm, definitions, deflection_test(read, length, fs, peaks))
+    hidden = hidden_beats(rhythm, work.definitions, deflection_test(read, length, fs, peaks))
     return _Beats(
         rhythm=replace(rhythm, hidden=np.union1d(hidden, lost.before_quiet)),
         diagnosis=diagnosis,
         escape_beats=int(given.escape[kept].sum()) if given is not None and classifier is None else None,
         left_out=int((~kept).sum()),
-        unclassified=int((rhythm.unclassified if diagnosis is None else np.isnan(diagnosis).any(axis=1)).sum()),
         lost=lost,
     )
 
@@ -266,14 +227,10 @@ class _LostTime:
 
 
 def _lost_time(
-    recording: Recording,
-    detected: np.ndarray,
-    given: GivenBeats | None,
-    classifier: Classifier | None,
-    definitions: Definitions,
-    quality: Quality,
+    recording: Recording, detected: np.ndarray, given: GivenBeats | None, work: Work, classifier: Classifier | None
 ) -> _LostTime:
     read, length, fs = recording.read, recording.length, recording.fs
+    definitions, quality = work.definitions, work.quality
     filtered = vf_filtered(read, length, fs, quality)
     lost = unreadable(read, length, fs, detected, quality, filtered)
     if given is not None and classifier is None:

@@ -9,10 +9,8 @@ from typing import Any
 
 from preprocess.physionet import first_minute
 from preprocess.readers import Recording
-from report.analysis import opened
 from report.classify import Classifier
-from report.definitions import Definitions, Quality
-from report.options import ReportOptions
+from report.options import ReportOptions, Work
 from report.outputs import FILES, INDEX_START, MARKER
 from report.render import INDEX_TITLE
 from report.rounding import rounded
@@ -91,20 +89,13 @@ def require_index(out: Path) -> None:
             raise InputError(f"{index} is of something else and would be lost; name another folder with --out")
 
 
-def kept_report(
-    path: Path,
-    folder: Path,
-    options: ReportOptions,
-    definitions: Definitions,
-    quality: Quality,
-    classifier: Classifier | None,
-) -> dict[str, Any] | None:
+def kept_report(path: Path, folder: Path, work: Work, classifier: Classifier | None) -> dict[str, Any] | None:
     """The summary of the report in `folder` where it is the one that would be made now, with --resume; else None.
 
     Raises:
         InputError: `folder` has the report of another recording, or `path` cannot be read.
     """
-    marker = folder / MARKER
+    marker, options = folder / MARKER, work.options
     pages = ["report.html", *(["report.pdf"] if options.pdf else [])]
     if not options.resume or options.diary or not all((folder / name).is_file() for name in (MARKER, *pages)):
         return None
@@ -118,7 +109,7 @@ def kept_report(
     asked = {
         "beats_from": beats_from(annotator, options.classifies),
         "model": classifier and classifier.name,
-        "definitions": thresholds(definitions, quality),
+        "definitions": thresholds(work.definitions, work.quality),
         "version": version(),
     }
     made = {name: before.get(name) for name in asked} | {
@@ -126,7 +117,7 @@ def kept_report(
     }
     if made != asked:
         return None
-    with opened(path, options) as recording:
+    with options.open(path) as recording:
         require_same_recording(folder, recording, options)
         now = (recording.lead, recording.start and recording.start.isoformat(), [*recording.notes])
     of_file = notes[: len(recording.notes)] if isinstance(notes, list) else None  # those on the file come first

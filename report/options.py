@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from preprocess.leads import LEAD_II
-from preprocess.readers import Options, parse_start
+from preprocess.readers import Options, Recording, open_recording, parse_start
 from report.classify import DEFAULT
+from report.definitions import Definitions, Quality
 from support.cli import option
 from support.errors import InputError
 
@@ -108,3 +110,25 @@ class ReportOptions:
     def start(self) -> datetime | None:
         """`start_time` as a date and time, without a time zone."""
         return None if self.start_time is None else parse_start(self.start_time)
+
+    def open(self, path: str | Path) -> AbstractContextManager[Recording]:
+        """Open a recording as these options say (`open_recording`, which raises)."""
+        return open_recording(
+            path,
+            lead=self.lead,
+            any_lead=self.any_lead,
+            fs=self.fs,
+            unit=self.unit,
+            gain=self.gain,
+            column=self.column,
+            start_time=self.start,
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with every recording of a command."""
+
+    options: ReportOptions
+    definitions: Definitions
+    quality: Quality

@@ -29,7 +29,7 @@ from report.analysis import analyse, interruptions
 from report.definitions import Definitions, Quality
 from report.episodes import find_episodes
 from report.given import read_given_beats
-from report.options import ReportOptions
+from report.options import ReportOptions, Work
 from report.rhythm import Rhythm
 from report.rounding import rounded
 from support.errors import InputError
@@ -570,9 +570,10 @@ def test_a_beat_annotated_with_two_classes_is_refused(tmp_path: Path, capsys: py
 
 
 def test_an_analysis_without_a_classifier_and_without_annotations_is_refused(records: Path) -> None:
-    nothing = analyse(records / "m001", ReportOptions(), DEFAULTS, Quality(), classifier=None)
-    with pytest.raises(InputError, match=r"from a classifier or from options\.annotations: give one of them"), nothing:
-        pass
+    work = Work(ReportOptions(), DEFAULTS, Quality())
+    why = r"from a classifier or from options\.annotations: give one of them"
+    with work.options.open(records / "m001") as recording, pytest.raises(InputError, match=why):
+        analyse(recording, work, classifier=None)
 
 
 @pytest.mark.parametrize("name", [".", ".."])
