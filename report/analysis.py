@@ -21,7 +21,6 @@ from report.burden import Burden, Hour, burden, hours
 from report.classify import UNCLASSIFIABLE, Classifier, classify_peaks, in_classes
 from report.definitions import Definitions, Quality
 from report.diary import Diary, diary_figures, read_diary
-from report.doubt import shape_test
 from report.episodes import Episodes, find_classless, find_episodes
 from report.flutter import possible_flutter, vf_filtered
 from report.given import GivenBeats, between_given_beats, read_given_beats
@@ -31,6 +30,7 @@ from report.pauses import deflection_test, hidden_beats
 from report.quality import Unreadable, quiet_pauses, unreadable
 from report.rates import HeartRate, heart_rate
 from report.rhythm import Rhythm, inside
+from report.shapes import shape_test
 from report.strips import Chosen, choose_strips, kind_names
 from report.trends import Trends, trends
 from support.cli import file_suffix

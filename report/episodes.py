@@ -219,7 +219,7 @@ def find_episodes(
 
     Args:
         likeness: how much the beats of the run between two samples look like one another or like others
-            (`report.doubt`). None: it is not known.
+            (`report.shapes.shape_test`). None: it is not known.
     """
     spans = irregular_rhythm(rhythm, definitions)
     irregular = rhythm.samples[spans]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from report.doubt import shape_test
+from report.shapes import shape_test
 
 FS = 250.0  # Hz
 APART = 200  # samples from beat to beat
 DOUBTFUL = 0.8  # the default of --doubtful_likeness
-NEIGHBOURS, MOST, MARGIN = 100, 1000, 500  # of `report.doubt`, the margin in samples; written out, so a change shows
+NEIGHBOURS, MOST, MARGIN = 100, 1000, 500  # of `shape_test`, the margin in samples; written out, so a change shows
 
 
 def beats_of(kinds: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
