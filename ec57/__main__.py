@@ -164,22 +164,22 @@ def run(arguments: Sequence[str] | None = None) -> None:
     for record in records:
         if not is_rated(record):
             _note(
-                f"note: {record}.hea gives no sampling frequency, {DEFAULT_FS:g} Hz assumed as by the WFDB programs; "
+                f"{record}.hea gives no sampling frequency, {DEFAULT_FS:g} Hz assumed as by the WFDB programs; "
                 "add the right one to its first line"
             )
     unscored = [comparison.record for comparison in beats if not comparison.matrix.to_numpy().any()]
     to = "on" if protocol.end is None else f"to {protocol.end:g} s"
     earlier = "; --start 0 takes all that is earlier" if protocol.start else ""
-    note = f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s {to}{earlier}"
+    nothing = f"no beat was compared of {', '.join(unscored)}: none lies from {protocol.start:g} s {to}{earlier}"
     if len(unscored) == len(beats):
-        raise InputError(note)
+        raise InputError(nothing)
     print(f"from {protocol.start:g} s {to}, grouping {protocol.grouping}", file=sys.stderr)
     sys.stdout.write(printable_lines(tables.beats_summary(beats).split("\n")))
     if unscored:
-        _note(note)
+        _note(nothing)
     if early:
         _note(
-            f"note: the test annotations of {', '.join(early)} end more than a minute before the reference's; "
+            f"the test annotations of {', '.join(early)} end more than a minute before the reference's; "
             "what follows counts as missed, unless --end leaves it out"
         )
     if args.out is not None:
@@ -188,14 +188,13 @@ def run(arguments: Sequence[str] | None = None) -> None:
         print(f"written to {args.out}: tables of {count}", file=sys.stderr)
         if older := sorted({path.name for path in args.out.glob("bxb_*.txt")} - {*written}):
             _note(
-                f"note: {args.out} has {older[0]}{', ...' if len(older) > 1 else ''} of another comparison too; name "
+                f"{args.out} has {older[0]}{', ...' if len(older) > 1 else ''} of another comparison too; name "
                 "another folder with --out to keep them apart"
             )
 
 
 def _note(text: str) -> None:
-    """Print what the name of a record or of a file may stand in."""
-    print(printable(text), file=sys.stderr)
+    print(printable(f"note: {text}"), file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

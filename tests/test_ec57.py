@@ -556,7 +556,7 @@ def test_no_reference_beats_after_the_start_are_dashes(tmp_path: Path, capfd: py
     assert code == 0
     assert error == (
         "from 400 s on, grouping ec57\n"
-        f"no beat was compared of {record.name}: none lies from 400 s on; --start 0 takes all that is earlier\n"
+        f"note: no beat was compared of {record.name}: none lies from 400 s on; --start 0 takes all that is earlier\n"
     )
     assert out.splitlines()[2].endswith("      -" * 6 + "     -")
 
