@@ -18,7 +18,6 @@ from support.errors import InputError
 CHOSEN = "this package"
 """The source of a threshold that no guideline names."""
 
-
 METAVARS = {
     "": "N",
     "beats": "N",
@@ -54,12 +53,11 @@ _FEWEST = {
 
 _ANY_SIGN = ("irregular_entropy", "irregular_short_entropy")
 
-
 CLASSLESS_THRESHOLDS = frozenset(
     {"doubtful_probability", "pause", "doubtful_pause", "heart_rate_intervals", "day_readable"}
 )
-"""Of `Definitions` those that make figures where no beat has a class of EC57: of the heart rate and what it leaves out,
-of doubt in a class, of the length of a recording."""
+"""Those of `Definitions` that make figures even where no beat has a class of EC57: of the heart rate and what it leaves
+out, of doubt in a class, of the length of a recording."""
 
 
 def _require_above_0(name: str, value: float) -> None:
@@ -159,36 +157,35 @@ class Definitions(Thresholds):
         CHOSEN,
     )
     sve_per_day: float = threshold(
-        720.0, "with this many S in 24 h or more, supraventricular ectopy is marked as excessive", "beats", "ESVEA"
+        720.0, "this many S or more in 24 h mark supraventricular ectopy as excessive", "beats", "ESVEA"
     )
     sve_run: int = threshold(
-        20, "with a run of this many S or more, too, supraventricular ectopy is marked as excessive", "beats", "ESVEA"
+        20, "a run of this many S or more also marks supraventricular ectopy as excessive", "beats", "ESVEA"
     )
     bigeminy_min: int = threshold(
         3,
-        "fewest times in a row that one other beat, not an F, and an isolated V (or S) follow each other in bigeminy; "
-        "a pause does not end it",
+        "bigeminy: one other beat, not an F, then an isolated V (or S), at least this many times in a row; a pause "
+        "does not end it",
         "",
         CHOSEN,
     )
     trigeminy_min: int = threshold(
         3,
-        "fewest times in a row that two other beats, neither of them an F, and an isolated V (or S) follow each other "
-        "in trigeminy",
+        "trigeminy: two other beats, neither an F, then an isolated V (or S), at least this many times in a row",
         "",
         CHOSEN,
     )
     pause: float = threshold(2.0, "an R-R interval longer than this is a pause", "s", "Bradycardia 2018")
-    pause_long: float = threshold(2.5, "pauses longer than this are counted separately, too", "s", CHOSEN)
+    pause_long: float = threshold(2.5, "pauses longer than this are also counted separately", "s", CHOSEN)
     pause_very_long: float = threshold(
-        3.0, "pauses at least this long are counted separately, too", "s", "Bradycardia 2018"
+        3.0, "pauses at least this long are also counted separately", "s", "Bradycardia 2018"
     )
     bradycardia: float = threshold(50.0, "bradycardia: a mean rate below this", "1/min", "Bradycardia 2018")
     tachycardia: float = threshold(100.0, "tachycardia: a mean rate above this", "1/min", "SVT 2015")
     rate_intervals: int = threshold(
         8,
-        "R-R intervals around a beat, half of them before it where there are as many, whose mean is the rate at that "
-        "beat in bradycardia and tachycardia",
+        "bradycardia and tachycardia: the rate at a beat is the mean over this many R-R intervals around it, half of "
+        "them before it where there are enough",
         "",
         CHOSEN,
     )
@@ -199,10 +196,10 @@ class Definitions(Thresholds):
         "s",
         CHOSEN,
     )
-    rate_duration: float = threshold(15.0, "shortest bradycardia and tachycardia", "s", CHOSEN)
+    rate_duration: float = threshold(15.0, "shortest bradycardia or tachycardia", "s", CHOSEN)
     heart_rate_intervals: int = threshold(
         8,
-        "R-R intervals in a window of the lowest and highest heart rate, which is the median of the means of two "
+        "lowest and highest heart rate: R-R intervals in a window, whose rate is the median of the means of two "
         "successive ones; runs that may be noise (doubtful_likeness) take no part",
         "",
         CHOSEN,
@@ -265,7 +262,7 @@ class Definitions(Thresholds):
     nn_filled: float = threshold(50.0, "least share of a segment that its N-N intervals have to fill", "%", CHOSEN)
     day_readable: float = threshold(
         18.0,
-        "least readable time of a recording that counts as one of a whole day; for SDANN, least time of its segments",
+        "least readable time of a recording that counts as a whole day; for SDANN, least total time of its segments",
         "h",
         CHOSEN,
     )
@@ -400,15 +397,15 @@ class Quality(Thresholds):
     )
     noise_run_likeness: float = threshold(
         0.7,
-        "a run that is left out (noise_run_beats) has beats at least this like the one before, as false beats in "
-        "noise hardly ever are",
+        "in a run that is left out (noise_run_beats) each beat is at least this much like the one before, as false "
+        "beats in noise hardly ever are",
         "",
         CHOSEN,
     )
     noise_run_size: float = threshold(
         1.3,
-        "a run that is left out (noise_run_beats) has beats in the median at least this many times as large as "
-        "those before and after it, unlike a sinus tachycardia with noise",
+        "in a run that is left out (noise_run_beats) the median beat is at least this many times as large as that "
+        "before and after the run, unlike in a sinus tachycardia with noise",
         "",
         CHOSEN,
     )
@@ -454,13 +451,11 @@ class Quality(Thresholds):
         CHOSEN,
     )
     flutter_slowest: float = threshold(
-        180.0, "least number of waves in possible flutter; fewer are those of a tachycardia", "1/min", CHOSEN
+        180.0, "lowest rate of the waves of possible flutter; slower ones are those of a tachycardia", "1/min", CHOSEN
     )
-    waves_slowest: float = threshold(
-        150.0, "the leakage is judged where the signal has at least this many waves", "1/min", CHOSEN
-    )
+    waves_slowest: float = threshold(150.0, "lowest rate of waves at which the leakage is judged", "1/min", CHOSEN)
     waves_fastest: float = threshold(
-        600.0, "the leakage is judged where the signal has at most this many waves; mains hum has more", "1/min", CHOSEN
+        600.0, "highest rate of waves at which the leakage is judged; mains hum is faster", "1/min", CHOSEN
     )
 
     def __post_init__(self) -> None:
