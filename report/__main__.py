@@ -77,7 +77,7 @@ def report_one(path: Path, folder: Path, work: Work, classifier: Classifier | No
         return kept
     steps = len(STEPS) - (not work.options.pdf)
     bar = tqdm(total=steps, desc=printable(path.name), unit="step", leave=False, disable=None) if progress else None
-    # Without `progress` none at all: even a disabled bar has a semaphore, which Python calls leaked where it is killed.
+    # Without `progress` no bar at all: a disabled one has a semaphore too, and Python warns of it in a killed process.
     with nullcontext() if bar is None else bar:
 
         def step(title: str) -> None:
@@ -164,9 +164,10 @@ def without_segments(records: Sequence[Path]) -> list[Path]:
 
 
 def names_of(records: Sequence[Path]) -> dict[Path, str]:
-    """What the reports of several recordings are called: as the recordings are.
+    """The name of each report: that of its recording.
 
-    Before a name that several have come those of as many folders above them as tell them apart: P001_V1_ecg.
+    A name that several recordings share is preceded by those of as many folders above them as tell them apart:
+    P001_V1_ecg.
 
     Raises:
         InputError: two reports would have the same name.
@@ -196,10 +197,10 @@ def _called_alike(one: Path, other: Path, name: str) -> InputError:
 
 
 def report_many(folders: Mapping[Path, Path], out: Path, work: Work) -> None:
-    """Write the reports of several recordings and their index; those that fail are told, the others go on.
+    """Write the reports of several recordings and their index; one that fails is named, and the others go on.
 
     Args:
-        folders: recording -> of its report, in `out`.
+        folders: recording -> folder of its report, in `out`.
 
     Raises:
         PartlyFailedError: some failed.
@@ -210,7 +211,7 @@ def report_many(folders: Mapping[Path, Path], out: Path, work: Work) -> None:
     records = [*folders]
     jobs = work.options.jobs
     calls = (delayed(_attempt)(record, folder, work, progress=jobs == 1) for record, folder in folders.items())
-    # Told as they are made, a long one later. Processes of a command that is killed end by themselves alone.
+    # Unordered: each is told when it is made. The timeout ends the processes of a command that was killed.
     done = Parallel(n_jobs=jobs, return_as="generator_unordered", idle_worker_timeout=IDLE)(calls)
     try:
         for record, result in tqdm(_or_killed(done, records), "recordings", len(records), unit="", disable=None):
@@ -228,7 +229,7 @@ def report_many(folders: Mapping[Path, Path], out: Path, work: Work) -> None:
 
 
 def _told(record: Path, name: str, result: dict[str, Any] | str) -> IndexRow:
-    """The row of the index for what `_attempt` made of a recording, which the terminal is told."""
+    """Tell the terminal what `_attempt` made of a recording; return its row of the index."""
     if isinstance(result, str):
         names_it = re.match(rf"{re.escape(str(record))}(?!\w)", result)  # some messages do themselves
         tqdm.write(printable(result if names_it else f"{record}: {result}"), file=sys.stderr)
@@ -242,7 +243,7 @@ def _told(record: Path, name: str, result: dict[str, Any] | str) -> IndexRow:
 def _or_killed(
     done: Iterable[tuple[Path, dict[str, Any] | str]], records: Sequence[Path]
 ) -> Iterator[tuple[Path, dict[str, Any] | str]]:
-    """What `_attempt` made of each of the `records`, and of those that a process was killed over, that it was."""
+    """The results of `_attempt`; where a process is killed, one that says so for each of the `records` left."""
     left = [*records]
     try:
         for record, result in done:
@@ -284,7 +285,7 @@ def notes_of(summary: dict[str, Any]) -> list[str]:
     """What the terminal says of a recording beside its figures; page 1 of the report has more."""
     known = summary["model"] and summary["model"]["this_record_in_training"]
     learnt = [f"the network was trained on this recording, {known}"] if known else []
-    nothing = [] if summary["beats"]["all"] else ["no beat was found that could be read"]
+    nothing = [] if summary["beats"]["all"] else ["no readable beat was found"]
     return [*nothing, *learnt, *summary["notes"]]
 
 

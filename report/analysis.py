@@ -75,7 +75,7 @@ class Analysis:
     trends: Trends
     diary: Diary | None
     flutter_is_annotated: bool
-    """Annotations mark the ventricular flutter, or would; else the signal makes it possible."""
+    """Annotations say where there is ventricular flutter; else the signal says where it is possible."""
     strips: Chosen
 
     @property

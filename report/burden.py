@@ -53,9 +53,9 @@ class Burden:
     v_mark: str
     """"", "marked" or "high": from 10 and from 20 % of V on."""
     excessive_s: dict[str, float] | None
-    """What makes ectopy of S excessive: of each threshold that is reached, `sve_run` or `sve_per_day`, the beats of the
-    longest run, or those in 24 h; of a shorter recording those in it, where they are enough. None: neither, and too
-    short to tell a day's beats."""
+    """What makes ectopy of S excessive: `sve_run` -> the beats of the longest run, `sve_per_day` -> those in 24 h, or
+    all of a shorter recording, where these reach the threshold. Empty: neither does. None: neither does in a recording
+    too short to tell a day's beats."""
     is_day: bool
     """From 18 readable hours on; below that nothing is called 24 h."""
     per_day: dict[str, float] | None

@@ -53,10 +53,10 @@ INDEX_START = "record,error"
 """How the table of several reports begins."""
 
 ROWS = 50_000
-"""Of beats.csv and of the annotations that are made at once."""
+"""Rows of beats.csv, and annotations, that are made at once."""
 
 END = bytes(2)
-"""Of a file of annotations."""
+"""What ends a file of annotations."""
 
 NOISY, CLEAN = 48, 0  # subtypes of ~: the first signal is unreadable (bits 4 and 5), is readable again
 

@@ -149,7 +149,7 @@ def _other_lead(analysis: Analysis) -> list[str]:
     """That a lead was read which is known not to be the one that the networks are trained on; else nothing."""
     if analysis.classifier is None or not analysis.other_lead or not is_lead(analysis.recording.lead):
         return []
-    return [f"Lead {analysis.recording.lead} was read; the networks here are trained on lead II (of svdb on ECG1)."]
+    return [f"Lead {analysis.recording.lead} was read; the networks here are trained on lead II (in svdb, ECG1)."]
 
 
 def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 
 from preprocess.leads import is_lead
 from report.analysis import Analysis
@@ -160,11 +160,11 @@ def _origin(analysis: Analysis) -> Iterator[str]:
         yield "Synthetic data: a program made this recording. It says nothing about any person."
     if analysis.training_record:
         yield (
-            f"By its first minute this is record {analysis.training_record}, which the network was trained on: its "
+            f"By its first minute this is record {analysis.training_record}, on which the network was trained: its "
             "classes are likely to be better here than on a new patient, and say nothing about how well it does."
         )
     if not analysis.rhythm.samples.size:
-        yield "No beat was found that could be read; there is nothing to report on."
+        yield "No readable beat was found; there is nothing to report on."
     yield from analysis.recording.notes
 
 
@@ -172,8 +172,8 @@ def _lead(analysis: Analysis) -> Iterator[str]:
     if analysis.other_lead and analysis.classifier is not None:
         verb = "is" if is_lead(analysis.recording.lead) else "may be"
         yield (
-            f"The networks here are trained on lead II (of svdb on ECG1), and this {verb} another lead, in which every "
-            "beat has another shape: how far its classes can be trusted has not been measured."
+            f"The networks here are trained on lead II (in svdb, ECG1), and this {verb} another lead, in which beats "
+            "have other shapes: how far their classes can be trusted has not been measured."
         )
 
 
@@ -181,21 +181,21 @@ def _lost(analysis: Analysis) -> Iterator[str]:
     lost = 100 * (1 - analysis.rhythm.readable_s / analysis.duration_s)
     if lost >= MUCH_LOST:
         share = number(lost, 0, (100.0,))
-        yield f"{share} % of the recording cannot be read ({lost_time(analysis)}); every figure is of the rest."
+        yield f"{share} % of the recording cannot be read ({lost_time(analysis)}); all figures are those of the rest."
     noise = unreadable_by_reason(analysis).get("noise", 0.0)
     is_much = 100 * noise >= NOISY * analysis.duration_s
     if is_much and analysis.classifier is not None and analysis.diagnosis is None:
         yield (
-            f"Near noise, of which there are {lasting(noise)}, the network calls V and S too often: look at the "
-            "strips before relying on burdens and runs."
+            f"There are {lasting(noise)} of noise, near which the network calls V and S too often: look at the strips "
+            "before relying on burdens and runs."
         )
 
 
 def _too_short(analysis: Analysis) -> Iterator[str]:
     if not analysis.burden.is_day:
         yield (
-            f"{lasting(analysis.rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} h: "
-            "too short for figures of 24 hours."
+            f"Only {lasting(analysis.rhythm.readable_s)} can be read, less than {analysis.definitions.day_readable:g} "
+            "h: too short for figures of 24 hours."
         )
 
 
@@ -222,8 +222,8 @@ def _offsets(analysis: Analysis) -> Iterator[str]:
     offsets = [entry for entry in analysis.diary.entries if entry.is_offset] if analysis.diary else []
     if offsets and analysis.recording.start is not None:
         yield (
-            f"The times such as {elapsed(offsets[0].time_s)} in the diary count from the start: that one is "
-            f"{moment(analysis, offsets[0].time_s)}. A time of day needs its date, as 2026-01-31 14:05."
+            f"Times such as {elapsed(offsets[0].time_s)} in the diary count from the start of the recording: that one "
+            f"is {moment(analysis, offsets[0].time_s)}. A time of day needs its date, as in 2026-01-31 14:05."
         )
 
 
@@ -252,12 +252,12 @@ def _beatless(analysis: Analysis) -> Iterator[str]:
     if not len(found) or not analysis.rhythm.samples.size:
         return
     start, end = max(found.tolist(), key=lambda span: span[1] - span[0])
-    length = f"{(end - start) / fs:.1f} s {_at(analysis, start / fs)}"
-    where = "without a beat beside lost time or an end of the recording"
-    text = f"Readable time {where} is in {len(found):,} places, the longest {length}"
-    if len(found) == 1:
-        text = f"There are {length} {where}"
-    yield f"{text}: a pause there is not counted, for it has no beat on one side."
+    stretches = "is a stretch" if len(found) == 1 else f"are {len(found):,} stretches"
+    yield (
+        f"Beside lost time or an end of the recording there {stretches} of readable time without a beat, "
+        f"{_if_several(found, 'the longest')}{(end - start) / fs:.1f} s {_at(analysis, start / fs)}: a pause there is "
+        "not counted, for it has no beat on one side."
+    )
 
 
 def _cut_entries(analysis: Analysis) -> Iterator[str]:
@@ -288,7 +288,7 @@ def _counted(episodes: list[Episode], name: str) -> str:
     return count_of(sure, name) + (f", and {doubtful:,} doubtful" if doubtful else "")
 
 
-def _if_several(found: Sequence[Episode], words: str) -> str:
+def _if_several(found: Sized, words: str) -> str:
     """The `words` before what is told of one of those found; of a single one nothing is the longest."""
     return f"{words} " if len(found) > 1 else ""
 

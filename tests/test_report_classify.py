@@ -221,6 +221,6 @@ def test_a_training_record_is_known_under_another_name_and_format(tmp_path: Path
         path = tmp_path / f"patient_{record}.csv"
         path.write_text("MLII_mV\n" + "\n".join(f"{value:.3f}" for value in values))
         page = report_on(path, tmp_path / record, "--fs", "360").page
-        said = "By its first minute this is record 208 of mitdb, which the network was trained on"
+        said = "By its first minute this is record 208 of mitdb, on which the network was trained"
         assert (said in page) == bool(known)
         assert load(tmp_path / record)[0]["model"]["this_record_in_training"] == known
