@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from ec57.beats import BeatComparison, compare_beats
 from ec57.headers import DEFAULT_FS
 from ec57.protocol import Protocol, Span
 from ec57.runs import RunComparison, compare_runs
-from support.cli import ArgumentParser, add_options, file_suffix
+from support.cli import ArgumentParser, add_options, config_of, file_suffix
 from support.errors import InputError, printable, printable_lines, run_command
 from support.files import require_writable, write_table, write_text
 
@@ -155,8 +154,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         InputError: as `compare`; an option is out of range, no beat was compared, or --out cannot be written.
     """
     args = build_parser().parse_args(arguments)
-    given = {field.name: getattr(args, field.name) for field in fields(Protocol) if hasattr(args, field.name)}
-    protocol = Protocol(**given)
+    protocol = config_of(args, Protocol)
     if args.out is not None:
         require_writable(args.out, "--out")
     records = [Path(record.removesuffix(".hea")) for record in args.records]

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext, suppress
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from report.options import FOLDER, ReportOptions, Work
 from report.outputs import index_table, write_report
 from report.render import IndexRow, index_page, page
 from report.wording import count_of, lasting
-from support.cli import ArgumentParser, add_options
+from support.cli import ArgumentParser, add_options, config_of
 from support.errors import (
     FREE_MEMORY,
     InputError,
@@ -103,20 +102,15 @@ def run(arguments: Sequence[str] | None = None) -> None:
         InputError: something in them, or in a file that they name, is wrong; nothing was written.
         PartlyFailedError: some of several recordings failed.
     """
-    given = vars(build_parser().parse_args(arguments))
-    records: list[Path] = given.pop("records")
-
-    def values_of(kind: type) -> dict[str, Any]:
-        return {field.name: given[field.name] for field in fields(kind) if field.name in given}
-
-    options = ReportOptions(**values_of(ReportOptions))
-    definitions, quality = Definitions(**values_of(Definitions)), Quality(**values_of(Quality))
+    args = build_parser().parse_args(arguments)
+    records: list[Path] = args.records
+    options = config_of(args, ReportOptions)
+    work = Work(options, config_of(args, Definitions), config_of(args, Quality))
     for record in records:
         if record.name in ("", ".."):  # `.` has no name; there is none for a report of it either
             raise InputError(f"{record} is a folder: name a file, or a record in it")
         if name_of(record) in (".", ".."):  # of `...hea`: its report would take the place of a folder that it lies in
             raise InputError(f"{record}: a report cannot be called {name_of(record)}; rename the recording")
-    work = Work(options, definitions, quality)
     records = without_segments(records)
     if options.pdf:
         require_browser()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,7 +169,7 @@ def hours(rhythm: Rhythm, episodes: Episodes, definitions: Definitions, into_hou
     return found
 
 
-def hours_table(hours: list[Hour]) -> pd.DataFrame:
+def hours_table(hours: Sequence[Hour]) -> pd.DataFrame:
     """A row an hour: its time, beats and burdens, heart rate, and how many episodes of each kind begin in it."""
     return pd.DataFrame(
         [

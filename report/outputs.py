@@ -123,15 +123,14 @@ def episodes_table(analysis: Analysis) -> pd.DataFrame:
 
 
 def _hours_table(analysis: Analysis) -> pd.DataFrame:
-    table = hours_table(list(analysis.hours))
+    table = hours_table(analysis.hours)
     table.insert(2, "clock", _clocks(analysis, table["start_s"]))
     return _without_unknown(analysis, table)
 
 
 def _diary_table(analysis: Analysis, diary: Diary) -> pd.DataFrame:
     table = diary.table()
-    if len(table):
-        table.insert(2, "clock", _clocks(analysis, table["time_s"]))
+    table.insert(2, "clock", _clocks(analysis, table["time_s"]))
     return _without_unknown(analysis, table)
 
 

@@ -9,12 +9,14 @@ import re
 import sys
 import types
 import typing
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from support.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance, SupportsWrite
+
+    Config = TypeVar("Config", bound=DataclassInstance)
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -102,6 +104,12 @@ def add_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, confi
             arguments["type"] = kind
         text = f"{field.metadata['help']} (default: {shown})".replace("%", "%%")  # argparse formats with %
         parser.add_argument(f"--{field.name}", help=text, **arguments)
+
+
+def config_of(args: argparse.Namespace, config: type[Config]) -> Config:
+    """A `config` of what was given of the options that `add_options` added for it; raises its errors."""
+    names = {field.name for field in dataclasses.fields(config)}
+    return config(**{name: value for name, value in vars(args).items() if name in names})
 
 
 class _StoreTuple(argparse.Action):
