@@ -1,4 +1,4 @@
-"""Annotations of a record as they are compared, and reading them, and what is needed of its header, from WFDB files."""
+"""The annotations of a record as they are compared; they and what is needed of its header are read from WFDB files."""
 
 from __future__ import annotations
 

@@ -196,8 +196,7 @@ def classify_beats(
 
     Args:
         windows: (n, 186) at 360 Hz, the R-peak at sample 93, in any unit; each is standardised here.
-        classifier: a network, or what `load_classifier` takes for one; None: "mit_beat", which sees single beats, or
-            where a context is given that which `load_classifier` takes.
+        classifier: a network, or what `load_classifier` takes for one; None: `ALONE`, or with a context `DEFAULT`.
         context: of the n beats (`preprocess.context.record_context`), for a network that sees it.
 
     Returns:
@@ -319,7 +318,7 @@ def classify_signal(
         fs: its rate in Hz, 100 at least.
         classifier: a network, or what `load_classifier` takes for one; None: `DEFAULT`.
         peaks: (beats,) R-peaks in samples, ascending; None: they are detected.
-        device: that a network is loaded to which is named.
+        device: for a network that is yet to be loaded.
 
     Returns:
         A row a beat: sample, time_s, class ("unclassified" where its window leaves the signal or lacks more than 0.1 s

@@ -28,7 +28,7 @@ class ReportOptions:
     checkpoint: str | None = option(
         None,
         "network that classifies the beats: a checkpoint file, a run folder, or the name of a packaged model",
-        default=f"{DEFAULT}; where --annotations is given, no network: the annotated classes",
+        default=f"{DEFAULT}; with --annotations no network, but the annotated classes",
     )
     out: str | None = option(
         None,
@@ -68,7 +68,7 @@ class ReportOptions:
         None,
         "column of a CSV file, or signal of any other file, by name or by number from 1 on; --lead then says which "
         "lead it is if the file does not",
-        default="the one of --lead; in a CSV file with one signal that one",
+        default="the one that --lead names; in a CSV file with a single signal that one",
     )
     diary: str | None = option(
         None,
@@ -87,8 +87,8 @@ class ReportOptions:
     )
     resume: bool = option(
         False,
-        "keep a report that is there already if the same version would make it again, with the same options from files "
-        "that are older than it: so a stopped command over many recordings goes on where it stopped",
+        "keep a report that is there already if this version would make it again, with the same options and from files "
+        "that are older than it: a stopped command over many recordings then goes on where it stopped",
     )
     jobs: int = option(1, "number of recordings to work on at a time", metavar="N")
     device: str = option("cpu", "torch device: cpu, cuda, cuda:0, mps")

@@ -21,7 +21,7 @@ from report.render import IndexRow
 from report.rhythm import UNCLASSIFIED
 from report.rounding import rounded, rounded_table
 from report.summary import reason_of, summary
-from support.files import write_json, write_table, write_text
+from support.files import write_table, write_text
 
 MARKER = "summary.json"
 """Every report folder holds it, so a folder without it is not overwritten."""
@@ -66,7 +66,7 @@ def write_report(folder: Path, analysis: Analysis, page: str) -> dict[str, Any]:
     made = summary(analysis)
     definitions = {"definitions": made["definitions"]}  # as they were given
     write_text(folder / "report.html", page)
-    write_json(folder / MARKER, json.loads(json.dumps(rounded(made) | definitions, allow_nan=False)))
+    write_text(folder / MARKER, json.dumps(rounded(made) | definitions, indent=2, allow_nan=False) + "\n")
     tables = {"episodes": episodes_table(analysis), "hours": _hours_table(analysis)}
     if analysis.diary is not None:
         tables["diary"] = _diary_table(analysis, analysis.diary)

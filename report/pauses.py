@@ -18,7 +18,7 @@ from report.definitions import Definitions
 from report.rhythm import Rhythm
 
 AFTER_BEAT, BEFORE_BEAT = 0.5, 0.3  # s, where the T wave of a beat and the P wave of the next may be
-QRS_SHARE = 0.5  # of the usual size: mitdb's pauses hold up to 0.30 (99 %), its beats 0.74 (1 %) and more
+QRS_SHARE = 0.5  # of the usual size: 99 % of mitdb's pauses hold at most 0.30, 99 % of its beats have at least 0.74
 
 SWING = 0.6
 """Heights of a QRS that the signal moves by in a pause: from there on beats may be hidden in it."""

@@ -1,4 +1,4 @@
-"""Figures as files hold them: rounded to what they mean, by the unit that their name ends with; times as pages do."""
+"""How figures are rounded: in files by the unit that their name ends with, on the page on their side of a threshold."""
 
 from __future__ import annotations
 

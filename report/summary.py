@@ -146,7 +146,7 @@ def diagnosis_counts(analysis: Analysis) -> dict[str, int]:
 
 
 def _other_lead(analysis: Analysis) -> list[str]:
-    """That a lead was read which is known not to be the one that the networks are trained on; else nothing."""
+    """A note, if the lead is known to be another than the one that the networks are trained on."""
     if analysis.classifier is None or not analysis.other_lead or not is_lead(analysis.recording.lead):
         return []
     return [f"Lead {analysis.recording.lead} was read; the networks here are trained on lead II (in svdb, ECG1)."]
