@@ -90,7 +90,7 @@ class Protocol:
         """
         if not 1 <= fs < math.inf:
             raise InputError(f"the sampling frequency must be at least 1 Hz, got {fs:g}")
-        end = length or None if self.end is None else to_samples(self.end, fs)
+        end = (length or None) if self.end is None else to_samples(self.end, fs)
         return Span(to_samples(self.window, fs), to_samples(self.start, fs), end)
 
 

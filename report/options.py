@@ -44,7 +44,7 @@ class ReportOptions:
         default="none; beats are detected",
         metavar="EXT",
     )
-    lead: str | None = option(None, "name of the lead to read", default=" or ".join(LEAD_II), metavar="NAME")
+    lead: str | None = option(None, "lead to read, by name or number", default=" or ".join(LEAD_II), metavar="NAME")
     any_lead: bool = option(False, "without --lead: read the first ECG lead of a recording that has no lead II")
     fs: float | None = option(
         None,
