@@ -156,19 +156,19 @@ class Episodes:
         return dict(Counter(episode.kind for episode in self.found if episode.doubtful))
 
     def pause_counts(
-        self, definitions: Definitions, after_ectopic: bool = False, doubtful: bool = True
+        self, definitions: Definitions, after_ectopic: bool = False, doubtful: bool | None = None
     ) -> dict[str, int]:
         """How many pauses exceed each threshold, in the shape of the summary: gt_2_0, gt_2_5, ge_3_0.
 
         Args:
             after_ectopic: count only those that a beat of S, V or F begins.
-            doubtful: count those in which a beat may have been missed, too.
+            doubtful: count only those that are doubtful, or that are not; None: both.
         """
         lengths = np.array(
             [
                 pause.end - pause.start
                 for pause in self.of("pause")
-                if (pause.after_ectopic or not after_ectopic) and (doubtful or not pause.doubtful)
+                if (pause.after_ectopic or not after_ectopic) and doubtful in (None, bool(pause.doubtful))
             ]
         )
         counts = {

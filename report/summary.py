@@ -7,6 +7,7 @@ import tomllib
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,18 +170,11 @@ def _entries(diary: Diary) -> list[dict[str, Any]]:
 
 
 def _pause_counts(analysis: Analysis) -> dict[str, Any]:
-    def counts(after_ectopic: bool) -> tuple[dict[str, int], dict[str, int]]:
-        every, sure = (
-            analysis.episodes.pause_counts(analysis.definitions, after_ectopic, doubtful) for doubtful in (True, False)
-        )
-        return every, {name: every[name] - sure[name] for name in every}
-
-    every, doubtful = counts(after_ectopic=False)
-    after, doubtful_after = counts(after_ectopic=True)
+    counts = partial(analysis.episodes.pause_counts, analysis.definitions)
     return {
-        **every,
-        "after_ectopic": after,
-        "doubtful": {**doubtful, "after_ectopic": doubtful_after},
+        **counts(),
+        "after_ectopic": counts(after_ectopic=True),
+        "doubtful": {**counts(doubtful=True), "after_ectopic": counts(after_ectopic=True, doubtful=True)},
         "beatless": len(analysis.episodes.beatless),
     }
 
