@@ -404,8 +404,8 @@ class Quality(Thresholds):
     )
     noise_run_size: float = threshold(
         1.3,
-        "in a run that is left out (noise_run_beats) the median beat is at least this many times as large as that "
-        "before and after the run, unlike in a sinus tachycardia with noise",
+        "in a run that is left out (noise_run_beats) the median beat is at least this many times as large as those "
+        "before and after it, unlike in a sinus tachycardia with noise",
         "",
         CHOSEN,
     )

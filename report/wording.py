@@ -126,7 +126,8 @@ def _others(analysis: Analysis) -> Iterator[str]:
 
 
 def _total(analysis: Analysis, found: Sequence[Episode]) -> str:
-    return f"{lasting(sum(episode.end - episode.start for episode in found) / analysis.rhythm.fs)} in all"
+    seconds = sum(episode.end - episode.start for episode in found) / analysis.rhythm.fs
+    return f"{lasting(seconds)}{' in all' if len(found) > 1 else ''}"
 
 
 def _rate(analysis: Analysis, episode: Episode) -> str:

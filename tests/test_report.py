@@ -187,8 +187,9 @@ def test_ec57_counts_unreadable_time_that_begins_where_flutter_ends() -> None:
 
 
 def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
+    often = ["1 episode of supraventricular bigeminy, 39.0 s</li>", "S 5.0 % of beats, 180 per hour"]
     for name, symbols, expected in (
-        ("often", "NA" * 20 + "N" * 360, ["1 episode of supraventricular bigeminy", "S 5.0 % of beats, 180 per hour"]),
+        ("often", "NA" * 20 + "N" * 360, often),
         ("seldom", "NNA" * 9 + "N" * 373, []),  # nine: 81 in an hour, but few
         ("none", "N" * 400, []),
         ("run", "N" * 100 + "A" * 25 + "N" * 275, ["excessive supraventricular ectopy: a run of 25 S"]),
