@@ -112,7 +112,7 @@ class Analysis:
 def analyse(
     recording: Recording, work: Work, classifier: Classifier | None, step: Step = lambda title: None
 ) -> Analysis:
-    """Find everything that the report of a recording says; its strips are read when they are drawn.
+    """Find everything that the report of a recording says; it has to stay open until its strips are drawn.
 
     Args:
         classifier: None: `work.options.annotations` give the classes.

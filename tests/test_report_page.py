@@ -297,6 +297,8 @@ def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
         "doubtful": doubtful | {"after_ectopic": none},
         "beatless": 3,
     }
+    told = "there are 3 stretches of readable time without a beat, the longest 350.0 s at 12:05:10: a pause there"
+    assert any(told in text for text in warnings(analysis))
     assert said["heart_rate"]["min"] == {"bpm": 60_000 / 1700, "time_s": 76.5, "doubtful": False}
     assert said["heart_rate"]["max"] == {"bpm": 100.0, "time_s": 24.1, "doubtful": True}
     assert (said["unsure_beats"], said["unreadable_s"]) == ({"V": 2, "S": 1}, {"noise": 60.0})
