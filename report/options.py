@@ -35,7 +35,7 @@ class ReportOptions:
         "folder to write the report into; with several recordings, a folder that gets one for each, and index.html, "
         "which lists those of this command. An earlier report of the same recording there is replaced; where there is "
         "one of another recording, nothing is written",
-        default=f"{FOLDER}/<record>; with several {FOLDER}",
+        default=f"{FOLDER}/<record>, or {FOLDER} for several recordings",
         metavar="DIR",
     )
     annotations: str | None = option(
