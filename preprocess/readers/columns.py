@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,13 @@ class Column:
 
 
 def column_of(
-    number: int, title: str, unit: str, cells: list[str], further: list[str], decimal: str, is_alone: bool
+    number: int,
+    title: str = "",
+    unit: str = "",
+    cells: Sequence[str] = (),
+    further: Sequence[str] = (),
+    decimal: str = ".",
+    is_alone: bool = False,
 ) -> Column:
     """Describe a column by its title, such as "MLII (mV)", its first cells, and those below them, of any kind.
 
@@ -92,7 +99,7 @@ def column_of(
     return Column(name or None, unit, role, title, odd)
 
 
-def _numbers(cells: list[str], decimal: str) -> np.ndarray:
+def _numbers(cells: Sequence[str], decimal: str) -> np.ndarray:
     """The numbers among cells -> float64 (n,), without those with thousands separators, such as 1,234.5."""
     texts = (cell.replace(decimal, ".") for cell in cells if NUMBER.fullmatch(cell))
     return np.array([float(text) for text in texts if "," not in text])
@@ -125,7 +132,7 @@ def _is_even(values: np.ndarray) -> bool:
     return usual > 0 and bool(alike.mean() >= EVEN)
 
 
-def _are_dates(name: str, cells: list[str]) -> bool:
+def _are_dates(name: str, cells: Sequence[str]) -> bool:
     """Whether cells are dates without a time of day."""
     in_digits = CALLED_DATE.fullmatch(name) and all(map(DATE_IN_DIGITS.fullmatch, cells))
     return bool(in_digits) or all(map(DATE.fullmatch, cells))

@@ -182,7 +182,7 @@ def _is_of_head(rows: list[tuple[str, ...]], titles: tuple[str, ...]) -> bool:
     A row right below `titles` that name columns (a lead, times or a unit) is not.
     """
     below = [*dropwhile(_is_words, (row[0] for row in rows))]
-    named = (column_of(0, title, "", [], [], ".", is_alone=False) for title in titles)
+    named = (column_of(0, title) for title in titles)
     is_titled = any(column.unit or column.role == "time" or is_lead(column.name) for column in named)
     return len(below) < len(rows) and any(below) and not any(map(_is_words, below)) and not is_titled
 
@@ -195,7 +195,7 @@ def _is_numbered(rows: list[tuple[str, ...]]) -> bool:
     firsts = [row[0] for row in rows[1:]]
     if rows[0][0] or len(firsts) < 2 or not all(firsts):
         return False
-    return column_of(0, "", "", firsts, [], ".", False).role in ("time", "count")
+    return column_of(0, cells=firsts).role in ("time", "count")
 
 
 def _delimiters(above: list[str], data: list[str]) -> list[str]:

@@ -25,7 +25,6 @@ from preprocess.readers.recording import (
     Recording,
     Source,
     Trace,
-    count_missing,
     is_too_slow,
     missing_values,
     parse_start,
@@ -74,6 +73,7 @@ FIRST = 132  # bytes that tell a format
 SPANS = (0.01, 50.0)  # mV, between which an ECG spans in most stretches of 10 s
 STRETCH = 10.0  # s
 STRETCHES = 100  # that are looked at, all over the recording
+BLOCK = 2**20  # samples read at once where all are looked at
 
 
 def open_recording(
@@ -326,7 +326,10 @@ def _check(path: Path, trace: Trace, options: Options) -> None:
 
 def _missing(trace: Trace, source: Source) -> tuple[str, ...]:
     """Say how many samples are marked as missing, where the format has a mark for them."""
-    return missing_values(count_missing(trace.read, trace.length), trace.fs) if source.marks_missing else ()
+    if not source.marks_missing:
+        return ()
+    blocks = (trace.read(first, min(first + BLOCK, trace.length)) for first in range(0, trace.length, BLOCK))
+    return missing_values(sum(int(np.isnan(block).sum()) for block in blocks), trace.fs)
 
 
 def _implausible(trace: Trace, source: Source) -> list[str]:

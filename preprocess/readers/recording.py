@@ -24,8 +24,6 @@ HIGHEST_RATE = 50_000.0  # Hz, of which no recorder of the heart comes near; wha
 
 LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
 
-BLOCK = 2**20  # samples read at once where all are looked at
-
 
 @dataclass(frozen=True)
 class Options:
@@ -101,11 +99,6 @@ def same_rate(one: float, other: float) -> bool:
 def is_too_slow(fs: float) -> bool:
     """Whether a sampling frequency, in Hz, is below `LOWEST_RATE` by more than rounding, or the drift of a clock."""
     return fs < LOWEST_RATE and not same_rate(fs, LOWEST_RATE)
-
-
-def count_missing(read: Callable[[int, int], np.ndarray], length: int) -> int:
-    """How many of `length` samples `read` gives as NaN; they are read in parts."""
-    return sum(int(np.isnan(read(first, min(first + BLOCK, length))).sum()) for first in range(0, length, BLOCK))
 
 
 def missing_values(count: int, fs: float) -> tuple[str, ...]:
