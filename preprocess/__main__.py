@@ -75,14 +75,14 @@ def _read(config: PreparationConfig) -> BeatSet:
     if config.source == "synthetic":
         patients = PATIENTS if config.patients is None else config.patients
         minutes = MINUTES if config.minutes is None else config.minutes
-        SYNTHESISE[config.dataset](config.raw, patients, minutes, config.seed_id, sys.stderr.isatty())
+        SYNTHESISE[config.dataset](config.raw, patients, minutes, config.seed_id)
     return _read_records(config, config.raw, database)
 
 
 def _read_records(config: PreparationConfig, raw: Path, database: Database | None) -> BeatSet:
     if config.source == "physionet":
         database = database or DATABASES[DEFAULT[config.dataset]]
-        replaced = physionet.download(database, raw, progress=True)
+        replaced = physionet.download(database, raw)
         if replaced:
             again = f"{counted(replaced, 'file')} did not match PhysioNet's checksums, fetched again"
             print(f"{again}: {listed(replaced, NAMED)}")
@@ -91,7 +91,7 @@ def _read_records(config: PreparationConfig, raw: Path, database: Database | Non
         raise InputError(
             f"{raw} is no folder of records: {command} downloads them, --raw_path DIR names another folder"
         )
-    return read_beats(config.dataset, raw, config.reading(database), True, database, config.patients_file)
+    return read_beats(config.dataset, raw, config.reading(database), database, config.patients_file)
 
 
 def prepare_recording(folder: Path, hours: float, seed: int) -> None:
@@ -101,7 +101,7 @@ def prepare_recording(folder: Path, hours: float, seed: int) -> None:
         InputError: as `write_synthetic_holter`.
     """
     start = time.monotonic()
-    holter = write_synthetic_holter(folder, hours, seed, sys.stderr.isatty())
+    holter = write_synthetic_holter(folder, hours, seed)
     print(printable_lines(recording_account(holter)))
     print(f"written      {folder}; {time.monotonic() - start:.1f} s")
     record, diary = (shlex.quote(str(path)) for path in (holter.record, folder / DIARY))

@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from data_configs import chosen_classes
 from ec57.annotation_files import StoredAnnotations
 from ec57.headers import Header
 from preprocess import databases, kachuee, physionet
-from preprocess import labels as meanings
-from preprocess import records as recordings
 from preprocess.context import Context, join_contexts, record_context
 from preprocess.detect import detect_beats
+from preprocess.labels import CLASSES, NO_BEAT, aami_labels, first_of_each_instant, ptb_label, reason_for_admission
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.readers.wfdb import open_signal
+from preprocess.records import ANNOTATOR, list_annotators, list_records, read_annotations, read_header, unlisted_records
 from preprocess.signals import FS, resample
 from support.errors import InputError, unknown
 
@@ -219,7 +220,7 @@ def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Rea
     dropped |= {reach.reason: int((~enough).sum()), "hold missing samples": int((enough & ~whole).sum())}
     labels, positions = labels[enough & whole], positions[enough & whole]
     if isinstance(truth, tuple):
-        classes = meanings.AAMI_CLASSES
+        classes = CLASSES["mit"]  # only its beats are annotated
         lost = np.bincount(truth[1], minlength=len(classes)) - np.bincount(labels, minlength=len(classes))
         missed = dict(zip(classes, lost.tolist(), strict=True))
     account = Account(dropped=dropped, flat=flat, segments=without, missed=missed)
@@ -253,21 +254,8 @@ class ReadingOptions:
 
     lead: tuple[str, ...] = LEAD_II  # names of the lead, in the order of preference
     any_lead: bool = False  # records without it are read too: from lead II, or else from their first ECG channel
-    annotator: str = recordings.ANNOTATOR  # suffix of the annotation files
+    annotator: str = ANNOTATOR  # suffix of the annotation files
     window: str = "centred"  # one of `WINDOWS`
-
-    @classmethod
-    def of(
-        cls,
-        database: databases.Database | None,
-        lead: tuple[str, ...] | None = None,
-        annotator: str | None = None,
-        any_lead: bool = False,
-        window: str = "centred",
-    ) -> ReadingOptions:
-        """Take lead and annotator from `database` where they are not given."""
-        its_lead, its_annotator = (database.leads, database.annotator) if database else ((), None)
-        return cls(lead or its_lead or LEAD_II, any_lead, annotator or its_annotator or recordings.ANNOTATOR, window)
 
     @property
     def no_lead(self) -> str:
@@ -281,7 +269,6 @@ def read_beats(
     dataset: str,
     folder: Path,
     options: ReadingOptions = ReadingOptions(),
-    progress: bool = False,
     database: databases.Database | None = None,
     patients_file: Path | None = None,
 ) -> BeatSet:
@@ -295,18 +282,16 @@ def read_beats(
         InputError: the folder, one of its records or `patients_file` cannot be read, no record has the lead, they have
             several rates, no beat is found, one has two classes, or some headers name a patient and others do not.
     """
-    from tqdm import tqdm
-
     folder = Path(folder)
-    names = recordings.list_records(folder, dataset)
-    headers = {name: recordings.read_header(folder, name) for name in names}
+    names = list_records(folder, dataset)
+    headers = {name: read_header(folder, name) for name in names}
     given = databases.patients_from_file(patients_file, names) if patients_file else None
     channels, left_out = _choose(dataset, folder, headers, options)
     record_fs = _common_rate(folder, {name: headers[name].rate(channel) for name, channel in channels.items()})
 
     read = {
         name: _read_record(dataset, folder, name, headers[name], channel, record_fs, options)
-        for name, channel in tqdm(channels.items(), f"{dataset} records", disable=None if progress else True)
+        for name, channel in tqdm(channels.items(), f"{dataset} records", disable=None)
     }
     parts = {name: part for name, part in read.items() if len(part.labels)}
     if len(parts) < len(read):
@@ -314,7 +299,7 @@ def read_beats(
     account = total([*(part.account for part in read.values()), Account(left_out)])
     if not parts:
         raise InputError(_no_beats(dataset, folder, headers, read, options, account))
-    if unlisted := recordings.unlisted_records(folder, names):
+    if unlisted := unlisted_records(folder, names):
         account.left_out["not in the RECORDS file"] = unlisted
 
     comments = {name: headers[name].comments for name in parts}
@@ -361,7 +346,7 @@ def _assemble(dataset: str, parts: dict[str, RecordBeats], record_fs: float, win
     return BeatSet(
         samples=np.concatenate([part.samples for part in parts.values()])[:, None, :],  # (n, L) -> (n, 1, L): one lead
         labels=np.concatenate([part.labels for part in parts.values()]),
-        classes=meanings.CLASSES[dataset],
+        classes=CLASSES[dataset],
         fs=kind.fs,
         source="records",
         window=kind.sentence.format(length=LENGTH, peak=kind.peaks[dataset]),
@@ -387,12 +372,12 @@ def select_beats(
     Raises:
         InputError: the annotations of one instant are of different classes.
     """
-    labels = meanings.aami_labels(annotations.symbols)
-    is_beat = labels != meanings.NO_BEAT
+    labels = aami_labels(annotations.symbols)
+    is_beat = labels != NO_BEAT
     inside = is_beat & (annotations.positions >= 0) & (annotations.positions < length)
     positions, labels, symbols = annotations.positions[inside], labels[inside], annotations.symbols[inside]
     instants = np.round(positions * window_fs / fs)
-    first = meanings.first_of_each_instant(f"record {name}", positions, labels, symbols, fs, instants)
+    first = first_of_each_instant(f"record {name}", positions, labels, symbols, fs, instants)
     lost = {OUTSIDE: int((is_beat & ~inside).sum()), DOUBLED: len(positions) - len(first)}
     lost = {reason: count for reason, count in lost.items() if count}
     remarks = {f"beats {reason}": [name] for reason in lost}
@@ -430,7 +415,7 @@ def _choose(
     for name, header in headers.items():
         channel = find_lead(header.signals, options.lead, options.any_lead)
         if dataset == "ptb" and _diagnosis(header) is None:
-            reason = meanings.reason_for_admission(header.comments) or "not given"
+            reason = reason_for_admission(header.comments) or "not given"
             left_out.setdefault(f"diagnosis {reason}", []).append(name)
         elif channel is None:
             left_out.setdefault(options.no_lead, []).append(name)
@@ -482,32 +467,21 @@ def _no_beats(
     account: Account,
 ) -> str:
     """Say that the records that were read have no beats, and why."""
-    unmarked = dataset == "mit" and not any(part.annotated for part in read.values())
-    why = _none_annotated(folder, headers, read, options, account) if unmarked else _none_cut(account)
-    return f"{folder}: no beats in {counted(read)}{why}"
-
-
-def _none_annotated(
-    folder: Path, headers: dict[str, Header], names: Iterable[str], options: ReadingOptions, account: Account
-) -> str:
-    """Say what the annotations mark instead of beats, and which others there are."""
+    none = f"{folder}: no beats in {counted(read)}"
+    if dataset == "ptb" or any(part.annotated for part in read.values()):
+        lost = [f"{count} windows {reason}" for reason, count in account.dropped.items() if count]
+        lost += [f"{count} segments {reason}" for reason, count in account.segments.items() if count]
+        return f"{none} ({', '.join(lost)})" if lost else none
     codes = ", ".join(f"{symbol} {count}" for symbol, count in sorted(account.unused.items())) or "none"
-    name = next(iter(names))
-    others = [one for one in recordings.list_annotators(folder, name, headers[name]) if one != options.annotator]
+    name = next(iter(read))
+    others = [one for one in list_annotators(folder, name, headers[name]) if one != options.annotator]
     there = f"; there are annotations of {', '.join(others)}, too: --annotator {others[0]}" if others else ""
-    return f"; the codes of the {options.annotator} annotations, such as {name}'s, are {codes}{there}"
-
-
-def _none_cut(account: Account) -> str:
-    """Say what became of the beats that were annotated or detected, if any."""
-    lost = [f"{count} windows {reason}" for reason, count in account.dropped.items() if count]
-    lost += [f"{count} segments {reason}" for reason, count in account.segments.items() if count]
-    return f" ({', '.join(lost)})" if lost else ""
+    return f"{none}; the codes of the {options.annotator} annotations, such as {name}'s, are {codes}{there}"
 
 
 def _read_annotations(folder: Path, name: str, header: Header, annotator: str, rate: float) -> StoredAnnotations:
     try:
-        return recordings.read_annotations(folder, name, header, annotator, rate)
+        return read_annotations(folder, name, header, annotator, rate)
     except InputError as error:
         if _diagnosis(header) is not None:
             raise InputError(f"{error}; its header gives a diagnosis, and --dataset ptb reads such records") from error
@@ -556,4 +530,4 @@ def _remarks_on_copies(copies: Iterable[Sequence[str]], patients: Mapping[str, s
 
 
 def _diagnosis(header: Header) -> int | None:
-    return meanings.ptb_label(meanings.reason_for_admission(header.comments))
+    return ptb_label(reason_for_admission(header.comments))

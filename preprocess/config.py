@@ -256,5 +256,7 @@ class PreparationConfig:
         return RAW if self.databases else Path(RAW_PATHS[self.source][self.dataset])
 
     def reading(self, database: Database | None) -> ReadingOptions:
-        """How the records of a database, or of a folder of none, are read and cut."""
-        return ReadingOptions.of(database, self.leads, self.annotator, self.any_lead, self.window or "centred")
+        """What is read: the leads and the annotator that the user names, else those of `database`, if it is known."""
+        its_leads, its_annotator = (database.leads, database.annotator) if database else ((), None)
+        leads, annotator = self.leads or its_leads or LEAD_II, self.annotator or its_annotator or ANNOTATOR
+        return ReadingOptions(leads, self.any_lead, annotator, self.window or "centred")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm import tqdm
 
 from preprocess.databases import DATABASES, FEW, Database
 from preprocess.labels import reason_for_admission
@@ -47,7 +48,7 @@ _SUM = re.compile(r"([0-9a-f]{64})  ?\*?(\w[\w.+-]*(?:/\w[\w.+-]*)*)")
 # -------------------------------------------------------------------------------------------------- download
 
 
-def download(database: Database, folder: Path, progress: bool = False) -> list[str]:
+def download(database: Database, folder: Path) -> list[str]:
     """Download the records of `database` into `folder`, from where `wfdb.set_db_index_url` points to (PhysioNet).
 
     Every file is compared with PhysioNet's SHA-256 sum, also one that was there before; one that differs is fetched
@@ -62,7 +63,6 @@ def download(database: Database, folder: Path, progress: bool = False) -> list[s
     """
     import pooch
     import requests
-    from tqdm import tqdm
     from wfdb.io.download import config
 
     folder = Path(folder)
@@ -88,7 +88,7 @@ def download(database: Database, folder: Path, progress: bool = False) -> list[s
 
         fetch("RECORDS")
         names = list_records(folder, database.dataset)
-        for name in tqdm(names, f"{database.slug} {database.version}", unit="record", disable=not progress or None):
+        for name in tqdm(names, f"{database.slug} {database.version}", unit="record", disable=None):
             for file in _files_of(name, sums) or [f"{name}.hea"]:
                 fetch(file)
     return replaced
@@ -194,14 +194,14 @@ def identify(
     """
     if any(MARK in line for lines in comments.values() for line in lines):
         return Origin("synthetic", stated, "so marked in the headers")
-    listed, known = _lists(folder), _fingerprints()
+    lists, known = _lists(folder), _fingerprints()
     for database in [stated] if stated else [base for base in DATABASES.values() if base.dataset == dataset]:
         verdicts: dict[str, bool | None] = {}  # None: nothing to compare with
         for name in comments:
             truth = f"{name}.{annotator}" if dataset == "mit" else None
             verdict = None
-            if database.slug in listed:
-                verdict = _as_listed(folder, name, truth, *listed[database.slug])
+            if database.slug in lists:
+                verdict = _as_listed(folder, name, truth, *lists[database.slug])
             published = next((known[place] for place in _places(database.slug, name) if place in known), None)
             if not verdict and published:
                 verdict = fingerprint(folder, name, channels[name], truth) in published
@@ -249,8 +249,8 @@ def _as_listed(folder: Path, name: str, annotations: str | None, base: Path, sum
     if not (folder / name).is_relative_to(base):
         return False
     needed = {folder / f"{name}.hea", *([folder / annotations] if annotations else [])}
-    listed = {base / file: sums[file] for file in _files_of((folder / name).relative_to(base).as_posix(), sums)}
-    return needed <= listed.keys() and all(_sha256(path) == listed[path] for path in listed if path.is_file())
+    stated = {base / file: sums[file] for file in _files_of((folder / name).relative_to(base).as_posix(), sums)}
+    return needed <= stated.keys() and all(_sha256(path) == stated[path] for path in stated if path.is_file())
 
 
 def _sha256(path: Path) -> str:

@@ -159,7 +159,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from preprocess.synthetic import write_synthetic_mit
 
     folder = tmp_path_factory.mktemp("raw") / "records"
-    write_synthetic_mit(folder, 2, 1.5, 0, progress=False)
+    write_synthetic_mit(folder, 2, 1.5, 0)
     return folder
 
 

@@ -75,7 +75,7 @@ def test_the_tables_of_unreadable_time_take_a_part_of_a_database_and_detect_its_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for database, name in (("mitdb", "208"), ("nstdb", "118e06")):  # of DS1; the noise of nstdb begins at minute 5
-        write_synthetic_mit(tmp_path / database, 1, 5.5, 0, progress=False)
+        write_synthetic_mit(tmp_path / database, 1, 5.5, 0)
         for path in (tmp_path / database).glob("m001.*"):
             path.rename(path.with_name(name + path.suffix))
         for path in (tmp_path / database / f"{name}.hea", tmp_path / database / "RECORDS"):

@@ -515,7 +515,7 @@ def by_beat(contents: dict[str, dict], key: str) -> dict[tuple[str, int], torch.
 
 def test_split_files_hold_the_context_of_their_beats(tmp_path: Path) -> None:
     """Row by row; the same whatever else is in the folder, and whatever the beats are called."""
-    write_synthetic_mit(tmp_path / "raw", 3, 0.5, 0, progress=False)
+    write_synthetic_mit(tmp_path / "raw", 3, 0.5, 0)
     contents = split_contents(tmp_path / "raw", tmp_path / "three")
     for content in contents.values():
         assert content["context_names"] == list(CONTEXT_NAMES)
@@ -546,13 +546,13 @@ def test_split_files_hold_the_context_of_their_beats(tmp_path: Path) -> None:
 
 
 def test_the_kaggle_window_has_no_context(tmp_path: Path) -> None:
-    write_synthetic_mit(tmp_path / "raw", 3, 0.5, 0, progress=False)
+    write_synthetic_mit(tmp_path / "raw", 3, 0.5, 0)
     contents = split_contents(tmp_path / "raw", tmp_path, "--window", "kaggle")
     assert all("context" not in content and "difference" not in content for content in contents.values())
 
 
 def test_the_context_of_classes_that_are_kept(tmp_path: Path) -> None:
-    write_synthetic_mit(tmp_path / "raw", 4, 0.5, 0, progress=False)
+    write_synthetic_mit(tmp_path / "raw", 4, 0.5, 0)
     whole = by_beat(split_contents(tmp_path / "raw", tmp_path / "all"), "context")
     some = by_beat(split_contents(tmp_path / "raw", tmp_path / "some", "--classes", "N", "V"), "context")
     assert 0 < len(some) < len(whole)

@@ -16,7 +16,8 @@ from made_records import annotate, read_splits, run, store
 
 import preprocess.__main__ as preparation
 from preprocess import physionet, splits
-from preprocess.beats import DOUBLED, OUTSIDE, BeatSet, ReadingOptions, _copies, _first_minute, read_beats
+from preprocess.beats import DOUBLED, OUTSIDE, BeatSet, _copies, _first_minute, read_beats
+from preprocess.config import PreparationConfig
 from preprocess.databases import DATABASES, DEFAULT, patient_in, patients_of, read_patients
 from preprocess.joined import join
 from preprocess.records import list_records
@@ -43,7 +44,9 @@ def write_record(
 
 def read_as(slug: str, folder: Path) -> BeatSet:
     """The beats of a folder that somebody says is a database."""
-    return read_beats("mit", folder, ReadingOptions.of(DATABASES[slug]), database=DATABASES[slug])
+    database = DATABASES[slug]
+    options = PreparationConfig(dataset="mit", database=slug).reading(database)
+    return read_beats("mit", folder, options, database=database)
 
 
 def owners(files: dict[str, dict]) -> dict[str, set[str]]:

@@ -106,8 +106,8 @@ def write_sums(folder: Path) -> None:
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three records of mitdb and three patients of ptbdb, both synthetic, in the layout of PhysioNet."""
     folder = tmp_path_factory.mktemp("files")
-    write_synthetic_mit(folder / "mitdb/1.0.0", patients=3, minutes=0.5, seed=0, progress=False)
-    write_synthetic_ptb(folder / "ptbdb/1.0.0", patients=3, minutes=0.25, seed=0, progress=False)
+    write_synthetic_mit(folder / "mitdb/1.0.0", patients=3, minutes=0.5, seed=0)
+    write_synthetic_ptb(folder / "ptbdb/1.0.0", patients=3, minutes=0.25, seed=0)
     for slug in ("mitdb", "ptbdb"):
         write_sums(folder / slug / "1.0.0")
     return folder
@@ -309,7 +309,7 @@ def test_what_was_downloaded_is_known_again(edb: Path, levels: int) -> None:
     beats = read_beats("mit", edb.parents[levels - 1] if levels else edb, ReadingOptions(any_lead=True))
     assert beats.source == "physionet" and set(beats.databases) == {"edb"}
     assert beats.source_from == "signals read and annotations as in edb 1.0.0"
-    beats = read_beats("mit", edb, ReadingOptions.of(EDB), database=EDB)
+    beats = read_beats("mit", edb, ReadingOptions(EDB.leads), database=EDB)
     assert beats.source == "physionet" and set(beats.leads) == {"V5"}
 
 
@@ -335,7 +335,7 @@ def test_the_list_of_another_folder_does_not_vouch(edb: Path, tmp_path: Path) ->
 )
 def test_what_was_changed_after_the_download_is_not_physionets(edb: Path, file: str, spoil: Fault) -> None:
     (edb / file).write_bytes(spoil((edb / file).read_bytes()))
-    beats = read_beats("mit", edb, ReadingOptions.of(EDB), database=EDB)
+    beats = read_beats("mit", edb, ReadingOptions(EDB.leads), database=EDB)
     assert beats.source == "records" and beats.source_from == "1 of 4 not as in edb 1.0.0: e0104"
     assert set(beats.databases) == {"edb"}  # as the user says
     beats = read_beats("mit", edb, ReadingOptions(any_lead=True))

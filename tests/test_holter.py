@@ -83,7 +83,7 @@ def read(folder: Path) -> Recording:
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     folder = tmp_path_factory.mktemp("holter") / "raw"
-    write_synthetic_holter(folder, hours=0.5, seed=0, progress=False)
+    write_synthetic_holter(folder, hours=0.5, seed=0)
     return read(folder)
 
 
@@ -114,7 +114,7 @@ def test_the_record_reads_back(recording: Recording) -> None:
 
 def test_same_seed_same_bytes_and_another_seed_others(recording: Recording, tmp_path: Path) -> None:
     for name, seed in (("again", 0), ("other", 1)):
-        write_synthetic_holter(tmp_path / name, hours=0.5, seed=seed, progress=False)
+        write_synthetic_holter(tmp_path / name, hours=0.5, seed=seed)
     assert contents(tmp_path / "again") == contents(recording.folder)
     other = contents(tmp_path / "other")
     assert other["holter.dat"] != contents(recording.folder)["holter.dat"]
@@ -122,13 +122,13 @@ def test_same_seed_same_bytes_and_another_seed_others(recording: Recording, tmp_
 
 def test_a_recording_is_replaced_and_a_foreign_table_is_not(tmp_path: Path) -> None:
     folder = tmp_path / "raw"
-    write_synthetic_holter(folder, hours=0.5, seed=1, progress=False)
-    write_synthetic_mit(folder, patients=1, minutes=0.3, seed=0, progress=False)
+    write_synthetic_holter(folder, hours=0.5, seed=1)
+    write_synthetic_mit(folder, patients=1, minutes=0.3, seed=0)
     assert set(contents(folder)) == {"RECORDS", "m001.dat", "m001.hea", "m001.atr"}
     (folder / "diary.csv").write_text("mine")
     before = contents(folder)
     with pytest.raises(InputError, match=r"diary\.csv, which is no part of a synthetic record"):
-        write_synthetic_holter(folder, hours=0.5, seed=1, progress=False)
+        write_synthetic_holter(folder, hours=0.5, seed=1)
     assert contents(folder) == before
 
 
@@ -143,7 +143,7 @@ def test_the_rhythms_have_their_names(recording: Recording) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_report_finds_the_true_episodes_in_the_true_beats(seed: int, tmp_path: Path) -> None:
-    write_synthetic_holter(tmp_path / "raw", hours=0.5, seed=seed, progress=False)
+    write_synthetic_holter(tmp_path / "raw", hours=0.5, seed=seed)
     recording = read(tmp_path / "raw")
     episodes = find_episodes(recording.rhythm(), Definitions())
     assert episodes.withheld.keys() == SUPRAVENTRICULAR

@@ -193,14 +193,14 @@ def test_windows_with_missing_samples_are_dropped_and_counted(tmp_path: Path) ->
 @pytest.fixture(scope="module")
 def synthetic_mit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mit") / "records"
-    write_synthetic_mit(folder, patients=8, minutes=1.5, seed=3, progress=False)
+    write_synthetic_mit(folder, patients=8, minutes=1.5, seed=3)
     return folder
 
 
 @pytest.fixture(scope="module")
 def synthetic_ptb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ptb") / "records"
-    write_synthetic_ptb(folder, patients=7, minutes=0.5, seed=3, progress=False)
+    write_synthetic_ptb(folder, patients=7, minutes=0.5, seed=3)
     return folder
 
 

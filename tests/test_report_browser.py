@@ -86,7 +86,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of two minutes with a diary: with a long word, and runs that are doubtful for a long reason."""
     folder = tmp_path_factory.mktemp("report")
-    write_synthetic_mit(folder / "raw", 1, 2, 0, progress=False)
+    write_synthetic_mit(folder / "raw", 1, 2, 0)
     (folder / "diary.csv").write_text(
         f"time,kind,note,end\n30,activity,walking the dog,60\n80,symptom,{'dizzy' * 20},\n"
     )

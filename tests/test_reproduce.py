@@ -40,8 +40,8 @@ pytestmark = pytest.mark.usefixtures("small_runs")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small folders mitdb and ptbdb of synthetic records, which say that they are synthetic."""
     folder = tmp_path_factory.mktemp("raw")
-    write_synthetic_mit(folder / "mitdb", 8, 1.0, 0, progress=False)
-    write_synthetic_ptb(folder / "ptbdb", 6, 0.5, 0, progress=False)  # fewer beats than --limit_train
+    write_synthetic_mit(folder / "mitdb", 8, 1.0, 0)
+    write_synthetic_ptb(folder / "ptbdb", 6, 0.5, 0)  # fewer beats than --limit_train
     return folder
 
 
@@ -397,7 +397,7 @@ def test_split_files_of_other_recordings_are_not_used(raw: Path, tmp_path: Path)
         (same / "mitdb" / stray).write_text("")
     assert runs.prepare(MIT, dataclasses.replace(options, raw_path=same)) == folder
     other = tmp_path / "other"
-    write_synthetic_mit(other / "mitdb", 3, 1.0, 1, progress=False)
+    write_synthetic_mit(other / "mitdb", 3, 1.0, 1)
     with pytest.raises(InputError, match="its split files were made of other recordings"):
         runs.prepare(MIT, dataclasses.replace(options, raw_path=other))
     assert runs.prepare(MIT, dataclasses.replace(options, raw_path=tmp_path / "gone")) == folder

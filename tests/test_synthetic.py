@@ -72,7 +72,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def mit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("synthetic") / "mit"
-    write_synthetic_mit(folder, patients=20, minutes=5, seed=0, progress=False)
+    write_synthetic_mit(folder, patients=20, minutes=5, seed=0)
     return folder
 
 
@@ -84,7 +84,7 @@ def mit(mit_folder: Path) -> dict[str, Recording]:
 @pytest.fixture(scope="module")
 def ptb_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("synthetic") / "ptb"
-    write_synthetic_ptb(folder, patients=30, minutes=0.5, seed=0, progress=False)
+    write_synthetic_ptb(folder, patients=30, minutes=0.5, seed=0)
     return folder
 
 
@@ -100,7 +100,7 @@ def with_beats(mit: dict[str, Recording], symbol: str, at_least: int = 8) -> lis
 @pytest.mark.parametrize("write", [write_synthetic_mit, write_synthetic_ptb])
 def test_same_seed_same_bytes_and_another_seed_others(write, tmp_path: Path) -> None:  # noqa: ANN001
     for name, seed in (("one", 5), ("again", 5), ("other", 6)):
-        write(tmp_path / name, patients=3, minutes=0.3, seed=seed, progress=False)
+        write(tmp_path / name, patients=3, minutes=0.3, seed=seed)
     one, again, other = (contents(tmp_path / name) for name in ("one", "again", "other"))
     assert one == again
     data = [name for name in one if name.endswith(".dat")]
@@ -145,8 +145,8 @@ def test_every_header_says_synthetic(mit_folder: Path, ptb_folder: Path) -> None
 
 def test_synthetic_records_are_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
     folder = tmp_path / "raw" / "mit"
-    write_synthetic_mit(folder, patients=2, minutes=0.3, seed=0, progress=False)
-    write_synthetic_mit(folder, patients=1, minutes=0.3, seed=1, progress=False)
+    write_synthetic_mit(folder, patients=2, minutes=0.3, seed=0)
+    write_synthetic_mit(folder, patients=1, minutes=0.3, seed=1)
     assert set(contents(folder)) == {"RECORDS", "m001.dat", "m001.hea", "m001.atr"}
     assert [path.name for path in folder.parent.iterdir()] == ["mit"]
 
@@ -166,14 +166,14 @@ def test_foreign_files_are_never_replaced(files: dict[str, str], tmp_path: Path)
         (tmp_path / name).write_text(text)
     before = contents(tmp_path)
     with pytest.raises(InputError, match="no part of a synthetic record"):
-        write_synthetic_mit(tmp_path, patients=1, minutes=0.3, seed=0, progress=False)
+        write_synthetic_mit(tmp_path, patients=1, minutes=0.3, seed=0)
     assert contents(tmp_path) == before
 
 
 def test_what_a_file_browser_left_keeps_no_records_from_being_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "mit"
     for seed in (0, 1):
-        write_synthetic_mit(folder, patients=1, minutes=0.3, seed=seed, progress=False)
+        write_synthetic_mit(folder, patients=1, minutes=0.3, seed=seed)
         assert set(contents(folder)) == {"RECORDS", "m001.dat", "m001.hea", "m001.atr"}
         for name in (".DS_Store", "._m001.hea", "Thumbs.db"):
             (folder / name).write_bytes(b"\0")
@@ -181,7 +181,7 @@ def test_what_a_file_browser_left_keeps_no_records_from_being_replaced(tmp_path:
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "ptb"
-    write_synthetic_ptb(folder, patients=1, minutes=0.3, seed=0, progress=False)
+    write_synthetic_ptb(folder, patients=1, minutes=0.3, seed=0)
     before = contents(folder)
 
     def disk_full(*_: object) -> None:
@@ -189,7 +189,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(synthetic_files, "write_names", disk_full)
     with pytest.raises(InputError, match="No space left on device"):
-        write_synthetic_ptb(folder, patients=2, minutes=0.3, seed=0, progress=False)
+        write_synthetic_ptb(folder, patients=2, minutes=0.3, seed=0)
     assert contents(folder) == before
     assert [path.name for path in tmp_path.iterdir()] == ["ptb"]
 
@@ -204,7 +204,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 )
 def test_bad_arguments_are_named(change: dict[str, float], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
-        write_synthetic_mit(tmp_path / "x", **{"patients": 1, "minutes": 1, "seed": 0, "progress": False} | change)
+        write_synthetic_mit(tmp_path / "x", **{"patients": 1, "minutes": 1, "seed": 0} | change)
     assert not list(tmp_path.iterdir())
 
 
@@ -212,7 +212,7 @@ def test_a_file_in_the_way_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match="file"):
-            write_synthetic_ptb(folder, patients=1, minutes=0.3, seed=0, progress=False)
+            write_synthetic_ptb(folder, patients=1, minutes=0.3, seed=0)
 
 
 # -------------------------------------------------------------------------------------------------------- classes
@@ -234,7 +234,7 @@ def test_every_class_has_beats_enough_in_patients_enough(mit: dict[str, Recordin
 
 @pytest.mark.parametrize("seed", range(3))
 def test_six_patients_of_a_minute_hold_every_class_twice(seed: int, tmp_path: Path) -> None:
-    write_synthetic_mit(tmp_path / "mit", patients=6, minutes=1, seed=seed, progress=False)
+    write_synthetic_mit(tmp_path / "mit", patients=6, minutes=1, seed=seed)
     patients = Counter(
         group for r in read_mit(tmp_path / "mit").values() for group in {GROUPS[symbol] for symbol in r.symbols}
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
+from tqdm import tqdm
 
 from preprocess.synthetic.patients import (
     Marks,
@@ -53,7 +53,7 @@ PTB_FORMAT = Format(1000, {lead: lead for lead in LEADS}, "16", 2000, 0, -32767,
 PTB_DECK = ("control", "infarction", "infarction", "control", "infarction")
 
 
-def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int, progress: bool) -> None:
+def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int) -> None:
     """Write one record of `minutes` a patient into `folder`, in the manner of mitdb.
 
     Leads MLII and V1 in `MIT_FORMAT`: m001.dat, .hea and .atr, m002..., and RECORDS. All of it appears, or on an
@@ -67,7 +67,7 @@ def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int, 
     with folder_written_whole(folder, require_synthetic) as part:
         profiles = deal(MIT_DECK, patients, np.random.default_rng([seed, 0]))
         names = []
-        for number in _counted(patients, progress):
+        for number in tqdm(range(1, patients + 1), "synthetic patients", disable=None):
             rng = np.random.default_rng([seed, number])  # a patient does not depend on those before
             patient = draw_mit_patient(profiles[number - 1], rng)
             signal, beats = record_patient(patient, minutes * 60, MIT_FORMAT.fs, rng)
@@ -81,7 +81,7 @@ def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int, 
         write_names(part, names)
 
 
-def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, progress: bool) -> None:
+def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int) -> None:
     """Write `minutes` a patient into `folder`, in the manner of ptbdb.
 
     Leads i, ii and v1 in `PTB_FORMAT`: patient001/s0001lre.dat and .hea, ..., and RECORDS; the diagnosis is in
@@ -95,7 +95,7 @@ def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, 
     with folder_written_whole(folder, require_synthetic) as part:
         groups = deal(PTB_DECK, patients, np.random.default_rng([seed, 0]))
         names: list[str] = []
-        for number in _counted(patients, progress):
+        for number in tqdm(range(1, patients + 1), "synthetic patients", disable=None):
             rng = np.random.default_rng([seed, number])
             infarcted = groups[number - 1] == "infarction"
             marks = draw_infarction(rng) if infarcted else draw_healthy(rng)
@@ -109,13 +109,6 @@ def write_synthetic_ptb(folder: Path, patients: int, minutes: float, seed: int, 
                 _write_signal(home, name, signal, PTB_FORMAT, [mark(seed, number, patients), *person])
                 names.append(f"{home.name}/{name}")
         write_names(part, names)
-
-
-def _counted(patients: int, progress: bool) -> Iterable[int]:
-    """The numbers of the patients from 1, with a progress bar when asked for."""
-    from tqdm import tqdm
-
-    return tqdm(range(1, patients + 1), "synthetic patients", disable=not progress)
 
 
 def _write_signal(home: Path, name: str, signal: np.ndarray, form: Format, comments: list[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from preprocess.synthetic.day import (
     DAY,
@@ -67,7 +68,7 @@ class Holter:
     diary: int  # entries
 
 
-def write_synthetic_holter(folder: Path, hours: float, seed: int, progress: bool) -> Holter:
+def write_synthetic_holter(folder: Path, hours: float, seed: int) -> Holter:
     """Write a recording of `hours` of one patient into `folder`: record, annotations, diary and true episodes.
 
     Leads MLII and V1 in `HOLTER_FORMAT`: holter.dat and .hea; holter.atr with the beats, the rhythms "(N", "(B", "(T",
@@ -96,7 +97,7 @@ def write_synthetic_holter(folder: Path, hours: float, seed: int, progress: bool
     noises = faded_parts(draw_noise, samples, PART, FADE)
     signals = (heart + noise for heart, noise in zip(hearts, noises, strict=True))
     with folder_written_whole(folder, require_synthetic) as part:
-        _write_parts(part, _with_leads_off(signals, plan), samples, progress, [mark(seed, 1, 1)])
+        _write_parts(part, _with_leads_off(signals, plan), samples, [mark(seed, 1, 1)])
         log.annotations.write(part, HOLTER)
         episodes = log.episodes()
         write_table(part / TRUE_EPISODES, episodes, index=False, decimals=3)
@@ -224,15 +225,14 @@ def _with_leads_off(signals: Iterable[np.ndarray], plan: Plan) -> Iterator[np.nd
         start += len(signal)
 
 
-def _write_parts(home: Path, signals: Iterable[np.ndarray], samples: int, progress: bool, comments: list[str]) -> None:
+def _write_parts(home: Path, signals: Iterable[np.ndarray], samples: int, comments: list[str]) -> None:
     """Write the signal part by part, and then the header, which holds its checksum."""
     import wfdb
-    from tqdm import tqdm
 
     form, leads = HOLTER_FORMAT, len(HOLTER_FORMAT.leads)
     first: list[int] = []
     total = np.zeros(leads, dtype=np.int64)
-    bar = tqdm(total=samples, desc="synthetic recording", unit="sample", unit_scale=True, disable=not progress)
+    bar = tqdm(total=samples, desc="synthetic recording", unit="sample", unit_scale=True, disable=None)
     with bar, (home / f"{HOLTER}.dat").open("wb") as stream:
         for signal in signals:
             units = digitised(signal, form)
