@@ -7,5 +7,5 @@ an annotation or a diagnosis means, `beats` how a beat is cut, `splits` which be
 of the paper's window.
 `databases` describes the public ones, `physionet` downloads them and recognises them by their checksums, `joined` makes
 one set of several; `kaggle` and `released` read beats that others have cut, `synthetic` makes patients.
-`readers` opens one lead of a recording in any format, for whoever has no folder of records.
+`readers` opens one lead of a single recording, in any format.
 """

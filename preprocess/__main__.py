@@ -38,7 +38,8 @@ def prepare(config: PreparationConfig) -> None:
     """Go from recordings to split files, and print what happened.
 
     Raises:
-        InputError: the recordings or the folder for the split files do not fit; no split file was written.
+        InputError: the recordings cannot be read or split as asked, or OUT cannot be written. No split file was
+            written.
     """
     start = time.monotonic()
     out = config.out / config.dataset
@@ -48,7 +49,7 @@ def prepare(config: PreparationConfig) -> None:
     shares, total = config.shares, sum(config.fractions or ())
     if shares is not None and not np.isclose(total, (1, 100)).any():
         taken = " ".join(f"{100 * share:.1f}" for share in shares)
-        print(f"note         --fractions add up to {total:g}; taken for {taken} %")
+        print(f"note         --fractions add up to {total:g}; taken as {taken} %")
     beats = only_classes(_read(config), config.classes)
     if config.folds is None:
         made = {out: (config.split, splits.split_beats(beats, config.split, shares, config.seed_id))}
@@ -66,7 +67,7 @@ def prepare(config: PreparationConfig) -> None:
 
 
 def _read(config: PreparationConfig) -> BeatSet:
-    """Read the beats that are asked for; download or make the recordings first where that is."""
+    """Read the beats, after downloading or synthesising the recordings where that is asked for."""
     if len(config.databases) > 1:
         return join({base.slug: _read_records(config, config.raw / base.slug, base) for base in config.databases})
     database = config.databases[0] if config.databases else None

@@ -2,7 +2,7 @@
 
 `centred` is this package's own, not in the paper: 360 Hz, centred on the R-peak, each beat standardised. mitdb has
 annotated R-peaks; those of ptbdb are detected (`preprocess.detect`).
-`kachuee` and `kaggle` are the paper's as its text and as its rows have it: 125 Hz, from the R-peak on, see
+`kachuee` and `kaggle` are the paper's, by its text and by its rows: 125 Hz, from the R-peak on, see
 `preprocess.kachuee`.
 """
 
@@ -40,7 +40,7 @@ WINDOW = (
 )
 PEAKS = {"mit": "annotated R-peak", "ptb": "R-peak that preprocess.detect finds"}
 
-FLAT = 0.1  # mV, peak to peak: a lead with less in a minute looks like any other, in steps of 1/200 mV
+FLAT = 0.1  # mV, peak to peak: minutes of leads with less may look alike in steps of 1/200 mV
 
 OUTSIDE = "annotated outside their record"
 DOUBLED = "annotated again at the instant of another, which is kept"
@@ -69,7 +69,7 @@ class Account:
 class BeatSet:
     """All beats of a dataset, sorted by record and then by position, and what is known of them."""
 
-    samples: np.ndarray  # float32 (n, 1, L): L is LENGTH, but of `released` files what they have
+    samples: np.ndarray  # float32 (n, 1, L): L is LENGTH, or what a `released` file has
     labels: np.ndarray  # int64 (n,), index into `classes`
     classes: tuple[str, ...]
     fs: float  # Hz, the rate of `samples`
@@ -82,8 +82,8 @@ class BeatSet:
     leads: tuple[str, ...] = ()  # one per record
     patients: tuple[str, ...] = ()  # one per record
     databases: tuple[str, ...] = ()  # one per record: the slug of its database, "" where that is not known
-    source_from: str = ""  # a phrase: how `source` was told
-    patients_from: str = ""  # a phrase: how `patients` were told
+    source_from: str = ""  # a phrase: how `source` was established
+    patients_from: str = ""  # a phrase: how `patients` were identified
     context: Context | None = None  # the rhythm around each beat, where the window has it
     given_test: np.ndarray | None = None  # bool (n,): the test beats, where others have chosen them
     account: Account = field(default_factory=Account)
@@ -165,7 +165,7 @@ class RecordBeats:
     account: Account
     context: Context | None = None  # of the n beats; None: the window has none
     annotated: int = 0  # beats that the annotations mark, cut or not
-    first_minute: str | None = None  # `preprocess.physionet.first_minute` of the lead; None: it tells nothing
+    first_minute: str | None = None  # `preprocess.physionet.first_minute` of the lead; None: too flat to tell
 
 
 def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
@@ -191,10 +191,10 @@ def cut_centred(signal: np.ndarray, fs: float, truth: Truth) -> RecordBeats:
 
 
 def cut_cycles(signal: np.ndarray, fs: float, truth: Truth, reading: kachuee.Reading) -> RecordBeats:
-    """Cut the beats of a record's signal (n,) at `fs` Hz from each R-peak on, as `reading` has it.
+    """Cut the beats of a record's signal (n,) at `fs` Hz from each R-peak on, by the rules of `reading`.
 
-    Annotated beats: each but the last is cut where it is annotated; or a candidate takes class and position of the one
-    that it is matched with, or is dropped.
+    Where beats are annotated, either each but the last is cut there, or each candidate takes class and position of the
+    annotated beat that it is matched with; a candidate without one is dropped.
     """
     at_fs = kachuee.resample(signal, fs)
     reach = reading.candidates
@@ -275,7 +275,7 @@ def read_beats(
     """Read all beats of a folder of WFDB records.
 
     `mit`: beats and classes from the annotations. `ptb`: beats detected, the class from the diagnosis in the
-    header. A record without the lead that is wanted is left out. `database` is the one that the user says the records
+    header. A record without the lead to read is left out. `database` is the one that the user says the records
     are of, `patients_file` a CSV file that says whose they are.
 
     Raises:
@@ -307,14 +307,24 @@ def read_beats(
     copies = _copies({name: part.first_minute for name, part in parts.items()})
     patients, patients_from = given or databases.patients_of(comments, origin.database, str(folder), copies)
     account.remarks.update(_remarks_on_copies(copies, patients))
-    return replace(
-        _assemble(dataset, parts, record_fs, options.window),
-        leads=tuple(headers[name].signals[channels[name]].name or "unnamed" for name in parts),
+    window = WINDOWS[options.window]
+    return BeatSet(
+        samples=np.concatenate([part.samples for part in parts.values()])[:, None, :],  # (n, L) -> (n, 1, L): one lead
+        labels=np.concatenate([part.labels for part in parts.values()]),
+        classes=CLASSES[dataset],
+        fs=window.fs,
         source=origin.source,
-        source_from=origin.reason,
-        databases=(origin.database.slug if origin.database else "",) * len(parts),
+        window=window.sentence.format(length=LENGTH, peak=window.peaks[dataset]),
+        records=np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts.values()]),
+        positions=np.concatenate([part.positions for part in parts.values()]),
+        record_fs=(record_fs,) * len(parts),
+        record_names=tuple(parts),
+        leads=tuple(headers[name].signals[channels[name]].name or "unnamed" for name in parts),
         patients=tuple(patients[name] for name in parts),
+        databases=(origin.database.slug if origin.database else "",) * len(parts),
+        source_from=origin.reason,
         patients_from=patients_from,
+        context=join_contexts([part.context for part in parts.values()]),
         account=account,
     )
 
@@ -338,24 +348,6 @@ def _read_record(
     beats = window.cut(signal, fs, truth)
     account = total([selection, beats.account, Account(remarks={note: [name] for note in trace.notes})])
     return replace(beats, account=account, annotated=annotated, first_minute=_first_minute(signal, fs))
-
-
-def _assemble(dataset: str, parts: dict[str, RecordBeats], record_fs: float, window: str) -> BeatSet:
-    """Put the beats of all records into one set; where they are from and whose they are is not yet in it."""
-    kind = WINDOWS[window]
-    return BeatSet(
-        samples=np.concatenate([part.samples for part in parts.values()])[:, None, :],  # (n, L) -> (n, 1, L): one lead
-        labels=np.concatenate([part.labels for part in parts.values()]),
-        classes=CLASSES[dataset],
-        fs=kind.fs,
-        source="records",
-        window=kind.sentence.format(length=LENGTH, peak=kind.peaks[dataset]),
-        records=np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts.values()]),
-        positions=np.concatenate([part.positions for part in parts.values()]),
-        record_fs=(record_fs,) * len(parts),
-        record_names=tuple(parts),
-        context=join_contexts([part.context for part in parts.values()]),
-    )
 
 
 def select_beats(
@@ -430,7 +422,7 @@ def _choose(
 
 
 def counted(names: Collection[str], what: str = "record") -> str:
-    """How many there are, in words."""
+    """The number of names with a noun, such as "2 records"."""
     return f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
 
 
@@ -503,7 +495,7 @@ def _common_rate(folder: Path, rates: dict[str, float]) -> float:
 
 
 def _first_minute(signal: np.ndarray, fs: float) -> str | None:
-    """What tells a copy of a record under another name; None where the lead (n,), in mV, is flat or missing so long."""
+    """The hash that copies of a record share; None where that minute of the lead (n,), in mV, is flat or missing."""
     start = signal[: round(60 * fs)]
     there = start[np.isfinite(start)]
     if not there.size or np.ptp(there) < FLAT:

@@ -31,7 +31,7 @@ RAW_PATHS = {
 }
 SOURCES = (*RAW_PATHS, "released")
 CUT_ALREADY = {"kaggle": read_kaggle, "released": read_released}
-"""Sources of beats, not of recordings: who reads them."""
+"""The sources whose beats are cut already -> what reads them."""
 
 PATIENTS, MINUTES = 20, 5.0
 HOLTER_PATH = Path("data/raw/synthetic_holter")
@@ -60,9 +60,10 @@ class PreparationConfig:
     )
     source: str = option(
         "records",
-        "where the recordings are from: a folder of WFDB records; a database, downloaded from PhysioNet and compared "
-        "with its checksums (mitdb 0.1 GB, ptbdb 1.7 GB); synthetic patients; the CSV files of the Kaggle heartbeat "
-        "set; or one .pt file as the paper's authors released it, named by --raw_path and split again",
+        "records: a folder of WFDB records; physionet: a database, downloaded from PhysioNet and compared with its "
+        "checksums (mitdb 0.1 GB, ptbdb 1.7 GB); synthetic: patients that are made up; kaggle: the CSV files of the "
+        "Kaggle heartbeat set; released: one .pt file as the paper's authors released it, named by --raw_path and "
+        "split again",
         metavar=one_of(SOURCES),
     )
     database: str | None = option(
@@ -78,13 +79,17 @@ class PreparationConfig:
     )
     raw_path: Path | None = option(
         None,
-        "folder of the recordings (released: the file), read and, when downloaded or synthetic, written first",
+        "folder of the recordings, or the file of --source released; what is downloaded or synthetic is written first",
         default=", ".join(sorted({path for paths in RAW_PATHS.values() for path in paths.values()}))
         + f" by source and dataset, {RAW}/NAME for a --database; for released none",
         metavar="PATH",
     )
-    out: Path = option(Path("data"), "folder that gets <dataset>/", metavar="DIR")
-    split: str = option("beat", "split by beat, or by patient: DS1 and DS2 for mitdb", metavar=one_of(PROTOCOLS))
+    out: Path = option(Path("data"), "folder to write <dataset>/ into", metavar="DIR")
+    split: str = option(
+        "beat",
+        "beat: split single beats; inter_patient: split whole patients, those of mitdb into DS1 and DS2",
+        metavar=one_of(PROTOCOLS),
+    )
     folds: int | None = option(
         None,
         "with --split inter_patient: K splits for cross-validation in DIR/fold_1 to fold_K, each with other "
@@ -101,11 +106,11 @@ class PreparationConfig:
     )
     window: str | None = option(
         None,
-        "how a beat is cut from a recording: 360 Hz, centred on the R-peak, standardised; or 125 Hz, from the R-peak "
-        "on for 1.2 R-R intervals, padded with zeros. kachuee: as the text of the paper's data says, from maxima above "
-        "0.9 in segments of 10 s, each segment scaled to [0, 1]. kaggle: like the rows of the Kaggle set, which "
-        "differ: from annotated R-peaks (mit) or maxima above 0.9 in segments of 5 s (ptb), each beat scaled to [0, "
-        "1]; the rows themselves are read with --source kaggle",
+        "how a beat is cut from a recording. centred: 360 Hz, centred on the R-peak, standardised. kachuee and kaggle: "
+        "125 Hz, from the R-peak on for 1.2 R-R intervals, padded with zeros; kachuee as the text of the paper's data "
+        "says, from maxima above 0.9 in segments of 10 s, each segment scaled to [0, 1]; kaggle like the rows of the "
+        "Kaggle set, which differ: from annotated R-peaks (mit) or maxima above 0.9 in segments of 5 s (ptb), each "
+        "beat scaled to [0, 1]; the rows themselves are read with --source kaggle",
         default="centred",
         metavar=one_of(WINDOWS),
     )
@@ -125,7 +130,7 @@ class PreparationConfig:
     )
     any_lead: bool = option(
         False,
-        "also take records without the lead to read: their lead II, or without one their first ECG signal",
+        "also read records without that lead: their lead II, or else their first ECG signal",
         default="such records are left out",
     )
     annotator: str | None = option(
@@ -189,7 +194,7 @@ class PreparationConfig:
         if self.folds is None:
             return
         if self.split != "inter_patient":
-            raise InputError("--folds: deals patients to folds; add --split inter_patient")
+            raise InputError("--folds needs --split inter_patient: whole patients are dealt to the folds")
         if self.folds < 2:
             raise InputError(f"--folds must be at least 2, got {self.folds}")
         if self.fractions is not None:
@@ -206,11 +211,11 @@ class PreparationConfig:
             if getattr(self, name) not in (None, False) and self.source in CUT_ALREADY:
                 raise InputError(f"--{name} does not go with --source {self.source}, whose beats are cut already")
         if self.leads is not None and not all(self.leads):
-            raise InputError(f"--lead {self.lead}: names with commas between them are wanted, such as V5,V1")
+            raise InputError(f"--lead {self.lead}: give names with commas between them, such as V5,V1")
         if self.annotator is not None and self.dataset != "mit":
             raise InputError("--annotator goes with --dataset mit only: the beats of ptb are detected")
         if self.annotator is not None and not re.fullmatch(r"\w[\w.-]*", self.annotator):
-            raise InputError(f"--annotator {self.annotator}: the suffix of a file is wanted, such as atr or qrs")
+            raise InputError(f"--annotator {self.annotator}: give the suffix of a file, such as atr or qrs")
         if self.source == "released" and self.raw_path is None:
             raise InputError("--source released needs --raw_path FILE.pt, the file to read")
         if self.databases and self.source not in ("records", "physionet"):

@@ -7,11 +7,11 @@ record this module computes, beat by beat,
 - features of the rhythm and of the P wave, for `models.RhythmHead` (`data_configs.RHYTHM_FEATURES`),
 - features of the shape against the dominant beat of the record, for `models.MorphologyHead`
   (`data_configs.MORPHOLOGY_FEATURES`),
-- the difference from the dominant beat, which the network sees in the place of the beat itself.
+- the difference from the dominant beat, which the network sees instead of the beat itself.
 
 Labels and other records take no part. Features have no unit: intervals are divided by intervals, voltages by A, the
 peak-to-peak QRS of the dominant beat, so the gain of a recording changes none of them, nor does its offset.
-Windows [a, b) count samples at 360 Hz from the R-peak. data/README.md has the table of all features.
+Windows [a, b) count samples at 360 Hz from the R-peak. data/README.md has the formulas of all features.
 
 Ratios of R-R intervals as in de Chazal et al. 2004 (doi 10.1109/TBME.2004.827359), the baseline by two median
 filters as there; root mean square of successive differences (RMSSD) as in the Task Force of ESC and NASPE 1996.
@@ -100,8 +100,8 @@ def record_context(signal: np.ndarray, peaks: np.ndarray) -> Context:
     Args:
         signal: (n,) at 360 Hz, in any unit; NaN where samples are missing, which are bridged by a line; an R-R interval
             with more than 0.1 s of them is not known (`rr_intervals`).
-        peaks: (beats,) sample indices of the R-peaks, ascending. All beats, also those that are not classified: the
-            intervals between them are what the rhythm is.
+        peaks: (beats,) sample indices of the R-peaks, ascending; of all beats, also those that are not classified,
+            since the intervals between them are the rhythm.
 
     Returns:
         The context, finite for every beat of any record: beats at either end, in a gap or in a flat signal too.
@@ -140,8 +140,8 @@ class Stretch:
 def stretches(peaks: np.ndarray, length: int) -> Iterator[Stretch]:
     """Cut a record of `length` samples into equal stretches of about `STRETCH`; those without a beat are left out.
 
-    A stretch begins at a multiple of `DECIMATION`, so that its baseline rests on the samples that that of the whole
-    record would rest on.
+    A stretch begins at a multiple of `DECIMATION`, so that its baseline is taken from the same samples as that of the
+    whole record would be.
 
     Args:
         peaks: (beats,) sample indices of the R-peaks of the whole record, ascending, at 360 Hz.
@@ -204,8 +204,8 @@ def rr_intervals(peaks: np.ndarray, broken: np.ndarray | None = None) -> tuple[n
     """Return the R-R interval before and after each beat, s.
 
     Clipped to 0.2 to 4 s. The first beat has none before it and the last none after it: they get the median of the
-    record, with which they count as neither early nor late. Likewise beats at lost time (a gap, noise), in which others
-    may lie: the interval across it gets the median of the ten known ones around.
+    record, with which they count as neither early nor late. An interval across lost time (a gap, noise), in which other
+    beats may lie, gets the median of the ten known ones around.
 
     Args:
         peaks: (beats,) sample indices at 360 Hz, ascending.
@@ -231,13 +231,10 @@ def broken_intervals(signal: np.ndarray, peaks: np.ndarray, longest: int) -> np.
 
 
 def local_rhythm(pre: np.ndarray, post: np.ndarray) -> dict[str, np.ndarray]:
-    """Compare the intervals of each beat with those around it.
+    """Compare the intervals before and after each beat, `pre` and `post` (beats,) in s, with those around it.
 
-    With m_k the mean of `pre` over the beats i - k to i + k:
-
-    - ln pre / m_10, ln pre / m_50, ln post / m_10, ln (pre + post) / (2 m_10), ln pre_i / pre_{i-1}, ln pre / post;
-    - prematurity z_k = (m_k - pre) / (0.03 m_k + RMSSD_k), k = 10 and 30: how early a beat is in terms of the
-      variation around it. In atrial fibrillation every interval varies, and none is early.
+    Prematurity is how early a beat is in terms of the variation around it: in atrial fibrillation every interval
+    varies, and none is early.
 
     Returns:
         Eight features, each (beats,); `record_rhythm` adds ln pre / mean of the record.
@@ -374,10 +371,8 @@ def align(signal: np.ndarray, peaks: np.ndarray, dominant: np.ndarray, members: 
     Without a QRS in the dominant beat (a flat signal) there is nothing to compare with, and all voltages become 0.
 
     Args:
-        signal: (n,), as in `dominant_beat`.
-        peaks: (beats,), as there.
-        dominant: (230,), what that returned.
-        members: bool (beats,), likewise.
+        signal, peaks: (n,) and (beats,), as `dominant_beat` takes them.
+        dominant, members: (230,) and bool (beats,), as it returned them.
     """
     qrs, _ = _unit(dominant[None, _within(CYCLE, QRS)])
     shifts = sorted(range(-SHIFT, SHIFT + 1), key=abs)  # of equal correlations the smallest shift
@@ -399,14 +394,8 @@ def align(signal: np.ndarray, peaks: np.ndarray, dominant: np.ndarray, members: 
 def p_wave(beats: Beats) -> dict[str, np.ndarray]:
     """Compare the P wave of each beat with the dominant one, and with those of the beats around it.
 
-    p is [-90, -18) of a beat minus the line through its first and last 22 ms, d that of the dominant beat:
-
-    - corr(p, d), its mean over i +- 10, its median over the record, and its difference from that median;
-    - p.d / |d|^2, clipped to +-3: the share of the usual P wave that is there;
-    - ln (0.02 + ptp p / A), ln (0.02 + ptp d / A), ln (0.02 + rms(p - d) / A);
-    - slope: mean of [-36, -18) minus mean of [-70, -50), less that of the dominant beat, / A;
-    - coherence |mean of p / |p| over i +- k|^2, k = 10 and 30: 1 where one P wave precedes every beat, near 0 in
-      atrial fibrillation, which has none.
+    The projection is the share of the usual P wave that is there. The coherence is 1 where one P wave precedes every
+    beat, near 0 in atrial fibrillation, which has none.
 
     Returns:
         Eleven features, each (beats,).
@@ -458,12 +447,7 @@ def _rms(waves: np.ndarray) -> np.ndarray:
 
 
 def shape(beats: Beats) -> dict[str, np.ndarray]:
-    """Compare the shape of each beat x with the dominant one t.
-
-    - corr(x, t) and ln (0.02 + rms(x - t) / A) over the QRS, the P wave and P-R segment, ST and T, and all of it;
-    - ln of the ratio of the QRS amplitudes (peak to peak); max x - max t and min x - min t over the QRS, / A;
-    - over the wide QRS, ln of the ratios of: the width (samples whose deflection is above 0.4 of the largest, + 3),
-      the width by slope (above 0.25 of the steepest, + 3), the area under the deflection, and the steepest slope.
+    """Compare the shape of each beat with the dominant one: segment by segment, and in the size and width of its QRS.
 
     Returns:
         Fifteen features, each (beats,).

@@ -1,7 +1,7 @@
-"""What each public database is: what its labels are, which annotations and lead are read, and whose its records are.
+"""What each public database is: the kind of its labels, the annotations and lead to read, and the patients.
 
-All are of PhysioNet (Goldberger et al. 2000, doi 10.1161/01.CIR.101.23.e215). What is said of patients is what a
-database says itself, in its headers or its documentation; where it says nothing, that is said.
+All are from PhysioNet (Goldberger et al. 2000, doi 10.1161/01.CIR.101.23.e215). Who the patients are comes from the
+headers or the documentation of a database; where these say nothing, a run says so.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def _of_ptbdb(comments: Comments) -> Patients:
 
 
 def _of_edb(comments: Comments) -> Patients:
-    """Records whose headers describe one person, in whatever order, are of that person.
+    """Take records whose headers describe one person, in whatever order, to be of that person.
 
     According to ECGBench (github.com/vlbthambawita/ECGBench) that gives 80 patients where 79 are published, and e0206
-    and e0210 differ in the age only: they are taken to be of one, too.
+    and e0210 differ only in age: they are taken to be of one, too.
     """
     first: dict[frozenset[str], str] = {}
     patients = {name: first.setdefault(frozenset(lines), name) if lines else name for name, lines in comments.items()}
@@ -203,11 +203,11 @@ def patients_of(
     where: str = "this folder",
     copies: Sequence[Sequence[str]] = (),
 ) -> Patients:
-    """Say whose each record is.
+    """Say which patient each record is of.
 
     In this order: as `database` says; by the header comments, where they name a patient; where records lie in several
     folders, by the top one, since those below may be the sessions of a patient; else each record is taken to be one
-    patient. These two are a guess, by which copies of one signal are not of two patients.
+    patient. The last two are guesses; copies of one signal are then taken to be of one patient.
 
     Args:
         comments: those of every record, by its name relative to the folder of records.
@@ -216,7 +216,7 @@ def patients_of(
         copies: groups of records that have the same signal.
 
     Raises:
-        InputError: some headers name a patient and others do not: whose those are, nobody can guess.
+        InputError: some headers name a patient and others do not, and theirs cannot be guessed.
     """
     if database is not None and database.patients is not None:
         return database.patients(comments)
@@ -278,7 +278,7 @@ def read_patients(path: Path) -> dict[str, str]:
 
 
 def patients_from_file(path: Path, names: Sequence[str]) -> Patients:
-    """Say whose each of the records `names` is, as the file `path` says.
+    """Look up the patient of each of the records `names` in the file `path`.
 
     Raises:
         InputError: the file cannot be read, lacks a record, or has one that is not among `names`.

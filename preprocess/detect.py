@@ -2,7 +2,7 @@
 
 One rule decides. The *steepness* of the signal at an instant is the root mean square slope of its 5 to 20 Hz band over
 100 ms: P and T waves, baseline wander and muscle noise have little of it. Every local maximum of the steepness is a
-candidate, and its *height* is its steepness as a share of what beats around it have (the *level*). From the highest
+candidate, and its *height* is its steepness as a share of that of the beats around it (the *level*). From the highest
 candidate to the lowest, one becomes a beat if its height exceeds a threshold; the threshold is low far from the beats
 that are there already, and rises steeply towards them, where P and T waves are. So a long interval is searched down to
 low deflections without a second pass, and a high wave beside a higher one is left out.
@@ -33,14 +33,14 @@ from support.errors import InputError
 
 STEEP_BAND = (5.0, 20.0)  # Hz, the band whose slope is measured
 STEEP_WINDOW = 0.1  # s, over which it is averaged: about a QRS complex
-APART = 0.2  # s, the steepest instants of two beats are no nearer than this; their R-peaks may be by some 0.1 s
+APART = 0.2  # s, the least between the steepest instants of two beats; their R-peaks may be some 0.1 s nearer
 
 BEAT_WINDOW = 1.5  # s, the highest steepness in it is taken for that of a beat
 LEVEL_REACH = 8.0  # s on either side: the level is the median of these
 LONG_REACH = 60.0  # s on either side: a pause, or a lead that is off for a while, does not let the level fall
 LONG_SHARE = 0.4  # below this share of the median over it
 HOP = 0.25  # s, the level is computed at multiples of this
-SECOND_HOPS = 4  # of these are a second
+SECOND_HOPS = 4  # hops in a second
 
 THRESHOLD = 0.225  # least height of a beat that is `NEAR` or further from both its neighbours
 NEAR = 0.4  # s, from here on the threshold rises with the square of NEAR / distance, for each neighbour

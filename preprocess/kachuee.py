@@ -5,9 +5,9 @@ Kachuee, Fazeli & Sarrafzadeh 2018, "ECG heartbeat classification: a deep transf
 (zero-crossings of the first derivative) above 0.9; T is the median R-R interval of the window; from each R-peak on
 1.2 T is kept and padded with zeros to a fixed length. "Segment" here is their window, "window" what is cut of a beat.
 
-Their published rows, the Kaggle set, were not made so. Of ptbdb, 325 of 2,328 rows as released with the paper are, to
-the rounding of float32, stretches of lead ii of 41 records, so where each began, ended and how it was scaled is
-known. Of mitdb only the counts are known. data/README.md says what both show. Hence two readings: `KACHUEE` is the
+Their published rows, the Kaggle set, were not made that way. Of ptbdb, 325 of 2,328 rows as released with the paper
+are, to the rounding of float32, stretches of lead ii of 41 records, so where each began, ended and how it was scaled
+is known. Of mitdb only the counts are known. data/README.md says what both show. Hence two readings: `KACHUEE` is the
 text, `KAGGLE` a reconstruction of the rows.
 """
 
@@ -75,7 +75,7 @@ class Reading:
         return {"mit": mit, "ptb": f"{candidate}{self.candidates.limit}"}
 
 
-# The text is silent on a window that runs past its segment: it goes on in the record, and no beat is lost.
+# The text is silent on windows that run past their segment: here they go on in the record, and no beat is lost.
 KACHUEE = Reading(10.0, "segment", candidates=Reach("record", SPAN), annotated=None)
 
 # ptbdb: no released row crosses a multiple of 5 s, and none has less than T left before one. mitdb: the counts have
@@ -86,7 +86,7 @@ KAGGLE = Reading(5.0, "beat", candidates=Reach("segment", 1.0), annotated=Reach(
 def resample(signal: np.ndarray, fs: float) -> np.ndarray:
     """Bring a signal (n,) from `fs` to 125 Hz by linear interpolation; next to a missing sample (NaN) all are missing.
 
-    From 1000 Hz that is every 8th sample, unfiltered: so the released rows were made. A filter in front of it
+    From 1000 Hz that is every 8th sample, unfiltered, as the released rows were made. A filter in front of it
     (scipy's polyphase) moves some sample of a row by 5 % of its height in the median, by 1 to 17 % in all.
     """
     if not len(signal):
@@ -152,7 +152,7 @@ def annotated_intervals(peaks: np.ndarray, reading: Reading) -> np.ndarray:
     """Give each annotated R-peak (n,), ascending samples at 125 Hz, but the last the R-R interval T of its window.
 
     T is the median R-R interval of the annotated beats in the segment; of one beat there, that to the next beat. No
-    Kaggle row of mitdb is known by its record, so this T is a guess: what is known of ptbdb carried over.
+    Kaggle row of mitdb can be traced to its record, so this T is a guess, carried over from ptbdb.
 
     Returns:
         float64 (n - 1,) intervals in samples; none for no beat.

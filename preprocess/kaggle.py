@@ -53,7 +53,7 @@ def read_rows(path: Path, labels: range) -> tuple[np.ndarray, np.ndarray]:
     """Read one CSV file -> float32 (n, LENGTH) samples and int64 (n,) labels.
 
     Args:
-        labels: that the file may hold.
+        labels: those that the file may hold.
 
     Raises:
         InputError: the file is absent, or a row is not 187 finite samples and such a label.

@@ -28,7 +28,7 @@ side, r an R-on-T premature ventricular beat, ? a beat that its annotator did no
 """
 
 ESCAPE_SYMBOLS = "ejn"
-"""Of escape beats, which other groupings have in S."""
+"""Those of escape beats, which other groupings have in S."""
 
 NO_BEAT = -1
 
@@ -63,9 +63,9 @@ def first_of_each_instant(
     """Find the first of the beats of each instant; those of one instant must be of one class.
 
     Args:
-        where: they are from, for the message.
+        where: the beats are from, for the message.
         positions: int (n,), samples at `fs` Hz.
-        labels: (n,), of their classes.
+        labels: (n,), their classes.
         symbols: (n,), their annotation symbols.
         instants: (n,), the same for beats of one instant; None: an instant is a sample.
 

@@ -80,8 +80,8 @@ def _in_roman(lead: str) -> str:
 def find_lead(channels: Sequence[Channel], wanted: Sequence[str] = LEAD_II, any_lead: bool = False) -> int | None:
     """Return the channel of the first of the `wanted` leads that a record has, else None.
 
-    Who wants II or MLII takes the other where a record has but that. With `any_lead` a record without the wanted leads
-    gives lead II, and without that the first of its `ecg_channels`.
+    II and MLII stand for each other where a record has only one of them. With `any_lead` a record without the wanted
+    leads gives lead II, or else the first of its `ecg_channels`.
     """
     given = [(channel.name or "").casefold() for channel in channels]
     names = [canonical(channel.name) for channel in channels]
@@ -97,9 +97,9 @@ def find_lead(channels: Sequence[Channel], wanted: Sequence[str] = LEAD_II, any_
 
 
 def ecg_channels(channels: Sequence[Channel]) -> list[int]:
-    """Return the channels that are named like an ECG lead; or, if there are none, all those that may be one.
+    """Return the channels that are named like an ECG lead; or, if there are none, all that may be one.
 
-    A signal that is called something else, or is in units that are no voltage, may not.
+    A signal whose name is that of something else, or whose unit is no voltage, may not.
     """
     possible = [
         number

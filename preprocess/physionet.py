@@ -42,7 +42,7 @@ CHUNK = 2**20  # bytes
 FINGERPRINTS = Path(__file__).with_name("fingerprints.csv")
 
 _SUM = re.compile(r"([0-9a-f]{64})  ?\*?(\w[\w.+-]*(?:/\w[\w.+-]*)*)")
-"""A line of SHA256SUMS.txt; names that lead out of the folder are none."""
+"""A line of SHA256SUMS.txt; a name that leads out of the folder does not match."""
 
 
 # -------------------------------------------------------------------------------------------------- download
@@ -120,7 +120,7 @@ def _sums_path(folder: Path, database: Database) -> Path:
 
 
 def _files_of(name: str, sums: Mapping[str, str]) -> list[str]:
-    """Return the files of a record, the header first; superseded ones, such as 800.atr-, are none."""
+    """Return the files of a record, the header first, without superseded ones such as 800.atr-."""
     form = re.compile(rf"{re.escape(name)}\.\w+")
     return sorted((file for file in sums if form.fullmatch(file)), key=lambda file: not file.endswith(".hea"))
 
@@ -139,7 +139,7 @@ def _through(session: requests.Session) -> Callable[[str, str, object], None]:
 
 @contextmanager
 def _one_line(url: str, path: Path, remedy: str = "") -> Iterator[None]:
-    """Turn what goes wrong while `url` is fetched into `path` into an `InputError`; offline `remedy` helps."""
+    """Turn what goes wrong while `url` is fetched into `path` into an `InputError`; `remedy` helps offline."""
     import requests
 
     again = "run the same command again, it goes on where this one stopped"
@@ -288,11 +288,11 @@ def fingerprint(folder: Path, name: str, channel: int, annotations: str | None) 
 
 
 def first_minute(read: Read, fs: float) -> str:
-    """Return a hash of the first minute of a lead, by which it is known in any format and beside any annotations.
+    """Return a hash of the first minute of a lead, the same in any format and with any annotations.
 
     The first 16 hexadecimal digits of the SHA-256 of the rate and of the samples in steps of 1/200 mV (int32, little
-    endian), in which mitdb is stored, counted from the first that is there; a conversion that keeps rate and scale
-    keeps it, and so does another baseline, as nstdb has one.
+    endian), in which mitdb is stored, counted from the first that is there. So neither a conversion that keeps rate and
+    scale nor another baseline, such as that of nstdb, changes it.
 
     Args:
         read: start and stop in samples -> the lead in mV, NaN where samples are missing.

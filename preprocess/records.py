@@ -1,8 +1,8 @@
 """Reading a folder of WFDB records, which PhysioNet, a user or `synthetic` has filled.
 
-A record is named by its path in the folder without a suffix, such as "100" or "patient001/s0010_re". What its files
-mean is in `ec57.headers`, `ec57.annotation_files` and `samples`; which files those are is here, where every fault
-becomes one line that names the file.
+A record is named by its path in the folder without a suffix, such as "100" or "patient001/s0010_re". `ec57.headers`,
+`ec57.annotation_files` and `samples` know what is in its files; this module finds the files, and turns every fault into
+one line that names the file.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ def _listed(folder: Path, home: str) -> Iterator[str]:
 
 
 def _headers(folder: Path) -> list[str]:
-    """The names of all headers below a folder, but for hidden ones, such as the resource forks of macOS."""
+    """The names of all headers below a folder, except hidden ones, such as the resource forks of macOS."""
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*.hea") if path.is_file())
     return [path.with_suffix("").as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]
 
 
 def segment_names(folder: Path, names: list[str]) -> set[str]:
-    """Return the names of the segments and layouts of those of the records that have some.
+    """Return the names of the segments and layouts of the multi-segment records among `names`.
 
     Raises:
         InputError: a header that lists segments cannot be read.
@@ -163,7 +163,7 @@ def read_signal(
 ) -> np.ndarray:
     """Read one channel of a record at its full rate, from sample `start` to `stop` as a slice has them.
 
-    Only that stretch of the files is read (in format 8 all that is before it, too).
+    Only that stretch of the files is read (in format 8 everything before it, too).
 
     Returns:
         float64 (stop - start,) in mV, NaN where the record has no sample: it is marked as missing, in a gap between
@@ -189,7 +189,7 @@ def read_signal(
 
 
 def check_signal(folder: Path, name: str, header: Header, channel: int) -> None:
-    """Look at all files that a signal is in, of every segment too, before hours of it are read.
+    """Check all files of a signal, those of every segment too, before hours of it are read.
 
     Raises:
         InputError: one is absent, shorter than its header says, or not as that describes it.
@@ -338,7 +338,7 @@ def read_annotations(
         Their file counts in a time resolution that it states, or else in frames of the record.
 
     Raises:
-        InputError: the annotation file is absent, cut short or none; the message names the annotators that are there.
+        InputError: the annotation file is absent, cut short or something else; the message names those that are there.
     """
     path = Path(folder, f"{name}.{annotator}")
     if not path.is_file():

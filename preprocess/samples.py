@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Packing:
-    """How samples are packed into bytes: in groups, whose samples end with these bytes of the group."""
+    """How samples are packed into bytes: in groups."""
 
-    bits: int
-    ends: tuple[int, ...]
+    bits: int  # of a sample
+    ends: tuple[int, ...]  # for each sample of a group, the bytes of the group up to its end
 
 
 DIFFERENCES = "8"

@@ -86,7 +86,7 @@ def hold_out(labels: np.ndarray, share: float, seed: int, leave: int = 1) -> tup
     """Hold out a `share`, 0 to 1, of the beats with `labels` (n,), stratified by class.
 
     A class too small to have a whole beat held out and `leave` in the rest at that share still has them, as far as its
-    beats go: one of two beats has one on each side, one of a single beat has it in the rest.
+    beats go: of two beats one is on each side, a single beat is in the rest.
 
     Returns:
         int64 indices of the rest and of those held out, ascending.
@@ -227,7 +227,7 @@ def _hold_out_patients(
 def deal_patients(counts: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Deal patients to folds so that each fold has about its share of every class but the commonest.
 
-    The patients come in the order of their share of the rare classes, the richest first (a seeded factor varies that
+    Patients are dealt in the order of their share of the rare classes, the largest first (a seeded factor varies that
     order between deals); each goes to the fold that it loads least, of those that are not full.
 
     Args:

@@ -230,7 +230,7 @@ def test_ishne_that_is_damaged(tmp_path: Path) -> None:
         (content[:40] + b"x" + content[41:], "the checksum of its header differs"),
         (ishne(np.zeros((9, 2)), magic=b"ANN  1.0"), "holds annotations alone"),
         (ishne(np.zeros((0, 2))), "holds no samples"),
-        (ishne(np.zeros((9, 2)), fs=50), "has 50 samples a second; an ECG needs 100 and more"),
+        (ishne(np.zeros((9, 2)), fs=50), "has 50 samples a second; an ECG needs at least 100"),
         (ishne(np.zeros((9, 2)), resolutions=(0, 1)), "resolution of its lead 1 is 0 nV"),
     ):
         assert said in fault(put(tmp_path, changed, "a.ecg"))

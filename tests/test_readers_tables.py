@@ -159,7 +159,7 @@ def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     assert fault(path, fs=250, unit="adu") == "--unit adu needs --gain, the ADC units per mV, such as --gain 200"
     assert "--unit kg: unknown; known are mV, uV, V," in fault(path, fs=250, unit="kg")
     assert "--fs must be a number above 0, got -1" in fault(path, fs=-1)
-    assert "an ECG needs 100 and more" in fault(path, fs=99.5, unit="mV")
+    assert "an ECG needs at least 100" in fault(path, fs=99.5, unit="mV")
     assert "has 1e+09 samples a second; no ECG has more than 50000: correct --fs, in Hz" in fault(
         path, fs=1e9, unit="mV"
     )

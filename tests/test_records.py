@@ -951,8 +951,8 @@ def test_the_other_dataset_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     ("arguments", "message"),
     [
         ("--dataset ptb --annotator qrs", "--annotator goes with --dataset mit only"),
-        ("--dataset mit --annotator ../x", "--annotator ../x: the suffix of a file is wanted"),
-        ("--dataset mit --lead V1,,V2", "--lead V1,,V2: names with commas between them are wanted"),
+        ("--dataset mit --annotator ../x", "--annotator ../x: give the suffix of a file"),
+        ("--dataset mit --lead V1,,V2", "--lead V1,,V2: give names with commas between them"),
         ("--dataset mit --source kaggle --lead V1", "--lead does not go with --source kaggle"),
         ("--dataset mit --source kaggle --annotator qrs", "--annotator does not go with --source kaggle"),
     ],

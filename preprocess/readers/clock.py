@@ -23,7 +23,7 @@ NAMES = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nano
 """The s in one unit -> what it is called."""
 
 IRREGULAR = 0.01  # share of intervals of a time column that may be longer than a sample, or shorter
-BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, for they may be late in a rhythm
+BLOCK = 101  # rows: stamps that are late for fewer make no gap; prime, as they may be late periodically
 HOUR, DAY = 3600.0, 86_400.0  # s
 LONGEST_GAP = 30.0  # days
 
@@ -205,7 +205,7 @@ class Clock:
         return seconds + DAY * midnights
 
     def _watch_offset(self, texts: pd.Series) -> None:
-        """See where the stamps of the rows after those added change their offset from UTC, as at the end of summer.
+        """Note where the stamps of the rows after those added change their offset from UTC, as at the end of summer.
 
         How far apart they are is told in UTC, but the clock times of a recording all count from the first stamp.
         """
@@ -245,9 +245,9 @@ def _in_full(offset: str) -> str:
 
 
 def _pace(seconds: np.ndarray) -> float | None:
-    """The rows a second of a time column, s (n,), but for its gaps; None: it cannot be told.
+    """The rows a second of a time column, s (n,), gaps left out; None: it cannot be told.
 
-    Told by blocks of rows, on which a late stamp has no bearing but where it is the first.
+    Told by blocks of rows, so that a late stamp matters only as the first of one.
     """
     rows = next((rows for rows in (BLOCK, 11) if len(seconds) > 10 * rows), 1)
     spans = np.diff(seconds[::rows])
@@ -275,7 +275,7 @@ def since_1970(first: float, unit: str = "") -> float | None:
 def _scale_of(path: Path, column: Column, times: np.ndarray, stated: float | None) -> tuple[float, bool]:
     """The s in one unit of a column of numbers that count time, and whether only the `stated` rate tells it.
 
-    It is as the column says, or else as the numbers can only be.
+    It is what the column says, or else the only one that the numbers allow.
     """
     if column.unit.casefold() in SECONDS:
         return SECONDS[column.unit.casefold()], False

@@ -36,7 +36,7 @@ BESIDE = re.compile(r"e[ck]g|elapsed|relative|absolute|stamp|system|from|in|of|t
 """Words that may stand beside one of `TIMES` in the name of a column of times, as units may."""
 
 ELAPSED = re.compile(r"elapsed|relative", re.IGNORECASE)
-"""In the name of a column of times: those are of no clock."""
+"""In the name of a column of times that are not those of a clock."""
 
 LIKE_TIMES = re.compile(r"time(?!d)|epoch|clock|zeit|\btemps\b|tiempo|\btempo\b", re.IGNORECASE)
 
@@ -71,7 +71,7 @@ def column_of(
 ) -> Column:
     """Describe a column by its title, such as "MLII (mV)", its first cells, and those below them, of any kind.
 
-    That of a table of one column is never taken for times or counts that it is not called.
+    The only column of a table (`is_alone`) is taken for times or counts only where it is called that.
     """
     name = title
     if title.casefold() in SECONDS or millivolts_of(title) is not None:
@@ -106,7 +106,7 @@ def _numbers(cells: Sequence[str], decimal: str) -> np.ndarray:
 
 
 def _role(number: int, name: str, unit: str, values: np.ndarray, more: np.ndarray) -> str:
-    """Tell a column that counts time or samples from a signal, by its first values and `more`, with these at first."""
+    """Tell a column that counts time or samples from a signal, by its first values, and `more` that begin with them."""
     steps = np.diff(values)
     if unit.casefold() in SECONDS or names_times(name):
         if (steps < 0).any() and (steps <= 0).all():
@@ -125,7 +125,7 @@ def _role(number: int, name: str, unit: str, values: np.ndarray, more: np.ndarra
 
 
 def _is_even(values: np.ndarray) -> bool:
-    """Whether values rise evenly, but for gaps and for where a counter starts over."""
+    """Whether values rise evenly, except at gaps and where a counter starts over."""
     steps = np.diff(values)
     usual = float(np.median(steps)) if len(steps) > 1 else 0.0
     alike = (steps > 0.45 * usual) & (steps < 2.05 * usual)  # stamps are rounded

@@ -44,7 +44,7 @@ ONSET = re.compile(rb"([+-]\d{1,9}(?:\.\d{0,12})?)\x14")
 """The time of a data record, s, with which its annotations begin."""
 
 NO_DATE = datetime(1985, 1, 1).date()
-"""The first date of the format, which programs write for one that is not known."""
+"""The earliest date of the format, which programs write for an unknown one."""
 
 BLOCK = 2**23  # bytes read at once, or one data record if that is larger
 
@@ -154,7 +154,7 @@ class EdfSource(Source):
         return [self._header[place + size * one :][:size].decode("latin-1") for one in range(count)]
 
     def _read_commas(self, count: int) -> None:
-        """Write points for the decimal commas of a header, which the format does not have but programs do."""
+        """Replace decimal commas, which some programs write against the format, by points."""
         begin, size = PHYSICAL
         signals = slice(FIELDS + begin * count, FIELDS + (begin + size) * count)
         before, header = self._header, bytearray(self._header)
@@ -232,8 +232,8 @@ class EdfSource(Source):
         """Find where the data records are in time, by the onset that each has in its annotations.
 
         Returns:
-            The runs, and by how many samples at most a data record should begin before the one before it ends, as many
-            short ones in a row add up to.
+            The runs, and by how many samples at most a data record begins before those before it would end: each may
+            be a sample early, and many add up.
         """
         onsets = np.array([*self._onsets()])
         starts = np.round((onsets - onsets[0]) * fs).astype(np.int64) if len(onsets) else np.empty(0, np.int64)
@@ -246,15 +246,15 @@ class EdfSource(Source):
         overlap = 0
         for record in np.flatnonzero(np.diff(late, prepend=0)).tolist():
             overlap = max(overlap, missing[-1] - int(late[record]))
-            if late[record] - missing[-1] > 1:  # onsets are rounded; what many of them add up to is no rounding
+            if late[record] - missing[-1] > 1:  # onsets are rounded, but rounding does not add up
                 first.append(record)
                 missing.append(int(late[record]))
         stored = np.array(first) * per_record
         return Runs(stored + missing, stored, self._stored * per_record), overlap
 
     def _is_late(self, fs: float) -> bool:
-        """Whether the last data record of a file that should have no interruptions begins later than it would then."""
-        with suppress(InputError):  # it does not say when, which here it need not
+        """Whether the last data record of a file that should have no interruptions begins late, as after one."""
+        with suppress(InputError):  # the file has no onsets, which it need not have
             first, last = (next(self._onsets(record)) for record in (0, self._stored - 1))
             return last - first - (self._stored - 1) * self._duration > 1.5 / fs  # a sample may be rounding
         return False

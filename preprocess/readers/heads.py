@@ -100,7 +100,7 @@ class Line:
 
     @classmethod
     def of(cls, text: str) -> Line:
-        """Take a line apart at its first comma, semicolon, colon, equals sign or tab, or before a rate."""
+        """Split a line at its first comma, semicolon, colon, equals sign or tab, or before a rate."""
         if rates := set(JSON_RATE.findall(text)):
             key, value = "sampling rate", f"{rates.pop()} Hz" if len(rates) == 1 else ""
             return cls(f"{key}: {value}", key, value)

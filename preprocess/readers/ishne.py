@@ -31,7 +31,7 @@ LEADS |= {11: "V1", 12: "V2", 13: "V3", 14: "V4", 15: "V5", 16: "V6", 17: "ES", 
 """Table 1 of the standard. Its codes 0, unknown, and 1, generic, name no lead."""
 
 NOT_GIVEN = {0, -9}
-"""A part of a date or of a time."""
+"""What stands for an unknown part of a date or of a time."""
 
 BLOCK = 2**20  # bytes read at once
 

@@ -1,4 +1,4 @@
-"""How a table of text is made: its delimiter, decimal mark, columns and head, by its first lines."""
+"""How a table of text is laid out: its delimiter, decimal mark, columns and head, by its first lines."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from preprocess.readers.columns import CLOCK, COUNTS, ELAPSED, MISSING, Column, 
 from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, stamp_of
 from support.files import text_encoding
 
-HEAD = 2**16  # bytes that are looked at to see how a table is made
-ALIKE = 20  # lines of data that must be made alike
+HEAD = 2**16  # bytes that are looked at to see how a table is laid out
+ALIKE = 20  # lines of data that must be laid out alike
 
 DELIMITERS = ("\t", ";", "|", ",", " ")
 """What may stand between two cells, by precedence: a comma may belong to a number where another one is there."""
@@ -41,7 +41,7 @@ CHANNELS = re.compile(r"(\d+) channels")
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table is made, and what its head says."""
+    """How a table is laid out, and what its head says."""
 
     skip: int  # lines before the data
     delimiter: str
@@ -49,8 +49,8 @@ class Layout:
     quoted: bool
     is_spaced: bool  # every second line is blank: those are no rows
     columns: tuple[Column, ...]
-    first: tuple[str, ...]  # row
-    may_number: bool  # it is 0, 1, 2, ... above fractions, as pandas titles columns that have no names
+    first: tuple[str, ...]  # the cells of the first row
+    may_number: bool  # the first row is 0, 1, 2, ... above fractions, as pandas titles columns that have no names
     head: Head
     misfit: str  # that the line right above the data, which may name the columns, has not as many cells; "": it has
 
@@ -78,7 +78,7 @@ class Layout:
 
     @property
     def first_time(self) -> str:
-        """That of the first row, with its date where that has a column of its own; "": there is none."""
+        """The time of the first row, with its date where that has a column of its own; "": there is none."""
         return "" if self.time is None else str(self.times(pd.DataFrame([self.first]), self.time).iloc[0])
 
     def times(self, rows: pd.DataFrame, number: int) -> pd.Series:
@@ -148,7 +148,7 @@ def _is_spaced(lines: Sequence[str]) -> bool:
 
 
 def layout_of(lines: list[str]) -> Layout | None:
-    """Find how a table is made by its first lines; None: it is no table."""
+    """Find out by its first lines how a table is laid out; None: it is no table."""
     for begin, line in enumerate(lines):
         if (any(letter.isdigit() for letter in line) or NANS.fullmatch(line)) and not KEY.match(line):
             data = [other for other in lines[begin:] if other.strip()][:ALIKE]
@@ -188,7 +188,7 @@ def _is_of_head(rows: list[tuple[str, ...]], titles: tuple[str, ...]) -> bool:
 
 
 def _is_numbered(rows: list[tuple[str, ...]]) -> bool:
-    """Whether the first of some rows alone lacks a time, or a count, at its beginning, so that it is no sample.
+    """Whether only the first of some rows lacks a time, or a count, at its beginning, so that it is no sample.
 
     AcqKnowledge writes the number of samples into it, pandas the numbers of columns that have no names.
     """
@@ -236,9 +236,9 @@ def _cells(line: str, delimiter: str) -> tuple[str, ...]:
 
 
 def _describe(begin: int, above: list[str], below: list[str], data: list[str], delimiter: str) -> Layout | None:
-    """Describe a table by its first rows, `data`; None: two decimal marks.
+    """Describe a table by its first rows, `data`; None: it has two decimal marks.
 
-    They begin in line `begin`, below the lines `above`, with all the lines `below` that are looked at.
+    The rows begin in line `begin`, between the lines `above` and `below`; the latter include them.
     """
     rows = [_cells(line, delimiter) for line in data]
     numbers = "".join(cell for row in rows for cell in row if NUMBER.fullmatch(cell))
@@ -298,7 +298,7 @@ def _titles(
 
 
 def _title_cells(text: str, delimiter: str, rows: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """The names or units in a line, one for each column of the rows below; none where it is no line of such."""
+    """The names or units in a line, one for each column of the rows below; none where it holds something else."""
     line, cells = Line.of(text), _cells(text.lstrip("#% "), delimiter)
     width = len(rows[0])
     if delimiter == " " and len(cells) > width:  # rdsamp: Elapsed time   MLII   V5
@@ -312,7 +312,7 @@ def _title_cells(text: str, delimiter: str, rows: list[tuple[str, ...]]) -> tupl
 
 
 def _as_wide(cells: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """Make as many titles of the cells of a line as the rows below have cells, where it is plain which belong together.
+    """Fit the cells of a line to the number of cells in the rows below, where it is plain which belong together.
 
     A delimiter may end the rows or the titles alone, and R gives no title to the numbers that it puts before its rows.
     """

@@ -48,7 +48,7 @@ TABLES = {".csv", ".tsv", ".txt"}
 """Suffixes of tables, beside which a record of the same name may lie."""
 
 BOM = rb"(\xef\xbb\xbf|\xff\xfe)?\s*"
-"""What may stand before the first character of a text: a mark of UTF-8 or UTF-16, and white space."""
+"""What may stand before the first character of a text: a byte order mark of UTF-8 or UTF-16, and white space."""
 
 JSON = "JSON: save the signal as CSV"
 OTHERS = {
@@ -70,7 +70,7 @@ OTHERS = {
 
 FIRST = 132  # bytes that tell a format
 
-SPANS = (0.01, 50.0)  # mV, between which an ECG spans in most stretches of 10 s
+SPANS = (0.01, 50.0)  # mV, the least and the most that an ECG spans in most stretches of 10 s
 STRETCH = 10.0  # s
 STRETCHES = 100  # that are looked at, all over the recording
 BLOCK = 2**20  # samples read at once where all are looked at
@@ -89,24 +89,24 @@ def open_recording(
 ) -> Recording:
     """Open one lead of a recording in WFDB, EDF, EDF+, BDF, CSV, ISHNE or Kardia format, whatever its suffix.
 
-    Lead II is read. Where there is none, another lead has to be asked for, but for the only ECG of a file that does
-    not say which lead it is: then a note says so, as always where the lead that is read is not known.
+    Lead II is read. Where there is none, another lead has to be asked for, unless the file has only one ECG and does
+    not say which lead it is. Whenever the lead that is read is not known, a note says so.
 
     Args:
         path: a file, or a WFDB record with or without a suffix.
         lead: the lead that is read instead of lead II: its name in any usual spelling, or its number from 1 on. Where
             the file has one ECG and does not name it, or `column` is given, which lead it is.
         fs: Hz, of a table that neither says it nor has times, or of a WFDB record whose header gives none; another rate
-            than that of the file is refused, but for one whose line in a head does not say that it is of sampling.
+            than that of the file is refused, unless the file does not say that its rate is that of sampling.
         unit: mV, uV, V, nV or adu: the unit of a table or an EDF file; where the file says another, a note tells that.
-        gain: ADC units per mV, for unit adu; likewise.
+        gain: ADC units per mV, for unit adu; where the file says another, a note tells that too.
         column: name, or number from 1 on, of the column of a table, or of the signal of another file, that is read.
-        any_lead: without lead II take the first ECG lead that is there.
+        any_lead: take the first ECG lead where there is no lead II.
         start_time: when the recording began, in local time, as ISO 8601 has it, without a time zone; instead of what
             the file says, which a note then tells.
 
     Returns:
-        The recording. It is to be closed; reading it takes memory for the part that is read.
+        The recording, to be closed by the caller; reading it takes memory for the part that is read.
 
     Raises:
         InputError: there is no such file or lead, it is damaged or cut short, it holds no samples or has fewer than
@@ -153,7 +153,7 @@ def _stated_start(source: Source) -> tuple[datetime | None, str]:
 
 
 def _begun(start: datetime | None, stated: datetime | None, undated: str, in_utc: bool) -> list[str]:
-    """Say where the user's word of the start stands in place of the file's, or has to."""
+    """Say where the start is the user's and not the file's, where it is missing, and where it is in UTC."""
     if start is not None:
         differs = stated is not None and start != stated
         return [f"it begins at {start}, as --start_time says; the file says {stated}"] if differs else []
@@ -239,7 +239,7 @@ def _by_column(path: Path, source: Source, column: str | None, lead: str | None)
     if is_lead(channels[channel].name):
         raise InputError(f"{path}: what --column names is lead {names[channel]}, not {lead}")
     if not is_lead(lead):
-        raise InputError(f"{path}: --column takes {names[channel]}, and --lead {lead} is no lead: give one of both")
+        raise InputError(f"{path}: --column takes {names[channel]}, and --lead {lead} is no lead: give one of the two")
     return channel, lead
 
 
@@ -302,7 +302,7 @@ def _notes_on_lead(channels: Sequence[Channel], channel: int, called: str, state
         notes.append(f"the file does not say which lead {called} is")
     if name is not None and sum(other.name == name for other in channels) > 1:
         notes.append(
-            f"the file has several signals named {name}; number {channel + 1} is read, --lead takes a number, too"
+            f"the file has several signals named {name}; number {channel + 1} is read, --lead also takes a number"
         )
     return notes
 
@@ -317,7 +317,7 @@ def _check(path: Path, trace: Trace, options: Options) -> None:
         )
     if is_too_slow(trace.fs):
         raise InputError(
-            f"{path} has {trace.fs:g} samples a second; an ECG needs {LOWEST_RATE:g} and more to be read beat by beat: "
+            f"{path} has {trace.fs:g} samples a second; an ECG needs at least {LOWEST_RATE:g} to be read beat by beat: "
             "record or export it at a higher rate"
         )
     if trace.length > LONGEST * 86_400 * trace.fs:
@@ -333,7 +333,7 @@ def _missing(trace: Trace, source: Source) -> tuple[str, ...]:
 
 
 def _implausible(trace: Trace, source: Source) -> list[str]:
-    """Say that the values are far from those of an ECG, as with a wrong unit they are."""
+    """Say that the values are far from those of an ECG, as they are with a wrong unit."""
     size = max(1, round(STRETCH * trace.fs))
     last = max(trace.length - size, 0)
     spans = []

@@ -29,7 +29,7 @@ LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
 class Options:
     """What the user says of a file, because the file does not.
 
-    A unit or gain stands in place of what the file says, and a note tells that; another rate is refused: it would move
+    A unit or gain replaces what the file says, and a note tells that; another rate is refused, since it would change
     every interval.
     """
 
@@ -73,7 +73,7 @@ class Options:
         """Refuse another sampling frequency than the one that the file gives.
 
         Args:
-            where: it stands in the file, such as " by its column time".
+            where: the file gives it, such as " by its column time".
 
         Raises:
             InputError: the user gave another one.
@@ -84,7 +84,7 @@ class Options:
             )
 
     def overruled(self, units: str) -> list[str]:
-        """Say that the unit which the user gives stands in place of that of the file, where it does."""
+        """Say where the unit that the user gives replaces that of the file."""
         if self.millivolts is None or not units or self.millivolts == millivolts_of(units):
             return []
         given = f"{self.gain:g} ADC units a mV, as --gain" if self.gain is not None else f"{self.unit}, as --unit"
@@ -107,13 +107,13 @@ def missing_values(count: int, fs: float) -> tuple[str, ...]:
 
 
 def iso_date(text: str) -> str:
-    """Turn a date that a time begins with from 31.01.2026 or 31.1.2026 into 2026-01-31; leave any other."""
+    """Rewrite a date such as 31.01.2026 or 31.1.2026 that a time begins with as 2026-01-31; leave any other."""
     date = re.match(r"(\d\d?)\.(\d\d?)\.(\d{4})(?=[T ])", text)
     return f"{date[3]}-{date[2]:>02}-{date[1]:>02}{text[date.end() :]}" if date else text
 
 
 YEARS = range(1900, 2201)
-"""In which a recording may begin: a clock that was never set, or a year of two digits, says others."""
+"""The years in which a recording may begin: a clock that was never set, or a year of two digits, gives others."""
 
 
 def clock_time(text: str) -> datetime:
@@ -231,7 +231,7 @@ class Recording:
         return self._trace.is_rated
 
     def close(self) -> None:
-        """Give back what reading holds."""
+        """Release what reading holds: a temporary file, where there is one."""
         self._trace.close()
 
     def __enter__(self) -> Recording:

@@ -1,6 +1,6 @@
 """Tables of text: CSV and its relatives, and the exports of an Apple Watch. Read by pandas, in parts.
 
-A table has no place from which sample n could be read, so it is converted once, when a column is opened, to a temporary
+Where sample n stands in a table cannot be computed, so it is converted once, when a column is opened, to a temporary
 file of float64, which has no name and goes with its last reader.
 
 What a table says of itself is taken from the lines above its data: a head of `key,value` lines (`heads`), then names of
@@ -34,8 +34,8 @@ ROWS = 200_000  # rows read at once
 WIDTHS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 """What pandas says of a row that is longer than others."""
 
-MINUTE = 60.0  # s, to which a head may state the start
-OFFSETS = 900.0  # s: time zones are so many apart
+MINUTE = 60.0  # s, to which a head may round the start
+OFFSETS = 900.0  # s: time zones differ by multiples of it
 
 
 def _number_of(cell: str) -> float:
@@ -56,7 +56,7 @@ class TableSource(Source):
             written = [line.strip() for line in lines if line.strip()]
             if len(written) == 1:
                 raise InputError(
-                    f"{path} has no rows, only the line {written[0][:60]!r}; below it a row for each sample is wanted"
+                    f"{path} has no rows, only the line {written[0][:60]!r}; a row for each sample is missing below it"
                 )
             raise InputError(
                 f"{path} holds no samples that can be read: it is no table of numbers, and not in the formats WFDB, "
@@ -155,7 +155,7 @@ class TableSource(Source):
         return self._layout.head.fs is not None and same_rate(fs, self._layout.head.fs)
 
     def _on_rate(self, fs: float, clock: Clock | None = None) -> list[str]:
-        """Say that the rate of the head is not taken, or that it is where its line does not say that it is of sampling.
+        """Say that the rate of the head is not taken, or is although its line does not call it that of sampling.
 
         Args:
             clock: that the rate is of; None: the rows are taken for regular.
@@ -241,8 +241,8 @@ class TableSource(Source):
     def _begins_with(self, head: datetime) -> bool:
         """Whether the first time of the column can be the start that the head states.
 
-        A part of a recording may have been exported, with the head of the whole. Where both state a date the column's
-        is that of the first row.
+        It cannot where a part of a recording was exported with the head of the whole. Where both state a date the
+        column's is that of the first row.
         """
         column, cell = self._layout.columns[self._layout.time or 0], self._layout.first_time.strip("[]'\" ")
         if stamp_of(cell) is not None:
@@ -328,7 +328,7 @@ class TableSource(Source):
             )
 
     def _chunks(self) -> Iterator[pd.DataFrame]:
-        """Read all columns: pandas would not notice a row with too many cells where it reads some of them."""
+        """Read all columns: pandas would not notice a row with too many cells if it read only some of them."""
         layout = self._layout
         with self._reading():
             chunks = pd.read_csv(

@@ -34,7 +34,7 @@ class WfdbSource(Source):
         self._folder, self.path, self.name = folder, folder / f"{name}.hea", name
         self._header = records.read_header(folder, name)
         self.start, time = self._header.start, self._header.time
-        if self.start is None and re.search("[1-9]", time):  # from 0:00 on times count from the start
+        if self.start is None and re.search("[1-9]", time):  # 0:00 says only that times count from the start
             why = "is no time of day" if time_of_day(time) is None else "has no valid date"
             self.undated = f"the time in its header, {time[:40]}, {why}"
         self.channels = tuple(Channel(one.name, one.millivolts, one.units) for one in self._header.signals)

@@ -148,7 +148,7 @@ class Plan:
 
 
 def _afternoon(time: float) -> float:
-    """1 at four in the afternoon, -1 at four at night."""
+    """1 at four in the afternoon, -1 at four in the morning."""
     clock = START.hour * HOUR + time
     return float(np.cos(2 * np.pi * (clock - 16 * HOUR) / DAY))
 

@@ -30,7 +30,7 @@ MARK = "synthetic record"
 HOLTER, DIARY, TRUE_EPISODES = "holter", "diary.csv", "episodes_true.csv"
 """The record of a day, and the tables beside it."""
 
-SHORTEST = 0.25  # minutes: a dozen beats, too few below for an episode
+SHORTEST = 0.25  # minutes, a dozen beats: with fewer there is no episode
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def write_synthetic_mit(folder: Path, patients: int, minutes: float, seed: int) 
     error nothing; synthetic records that are in `folder` are replaced.
 
     Raises:
-        InputError: `patients` or `minutes` is out of range, `folder` cannot be written, or it holds something else than
+        InputError: `patients` or `minutes` is out of range, `folder` cannot be written, or it holds anything but
             synthetic records, which then stays as it is.
     """
     _check_arguments(patients, minutes)

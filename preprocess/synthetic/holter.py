@@ -78,8 +78,8 @@ def write_synthetic_holter(folder: Path, hours: float, seed: int) -> Holter:
     not grow with the signal, only with its annotations.
 
     Raises:
-        InputError: `hours` is out of range, `folder` cannot be written, or it holds something else than a
-            synthetic record, which then stays as it is.
+        InputError: `hours` is out of range, `folder` cannot be written, or it holds anything but a synthetic
+            record, which then stays as it is.
     """
     if not FEWEST_HOURS <= hours <= MOST_HOURS:
         raise InputError(f"{hours:g} hours of a synthetic patient: give {FEWEST_HOURS:g} to {MOST_HOURS}")
@@ -108,7 +108,7 @@ def write_synthetic_holter(folder: Path, hours: float, seed: int) -> Holter:
 
 
 class Log:
-    """Keeps, of what the heart does, all that is written beside the signal."""
+    """Collects what is written beside the signal while the heart beats."""
 
     def __init__(self, plan: Plan, annotations: AnnotationFile) -> None:
         self.annotations = annotations
@@ -148,7 +148,7 @@ class Log:
         return any(start <= beat.time * HOLTER_FORMAT.fs < end for start, end in self._unreadable)
 
     def episodes(self) -> pd.DataFrame:
-        """A row a true episode, in time, in the columns of the report's list, but for `doubtful`."""
+        """The true episodes in time, one a row, in the columns of the report's list without `doubtful`."""
         fs, rows = HOLTER_FORMAT.fs, []
         for kind, start, end, beats in sorted(self._rows, key=lambda row: row[1]):
             seconds = (end - start) / fs

@@ -70,14 +70,14 @@ def blend(one: Morphology, other: Morphology, share: float) -> Morphology:
 
 
 Shapes = dict[str, tuple[Morphology, ...]]
-"""By the annotation symbol of a beat the shapes that it may have: "V". In a rhythm with shapes of its own their names
-are the symbol and the rhythm: "V(VT"."""
+"""The annotation symbol of a beat, such as "V", or for a rhythm with shapes of its own symbol and rhythm, "V(VT" -> the
+shapes that the beat may have."""
 
 
 def draw_beats(beats: list[Beat], shapes: Shapes, samples: int, fs: int, rng: Generator) -> np.ndarray:
     """Clean ECG of `samples` at `fs` Hz -> (samples, leads) in mV.
 
-    Each beat takes one of its symbol's shapes, with 6 % of play in every wave.
+    Each beat takes one of its symbol's shapes, and every wave varies by 6 %.
     """
     return next(draw_beats_in_parts(beats, shapes, samples, fs, rng, part=samples))
 
