@@ -10,7 +10,6 @@ import numpy as np
 from preprocess.beats import Account, BeatSet, total
 from preprocess.context import join_contexts
 from preprocess.databases import DATABASES
-from support.errors import InputError
 
 
 def join(sets: Mapping[str, BeatSet]) -> BeatSet:
@@ -21,15 +20,8 @@ def join(sets: Mapping[str, BeatSet]) -> BeatSet:
 
     Args:
         sets: slug of a database -> its beats, cut by the same window and in the same classes.
-
-    Raises:
-        InputError: the sets differ in window, rate or classes.
     """
     first = next(iter(sets.values()))
-    for key in ("window", "fs", "classes"):
-        for slug, beats in sets.items():
-            if getattr(beats, key) != getattr(first, key):
-                raise InputError(f"{next(iter(sets))} and {slug} cannot be joined: they differ in their {key}")
     before = np.cumsum([0, *(len(beats.record_names) for beats in sets.values())])
     return BeatSet(
         samples=np.concatenate([beats.samples for beats in sets.values()]),

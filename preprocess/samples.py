@@ -162,7 +162,7 @@ def _flac_samples(path: Path, signals: Sequence[Signal]) -> int:
         if file.channels != len(signals):
             raise ValueError(f"it has {file.channels} channels, the header {len(signals)} signals")
         if len({signal.spf for signal in signals}) > 1:
-            raise ValueError(f"format {signals[0].fmt} has as many samples a frame of all its signals")
+            raise ValueError(f"format {signals[0].fmt} needs one number of samples a frame for all signals")
         return file.frames
 
 
@@ -187,4 +187,4 @@ def _open_flac(path: Path) -> Iterator[soundfile.SoundFile]:
         with soundfile.SoundFile(str(path)) as file:
             yield file
     except soundfile.SoundFileError as error:
-        raise ValueError("it is no whole FLAC file, as its format says") from error
+        raise ValueError("it is not a whole FLAC file, which its format says it is") from error

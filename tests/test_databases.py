@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -404,12 +403,6 @@ def test_joined_sets_keep_every_beat_with_its_record() -> None:
     assert both.account.left_out == {"no lead II": ["mitdb/102", "svdb/803"]}
     assert both.account.dropped == {"leave the record": 2}
     assert sets["mitdb"].account.left_out == {"no lead II": ["102"]}  # as it was
-
-
-def test_sets_that_differ_are_not_joined() -> None:
-    one, other = toy_set("mitdb", ["100"], 360), replace(toy_set("svdb", ["800"], 128), window="another")
-    with pytest.raises(InputError, match="mitdb and svdb cannot be joined: they differ in their window"):
-        join({"mitdb": one, "svdb": other})
 
 
 def test_each_database_of_a_joined_set_is_split_by_itself() -> None:

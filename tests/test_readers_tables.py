@@ -141,7 +141,7 @@ def test_quotes_that_come_late_are_seen(tmp_path: Path) -> None:
     with open_recording(put(tmp_path, ["time_s,II_uV,marker", *rows])) as recording:
         check(recording, wave(400) * 1e-3)
     rows = [f'{n / 250:.3f} "a"b {value}' for n, value in enumerate(wave(400))]
-    said = "by what its quotes hold its rows have 4 cells or 3; put quotes around whole cells alone"
+    said = "its rows have 4 cells or 3, by how its quotes are taken; put quotes around whole cells alone"
     assert said in fault(put(tmp_path, rows, "b.csv"), unit="uV", any_lead=True)
 
 
@@ -396,5 +396,5 @@ def test_blank_lines_between_all_lines_are_no_samples(end: str, values: list[int
 def test_a_value_where_all_other_such_lines_are_blank_is_told(tmp_path: Path) -> None:
     spaced = [f"{value}\n" for value in wave(20_000)]  # more than is looked at to see how a table is made
     rows = [*spaced, "5", *spaced]
-    said = "every second line of its data is blank, but line 40002 is not: leave the blank lines out, but for those "
+    said = "every second line of its data is blank, but line 40002 is not: leave the blank lines out, except where"
     assert said in fault(put(tmp_path, ["II", "", *rows]), fs=250, unit="uV")

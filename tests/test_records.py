@@ -326,7 +326,7 @@ def test_flac_says_its_own_length(tmp_path: Path) -> None:
             read(tmp_path)
     for header, message in (
         ("a 1 100 100\na.dat 516 1\n", "it has 2 channels, the header 1 signals"),
-        ("a 2 100 50\na.dat 516x2 1\na.dat 516 1\n", "format 516 has as many samples a frame of all its signals"),
+        ("a 2 100 50\na.dat 516x2 1\na.dat 516 1\n", "format 516 needs one number of samples a frame for all signals"),
         ("a 2 100 100\na.dat 508 1\na.dat 508 1\n", "it is FLAC of PCM_16, which is not format 508"),
     ):
         write(tmp_path, "a", header, dat=content)

@@ -361,8 +361,8 @@ class TableSource(Source):
         for chunk in chunks:
             if chunk.shape[1] != (width := len(self._layout.columns)):
                 raise InputError(
-                    f"{self.path} cannot be read as a table: by what its quotes hold its rows have {width} cells or "
-                    f"{chunk.shape[1]}; put quotes around whole cells alone"
+                    f"{self.path} cannot be read as a table: its rows have {width} cells or {chunk.shape[1]}, by how "
+                    "its quotes are taken; put quotes around whole cells alone"
                 )
             yield chunk
 
@@ -377,7 +377,7 @@ class TableSource(Source):
             if (wrong := chunk.index[is_between & chunk.notna().any(axis=1).to_numpy()]).size:
                 raise InputError(
                     f"{self.path}: every second line of its data is blank, but line {int(wrong[0]) + 1} is not: leave "
-                    "the blank lines out, but for those where a sample is missing"
+                    "the blank lines out, except where a sample is missing"
                 )
             yield chunk[~is_between]
 

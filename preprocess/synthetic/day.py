@@ -139,7 +139,7 @@ class Plan:
 
     def ventricular_chance(self, time: float) -> float:
         """How likely V is to come next: most likely in the afternoon, least likely under the tablet."""
-        chance = 0.06 * (1 + 0.5 * _afternoon(time))
+        chance = 0.06 * (1 + 0.5 * float(_afternoon(np.array(time))))
         taken = [time - dose for dose in self.medication if dose <= time]
         if taken:
             since = taken[-1]
@@ -147,10 +147,9 @@ class Plan:
         return chance
 
 
-def _afternoon(time: float) -> float:
-    """1 at four in the afternoon, -1 at four in the morning."""
-    clock = START.hour * HOUR + time
-    return float(np.cos(2 * np.pi * (clock - 16 * HOUR) / DAY))
+def _afternoon(time: np.ndarray) -> np.ndarray:
+    """Times in s -> 1 at four in the afternoon, -1 at four in the morning."""
+    return np.cos(2 * np.pi * (START.hour * HOUR + time - 16 * HOUR) / DAY)
 
 
 def plan_recording(seconds: float) -> Plan:
@@ -246,8 +245,7 @@ def sinus_node(plan: Plan, patient: Patient, rng: Generator) -> Callable[[float]
     to breath (Monfredi et al., Hypertension 2014;64:1334-1343: it falls steeply with the rate in every heart).
     """
     seconds = np.arange(int(plan.seconds) + 2)
-    clock = 2 * np.pi * (START.hour * HOUR + seconds - 16 * HOUR) / DAY
-    wanted = 60 / patient.rr + 4 * np.cos(clock)
+    wanted = 60 / patient.rr + 4 * _afternoon(seconds)
     for stretch in plan.activities:
         wanted[int(stretch.start) : int(stretch.end)] += LOAD[stretch.what][0]
     knots = np.arange(0, len(seconds) + 600, 600)
