@@ -70,12 +70,12 @@ def split_account(beats: BeatSet, split: splits.Split, protocol: str, seed: int)
     for name, classes in absent.items():
         if classes:
             lines.append(f"note         {name} has no beat of class {', '.join(classes)}")
-    if absent["train"]:
-        others = " ".join(name for name in beats.classes if name not in absent["train"])
-        lines.append(
-            "             The paper's loss weighs a class by its training beats, so it needs some of each: leave the "
-            f"class out with --classes {others}, or train with --loss cross_entropy"
-        )
+        if classes and name == "train":
+            others = " ".join(other for other in beats.classes if other not in classes)
+            lines.append(
+                "             The paper's loss weighs a class by its training beats, so it needs some of each: leave "
+                f"{', '.join(classes)} out with --classes {others}, or train with --loss cross_entropy"
+            )
     if protocol != "beat":
         lines += _patient_notes(beats, split, protocol)
     return lines

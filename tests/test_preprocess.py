@@ -452,8 +452,8 @@ def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pyte
     command = ("--dataset", "mit", "--raw_path", raw, "--out", tmp_path)
     assert run(*command) == 0
     printed = capsys.readouterr().out
-    assert "train has no beat of class Q" in printed
-    assert "--classes N S V F, or train with --loss cross_entropy" in printed
+    assert "train has no beat of class Q\n             The paper's loss weighs a class by its training beats" in printed
+    assert "leave Q out with --classes N S V F, or train with --loss cross_entropy" in printed
     arguments = ["--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs"), "--num_epochs", "1"]
     with pytest.raises(InputError, match=r"no beat of class Q, whose weight .* --classes N S V F \(not with"):
         training.run(arguments)
