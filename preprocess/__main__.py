@@ -68,16 +68,15 @@ def prepare(config: PreparationConfig) -> None:
 
 def _read(config: PreparationConfig) -> BeatSet:
     """Read the beats, after downloading or synthesising the recordings where that is asked for."""
-    if len(config.databases) > 1:
-        return join({base.slug: _read_records(config, config.raw / base.slug, base) for base in config.databases})
-    database = config.databases[0] if config.databases else None
     if config.source in CUT_ALREADY:
         return CUT_ALREADY[config.source](config.dataset, config.raw)
+    if len(config.databases) > 1:
+        return join({base.slug: _read_records(config, config.raw / base.slug, base) for base in config.databases})
     if config.source == "synthetic":
         patients = PATIENTS if config.patients is None else config.patients
         minutes = MINUTES if config.minutes is None else config.minutes
         SYNTHESISE[config.dataset](config.raw, patients, minutes, config.seed_id)
-    return _read_records(config, config.raw, database)
+    return _read_records(config, config.raw, next(iter(config.databases), None))
 
 
 def _read_records(config: PreparationConfig, raw: Path, database: Database | None) -> BeatSet:

@@ -61,7 +61,7 @@ class PreparationConfig:
     source: str = option(
         "records",
         "records: a folder of WFDB records; physionet: a database, downloaded from PhysioNet and compared with its "
-        "checksums (mitdb 0.1 GB, ptbdb 1.7 GB); synthetic: patients that are made up; kaggle: the CSV files of the "
+        "checksums (mitdb 0.1 GB, ptbdb 1.7 GB); synthetic: artificial patients; kaggle: the CSV files of the "
         "Kaggle heartbeat set; released: one .pt file as the paper's authors released it, named by --raw_path and "
         "split again",
         metavar=one_of(SOURCES),

@@ -89,7 +89,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Span:
-    """A thing of the programme: when it begins, and how long it lasts in a whole day and at least."""
+    """An item of the programme: when it begins, how long it lasts in a whole day, and how long at least."""
 
     share: float  # of the day
     seconds: float
