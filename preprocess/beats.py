@@ -27,7 +27,15 @@ from preprocess.detect import detect_beats
 from preprocess.labels import CLASSES, NO_BEAT, aami_labels, first_of_each_instant, ptb_label, reason_for_admission
 from preprocess.leads import LEAD_II, find_lead
 from preprocess.readers.wfdb import open_signal
-from preprocess.records import ANNOTATOR, list_annotators, list_records, read_annotations, read_header, unlisted_records
+from preprocess.records import (
+    ANNOTATOR,
+    LISTING,
+    list_annotators,
+    list_records,
+    read_annotations,
+    read_header,
+    unlisted_records,
+)
 from preprocess.signals import FS, resample
 from support.errors import InputError, unknown
 
@@ -479,7 +487,7 @@ def _read_annotations(folder: Path, name: str, header: Header, annotator: str, r
             raise InputError(f"{error}; its header gives a diagnosis, and --dataset ptb reads such records") from error
         if Path(folder, f"{name}.{annotator}").is_file():
             raise
-        without = f"to leave it out, name the other records, one a line, in {folder / recordings.LISTING}"
+        without = f"to leave it out, name the other records, one a line, in {folder / LISTING}"
         raise InputError(f"{error}; {without}; python -m report needs no annotations") from error
 
 
