@@ -314,7 +314,7 @@ def classify_signal(
     """Find and classify the beats of a signal that is no file.
 
     Args:
-        signal: (n,) one lead in mV, NaN where samples are missing.
+        signal: (n,) one lead in mV, NaN or masked where samples are missing.
         fs: its rate in Hz, 100 at least.
         classifier: a network, or what `load_classifier` takes for one; None: `DEFAULT`.
         peaks: (beats,) R-peaks in samples, ascending; None: they are detected.
@@ -359,9 +359,9 @@ def _kind(value: object) -> str:
 
 
 def _numbers(values: object, name: str) -> np.ndarray:
-    """The argument `name` as float64; an `InputError` where it holds no numbers."""
+    """The argument `name` as float64, NaN where it is masked; an `InputError` where it holds no numbers."""
     try:
-        return np.asarray(values, dtype=np.float64)
+        return np.asarray(np.ma.filled(np.asanyarray(values, dtype=np.float64), np.nan))
     except (TypeError, ValueError):
         raise InputError(f"{name} must be an array of numbers, got {_kind(values)}") from None
 

@@ -124,12 +124,14 @@ def test_a_few_missing_samples_cost_no_beat(records: Path, checkpoint: Path) -> 
     signal = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
     peaks = wfdb.rdann(str(records / "m001"), "atr").sample
     peaks = peaks[(peaks > 360) & (peaks < len(signal) - 360)]
+    classifier = report.load_classifier(checkpoint)
     for gap, lost in ((1, 0), (36, 0), (37, len(peaks))):  # 0.1 s are bridged
-        broken = signal.copy()
+        broken = np.ma.array(signal)
         for at in peaks:
-            broken[at + 20 : at + 20 + gap] = np.nan
-        table = report.classify_signal(broken, 360, checkpoint, peaks)
-        assert (table["class"] == "unclassified").sum() == lost
+            broken[at + 20 : at + 20 + gap] = np.ma.masked
+        for missing in (broken, broken.filled(np.nan)):
+            table = report.classify_signal(missing, 360, classifier, peaks)
+            assert (table["class"] == "unclassified").sum() == lost
 
 
 @needs("mitdb")
