@@ -60,13 +60,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def subset(self, indices: Tensor) -> Split:
-        """The beats at `indices` (m,) int64, in that order; `indices` is on the CPU."""
+    def subset(self, indices: Tensor | np.ndarray) -> Split:
+        """The beats at `indices` (m,) int64, in that order; a tensor of them is on the CPU."""
+        indices = torch.as_tensor(indices)
         return replace(
             self,
-            samples=self.samples[indices.to(self.samples.device)],
-            labels=self.labels[indices.to(self.labels.device)],
-            context=None if self.context is None else self.context[indices.to(self.context.device)],
+            samples=self.samples[indices],
+            labels=self.labels[indices],
+            context=None if self.context is None else self.context[indices],
             records=None if self.records is None else self.records[indices],
             positions=None if self.positions is None else self.positions[indices],
         )

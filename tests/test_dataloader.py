@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import toy_beats, write_toy_splits
@@ -299,7 +300,8 @@ def test_a_part_of_a_split_keeps_what_belongs_to_each_beat() -> None:
     every = torch.arange(6)
     split = Split(every.float()[:, None, None], every, every.float()[:, None], records=every, positions=every)
     part = split.subset(torch.tensor([4, 1]))
-    for beats, expected in ((part, [4, 1]), (join_splits(part, split), [4, 1, 0, 1, 2, 3, 4, 5])):
+    of_array = split.subset(np.array([4, 1]))
+    for beats, expected in ((part, [4, 1]), (of_array, [4, 1]), (join_splits(part, split), [4, 1, 0, 1, 2, 3, 4, 5])):
         for name in ("samples", "labels", "context", "records", "positions"):
             assert getattr(beats, name).flatten().tolist() == expected, name
 
