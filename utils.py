@@ -384,9 +384,7 @@ def _kind(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
-DIVERGED = (
-    "the run stops, the checkpoints of earlier epochs stay. A smaller --learning_rate or a look at the data may help"
-)
+DIVERGED = "a smaller --learning_rate or a look at the data may help; checkpoints of earlier epochs stay"
 """What is said where training has left the finite numbers."""
 
 

@@ -129,7 +129,8 @@ def read_annotations(path: str | Path, fs: float) -> Annotations:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} is not there; check the suffixes --reference and --test, and the folder --test_dir")
+        where = "its folder and suffix (of the command: --test_dir, --reference, --test)"
+        raise InputError(f"{path} is not there; check {where}")
     try:
         stored, resolution = parse_annotations(path.read_bytes())
     except ValueError as error:
