@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import reprlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from support.errors import InputError
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 ANOTHER_VERSION = "was it written by another version of this package?"
+AT_HAND: dict[type, Callable[[Any], object]] = {list: tuple, PurePath: str, np.generic: np.generic.item}
+"""Values that callers in Python have at hand, such as numpy's numbers -> what makes plain ones of them."""
 
 
 def from_fields(kind: type[T], values: object, where: str) -> T:
@@ -59,7 +63,7 @@ def from_fields(kind: type[T], values: object, where: str) -> T:
 def settle_types(config: object, prefix: str = "") -> None:
     """Check the values of a dataclass against the annotations of its fields; call it first in `__post_init__`.
 
-    A list becomes the tuple and a path the text that a field is, frozen or not: callers in Python have these at hand.
+    What a caller in Python has `AT_HAND` becomes what a field is, frozen or not.
 
     Args:
         prefix: stands before the name of a field in a message: "--" of an option.
@@ -69,9 +73,10 @@ def settle_types(config: object, prefix: str = "") -> None:
     """
     for name, hint in get_type_hints(type(config)).items():
         value = getattr(config, name)
-        if isinstance(value, (list, PurePath)) and not fits(value, hint):
-            value = str(value) if isinstance(value, PurePath) else tuple(value)
-            object.__setattr__(config, name, value)
+        for kind, plain in AT_HAND.items():
+            if isinstance(value, kind) and not fits(value, hint):
+                value = plain(value)
+                object.__setattr__(config, name, value)
         if not fits(value, hint):
             raise InputError(
                 f"{prefix}{name} must be {_in_words(hint).removesuffix(' or None')}, got {reprlib.repr(value)}"

@@ -996,10 +996,9 @@ def test_numbers_out_of_range(name: str) -> None:
         RunConfig(**{name: 0})
 
 
-def test_paths_of_python_callers_are_taken(finished: Path, toy_data: Path, tmp_path: Path) -> None:
-    run = run_config(
-        toy_data, tmp_path, data_path=toy_data, save_dir=tmp_path / "out", classes=["N", "S", "V", "F", "Q"]
-    )
+def test_values_that_python_callers_have_at_hand_are_taken(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    at_hand = {"data_path": toy_data, "save_dir": tmp_path / "out", "classes": [*"NSVFQ"], "seed_id": np.int64(0)}
+    run = run_config(toy_data, tmp_path, **at_hand)
     assert (run.data_path, run.save_dir, run.classes) == (str(toy_data), f"{tmp_path}/out", tuple("NSVFQ"))
     assert Trainer(run, str(finished.parent)).train() == [json.loads((finished / "test_best.json").read_text())]
 
