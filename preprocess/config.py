@@ -159,6 +159,9 @@ class PreparationConfig:
     )
 
     def __post_init__(self) -> None:
+        for name in ("raw_path", "out", "patients_file"):  # callers in Python may give texts
+            if isinstance(path := getattr(self, name), str):
+                object.__setattr__(self, name, Path(path))
         if self.source not in SOURCES:
             raise unknown("--source", self.source, SOURCES)
         if not 0 <= self.seed_id < 2**32:

@@ -22,7 +22,9 @@ import main as training
 from dataloader import load_splits
 from preprocess import labels as meanings
 from preprocess import splits
+from preprocess.__main__ import prepare
 from preprocess.beats import FS, LENGTH, BeatSet, ReadingOptions, cut, only_classes, read_beats, standardise
+from preprocess.config import PreparationConfig
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from run_folder.network import load_network
 from support.errors import InputError
@@ -589,6 +591,14 @@ def test_too_few_beats_for_three_splits_are_an_error(tmp_path: Path, capsys: pyt
     write_record(tmp_path / "raw", "a", "NN")
     assert run("--dataset", "mit", "--raw_path", tmp_path / "raw", "--out", tmp_path / "out") == 2
     assert "the val split would be empty: 2 beats are too few" in capsys.readouterr().err
+
+
+def test_paths_of_python_callers_may_be_texts(tmp_path: Path) -> None:
+    write_record(tmp_path / "raw", "a", "N" * 30)
+    (tmp_path / "patients.csv").write_text("record,patient\na,p1\n")
+    paths = {"raw_path": f"{tmp_path}/raw", "out": f"{tmp_path}/out", "patients_file": f"{tmp_path}/patients.csv"}
+    prepare(PreparationConfig(dataset="mit", **paths))
+    assert read_splits(tmp_path / "out" / "mit")["test"]["patients"] == ["p1"]
 
 
 def test_a_full_disk_leaves_the_old_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
