@@ -77,7 +77,7 @@ class Evaluation:
 class Trainer:
     """Trains, validates and tests the network that a `RunConfig` describes, once for every seed.
 
-    On CUDA its arithmetic, fp32 or tf32, stays that of the process (`kernels.precision.set_arithmetic`).
+    It seeds the process (`utils.seed_everything`) and on CUDA sets its fp32 or tf32 (`set_arithmetic`); both stay so.
     """
 
     def __init__(self, run: RunConfig, run_folder: str | Path | None = None) -> None:
