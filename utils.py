@@ -28,7 +28,7 @@ import hparams as recipes
 from support.distributed import is_first
 from support.errors import InputError, TrainingError, one_line, printable_lines, unknown
 from support.fields import fits, from_fields
-from support.figures import class_colours, new_figure, save_figure
+from support.figures import class_colours, default_style, new_figure, save_figure
 from support.files import LogFile, read_torch, write_torch, written_whole
 
 ROOT = Path(__file__).resolve().parent
@@ -544,6 +544,7 @@ def umap_embedding(features: np.ndarray, seed: int) -> np.ndarray:
     return umap.UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1).fit_transform(features)
 
 
+@default_style()
 def plot_umap(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], title: str, path: Path) -> None:
     """Draw (n, 2) embedded features, coloured by their true class; rare classes lie on top."""
     figure = new_figure(6, 5.2)

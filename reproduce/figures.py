@@ -18,7 +18,7 @@ from run_folder import pictures
 from run_folder.network import load_network
 from run_folder.reports import headline, summary_table
 from split_file import Split, load_split
-from support.figures import CLASS_COLOURS, class_colours, new_figure, save_figure
+from support.figures import CLASS_COLOURS, class_colours, default_style, new_figure, save_figure
 
 OF_RUN = {
     "confusion_matrix": "Confusion matrix on the test split, counts and row percent",
@@ -130,6 +130,7 @@ def _about(result: Result) -> str:
 # ------------------------------------------------------------------------------------------ how they are drawn
 
 
+@default_style()
 def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str], title: str, path: Path) -> None:
     """Draw each class's F1 on validation, and the macro mean, over the epochs.
 
@@ -154,6 +155,7 @@ def plot_class_curves(histories: Sequence[pd.DataFrame], classes: Sequence[str],
     save_figure(figure, path)
 
 
+@default_style()
 def plot_bars(
     names: Sequence[str], ours: Sequence[tuple[float, float]], paper: Sequence[float], title: str, path: Path
 ) -> None:
@@ -184,6 +186,7 @@ def plot_bars(
     save_figure(figure, path)
 
 
+@default_style()
 def plot_sample_beats(
     samples: np.ndarray,
     labels: np.ndarray,

@@ -15,7 +15,7 @@ from run_folder.layout import NO_SELECTION, SeedRun
 from run_folder.pictures import confusion_figure
 from support import distributed
 from support.errors import InputError
-from support.figures import with_plain_texts
+from support.figures import default_style, with_plain_texts
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -73,6 +73,7 @@ def curves(
 
     rate = optimizer.param_groups[0]["lr"]
 
+    @default_style()
     def write_epoch(row: dict[str, Any], validation: dict[str, Any]) -> None:
         nonlocal rate
         epoch = row["epoch"]

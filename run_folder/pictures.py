@@ -14,7 +14,7 @@ from data_configs import DatasetConfig
 from dataloader import stratified_subset
 from models import ecgTransForm
 from split_file import Split
-from support.figures import CLASS_COLOURS, new_figure, save_figure
+from support.figures import CLASS_COLOURS, default_style, new_figure, save_figure
 from utils import plot_umap, umap_embedding
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ UMAP_BEATS = 5000  # beats in a UMAP picture at most, class-stratified; more onl
 FEATURES_BATCH = 128  # beats; bounds the memory of a forward pass
 
 
+@default_style()
 def plot_confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:
     """Draw the figure of `confusion_figure` into a file."""
     save_figure(confusion_figure(matrix, classes, title), path)
@@ -50,6 +51,7 @@ def confusion_figure(matrix: Sequence[Sequence[int]], classes: Sequence[str], ti
     return figure
 
 
+@default_style()
 def plot_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> None:
     """Draw loss, accuracy and macro-F1 of training and validation over the epochs, the `best` one marked."""
     figure = new_figure(10, 3.4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,15 @@ def class_colours(count: int) -> list[str]:
 
     more = count - len(CLASS_COLOURS)
     return [*CLASS_COLOURS[:count], *(to_hex(colormaps["turbo"](place / max(more - 1, 1))) for place in range(more))]
+
+
+@contextmanager
+def default_style() -> Iterator[None]:
+    """Decorates what draws a picture: the style of a notebook or a matplotlibrc may want LaTeX, or hide a figure."""
+    from matplotlib import style
+
+    with style.context("default"):
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import Killed
+from matplotlib import rcParams
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
@@ -105,7 +106,8 @@ def test_a_picture_of_the_confusion_matrix_an_epoch(finished: Path) -> None:
         assert pixels[..., :3].std() > 0.05  # not blank
 
 
-def test_the_picture_names_any_source(toy_data: Path, tmp_path: Path) -> None:
+def test_the_picture_names_any_source(toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rcParams, "text.usetex", True)  # a user's style
     splits = {"val": SimpleNamespace(origin="$_$ data")}  # no formula
     run = SimpleNamespace(run_config=run_config(toy_data, tmp_path), seed=0, splits=splits)
     validation = {"confusion_matrix": [[1, 0], [0, 1]], "per_class": {"N": {}, "S": {}}}

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import toy_beats, write_toy_splits
-from matplotlib import image
+from matplotlib import image, rcParams
 
 import data_configs
 import preprocess.__main__ as preparation
@@ -65,6 +65,7 @@ def everything(small_runs: None, raw: Path, tmp_path_factory: pytest.TempPathFac
     out = tmp_path_factory.mktemp("reproduce")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, "has_umap", lambda: False)
+        patch.setitem(rcParams, "text.usetex", True)  # a user's style, which does not fit the names in our pictures
         reproduce.run(arguments(["all"], raw, out))
     return out
 

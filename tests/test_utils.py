@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import rcParams
 
 import hparams
 import utils
@@ -185,9 +186,10 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         get_device("toaster")
 
 
-def test_pictures_are_drawn(tmp_path: Path) -> None:
+def test_pictures_are_drawn_in_one_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from run_folder import pictures
 
+    monkeypatch.setitem(rcParams, "text.usetex", True)  # of a notebook
     history = pd.DataFrame(
         {
             "epoch": [1, 2],
@@ -200,6 +202,7 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     utils.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
     for name in ("curves", "confusion_matrix", "umap"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert rcParams["text.usetex"]  # it is given back
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 12])
