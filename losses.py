@@ -69,11 +69,11 @@ def loss_weights(configs: DatasetConfig, hparams: TrainingConfig, train_labels: 
         InputError: the loss is `cal` or `weighted_ce` and a class has no training beat, or the hard class that the loss
             needs is not among the classes.
     """
-    counts = torch.bincount(train_labels.cpu(), minlength=configs.num_classes)
     weight = torch.ones(configs.num_classes)
     if hparams.loss == "cal":
         weight = get_class_weights(train_labels, configs.classes)
     elif hparams.loss == "weighted_ce":
+        counts = torch.bincount(train_labels.cpu(), minlength=configs.num_classes)
         require_every_class(counts, configs.classes)
         weight = len(train_labels) / (configs.num_classes * counts.float())
     elif hparams.loss == "sqrt_ce":

@@ -313,9 +313,8 @@ def _autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object
 class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
     """The whole network (Fig. 1): 530,516 parameters for five classes, all of them trained.
 
-    The ablations of Fig. 5 leave blocks out (`hparams.variant`): a left-out CRM or BiTrans passes its input on, and
-    `cnn` has a plain conv block in the place of MSC; `msc_crm_bitrans` leaves out nothing and differs from `full` in
-    the loss that it is trained with.
+    The ablations of Fig. 5 leave blocks out (`hparams.VARIANTS`): a left-out CRM or BiTrans passes its input on, and
+    `cnn` has a plain conv block in the place of MSC.
 
     With context, the beat that comes in is its difference from the record's dominant beat, and its probability
     factorises. N and S have the same shape and are one class, NS, to the morphology head, which says p(NS), p(V), p(F)
@@ -353,10 +352,9 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
             order = [*configs.rhythm_classes, *others]
             keep_indices(self, "places", [order.index(name) for name in configs.classes])
         self.has_morphology_head, self.has_rhythm_head = configs.has_morphology_head, configs.has_rhythm_head
-        self.sees_context = configs.context != "none"
         self.precision = hparams.precision
         self.input_shape = (configs.input_channels, configs.sequence_len)
-        self.context_columns = len(configs.context_features)
+        self.context_columns = len(configs.context_features)  # 0 without context
 
     def features(self, x: Tensor) -> Tensor:
         """What the classifier sees of each beat: (B, 1, 186) -> (B, 128), float32 from bf16 products too.
@@ -387,12 +385,11 @@ class ecgTransForm(nn.Module):  # noqa: N801  (the released code's name)
             InputError: the beats have another shape, or the network sees the context of a beat and none is given, or
                 one of other columns than `configs.context_features`.
         """
-        if context is None and self.sees_context:
-            raise InputError("this network sees the context of a beat: model(x, context), as Split.inputs() gives both")
-        if context is not None and self.sees_context and context.shape[1:] != (self.context_columns,):
+        if self.context_columns and (context is None or context.shape[1:] != (self.context_columns,)):
+            got = None if context is None else tuple(context.shape)
             raise InputError(
-                f"this network takes a context (B, {self.context_columns}), got {tuple(context.shape)}; "
-                "configs.context_features names its columns"
+                f"this network takes a context (B, {self.context_columns}) beside the beats, as Split.inputs() gives "
+                f"both, got {got}; configs.context_features names its columns"
             )
         features, bf16 = self.features(x), self._in_bf16(x.device)
         with _autocast(x.device, bf16):

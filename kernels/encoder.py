@@ -102,10 +102,11 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
 
     def _choose(self, device: torch.device, dtype: torch.dtype, tokens: int) -> tuple[str, ctypes.CDLL | None]:
         """The kernel for an input of that kind, and the compiled library if it is "native"."""
-        obstacle = None if self.kernel == "stock" else self._obstacle(device, dtype)
-        if self.kernel == "stock" or (self.kernel == "auto" and obstacle is not None):
+        if self.kernel == "stock":
             return "stock", None
-        if obstacle is not None:
+        if obstacle := self._obstacle(device, dtype):
+            if self.kernel == "auto":
+                return "stock", None
             raise self._refusal(obstacle)
         if self.kernel == "torch":
             return "torch", None

@@ -131,21 +131,21 @@ def new_run_folder(save_dir: Path, experiment: str, run: str | None) -> Path:
         InputError: the folder cannot be made.
     """
     name = run or time.strftime("%Y-%m-%d_%H-%M-%S")
-    parent = Path(save_dir) / experiment
+    parent = save_dir / experiment
+    folder, attempt = parent / name, 1
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for attempt in range(1, 10_000):
-            folder = parent / (name if attempt == 1 else f"{name}-{attempt}")
+        while True:
             try:
                 folder.mkdir()
                 return folder
             except FileExistsError:
-                continue
+                attempt += 1
+                folder = parent / f"{name}-{attempt}"
     except OSError as error:
         raise InputError(
             f"{parent}: cannot be written ({error.strerror}); name another folder with --save_dir"
         ) from error
-    raise InputError(f"{parent}: has 10,000 runs named {name}; choose another --run_description")
 
 
 def make_seed_folder(folder: Path) -> Path:

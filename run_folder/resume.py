@@ -269,16 +269,16 @@ def require_same_beats(folder: Path, began: dict[str, Any], run: SeedRun) -> Non
 
     Runs of earlier versions have no hash of the beats' records and positions, so these are not compared.
     """
-    differ = None
     if began.get("fingerprints") != run.fingerprints:
-        differ = "other beats than those that"
+        differ = "other beats"
     elif began.get("places", run.place_fingerprints) != run.place_fingerprints:
-        differ = "other records or positions of the beats than those that"
-    if differ:
-        raise InputError(
-            f"{run.run_config.data_path}: holds {differ} the run in {folder} began with; resume it with the same split "
-            "files, or start a new run"
-        )
+        differ = "other records or positions of the beats"
+    else:
+        return
+    raise InputError(
+        f"{run.run_config.data_path}: holds {differ} than the run in {folder} began with; resume it with the same "
+        "split files, or start a new run"
+    )
 
 
 def require_same_window(checkpoint: Path, trained_on: dict[str, Any], split: Split) -> None:
