@@ -1,4 +1,4 @@
-"""How the network is trained: `TrainingConfig`, one recipe a function; `RunConfig`, what the command line asks for."""
+"""How the network is trained: `TrainingConfig`, a function per recipe; `RunConfig`, the options of the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "msc_crm_bitrans": ("msc", "crm", "bitrans"),
     "full": ("msc", "crm", "bitrans"),
 }
-"""Ablation of Fig. 5 -> the blocks of the paper that it has; `trans` is a BiTrans that reads forwards only."""
+"""Ablation of Fig. 5 -> the blocks of the paper that it has; `trans` is a BiTrans that reads forwards only. `full` adds
+no block but the loss: the variants before it are trained with cross-entropy in place of CAL."""
 
 SAMPLERS = ("shuffle", "balanced", "smote", "thinned")
 KERNELS = ("auto", "stock", "torch", "native")
@@ -41,7 +42,7 @@ MOST_SEEDS = 2**32
 COUNTED = ("num_epochs", "batch_size", "sequence_beats", "rhythm_epochs", "shape_epochs")
 POSITIVE = ("learning_rate", "clip_norm", "hard_class_weight")
 NOT_NEGATIVE = ("weight_decay", "focal_gamma", "noise", "rhythm_weight_power", "shape_weight_power")
-PARTS = ("betas", "dropout", "encoder_dropout")
+FRACTIONS = ("betas", "dropout", "encoder_dropout")
 
 
 def _whole(least: int, most: int) -> tuple[Callable[[float], bool], str]:
@@ -52,7 +53,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     **dict.fromkeys(COUNTED, _whole(1, MOST)),
     **dict.fromkeys(POSITIVE, (lambda value: 0 < value < math.inf, "above 0 and finite")),
     **dict.fromkeys(NOT_NEGATIVE, (lambda value: 0 <= value < math.inf, "at least 0 and finite")),
-    **dict.fromkeys(PARTS, (lambda value: 0 <= value < 1, "at least 0 and below 1")),
+    **dict.fromkeys(FRACTIONS, (lambda value: 0 <= value < 1, "at least 0 and below 1")),
     "seed_id": _whole(0, MOST_SEEDS - 1),
     "sequence_len": _whole(1, LARGEST["sequence_len"]),
     "limit_train": (lambda value: value >= 1, "at least 1"),
@@ -135,15 +136,9 @@ class TrainingConfig:
     inverse to the class frequencies) and `focal`; `hard_class`: cross-entropy with `hard_class_weight`; `sqrt_ce`:
     weights inverse to the square roots of the frequencies, for new patients."""
     variant: str = "full"
-    """Which parts the network has (ablation of Fig. 5): `cnn`, three plain conv blocks; `msc`, the first of them
-    multi-scale; `msc_crm`; `msc_crm_trans`, with a Transformer that reads forwards only; `msc_crm_bitrans`, the whole
-    network, as is `full`: in the figure they differ by the loss, cross-entropy until `full` adds CAL."""
+    """Which blocks the network has (`VARIANTS`)."""
     sampler: str = "shuffle"
-    """Which beats an epoch trains on. `shuffle`: every training beat once. For Fig. 6 there are also `balanced`
-    (as many beats, drawn with replacement, every class equally probable) and `smote` (Chawla et al. 2002: before
-    training, every class is filled up with beats interpolated between its own, to as many as the largest has).
-    `thinned`: every beat of the smaller classes and another random quarter of the largest in each epoch, which weighs
-    four times in the training loss."""
+    """Which beats an epoch trains on (`RunConfig.sampler`; `dataloader.Batches`, and for `smote` `oversample`)."""
     focal_gamma: float = 2.0
     """Exponent of the focal loss (Lin et al. 2017)."""
     dropout: float = 0.2
@@ -152,12 +147,10 @@ class TrainingConfig:
     encoder_dropout: float = 0.1
     """Dropout rate inside the encoder layers of BiTrans (released code; the paper is silent)."""
     schedule: str = "constant"
-    """The learning rate over the run: `constant`, or `one_cycle` (Smith & Topin 2018), which rises to `learning_rate`
-    over the first 30 % of the steps and falls to almost 0 at the last."""
+    """Learning rate over the run: `constant`, or `one_cycle` (Smith & Topin 2018), whose peak is `learning_rate`."""
     kernel: str = "auto"
-    """How the encoder layers are computed; the mathematics is the same (`kernels.encoder`). `stock`: torch.nn's own
-    layers; `torch`: PyTorch operations that stay in the cache; `native`: compiled on first use; `auto`: the fastest
-    that works, on CUDA torch.nn's layers through torch.compile."""
+    """How the encoder layers are computed; the mathematics is the same (`kernels.encoder`). On CUDA `auto` also
+    compiles the network (`trainer.as_fast_as_possible`)."""
     precision: str = "fp32"
     """Arithmetic of the matrix products: `fp32`, or `bf16` (sums stay in float32), on CUDA also `tf32`."""
     clip_norm: float | None = None
@@ -396,8 +389,8 @@ class RunConfig:
     )
     kernel: str | None = option(
         None,
-        "how the encoder layers are computed: auto, stock (torch.nn's layers), torch (memory-saving PyTorch), native "
-        "(compiled on first use); the mathematics is the same",
+        "how the encoder layers are computed: auto (the fastest that works), stock (torch.nn's layers), torch "
+        "(memory-saving PyTorch), native (compiled on first use); the mathematics is the same",
         default="auto",
     )
     precision: str | None = option(
