@@ -54,7 +54,7 @@ def trained(splits: dict[str, Split], configs: DatasetConfig, num_epochs: int, p
     return np.array([*losses, 100 * validation.metrics["macro_f1"]])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(arguments: Sequence[str] | None = None) -> None:
     """Train in both arithmetics, and print both curves.
 
     Raises:
@@ -100,4 +100,4 @@ def _cell(of_seeds: np.ndarray) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(run))

@@ -87,7 +87,7 @@ def stream(model: nn.Module, beats: int, length: int) -> None:
             print(f"{done:8} beats streamed, {speed:6.0f} beats/s, peak {resident_mb()[1]:5.0f} MB", flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(arguments: Sequence[str] | None = None) -> None:
     """Measure and print.
 
     Raises:
@@ -132,4 +132,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(run))

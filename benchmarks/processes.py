@@ -31,9 +31,9 @@ def history(processes: int, options: Sequence[str], save_dir: Path) -> pd.DataFr
     Raises:
         InputError: the training failed.
     """
-    run = ["--save_dir", str(save_dir), "--experiment_description", "scaling", "--run_description", str(processes)]
+    names = ["--save_dir", str(save_dir), "--experiment_description", "scaling", "--run_description", str(processes)]
     done = subprocess.run(
-        [*TORCHRUN, f"--nproc_per_node={processes}", str(ROOT / "main.py"), *options, *run],
+        [*TORCHRUN, f"--nproc_per_node={processes}", str(ROOT / "main.py"), *options, *names],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         check=False,
@@ -43,7 +43,7 @@ def history(processes: int, options: Sequence[str], save_dir: Path) -> pd.DataFr
     return pd.read_csv(save_dir / "scaling" / str(processes) / "seed_0" / "history.csv")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; options that are not its own go to main.py.
 
     Raises:
@@ -53,15 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=at_least_one, nargs="+", default=[1, 2], help="to compare (default: 1 2)")
     args, options = parser.parse_known_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        runs = {processes: history(processes, options, Path(folder)) for processes in args.processes}
-    first = runs[args.processes[0]]
-    for processes, run in runs.items():
+        histories = {processes: history(processes, options, Path(folder)) for processes in args.processes}
+    first = histories[args.processes[0]]
+    for processes, rows in histories.items():
         print(f"{processes} process{'es' if processes > 1 else ''} of one thread")
-        print("  train loss " + " ".join(f"{loss:.4f}" for loss in run["train_loss"]))
-        print("  val loss   " + " ".join(f"{loss:.4f}" for loss in run["val_loss"]))
-        speed, base = run["train_beats_per_second"].max(), first["train_beats_per_second"].max()
+        print("  train loss " + " ".join(f"{loss:.4f}" for loss in rows["train_loss"]))
+        print("  val loss   " + " ".join(f"{loss:.4f}" for loss in rows["val_loss"]))
+        speed, base = rows["train_beats_per_second"].max(), first["train_beats_per_second"].max()
         print(f"  {speed:.0f} beats/s in the fastest epoch, {speed / base:.2f}x of {args.processes[0]}")
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(run))

@@ -263,10 +263,5 @@ def run(arguments: Sequence[str] | None = None) -> None:
     print(spared_table(groups))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
-    return run_command(lambda: run(arguments))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(run))

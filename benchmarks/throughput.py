@@ -174,7 +174,7 @@ def profile(setting: Setting, variants: Sequence[str]) -> None:
         print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=50))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__.splitlines()[0])
     add = parser.add_argument
@@ -208,4 +208,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, "take a smaller --batch_size, or free some"))
+    sys.exit(run_command(run, "take a smaller --batch_size, or free some"))

@@ -65,10 +65,5 @@ def run(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(groups_lines(groups_table([predictions], classes))))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
-    return run_command(lambda: run(arguments))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(run))

@@ -356,10 +356,5 @@ def run(arguments: Sequence[str] | None = None) -> None:
     print(f"written {path}, {path.stat().st_size / 1e6:.2f} MB, and its card {path.with_suffix('.md')}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
-    return run_command(lambda: run(arguments))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(run))

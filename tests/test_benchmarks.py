@@ -13,19 +13,19 @@ from support.errors import run_command
 
 
 @pytest.mark.parametrize(
-    ("main", "arguments", "message"),
+    ("run", "arguments", "message"),
     [
-        (throughput.main, ["--repeats", "0"], "argument --repeats: 0 is no whole number of 1 and more; `python -m"),
-        (throughput.main, ["--threads", "-1"], "argument --threads: -1 is no whole number of 1 and more"),
-        (epoch.main, ["--stream", "all"], "argument --stream: all is no whole number of 1 and more"),
-        (epoch.main, ["--beats", "4", "10"], "--beats must be at least 5, a beat a class, got 4"),
-        (arithmetics.main, ["--num_runs", "0"], "argument --num_runs: 0 is no whole number of 1 and more"),
-        (processes.main, ["--processes", "2", "0"], "argument --processes: 0 is no whole number of 1 and more"),
+        (throughput.run, ["--repeats", "0"], "argument --repeats: 0 is no whole number of 1 and more; `python -m"),
+        (throughput.run, ["--threads", "-1"], "argument --threads: -1 is no whole number of 1 and more"),
+        (epoch.run, ["--stream", "all"], "argument --stream: all is no whole number of 1 and more"),
+        (epoch.run, ["--beats", "4", "10"], "--beats must be at least 5, a beat a class, got 4"),
+        (arithmetics.run, ["--num_runs", "0"], "argument --num_runs: 0 is no whole number of 1 and more"),
+        (processes.run, ["--processes", "2", "0"], "argument --processes: 0 is no whole number of 1 and more"),
         (detector.run, ["--raw_path", "raw"], "raw/mitdb: no record there has annotations, NAME.atr"),
     ],
 )
 def test_wrong_input_is_one_line(
-    main: Callable[[list[str]], None],
+    run: Callable[[list[str]], None],
     arguments: list[str],
     message: str,
     tmp_path: Path,
@@ -36,7 +36,7 @@ def test_wrong_input_is_one_line(
     (tmp_path / "raw" / "mitdb").mkdir(parents=True)
     (tmp_path / "raw" / "mitdb" / "RECORDS").write_text("a\n")
     (tmp_path / "raw" / "mitdb" / "a.hea").write_text("a 1 360 0\na.dat 16\n")
-    assert run_command(lambda: main(arguments)) == 2
+    assert run_command(lambda: run(arguments)) == 2
     out, said = capfd.readouterr()
     assert message in said
     assert (out, said.count("\n")) == ("", 1)
@@ -46,7 +46,7 @@ def test_beats_stream_through_the_network_part_by_part(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(epoch, "PART", 4)
-    epoch.main(["--stream", "10"])
+    epoch.run(["--stream", "10"])
     streamed = [line.split(",")[0].strip() for line in capsys.readouterr().out.splitlines()]
     assert streamed == ["4 beats streamed", "10 beats streamed"]
 
@@ -67,7 +67,7 @@ def test_a_training_that_fails_ends_the_comparison_of_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(processes, "TORCHRUN", ["false"])
-    assert run_command(lambda: processes.main(["--data_path", str(tmp_path)])) == 2
+    assert run_command(lambda: processes.run(["--data_path", str(tmp_path)])) == 2
     assert capfd.readouterr().err == "error: main.py failed with 1 of --processes; what it says stands above\n"
 
 

@@ -644,6 +644,9 @@ def test_groups_are_gross_figures_and_means_over_records() -> None:
 
 
 def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def code_of(*folders: str) -> int:
+        return run_command(lambda: pooled.run([str(tmp_path / folder) for folder in folders]))
+
     figures = dict.fromkeys(("accuracy", "macro_precision", "macro_recall", "macro_f1"), 0.5)
     test = {"checkpoint_epoch": 1, "classes": [*MIT_CLASSES], "per_class": {}, **figures}
     for fold, record in enumerate(("a", "b"), start=1):
@@ -654,19 +657,19 @@ def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.Cap
         (folder / "config.json").write_text(json.dumps({"hparams": {"num_epochs": 1}}))
         for kept in ("best", "last"):
             (folder / f"test_{kept}.json").write_text(json.dumps(test))
-    assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_2")]) == 0
+    assert code_of("fold_1", "fold_2") == 0
     assert "| all | 2 | 75.00 | 100.00 | 85.71 |" in capsys.readouterr().out
-    assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_1")]) == 2
+    assert code_of("fold_1", "fold_1") == 2
     assert "record a was tested by an earlier run too" in capsys.readouterr().err
-    assert pooled.main([str(tmp_path)]) == 2
+    assert code_of(".") == 2
     assert "no finished run there" in capsys.readouterr().err
     for classes, message in ((MIT_CLASSES[:3], "the run before it N S V F Q"), (("N", "S", "F"), "S and V are needed")):
         (tmp_path / "fold_2" / "seed_0" / "test_best.json").write_text(json.dumps(test | {"classes": classes}))
-        assert pooled.main([str(tmp_path / "fold_1"), str(tmp_path / "fold_2")]) == 2
+        assert code_of("fold_1", "fold_2") == 2
         assert message in capsys.readouterr().err
     # Told to train longer, and not there yet: the test is of an earlier checkpoint.
     (tmp_path / "fold_1" / "seed_0" / "config.json").write_text(json.dumps({"hparams": {"num_epochs": 2}}))
-    assert pooled.main([str(tmp_path / "fold_1")]) == 2
+    assert code_of("fold_1") == 2
     assert "no finished run there" in capsys.readouterr().err
 
 
