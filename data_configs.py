@@ -276,9 +276,9 @@ def every_class(configs: DatasetConfig) -> tuple[str, ...]:
 
 
 def require_hard_class(configs: DatasetConfig) -> None:
-    """Raise an `InputError` where the hard class is no class of the dataset; `configs` may leave it out."""
+    """Raise an `InputError` where the hard class is not a class of the dataset; `configs` may leave it out."""
     if configs.hard_class not in (known := every_class(configs)):
         raise InputError(
-            f"hard_class {configs.hard_class}: is none of the classes of {configs.name}, {' '.join(known)}; name one "
+            f"hard_class {configs.hard_class}: is not a class of {configs.name}, {' '.join(known)}; name one "
             "of them in its DatasetConfig"
         )

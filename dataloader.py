@@ -152,7 +152,7 @@ def stratified_subset(labels: Tensor, size: int, num_classes: int, seed: int) ->
     counts = torch.bincount(labels, minlength=num_classes)
     present = int((counts > 0).sum())
     if not present <= size <= len(labels):
-        raise InputError(f"--limit_train {size}: {present} to {len(labels)} beats can be trained on")
+        raise InputError(f"--limit_train must be {present} to {len(labels)}, got {size}")
     quota = (counts * size) // len(labels)
     quota = torch.where((counts > 0) & (quota == 0), 1, quota)
     while int(quota.sum()) > size:  # beats given to rare classes come from the largest
@@ -243,7 +243,7 @@ def oversample(split: Split, configs: DatasetConfig, seed: int) -> Split:
         InputError: imbalanced-learn is not installed, a class has a single beat, or the beats have a context.
     """
     if split.context is not None:
-        raise InputError("--sampler smote: makes beats between others, but no context for them; use --context none")
+        raise InputError("--sampler smote: interpolates beats, but not their context; use --context none")
     if importlib.util.find_spec("imblearn") is None:
         raise InputError("--sampler smote needs imbalanced-learn: pip install -r requirements.txt")
     from imblearn.over_sampling import SMOTE  # takes a second, and is needed for this sampler only

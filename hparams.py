@@ -411,11 +411,9 @@ class RunConfig:
             raise InputError(f"--num_runs must be 1 to {left:,} from --seed_id {self.seed_id} on, got {self.num_runs}")
         for name in ("data_path", "save_dir"):
             if not getattr(self, name):
-                raise InputError(f"--{name}: got an empty text; give the path of a folder, . for this one")
+                raise InputError(f"--{name}: is empty; give the path of a folder, . for this one")
         if self.init == "":
-            raise InputError(
-                "--init: got an empty text; give a checkpoint, the folder of a run, or a name in pretrained/"
-            )
+            raise InputError("--init: is empty; give a checkpoint, the folder of a run, or a name in pretrained/")
         for name in ("experiment_description", "run_description"):
             value = getattr(self, name)
             if value is not None and (value in ("", ".", "..") or {"/", "\\"} & set(value) or not value.isprintable()):

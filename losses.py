@@ -95,10 +95,10 @@ def make_loss(hparams: TrainingConfig, weight: Tensor) -> ClassWeightedLoss:
 
 
 def require_sums(loss_function: object) -> None:
-    """Raise a `TypeError` where `loss_function` is no `ClassWeightedLoss`, or one that overrides `forward`."""
+    """Raise a `TypeError` where `loss_function` is not a `ClassWeightedLoss`, or one that overrides `forward`."""
     name = type(loss_function).__name__
     if not isinstance(loss_function, ClassWeightedLoss):
-        raise TypeError(f"loss_function: {name} is no losses.ClassWeightedLoss; give a subclass of it")
+        raise TypeError(f"loss_function: {name} is not a losses.ClassWeightedLoss; give a subclass of it")
     if type(loss_function).forward is not ClassWeightedLoss.forward:
         raise TypeError(
             f"loss_function: {name} overrides forward, which training does not call; override total, the sum over beats"

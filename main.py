@@ -73,11 +73,9 @@ def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
     path, config = latest
     run = from_fields(RunConfig, config.get("run"), f"{path}: its 'run'")
     for name, value in given.items():
-        if name not in RESUME_MAY_CHANGE and value != getattr(run, name):
-            raise InputError(
-                f"--{name} {value}: the run in {folder} began with {getattr(run, name)} and keeps it; "
-                "leave the option out, or start a new run"
-            )
+        if name not in RESUME_MAY_CHANGE and value != (began := getattr(run, name)):
+            how = "without it" if began is None else f"with {began}"
+            raise InputError(f"--{name}: the run in {folder} began {how}; leave the option out, or start a new run")
     return RunConfig(**vars(run) | given)
 
 
@@ -90,11 +88,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
     given = vars(build_parser().parse_args(arguments))
     resume, test = given.pop("resume"), given.pop("test")
     if resume == "":
-        raise InputError("--resume: got an empty text; give the folder of a run")
+        raise InputError("--resume: is empty; give the folder of a run")
     if test == "":
-        raise InputError("--test: got an empty text; give a checkpoint, the folder of a run, or a name in pretrained/")
+        raise InputError("--test: is empty; give a checkpoint, the folder of a run, or a name in pretrained/")
     if resume is not None and test is not None:
-        raise InputError("--resume and --test: one of them at a time")
+        raise InputError("--resume and --test: give one of them, not both")
     if test is not None:
         if of_training := [f"--{name}" for name in given if name not in TEST_TAKES]:
             raise InputError(f"--test trains nothing, so it takes no {', '.join(of_training)}")

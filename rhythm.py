@@ -132,7 +132,7 @@ def with_unnamed_classes(beats: Tensor, labels: Tensor, num_classes: int) -> Ten
 
 def _context_of(split: Split) -> Tensor:
     if split.context is None:
-        raise InputError("these beats are without context: load them by the configuration of a network that sees it")
+        raise InputError("these beats have no context: load them with the configuration of a network that sees it")
     return split.context
 
 

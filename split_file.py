@@ -178,7 +178,7 @@ def _require_own_name(contents: dict[str, Any], path: Path) -> None:
     """Raise an `InputError` where a file is named for one split and says that it is another."""
     says = _text(contents, "split", path)
     if {says, path.stem} <= {*SPLITS} and says != path.stem:
-        raise InputError(f"{path}: is the {says} split by its entry 'split'; give each file the name of its split")
+        raise InputError(f"{path}: its entry 'split' says {says}; give each file the name of its split")
 
 
 def _samples_and_context(
@@ -218,7 +218,7 @@ def _in_classes(labels: Tensor, stored_classes: tuple[str, ...], configs: Datase
     if outside.any():
         first = int(outside.nonzero()[0])
         raise InputError(
-            f"{path}: label {labels[first].item():g} of beat {first} is no class of {configs.name}; "
+            f"{path}: label {labels[first].item():g} of beat {first} is not a class of {configs.name}; "
             f"0 to {len(stored_classes) - 1} are ({', '.join(stored_classes)})"
         )
     return classes
@@ -279,12 +279,12 @@ def _numbers(contents: dict[str, Any], key: str, path: Path) -> Tensor:
         raise InputError(f"{path}: has no '{key}'; a split file is a dict of samples and labels")
     value = contents[key]
     if not isinstance(value, (Tensor, np.ndarray)):
-        raise InputError(f"{path}: '{key}' is a {type(value).__name__}; a tensor or a numpy array of numbers is right")
+        raise InputError(f"{path}: '{key}' is a {type(value).__name__}; a tensor or a numpy array of numbers is needed")
     if isinstance(value, np.ndarray) and value.dtype in (np.uint16, np.uint32, np.uint64):
         value = value.astype(np.float64)  # torch has these types too, but cannot compare their numbers
     tensor = torch.as_tensor(value).detach()
     if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise InputError(f"{path}: '{key}' is of type {tensor.dtype}; real numbers are right")
+        raise InputError(f"{path}: '{key}' is of type {tensor.dtype}; real numbers are needed")
     return tensor
 
 
@@ -298,7 +298,7 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length
     if samples.dim() != 3 or samples.shape[1] != 1:
         raise InputError(
             f"{path}: samples of shape {tuple(samples.shape)}; (n, 1, {length}), (n, {length}) or (n, {length}, 1) "
-            "is right"
+            "is needed"
         )
     if samples.shape[2] != length and not any_length:
         raise InputError(
@@ -333,7 +333,7 @@ def _difference_and_context(
     if difference.shape != (beats, length) or context.shape != (beats, len(names)):
         raise InputError(
             f"{path}: 'difference' of shape {tuple(difference.shape)} and 'context' of shape {tuple(context.shape)} "
-            f"beside {beats} beats; {(beats, length)} and {(beats, len(names))} are right"
+            f"beside {beats} beats; {(beats, length)} and {(beats, len(names))} are needed"
         )
     for key, values in (("difference", difference), ("context", context)):
         if not torch.isfinite(values).all():
@@ -346,14 +346,14 @@ def _rate(contents: dict[str, Any], path: Path) -> float | None:
     if fs is None:
         return None
     if not fits(fs, float) or fs <= 0:
-        raise InputError(f"{path}: 'fs' is {reprlib.repr(fs)}; a rate in Hz is right")
+        raise InputError(f"{path}: 'fs' is {reprlib.repr(fs)}; a rate in Hz is needed")
     return float(fs)
 
 
 def _seed(contents: dict[str, Any], path: Path) -> int | None:
     seed = contents.get("seed")
     if seed is not None and not fits(seed, int):
-        raise InputError(f"{path}: 'seed' is {reprlib.repr(seed)}; a whole number is right")
+        raise InputError(f"{path}: 'seed' is {reprlib.repr(seed)}; a whole number is needed")
     return seed
 
 
@@ -362,7 +362,7 @@ def _text(contents: dict[str, Any], key: str, path: Path) -> str:
     if value is None:
         return "unknown"
     if not isinstance(value, str):
-        raise InputError(f"{path}: '{key}' is {reprlib.repr(value)}; a text is right")
+        raise InputError(f"{path}: '{key}' is {reprlib.repr(value)}; a string is needed")
     return one_line(value)
 
 
@@ -371,7 +371,7 @@ def _names(contents: dict[str, Any], key: str, path: Path) -> tuple[str, ...] | 
     if names is None:
         return None
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: '{key}' is {reprlib.repr(names)}; a list of names is right")
+        raise InputError(f"{path}: '{key}' is {reprlib.repr(names)}; a list of names is needed")
     return tuple(names)
 
 
@@ -385,7 +385,7 @@ def _per_beat(contents: dict[str, Any], key: str, beats: int, path: Path) -> Ten
     fractions = (whole != values).nonzero()
     if len(fractions):
         first = int(fractions[0])
-        raise InputError(f"{path}: '{key}' holds {values[first].item():g} for beat {first}; whole numbers are right")
+        raise InputError(f"{path}: '{key}' holds {values[first].item():g} for beat {first}; whole numbers are needed")
     return whole
 
 

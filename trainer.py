@@ -130,7 +130,7 @@ class Trainer:
             tests = distributed.on_first(lambda: tests_if_finished_as(seed_folder, run))
             if tests is not None:
                 if distributed.is_first():
-                    print(f"seed {seed}: finished before, tests read from {seed_folder}")
+                    print(f"seed {seed}: already finished, tests read from {seed_folder}")
                 return tests
         if self.run.init is None:
             require_fit(run.trained_on, self.configs, self.hparams)

@@ -296,11 +296,11 @@ def load_checkpoint(
         raise InputError(f"{path}: is not a checkpoint; one holds at least 'dataset' and 'model'")
     name, weights = contents["dataset"], contents["model"]
     if not isinstance(name, str):
-        raise InputError(f"{path}: its 'dataset' is a {type(name).__name__}; the name of one is right")
+        raise InputError(f"{path}: its 'dataset' is a {type(name).__name__}; a name is needed")
     if dataset is not None and name != dataset:
         raise InputError(f"{path}: is a checkpoint of dataset {name}, not of {dataset}; give --dataset {name}")
     if not fits(weights, dict[str, Tensor]):
-        raise InputError(f"{path}: its 'model' is no state dict of tensors")
+        raise InputError(f"{path}: its 'model' is not a state dict of tensors")
     if any(key.startswith("transformer_encoder.") for key in weights):
         checkpoint = _from_released(name, weights, sequence_len, path)
     else:
@@ -376,7 +376,7 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
                 f"{path}: its weights do not fit the network: {name} is {_kind(saved[name])}, {_kind(own)} is needed"
             )
         if not saved[name].isfinite().all():
-            raise InputError(f"{path}: its weights {name} are not all finite, so it classifies nothing; take another")
+            raise InputError(f"{path}: its weights {name} are not all finite, so it cannot classify; take another")
     model.load_state_dict(saved)
 
 
@@ -384,8 +384,8 @@ def _kind(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
-DIVERGED = "a smaller --learning_rate or a look at the data may help; checkpoints of earlier epochs stay"
-"""What is said where training has left the finite numbers."""
+DIVERGED = "try a smaller --learning_rate, or check the data; checkpoints of earlier epochs are kept"
+"""The end of a message about a loss, weight or output that is not finite."""
 
 
 def require_finite_weights(model: nn.Module, epoch: int) -> None:

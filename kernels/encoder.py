@@ -9,8 +9,8 @@ three ways to compute it (`kernel`):
            time in a buffer that is used again, and made once more in the backward pass instead of being kept.
 * "native" the compiled operator of `encoder.cpp`, another few times faster. CPU only, tensors in float32.
 
-"auto" takes the fastest that works: native or torch on CPU, stock elsewhere. A kernel that is asked for by name and
-cannot be had is refused. With `precision` "bf16" the CPU multiplies in bfloat16 and sums in float32: "native" in all
+"auto" takes the fastest that works: native or torch on CPU, stock elsewhere. A kernel that is asked for by name and is
+not available is refused. With `precision` "bf16" the CPU multiplies in bfloat16 and sums in float32: "native" in all
 products but the attention's scores, where the processor has the instructions (AVX512-BF16), "torch" in those of the
 feed-forward, nearly all the arithmetic there is. Masks, softmax, LayerNorm, gradients and parameters stay in float32.
 
@@ -131,7 +131,7 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
         return None
 
     def _refusal(self, reason: str) -> InputError:
-        return InputError(f"--kernel {self.kernel} cannot be had: {reason}; use --kernel auto, which takes what works")
+        return InputError(f"--kernel {self.kernel} is not available: {reason}; use --kernel auto")
 
     def _parameters_in_order(self) -> tuple[Tensor, ...]:
         attention = self.self_attn

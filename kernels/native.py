@@ -3,7 +3,7 @@
 The operator is compiled on first use for the shape and the processor at hand (some seconds, kept in PyTorch's
 extension cache). It is plain C++ called through ctypes, so all that it asks for is a C++ compiler with OpenMP.
 Where there is none, with ECGTRANSFORM_NATIVE=0 in the environment, or for a shape that does not fill its tiles, `load`
-says why it cannot be had, and `encoder.py` does the same in PyTorch or refuses.
+says why it is not available, and `encoder.py` does the same in PyTorch or refuses.
 """
 
 import ctypes
@@ -85,7 +85,7 @@ def _build(shape: Shape) -> Path:
             raise OSError("no C++ compiler found")
         compiler = [found]  # whole: its folder's name may have a space
     elif shutil.which(compiler[0]) is None:
-        raise OSError(f"CXX is {compiler[0]}, which is no command that can be run")
+        raise OSError(f"CXX is {compiler[0]}, which cannot be run")
     cpu = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
     options = [
         "-std=c++17",
@@ -159,7 +159,7 @@ def _unwanted(shape: Shape) -> str | None:
 
 @functools.cache
 def load(shape: Shape) -> ctypes.CDLL | str:
-    """The compiled operator for `shape`, or why it cannot be had."""
+    """The compiled operator for `shape`, or why it is not available."""
     if reason := _unwanted(shape):
         return reason
     try:

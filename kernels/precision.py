@@ -54,15 +54,15 @@ def usable_precision(
         The precision to use, and a message where it is not the one asked for, or where `kernel` is for nothing.
 
     Raises:
-        InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
+        InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself is not available.
     """
     set_arithmetic(precision, device, kernel, layer)
     if device.type == "cuda":  # any kernel but auto does something without an encoder, too: it leaves out the compiler
         return precision, None
     if layer is None:
-        notes = [] if kernel == "auto" else [f"--kernel {kernel}: is of the encoder, and this network has none"]
+        notes = [] if kernel == "auto" else [f"--kernel {kernel} has no effect: this network has no encoder"]
         if precision == "bf16":
-            notes += ["--precision bf16: on a CPU the encoder alone has it, and this network has none: float32"]
+            notes += ["--precision bf16 has no effect: on a CPU only the encoder uses it, and this network has none"]
         return "fp32", "; ".join(notes) or None
     if precision == "bf16" and device.type == "cpu":
         if settled is not None and settled.kernel == _kernel_of(kernel, layer, device, settled.precision):
@@ -76,11 +76,11 @@ def set_arithmetic(precision: str, device: torch.device, kernel: str, layer: Lay
     """Prepare `device` for products in `precision`; on CUDA fp32 and tf32 are one switch for the whole process.
 
     Raises:
-        InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself cannot be had.
+        InputError: the device, or `kernel` on it, has no such arithmetic; or `kernel` itself is not available.
     """
     require_arithmetic(precision, device, kernel)
     if kernel != "auto" and layer is not None:
-        _kernel_of(kernel, layer, device)  # one that cannot be had is refused
+        _kernel_of(kernel, layer, device)  # one that is not available is refused
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
 
@@ -90,16 +90,16 @@ def require_arithmetic(precision: str, device: torch.device, kernel: str = "auto
     if precision == "tf32" and device.type != "cuda":
         raise InputError(f"--precision tf32 needs a CUDA GPU; on {device.type} use fp32 or bf16")
     if precision == "bf16" and device.type not in ("cpu", "cuda"):
-        raise InputError(f"--precision bf16: not on {device.type}; fp32 is")
+        raise InputError(f"--precision bf16 is not available on {device.type}; use fp32")
     if precision == "bf16" and device.type == "cpu" and kernel == "stock":
-        raise InputError("--precision bf16: not with --kernel stock; auto, native and torch have it")
+        raise InputError("--precision bf16 does not work with --kernel stock; use auto, native or torch")
     if precision != "fp32" and device.type == "cuda" and torch.cuda.get_device_capability(device) < AMPERE:
         gpu = torch.cuda.get_device_name(device)
-        raise InputError(f"--precision {precision}: not on {gpu}, a GPU older than Ampere; fp32 is")
+        raise InputError(f"--precision {precision} is not available on {gpu}, a GPU older than Ampere; use fp32")
 
 
 def _kernel_of(kernel: str, layer: Layer, device: torch.device, precision: str = "fp32") -> str:
-    """How an encoder layer is computed on `device`; an `InputError` where `kernel` cannot be had there."""
+    """How an encoder layer is computed on `device`; an `InputError` where `kernel` is not available there."""
     with torch.device("meta"):  # without memory or random numbers
         return TransformerEncoderLayer(*layer, kernel=kernel, precision=precision).kernel_on(device)
 
@@ -109,7 +109,7 @@ def _against_bf16(kernel: str, layer: Layer) -> str | None:
     if kernel == "native":
         loaded = native.load(native.Shape(TOKENS, *layer))
         if obstacle := loaded if isinstance(loaded, str) else native.no_bf16(loaded):
-            return f"cannot be had with --kernel native: {obstacle}"
+            return f"is not available with --kernel native: {obstacle}"
     bf16, fp32 = training_rates(kernel, layer)
     if bf16 > fp32:
         return None

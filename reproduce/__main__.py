@@ -119,7 +119,7 @@ def options_of(args: argparse.Namespace) -> Options:
     """Check the command line and fill in what it leaves open.
 
     Raises:
-        InputError: a value is out of range, the device or its arithmetic cannot be had, or a folder cannot be written.
+        InputError: a value is out of range, the device or precision is not available, or a folder cannot be written.
     """
     if distributed.world_size() > 1:
         raise InputError("python -m reproduce works with one process; start it without torchrun")

@@ -83,7 +83,7 @@ def keep_weights(checkpoint_path: Path, path: Path) -> None:
 def _free_path(name: str, folder: Path) -> Path:
     """Where the weights of a network called `name` are kept; an `InputError` where that is no name, or taken."""
     if not name.replace("_", "").isalnum():
-        raise InputError(f"{name}: a name of letters, digits and _ is right, such as mit_new_patients")
+        raise InputError(f"{name}: a name of letters, digits and _ is needed, such as mit_new_patients")
     path = folder / f"{name}.pt"
     if path.exists():
         raise InputError(f"{path} is there: take another name, or move it and its card away")

@@ -155,7 +155,7 @@ def _part(config: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
     """The part `name` of a config.json at `path`."""
     values = config.get(name, {})
     if not isinstance(values, dict):
-        raise InputError(f"{path}: is damaged: its '{name}' is {reprlib.repr(values)}, no object; start a new run")
+        raise InputError(f"{path}: is damaged: its '{name}' is {reprlib.repr(values)}, not an object; start a new run")
     return values
 
 

@@ -43,13 +43,13 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def at_least_one(text: str) -> int:
-    """The `type` of an option of argparse that takes a whole number of 1 and more.
+    """The `type` of an option of argparse that takes a whole number of 1 or more.
 
     Raises:
         argparse.ArgumentTypeError: `text` is none.
     """
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number of 1 and more")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
     return int(text)
 
 

@@ -110,5 +110,5 @@ def fits(value: object, hint: Any) -> bool:  # noqa: ANN401  (an annotation is n
 def _in_words(hint: Any) -> str:  # noqa: ANN401
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(map(_in_words, get_args(hint)))
-    words = {int: "a whole number", float: "a finite number", str: "a text", bool: "True or False", NoneType: "None"}
+    words = {int: "a whole number", float: "a finite number", str: "a string", bool: "True or False", NoneType: "None"}
     return words.get(hint) or f"a {hint if get_origin(hint) else hint.__name__}"

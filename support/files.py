@@ -98,7 +98,7 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
     """
     folder = Path(folder).resolve()  # of a link, what it leads to
     if not folder.name:
-        raise InputError(f"{folder} is no folder that can be replaced; name one in it")
+        raise InputError(f"{folder} cannot be replaced; name a folder in it")
     part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     try:
         if folder.exists():
@@ -178,7 +178,7 @@ def read_json(path: Path, remedy: str = RUN_AGAIN) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is absent or damaged ({error}); {remedy}") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds a {type(value).__name__}, no object; {remedy}")
+        raise InputError(f"{path}: holds a {type(value).__name__}, not an object; {remedy}")
     return value
 
 
@@ -334,11 +334,11 @@ def read_torch(path: Path, kind: str, remedy: str) -> dict[str, Any]:
             raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
         if isinstance(error, MemoryError) or "memory" in str(error):  # torch has no type of error for that
             raise InputError(f"{path}: does not fit into the memory that is free") from error
-        raise InputError(f"{path}: is damaged, cut short or no {kind}; {remedy}") from error
+        raise InputError(f"{path}: is damaged, cut short or not a {kind}; {remedy}") from error
     if not isinstance(contents, dict):
         raise InputError(f"{path}: holds a {type(contents).__name__}; a {kind} is a dict; {remedy}")
     if not all(isinstance(key, str) for key in contents):
-        raise InputError(f"{path}: holds keys that are no text; those of a {kind} are names; {remedy}")
+        raise InputError(f"{path}: holds keys that are not strings; those of a {kind} are names; {remedy}")
     return {key: _array(value) for key, value in contents.items()}
 
 

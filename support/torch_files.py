@@ -307,7 +307,7 @@ class StoredType:
     def __init__(self, code: str, *_: object) -> None:
         """`code` such as "f4"; what follows it concerns structures, which are refused."""
         if not isinstance(code, str) or code not in NUMBERS:
-            raise DamagedFileError(f"holds a numpy array of type {code!r:.40}; arrays of numbers are right")
+            raise DamagedFileError(f"holds a numpy array of type {code!r:.40}; arrays of numbers are needed")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -327,7 +327,7 @@ class StoredArray:
         """Take (version, shape, type, whether in Fortran's order, bytes)."""
         _, shape, kind, fortran, raw = state
         if not isinstance(kind, StoredType) or not isinstance(raw, bytes):
-            raise DamagedFileError("holds a numpy array of objects or a damaged one; arrays of numbers are right")
+            raise DamagedFileError("holds a numpy array of objects or a damaged one; arrays of numbers are needed")
         if not all(type(length) is int and length >= 0 for length in shape):
             raise DamagedFileError(f"is damaged: a numpy array of shape {shape!r:.40}")
         if math.prod(shape) * kind.dtype.itemsize != len(raw):

@@ -15,12 +15,12 @@ from support.errors import run_command
 @pytest.mark.parametrize(
     ("run", "arguments", "message"),
     [
-        (throughput.run, ["--repeats", "0"], "argument --repeats: 0 is no whole number of 1 and more; `python -m"),
-        (throughput.run, ["--threads", "-1"], "argument --threads: -1 is no whole number of 1 and more"),
-        (epoch.run, ["--stream", "all"], "argument --stream: all is no whole number of 1 and more"),
+        (throughput.run, ["--repeats", "0"], "argument --repeats: 0 is not a whole number of 1 or more; `python -m"),
+        (throughput.run, ["--threads", "-1"], "argument --threads: -1 is not a whole number of 1 or more"),
+        (epoch.run, ["--stream", "all"], "argument --stream: all is not a whole number of 1 or more"),
         (epoch.run, ["--beats", "4", "10"], "--beats must be at least 5, a beat a class, got 4"),
-        (arithmetics.run, ["--num_runs", "0"], "argument --num_runs: 0 is no whole number of 1 and more"),
-        (processes.run, ["--processes", "2", "0"], "argument --processes: 0 is no whole number of 1 and more"),
+        (arithmetics.run, ["--num_runs", "0"], "argument --num_runs: 0 is not a whole number of 1 or more"),
+        (processes.run, ["--processes", "2", "0"], "argument --processes: 0 is not a whole number of 1 or more"),
         (detector.run, ["--raw_path", "raw"], "raw/mitdb: no record there has annotations, NAME.atr"),
     ],
 )

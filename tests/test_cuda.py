@@ -94,7 +94,7 @@ def test_arithmetic_that_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     require_arithmetic("fp32", torch.device("cuda"))
     for precision in ("tf32", "bf16"):
         with pytest.raises(
-            InputError, match=f"--precision {precision}: not on Tesla T4, a GPU older than Ampere; fp32 is"
+            InputError, match=f"--precision {precision} is not available on Tesla T4, a GPU older than Ampere; use fp32"
         ):
             require_arithmetic(precision, torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))

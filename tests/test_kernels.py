@@ -679,7 +679,7 @@ def test_a_damaged_library_is_compiled_again(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_a_kernel_asked_for_by_name_is_refused_not_replaced(kernel: str, layer: dict[str, Any], reason: str) -> None:
-    with pytest.raises(InputError, match=f"--kernel {kernel} cannot be had: {reason}; use --kernel auto"):
+    with pytest.raises(InputError, match=f"--kernel {kernel} is not available: {reason}; use --kernel auto"):
         TransformerEncoderLayer(25, 5, **layer, kernel=kernel)
     for other in ("auto", "stock"):
         assert TransformerEncoderLayer(25, 5, **layer, kernel=other)(torch.zeros(1, 100, 25)).shape == (1, 100, 25)
@@ -690,8 +690,8 @@ def test_a_kernel_asked_for_by_name_is_refused_not_replaced(kernel: str, layer: 
     [
         ({"ECGTRANSFORM_NATIVE": "0"}, "ECGTRANSFORM_NATIVE=0 is set"),
         ({"CXX": "", "PATH": ""}, "no C.. compiler found"),
-        ({"CXX": "/no/such/compiler"}, "CXX is /no/such/compiler, which is no command that can be run"),
-        ({"CXX": "/dev"}, "CXX is /dev, which is no command that can be run(?!; TORCH)"),
+        ({"CXX": "/no/such/compiler"}, "CXX is /no/such/compiler, which cannot be run"),
+        ({"CXX": "/dev"}, "CXX is /dev, which cannot be run(?!; TORCH)"),
         ({"CXX": "false"}, "false ended with code 1"),
         ({"TORCH_EXTENSIONS_DIR": "/dev/null"}, "Not a directory: .*; TORCH_EXTENSIONS_DIR names another folder"),
     ],
@@ -706,7 +706,7 @@ def test_native_is_refused_where_it_cannot_be_compiled(
         lambda: TransformerEncoderLayer(25, 5, kernel="native"),
         lambda: precision.usable_precision("fp32", torch.device("cpu"), "native", LAYER),
     ):
-        with pytest.raises(InputError, match=f"--kernel native cannot be had: .*{reason}.*; use --kernel auto"):
+        with pytest.raises(InputError, match=f"--kernel native is not available: .*{reason}.*; use --kernel auto"):
             refused()
     assert TransformerEncoderLayer(25, 5).kernel_on(torch.device("cpu")) == "torch"
     assert not fresh_cache.exists()
@@ -781,7 +781,7 @@ def test_fast_kernels_are_refused_where_they_do_not_work(kernel: str) -> None:
     cuda, x = torch.device("cuda"), torch.zeros(1, 128, 25)
     layer = TransformerEncoderLayer(25, 5, kernel=kernel)
     assert layer.kernel_on(torch.device("cpu")) == kernel
-    with pytest.raises(InputError, match=f"--kernel {kernel} cannot be had: it works on the CPU, not on cuda"):
+    with pytest.raises(InputError, match=f"--kernel {kernel} is not available: it works on the CPU, not on cuda"):
         precision.usable_precision("fp32", cuda, kernel, LAYER)
     with pytest.raises(InputError, match="not on cuda"):
         layer.kernel_on(cuda)
@@ -826,24 +826,24 @@ def test_a_run_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch
 
 def test_a_network_without_an_encoder_has_no_bf16_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "training_rates", lambda *layer: pytest.fail("there is nothing to time"))
-    monkeypatch.setenv("ECGTRANSFORM_NATIVE", "0")  # a kernel that cannot be had, and is not needed
+    monkeypatch.setenv("ECGTRANSFORM_NATIVE", "0")  # a kernel that is not available, and not needed
     chosen, message = precision.usable_precision("bf16", torch.device("cpu"), "native", layer=None)
     assert chosen == "fp32"
-    assert "this network has none: float32" in message
+    assert "only the encoder uses it, and this network has none" in message
 
 
 def test_a_kernel_for_a_network_without_an_encoder_is_told() -> None:
     cpu = torch.device("cpu")
     for kernel in ("stock", "torch", "native"):
-        said = f"--kernel {kernel}: is of the encoder, and this network has none"
+        said = f"--kernel {kernel} has no effect: this network has no encoder"
         assert precision.usable_precision("fp32", cpu, kernel, layer=None) == ("fp32", said)
     assert precision.usable_precision("fp32", cpu, "auto", layer=None) == ("fp32", None)
     both = precision.usable_precision("bf16", cpu, "torch", layer=None)[1]
-    assert both is not None and "--kernel torch: " in both and "--precision bf16: " in both
+    assert both is not None and "--kernel torch has no" in both and "--precision bf16 has no" in both
 
 
 def test_the_stock_kernel_has_no_bf16() -> None:
-    with pytest.raises(InputError, match="not with --kernel stock; auto, native and torch have it"):
+    with pytest.raises(InputError, match="does not work with --kernel stock; use auto, native or torch"):
         precision.usable_precision("bf16", torch.device("cpu"), "stock", LAYER)
 
 
@@ -853,9 +853,9 @@ def test_a_processor_without_bf16_instructions(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(native, "no_bf16", lambda lib: "no such instructions")
     assert precision.usable_precision("bf16", torch.device("cpu"), "native", LAYER) == (
         "fp32",
-        "--precision bf16 cannot be had with --kernel native: no such instructions; computing in float32",
+        "--precision bf16 is not available with --kernel native: no such instructions; computing in float32",
     )
-    with pytest.raises(InputError, match="--kernel native cannot be had: no such instructions; use --kernel auto"):
+    with pytest.raises(InputError, match="--kernel native is not available: no such instructions; use --kernel auto"):
         TransformerEncoderLayer(25, 5, kernel="native", precision="bf16")
     assert TransformerEncoderLayer(25, 5, precision="bf16").kernel_on(torch.device("cpu")) == "torch"
 

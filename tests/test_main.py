@@ -273,7 +273,7 @@ def test_learning_rate_weight_decay_and_dropout_are_options(
     hparams_of = {field.name: field.metadata for field in dataclasses.fields(RunConfig)}
     for name, value in given.items():
         assert json.loads((folder / "seed_0" / "config.json").read_text())["hparams"][name] == value
-        assert f"began with {value} and keeps it" in fails(capsys, "--resume", folder, f"--{name}", 0.25)
+        assert f"began with {value}; leave" in fails(capsys, "--resume", folder, f"--{name}", 0.25)
         assert f"--test trains nothing, so it takes no --{name}" in fails(
             capsys, *data[:4], "--test", "mit_beat", f"--{name}", 0.25
         )
@@ -340,7 +340,7 @@ def test_bad_command_lines(
         assert f"--sampler {sampler}: takes single beats, but recipe notes" in line
     line = fails(capsys, *data, "--sampler", "smote", "--limit_train", 5)
     assert "class N has a single training beat" in line
-    assert "began with None" in fails(capsys, "--resume", run_folder, "--sampler", "smote")
+    assert "began without it" in fails(capsys, "--resume", run_folder, "--sampler", "smote")
     assert "it has cpu" in fails(capsys, *data, "--device", "cuda:77")
     assert "--num_epochs must be a whole number, got 'many';" in fails(capsys, *data, "--num_epochs", "many")
     assert "--epochs" in fails(capsys, *data, "--epochs", 3)
@@ -367,7 +367,7 @@ def test_bad_command_lines(
     for name in ("a\nb", "a\tb", "a\0b"):
         assert "without a / or a line break" in fails(capsys, *data, "--run_description", name)
     for name in ("data_path", "save_dir", "init", "resume", "test"):
-        assert fails(capsys, f"--{name}", "").startswith(f"error: --{name}: got an empty text; give ")
+        assert fails(capsys, f"--{name}", "").startswith(f"error: --{name}: is empty; give ")
     line = fails(capsys, *data, "--seed_id", 5, "--num_runs", 10**20)
     assert line == f"error: --num_runs must be 1 to 4,294,967,291 from --seed_id 5 on, got {10**20}"
     assert "--seed_id must be 0 to 4,294,967,295, got 4294967296" in fails(capsys, *data, "--seed_id", 2**32)

@@ -87,7 +87,7 @@ def test_what_is_no_released_file_is_one_line(tmp_path: Path, capsys: pytest.Cap
     damaged.write_bytes(path.read_bytes()[:-300])
     assert "damaged" in message(where=damaged)
     write_released(path, "mit")
-    assert "label 2 of beat 2 is no class of ptb" in message()
+    assert "label 2 of beat 2 is not a class of ptb" in message()
     assert not (tmp_path / "out").exists()
 
 

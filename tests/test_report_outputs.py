@@ -360,7 +360,7 @@ def test_a_report_is_written_through_a_link_and_not_to_the_root(
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "summary.json").is_file()
     assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}
     line = complaint(capsys, records / "m001", "--annotations", "atr", "--out", "/")
-    assert "/ is no folder that can be replaced" in line
+    assert "/ cannot be replaced" in line
 
 
 def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:

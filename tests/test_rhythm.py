@@ -573,7 +573,7 @@ def test_limit_train_counts_the_beats_of_train_and_validation(
         hparams.RECIPES, "new_patients", lambda: dataclasses.replace(hparams.new_patients(), heads=quick)
     )
     common = {"data_path": str(data), "save_dir": str(tmp_path / "logs"), "recipe": "new_patients", "num_epochs": 1}
-    with pytest.raises(InputError, match="--limit_train 401: 5 to 400 beats can be trained on"):
+    with pytest.raises(InputError, match="--limit_train must be 5 to 400, got 401"):
         Trainer(RunConfig(**common, limit_train=401)).train()
     with pytest.raises(InputError, match=r"have none of class [NS]"):
         Trainer(RunConfig(**common, limit_train=6)).train()  # one or two of each class for two databases

@@ -153,7 +153,7 @@ def test_a_network_is_loaded_in_the_arithmetic_that_a_run_would_have(monkeypatch
     """What main.py refuses is refused; and on CUDA fp32 and tf32 are what they say."""
     for settings, said in (
         ({"precision": "tf32"}, "--precision tf32 needs a CUDA GPU; on cpu use fp32 or bf16"),
-        ({"precision": "bf16", "kernel": "stock"}, "--precision bf16: not with --kernel stock"),
+        ({"precision": "bf16", "kernel": "stock"}, "--precision bf16 does not work with --kernel stock"),
     ):
         with pytest.raises(InputError, match=said):
             load_network("mit_beat", **settings)
@@ -169,7 +169,7 @@ def test_a_network_is_loaded_in_the_arithmetic_that_a_run_would_have(monkeypatch
     finally:
         for switch, value in zip(switches, before, strict=True):
             switch.allow_tf32 = value
-    with pytest.raises(InputError, match="--kernel torch cannot be had: it works on the CPU, not on cuda"):
+    with pytest.raises(InputError, match="--kernel torch is not available: it works on the CPU, not on cuda"):
         load_network("mit_beat", "cuda", kernel="torch")
 
 

@@ -123,7 +123,7 @@ def damage(kind: str, path: Path) -> None:
         ("text", "'samples' is a list"),
         ("list", "holds a list"),
         ("classes", "normal, infarction"),
-        ("class names", "arrays of numbers are right; .*, or as data/README.md, A dataset of your own, says"),
+        ("class names", "arrays of numbers are needed; .*, or as data/README.md, A dataset of your own, says"),
         ("records", "'records' of shape"),
         ("databases", "1 'databases' beside 5 'record_names'"),
         ("record index", "'records' counts from 0 to 4, beside 1"),

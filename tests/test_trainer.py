@@ -680,8 +680,8 @@ class OwnTotal(ClassWeightedLoss):
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (nn.CrossEntropyLoss(), "loss_function: CrossEntropyLoss is no losses.ClassWeightedLoss; give a subclass"),
-        (nn.functional.cross_entropy, "loss_function: function is no losses.ClassWeightedLoss"),
+        (nn.CrossEntropyLoss(), "loss_function: CrossEntropyLoss is not a losses.ClassWeightedLoss; give a subclass"),
+        (nn.functional.cross_entropy, "loss_function: function is not a losses.ClassWeightedLoss"),
         (OwnForward(torch.ones(5)), "loss_function: OwnForward overrides forward, .*; override total"),
     ],
 )
@@ -913,7 +913,7 @@ def test_of_several_processes_the_first_alone_says_what_is_finished(
     for first in (True, False):
         monkeypatch.setattr(trainer.distributed, "is_first", lambda first=first: first)
         Trainer(run_config(toy_data, tmp_path), finished.parent).train()
-        assert ("finished before" in capsys.readouterr().out) == first
+        assert ("already finished" in capsys.readouterr().out) == first
 
 
 def test_the_best_epoch_is_that_of_the_highest_validation_f1(finished: Path) -> None:
@@ -1009,7 +1009,7 @@ def test_values_that_python_callers_have_at_hand_are_taken(finished: Path, toy_d
         (RunConfig, {"num_epochs": 2.5}, "--num_epochs must be a whole number, got 2.5"),
         (RunConfig, {"num_epochs": "3"}, "--num_epochs must be a whole number, got '3'"),
         (RunConfig, {"umap": 1}, "--umap must be True or False, got 1"),
-        (RunConfig, {"data_path": None}, "--data_path must be a text, got None"),
+        (RunConfig, {"data_path": None}, "--data_path must be a string, got None"),
         (RunConfig, {"classes": "NS"}, "--classes must be a tuple[str, ...], got 'NS'"),
         (hparams.ContextConfig, {"members": "8"}, "heads.members must be a whole number, got '8'"),
         (hparams.supervised, {"num_epochs": 2.5}, "num_epochs must be a whole number, got 2.5"),
