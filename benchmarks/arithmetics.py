@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.throughput import has_native_bf16
 from data_configs import DATASETS, DatasetConfig, get_dataset_class
-from dataloader import Batches, data_generator, limited
+from dataloader import Batches, limited, load_splits
 from hparams import supervised
 from losses import loss_weights, make_loss
 from models import ecgTransForm
@@ -31,7 +31,7 @@ from utils import seed_everything
 
 ARITHMETICS = ("fp32", "bf16")
 PARTS = 10
-"""Of a run, whose mean losses are told."""
+"""Parts of a run; the mean loss of each is printed."""
 
 
 def trained(splits: dict[str, Split], configs: DatasetConfig, num_epochs: int, precision: str, seed: int) -> np.ndarray:
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if not has_native_bf16():
         raise InputError("nothing to compare: the compiled encoder has no bf16 here; it takes a CPU with AVX512-BF16")
     configs = get_dataset_class(given.dataset)()
-    splits = data_generator(given.data_path, configs, None, seed=0)
+    splits = load_splits(given.data_path, configs)
     if not configs.num_classes <= given.beats <= len(splits["train"]):
         raise InputError(f"--beats must be {configs.num_classes} to {len(splits['train'])}, got {given.beats}")
     splits["train"] = limited(splits["train"], configs, given.beats, seed=0)
