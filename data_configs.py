@@ -91,8 +91,9 @@ class DatasetConfig:
     classes: tuple[str, ...]
     """Class names; the index is the label."""
     hard_class: str
-    """The class that `--recipe notes` weights higher, and than which no Q weighs more (`dataloader.shape_weights`): of
-    those of more than a thousand beats the one with the lowest F1 in the paper's Table 2 (S) or Table 3 (normal)."""
+    """The class that `--recipe notes` weights higher, and whose weight is the most that Q gets
+    (`dataloader.shape_weights`). Of the classes with more than a thousand beats it is the one with the lowest F1 in the
+    paper's Table 2 (S) or Table 3 (normal)."""
     sequence_len: int = 186
     """Samples of one beat: 186 at 360 Hz are 517 ms. The released constants say 188 for PTB; its files hold 186."""
     input_channels: int = 1
@@ -271,7 +272,7 @@ def get_dataset_class(name: str) -> Callable[..., DatasetConfig]:
 
 
 def every_class(configs: DatasetConfig) -> tuple[str, ...]:
-    """All classes of a dataset, some of which `configs` may leave out; of one not in `DATASETS` those of `configs`."""
+    """All classes of a dataset, also those that `configs` leaves out; of one not in `DATASETS` those of `configs`."""
     return DATASETS[configs.name]().classes if configs.name in DATASETS else configs.classes
 
 

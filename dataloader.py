@@ -54,7 +54,8 @@ def load_splits(data_path: str | Path, configs: DatasetConfig, names: Sequence[s
     """Read the split files of these names in `data_path/<dataset>`.
 
     Raises:
-        InputError: one is unknown, or absent, with how to make it, or unfit, or they do not belong together.
+        InputError: a name is unknown, a file is absent (the message says how to make it) or unfit, or the files do not
+            belong together.
     """
     for name in names:
         if name not in SPLITS:
@@ -179,12 +180,12 @@ def get_class_weights(labels: Tensor, classes: Sequence[str]) -> Tensor:
 
 
 def inverse_power_weights(counts: Tensor, power: float) -> Tensor:
-    """(n / n_c)^power of the beats n_c (C,) of each class -> (C,); a class without beats counts as having one."""
+    """Beats n_c of each class (C,) -> weights (n / n_c)^power (C,); a class without beats counts as having one."""
     return (counts.sum() / counts.float().clamp(min=1)) ** power
 
 
 def largest_class(labels: Tensor) -> int:
-    """The class with the most labels (n,), of several the first: the one that `thinned` thins."""
+    """The most frequent of the labels (n,), the first of several: the class that `thinned` thins."""
     return int(torch.bincount(labels.cpu()).argmax())
 
 
@@ -196,8 +197,7 @@ def thinned_to(beats: int) -> int:
 def shape_weights(labels: Tensor, configs: DatasetConfig, power: float) -> Tensor:
     """Weights (C,) inverse to a power of the frequencies; the two classes of a rhythm head weigh as one.
 
-    Class Q, which is what no other class is, weighs no more than the hard class (S) by its own count, however rare it
-    is.
+    However rare class Q is, it weighs no more than the hard class (S) does by its own count: it is a mere remainder.
 
     Raises:
         InputError: there is a Q, and the hard class is none of the dataset.

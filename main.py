@@ -24,7 +24,7 @@ from support.fields import from_fields
 from trainer import Trainer
 from utils import SEED_FOLDER, find_checkpoint, seed_folders
 
-# What makes sense for the test of a checkpoint, which knows the rest itself.
+# The options that --test takes; the checkpoint says the rest.
 TEST_TAKES = (
     *("dataset", "device", "data_path", "save_dir", "experiment_description", "run_description", "seed_id"),
     *("kernel", "precision", "umap"),
@@ -59,7 +59,7 @@ def build_parser() -> ArgumentParser:
 
 
 def resumed_config(folder: Path, given: dict[str, Any]) -> RunConfig:
-    """The configuration of the run in `folder` as it last went on, with what `given` may change of it.
+    """The configuration that the run in `folder` last had, with the options in `given` that may change.
 
     Raises:
         InputError: no run there, or `given` contradicts it.

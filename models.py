@@ -296,7 +296,7 @@ class MorphologyHead(JointClassifier):
 
 
 WITH_AUTOCAST = [kind for kind in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(kind)]
-"""Kinds of devices; asked here, since a question in the forward pass would break the graph of torch.compile (2.6)."""
+"""Types of devices; looked up here, since doing so in the forward pass would break torch.compile's graph (2.6)."""
 
 
 def _autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object]:

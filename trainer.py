@@ -81,7 +81,7 @@ class Trainer:
     """
 
     def __init__(self, run: RunConfig, run_folder: str | Path | None = None) -> None:
-        """With `run_folder` that run goes on, else a new one starts; an `InputError` where `run` cannot be had here."""
+        """Resume the run in `run_folder`, or start a new one; an `InputError` where this machine cannot do `run`."""
         self.run = run
         self.configs = run.effective_configs()
         self.hparams = run.effective_hparams()
@@ -350,7 +350,7 @@ def train_one_epoch(
 ) -> dict[str, float]:
     """Take one optimiser step for each index tensor of `batches`; all arguments are on one device.
 
-    It sets all of `model` to training mode, frozen blocks too: their batch normalisation goes on to follow the beats.
+    It puts all of `model` into training mode, frozen blocks too: their batch normalisation keeps following the beats.
     Nothing in the loop makes the host wait for a device other than the CPU.
 
     Args:

@@ -235,7 +235,7 @@ def find_checkpoint(given: str | Path, what: str = "network") -> Path:
     """The file of a checkpoint: `given` itself, the best one of a run folder, or the packaged one of that name.
 
     Args:
-        what: it is, for the message; for a command line the option that gave it.
+        what: how the message names it; on a command line, the option.
 
     Raises:
         InputError: there is none; or a run folder has several seeds, of which one must be named.
@@ -282,9 +282,9 @@ def load_checkpoint(
 
     Args:
         path: of the file.
-        dataset: that it must be of; None: any.
-        sequence_len: samples of a beat, which a released checkpoint does not say; None: the dataset's, and of ours
-            what it says.
+        dataset: which it must be of; None: any.
+        sequence_len: samples of a beat, as a checkpoint of ours must have them; None: any. A released one does not say:
+            it is taken to have these, or for None the dataset's.
         remedy: what a message about a damaged file advises.
 
     Raises:
@@ -495,9 +495,9 @@ the epochs of a trained network. Of 10 beats it is 1 point, about as much as tho
 
 
 def selection_classes(counts: Mapping[str, int]) -> list[str]:
-    """The classes whose F1 chooses the best epoch: those of `SELECTION_BEATS` validation beats and more.
+    """The classes whose F1 chooses the best epoch: those with at least `SELECTION_BEATS` validation beats.
 
-    Where fewer than two have that many, all that have any.
+    If fewer than two classes have that many, all that have any.
 
     Args:
         counts: validation beats of each class.

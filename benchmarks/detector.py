@@ -51,7 +51,7 @@ class Score(NamedTuple):
 
 
 def annotated_records(folder: Path) -> list[str]:
-    """The names of the annotated records of a folder, of those too that its RECORDS file leaves out (118e_6 of nstdb).
+    """The names of the annotated records of a folder, even those that its RECORDS file leaves out (118e_6 of nstdb).
 
     Raises:
         InputError: there is none.
@@ -88,7 +88,7 @@ def beats_of(reference: ec57.Annotations) -> np.ndarray:
 
 
 def nearest(places: np.ndarray, to: np.ndarray) -> np.ndarray:
-    """Of the ascending `places` (two and more) the one that is nearest to each point of `to`, the earlier of two."""
+    """The nearest of the ascending `places` (at least two) to each point of `to`, the earlier of two as near."""
     after = np.clip(np.searchsorted(places, to), 1, len(places) - 1)
     return np.where(to - places[after - 1] <= places[after] - to, places[after - 1], places[after])
 

@@ -1,1 +1,1 @@
-"""The hot room: the encoder layer of BiTrans at the speed of the machine. `encoder` chooses, `native` compiles."""
+"""The encoder layer of BiTrans at the speed of the machine: `encoder` chooses how, `native` compiles."""

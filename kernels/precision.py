@@ -47,8 +47,8 @@ def usable_precision(
     Args:
         kernel: how the float32 encoder would be computed.
         layer: of the network; None: it has none, and on a CPU nothing else that bf16 or a kernel could be for.
-        settled: of a run that goes on, by such a trial; it is not tried again, since another outcome would change the
-            arithmetic in the middle of the run. It is on a processor that has another kernel for it.
+        settled: what such a trial decided for a run that is resumed. It is not repeated, since another outcome would
+            change the arithmetic in the middle of the run, unless this processor has another kernel for it.
 
     Returns:
         The precision to use, and a message where it is not the one asked for, or where `kernel` is for nothing.

@@ -303,7 +303,7 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
         run_folder: of the run, or of one of its seeds.
         name: that `--test` and the report know the network by.
         raw_path: holds a folder of records for each database.
-        folder: that becomes home to NAME.pt, NAME.json and NAME.md.
+        folder: for NAME.pt, NAME.json and NAME.md.
 
     Raises:
         InputError: as `make_card`, `run_folder` is no folder or has several seeds, its run is not finished, or `name`

@@ -81,7 +81,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Options:
-    """What `python -m reproduce` is told; the fields are named like its options."""
+    """The options of `python -m reproduce`, by their names."""
 
     device: str
     precision: str | None

@@ -44,7 +44,7 @@ def checkpoint_meanings(selection: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SeedRun:
-    """One seed of a run: what its folder and its checkpoints say of it."""
+    """One seed of a run: its settings, its beats, and the network that it starts from."""
 
     run_config: RunConfig
     seed: int
@@ -61,7 +61,7 @@ class SeedRun:
     learnt_before: frozenset[str] = frozenset()
     """The records of the same source that the network of `--init` was trained on, as far as they are known."""
     base: str | None = None
-    """That network; where it has no card and started from another itself, the one that it goes back to."""
+    """That network; where it has no card and was fine-tuned itself, the one at the root of its fine-tunings."""
     window_before: str = "unknown"
     """How the beats that it was trained on were cut. Not read again for a run that goes on: its log has the note."""
 

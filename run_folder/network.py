@@ -77,7 +77,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def base_of(data: dict[str, Any]) -> str | None:
-    """The network that a fine-tuned one goes back to, over however many; None: it began with random weights.
+    """The network at the root of a chain of fine-tunings; None: it began with random weights.
 
     Args:
         data: what its run says of its beats (`SeedRun.data`).

@@ -272,7 +272,7 @@ def left_out_note(split: Split) -> str | None:
 
 
 def protocol_note(test: Split, configs: DatasetConfig) -> str | None:
-    """That a network for new patients is tested on patients that it learns from; None: it is not, or nobody knows."""
+    """Warns that a network for new patients is tested on patients that it learns from; None: it is not, or unknown."""
     if not configs.has_ensembles or splits_by_patient(test.protocol) is not False:
         return None
     return (
@@ -293,7 +293,7 @@ def absent_note(trained_on: Split, classes: Sequence[str]) -> str | None:
 
 
 def window_note(who: str, trained_on: str, split: Split) -> str | None:
-    """That a split file does not say how its beats were cut, where it is known of those that a network was trained on.
+    """Warns that a split file does not say how its beats were cut, where a network's training beats do.
 
     Args:
         who: the network, in words.
@@ -310,8 +310,8 @@ def window_note(who: str, trained_on: str, split: Split) -> str | None:
 def learnt_note(path: Path, checkpoint: Checkpoint, test: Split) -> str | None:
     """Which records of a test split the network at `path` was trained on.
 
-    None: none that is known, or it is the test split of its own training, whose protocol stands in every title; not so
-    of a network with `--init`, which has learnt elsewhere too.
+    None: none that is known; or `test` is that of its own training, whose protocol is in every title, and the network
+    did not start from another (`--init`), which has learnt elsewhere too.
     """
     trained_on = checkpoint.data
     own = test.fingerprint() == trained_on.get("fingerprints", {}).get("test") and "init" not in trained_on
@@ -359,7 +359,7 @@ def _have(classes: Sequence[str]) -> str:
 
 
 def name_note(run_folder: Path, run: RunConfig, epochs_done: int) -> str | None:
-    """That a new run has another name than it was given; None: it has that, or it goes on."""
+    """Says that a new run has another name than it was given; None: it has that name, or is resumed."""
     wanted = run.run_description
     if epochs_done or wanted in (None, run_folder.name):
         return None
@@ -406,7 +406,7 @@ def history_row(
 
 
 def epoch_line(history: list[dict[str, Any]], num_epochs: int) -> str:
-    """What is said of the last epoch of `history`."""
+    """The line of the log on the last epoch of `history`."""
     row = history[-1]
     figures = "; ".join(
         f"{split} loss {row[f'{split}_loss']:.4f} acc {100 * row[f'{split}_accuracy']:.2f} "

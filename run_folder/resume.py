@@ -100,7 +100,7 @@ class Hold(ExitStack):
 def as_it_ran(config: dict[str, Any]) -> list[dict[str, Any]]:
     """A seed's config.json as the run began, and with what each resumption changed: more epochs, another device.
 
-    config.json keeps what the run began with, and in `resumed` what was other than that each time that it went on.
+    config.json keeps what the run began with and, under `resumed`, what differed each time that it was resumed.
     """
     changes = [{part: values for part, values in entry.items() if part in config} for entry in resumptions(config)]
     return [config | change for change in [{}, *changes]]
@@ -113,9 +113,9 @@ def resumptions(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def latest_config(run_folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """config.json of the seed that began or went on last, with its path, as that went on; None where no seed has one.
+    """Path and latest state of the config.json of the seed that was started or resumed last; None where none has one.
 
-    The others know nothing of what the latest command changed for the whole run, such as where its beats are.
+    Those of other seeds know nothing of what the latest command changed for the whole run, such as where its beats are.
 
     Raises:
         InputError: one of them is damaged.
@@ -163,7 +163,7 @@ def _part(config: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
 
 
 def tests_at(folder: Path, num_epochs: int) -> dict[str, dict[str, Any]] | None:
-    """The tests of the best and the last checkpoint in a seed's folder; None unless it came to `num_epochs`.
+    """The tests of the best and the last checkpoint in a seed's folder; None unless it was trained for `num_epochs`.
 
     test_last.json is the last file that a seed writes.
 
@@ -229,7 +229,7 @@ def require_same_run(folder: Path, data: dict[str, Any], settings: dict[str, Any
     require_same_settings(folder, settings, run)
     if (began := data.get("init")) != (now := run.run_config.init):
         raise InputError(f"{folder}: began with --init {began} and would go on with {now}; start a new run")
-    # Last, since another sampler is told as a setting. Runs of earlier versions have no such hash.
+    # Last, since another sampler is better reported as a setting. Runs of earlier versions have no such hash.
     if data.get("training_fingerprint", run.training_fingerprint) != run.training_fingerprint:
         raise InputError(
             f"{folder}: would go on with other training beats of the same split files than it began with; give the "
@@ -305,7 +305,7 @@ def keep(
 ) -> None:
     """Write the checkpoints and the history of the epochs so far; the first of several processes does.
 
-    The last checkpoint comes first: what a kill after it leaves undone, `resume` makes up from it.
+    The last checkpoint is written first: after a kill, `resume` writes the rest from it.
 
     Raises:
         TrainingError: a weight or a buffer is not finite, so nobody could go on from it or classify by it.
@@ -409,7 +409,7 @@ def best_epoch(history: list[dict[str, Any]]) -> int:
 
 
 def _write_what_follows(folder: Path, last: Checkpoint) -> None:
-    """Write what follows from the last checkpoint: the best one, where it is that, and the history."""
+    """Write what follows from the last checkpoint: the history and, where its epoch is the best, checkpoint_best.pt."""
     history = last.metrics["history"]
     if best_epoch(history) == last.epoch:
         save_checkpoint(folder / "checkpoint_best.pt", last)

@@ -19,7 +19,7 @@ LONGEST = 2000  # characters of a message; names that a damaged file holds may b
 
 
 def printable(line: str) -> str:
-    """`line` with backslash escapes for control characters: names of files and what they hold steer no terminal."""
+    """`line` with control characters as backslash escapes: names and contents of files must not steer a terminal."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in line
     )
@@ -67,7 +67,7 @@ def unknown(what: str, value: object, known: Iterable[object], remedy: str = "")
     """The error that `value` is none of those that are `known`, in the one form that all of them have.
 
     Args:
-        what: it is: "--dataset", or of a file's content "diary.csv, row 3: kind".
+        what: names the value: "--dataset", or of a file's content "diary.csv, row 3: kind".
         remedy: what else could be given.
     """
     more = f"; {remedy}" if remedy else ""
@@ -75,11 +75,11 @@ def unknown(what: str, value: object, known: Iterable[object], remedy: str = "")
 
 
 class TrainingError(Exception):
-    """A run cannot go on, though its input was in order: the loss is no longer finite, say. One line, exit code 1."""
+    """A run cannot go on, though its input was fine: the loss is no longer finite, say. One line, exit code 1."""
 
 
 class PartlyFailedError(Exception):
-    """Of several inputs some failed and were told; what was made of the others is in order. One line, exit code 1."""
+    """Some of several inputs failed and were reported; the output for the others is complete. One line, exit code 1."""
 
 
 def run_command(command: Callable[[], None], memory_remedy: str = FREE_MEMORY) -> int:

@@ -34,14 +34,14 @@ FORMULA = re.compile(r"(^|[;\t\n])(?=[=+\-@\t'])")
 Many countries' spreadsheets part cells at semicolons. The apostrophe is what `write_table` itself puts there.
 """
 
-ABANDONED = 3600.0  # s, for which nobody has written to a part of a file that is being written: it was killed
+ABANDONED = 3600.0  # s without a write, after which a part counts as left behind by a command that was killed
 
 
 def text_encoding(content: bytes, cut: bool = False) -> str:
     """Tell the encoding of a text by its bytes: UTF-8 or UTF-16, or else Windows' Western one, which fits any bytes.
 
     Args:
-        cut: it goes on, so that a character at the end may be incomplete.
+        cut: the text goes on, so its last character here may be incomplete.
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
@@ -133,7 +133,7 @@ def _unwritable(path: Path, error: OSError) -> InputError:
 
 def _runs(process: int) -> bool:
     """Whether there is a process of that number on this machine; taken for granted where it cannot be asked."""
-    if sys.platform == "win32":  # there a 0 is no question, but the Ctrl+C of the whole console
+    if sys.platform == "win32":  # there signal 0 asks nothing: it is Ctrl+C for the whole console
         return True
     try:
         os.kill(process, 0)

@@ -6,7 +6,7 @@ import os
 from collections.abc import MutableMapping
 
 TURNS = "2000"
-"""Turns of a loop, some microseconds; GNU OpenMP's own default is a hundred times as many and more, milliseconds."""
+"""Turns of a waiting loop: some microseconds. GNU OpenMP's own default is over a hundred times that: milliseconds."""
 
 
 def wait_asleep(environment: MutableMapping[str, str] = os.environ) -> None:
