@@ -70,7 +70,7 @@ def parse_annotations(content: bytes) -> tuple[StoredAnnotations, float | None]:
         Hz, None where the file does not state one: the unit is then the record's frame.
 
     Raises:
-        ValueError: the file was cut short or is no annotation file, or states a time resolution that cannot be one.
+        ValueError: the file was cut short or is not an annotation file, or states a time resolution that cannot be one.
     """
     words = np.frombuffer(content[: len(content) // 2 * 2], "<u2").tolist()
     symbol_of = {code: symbol for code, symbol in enumerate(_SYMBOLS, 1) if symbol != " "}
@@ -97,7 +97,7 @@ def parse_annotations(content: bytes) -> tuple[StoredAnnotations, float | None]:
         if any(words[at:]) or len(content) % 2:
             raise ValueError("it goes on after its end mark, so it is damaged or no annotation file")
     except IndexError:
-        raise ValueError("it has no end mark, so it was cut short or is no annotation file") from None
+        raise ValueError("it has no end mark, so it was cut short or is not an annotation file") from None
 
     resolution, defined = _definitions(rows)
     rows = [row for row in rows if row[1] != NOTQRS]

@@ -23,8 +23,8 @@ class Annotations:
     """The annotations of one record by one annotator, in the order of the file.
 
     Raises:
-        InputError: the lists differ in length, a time is no whole number or earlier than the one before, or a symbol is
-            not WFDB's.
+        InputError: the lists differ in length, a time is not a whole number or earlier than the one before, or a symbol
+            is not WFDB's.
     """
 
     times: Sequence[int]
@@ -38,7 +38,7 @@ class Annotations:
     def __post_init__(self) -> None:
         for time in self.times:
             if time % 1:  # also NaN and infinity; a list in seconds, above all
-                raise InputError(f"the annotation time {time} is no whole number; times are samples of the record")
+                raise InputError(f"the annotation time {time} is not a whole number; times are samples of the record")
         times = [int(time) for time in self.times]
         fields: dict[str, Sequence[object]] = {
             "times": times,

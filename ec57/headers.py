@@ -37,11 +37,11 @@ MILLIVOLTS = {
     for name in units.split()
     for unit in (name, f"{name}s")
 }
-"""mV in one unit; case does not count (nobody records megavolts). All other units are no voltage."""
+"""mV in one unit; case does not count (nobody records megavolts). No other unit is one of voltage."""
 
 
 def millivolts_of(units: str) -> float | None:
-    """The mV of one of the `units`, such as "uV"; None where they are no voltage."""
+    """The mV of one of the `units`, such as "uV"; None where they are not units of voltage."""
     return MILLIVOLTS.get(unicodedata.normalize("NFKC", units).strip().casefold())  # NFKC: micro sign -> Greek mu
 
 
@@ -74,7 +74,7 @@ class Signal:
 
     @property
     def millivolts(self) -> float | None:
-        """The mV of one physical unit, None where that is no voltage."""
+        """The mV of one physical unit, None where that is not a unit of voltage."""
         return millivolts_of(self.units)
 
 
@@ -123,7 +123,7 @@ def parse_header(content: bytes) -> Header:
     name, *fields = lines[0].split()
     name, is_multi, n_seg = name.partition("/")
     if not _NAME.fullmatch(name):
-        raise ValueError(f"its first line begins with {name[:20]!r}, which is no record name")
+        raise ValueError(f"its first line begins with {name[:20]!r}, which is not a record name")
     if not fields:
         raise ValueError("its record line gives no number of signals")
     n_sig = _whole(fields[0], "number of signals")
@@ -162,7 +162,7 @@ def _rate(text: str) -> float:
 
 
 def _start(time: str, date: str) -> datetime | None:
-    """Read base time and base date, DD/MM/YYYY; None where they are no time and date, such as 0/0/0."""
+    """Read base time and base date, DD/MM/YYYY; None where they give no time and date, such as 0/0/0."""
     since_midnight = time_of_day(time)
     if since_midnight is None:
         return None
@@ -194,7 +194,7 @@ def _segments(lines: Sequence[str], count: int) -> tuple[Segment, ...]:
     for line in lines[:count]:
         name, *fields = line.split()
         if not fields or not (name == GAP or _NAME.fullmatch(name)):
-            raise ValueError(f"its segment line {line!r} is no record name and number of samples")
+            raise ValueError(f"its segment line {line!r} is not a record name and number of samples")
         segments.append(Segment(name, _whole(fields[0], f"number of samples of segment {name}")))
     if not all(segment.length for segment in segments[1:]):
         raise ValueError("a segment has no samples, which only the first one, the layout, may have")

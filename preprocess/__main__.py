@@ -89,7 +89,7 @@ def _read_records(config: PreparationConfig, raw: Path, database: Database | Non
     elif database is not None and not raw.is_dir():
         command = f"--source physionet --database {database.slug}"
         raise InputError(
-            f"{raw} is no folder of records: {command} downloads them, --raw_path DIR names another folder"
+            f"{raw} is not a folder of records: {command} downloads them, --raw_path DIR names another folder"
         )
     return read_beats(config.dataset, raw, config.reading(database), database, config.patients_file)
 

@@ -351,7 +351,7 @@ def _read_record(
         annotated = len(truth[0]) + sum(selection.dropped.values())
     else:
         label = _diagnosis(header)
-        assert label is not None  # `_choose` leaves out the records whose diagnosis is no class
+        assert label is not None  # `_choose` leaves out the records whose diagnosis is not a class
         truth, selection, annotated = label, Account(), 0
     beats = window.cut(signal, fs, truth)
     account = total([selection, beats.account, Account(remarks={note: [name] for note in trace.notes})])
@@ -421,7 +421,7 @@ def _choose(
             left_out.setdefault(options.no_lead, []).append(name)
         elif header.signals[channel].millivolts is None:
             lead = header.signals[channel]
-            left_out.setdefault(f"lead {lead.name} is in {lead.units}, which is no voltage", []).append(name)
+            left_out.setdefault(f"lead {lead.name} is in {lead.units}, which is not a unit of voltage", []).append(name)
         else:
             channels[name] = channel
     if not channels:

@@ -77,7 +77,7 @@ def read_rows(path: Path, labels: range) -> tuple[np.ndarray, np.ndarray]:
 
 
 def faulty_row(path: Path, labels: range) -> str:
-    """Find the first row that is no beat, line by line -> "row 7: ..."."""
+    """Find the first row that is not a beat, line by line -> "row 7: ..."."""
     expected = f"a row is {SAMPLES} numbers and a label"
     fault = "no rows"
     try:

@@ -44,7 +44,7 @@ class Channel(Protocol):
 
     @property
     def millivolts(self) -> float | None:
-        """The mV of one of its units; None: they are no voltage."""
+        """The mV of one of its units; None: they are not units of voltage."""
 
 
 def _words(name: str | None) -> list[str]:
@@ -99,7 +99,7 @@ def find_lead(channels: Sequence[Channel], wanted: Sequence[str] = LEAD_II, any_
 def ecg_channels(channels: Sequence[Channel]) -> list[int]:
     """Return the channels that are named like an ECG lead; or, if there are none, all that may be one.
 
-    A signal whose name is that of something else, or whose unit is no voltage, may not.
+    A signal whose name is that of something else, or whose unit is not one of voltage, may not.
     """
     possible = [
         number
@@ -125,7 +125,7 @@ def is_lead_ii(name: str | None) -> bool:
 
 
 def names_other_signal(text: str | None) -> bool:
-    """Say whether a word of a text names a signal that is no ECG, such as "Resp" or "ACC2".
+    """Say whether a word of a text names a signal that is not an ECG, such as "Resp" or "ACC2".
 
     What EEG recorders call "EEG EKG1-REF" is an ECG: they write EEG before all that is plugged into them.
     """

@@ -68,7 +68,7 @@ def _listed(folder: Path, home: str) -> Iterator[str]:
     listing = folder / home / LISTING
     for line in listing.read_text(encoding="utf-8", errors="replace").split():
         if not re.fullmatch(r"\w[\w.-]{,99}(/\w[\w.-]{,99})*/?", line):  # a path out of the folder, a web page
-            raise InputError(f"{listing} names {line!r}, which is no record of its folder; fetch it again")
+            raise InputError(f"{listing} names {line!r}, which is not a record of its folder; fetch it again")
         if not line.endswith("/"):
             yield home + line
         elif (folder / home / line / LISTING).is_file():
@@ -112,7 +112,7 @@ def read_header(folder: Path, name: str) -> Header:
     header = _parse(path)
     if header.segments:
         layout = header.segments[0]
-        if layout.length:  # a fixed layout: that of any segment that is no gap
+        if layout.length:  # a fixed layout: that of any segment that is not a gap
             layout = next((segment for segment in header.segments if segment.name != GAP), layout)
         if layout.name != GAP:
             header = replace(header, signals=_segment_header(path, layout.name).signals)
@@ -170,7 +170,7 @@ def read_signal(
         segments or a segment without this signal, or beyond the end of a signal that a skew moves forward.
 
     Raises:
-        InputError: the unit is no voltage, or a signal file is absent, cut short or not as the header describes it.
+        InputError: the unit is not one of voltage, or a signal file is absent, cut short or not as its header says.
     """
     spf = header.signals[channel].spf
     start, stop, _ = slice(start, stop).indices(signal_length(folder, name, header, channel))
@@ -303,7 +303,8 @@ def _read_millivolts(folder: Path, piece: _Piece) -> np.ndarray:
     signal = piece.signal
     if signal.millivolts is None:
         raise InputError(
-            f"record {piece.name}: signal {signal.name or piece.channel} is in {signal.units}, which is no voltage"
+            f"record {piece.name}: signal {signal.name or piece.channel} is in {signal.units}, which is not a unit of "
+            "voltage"
         )
     if signal.fmt == NULL_FORMAT:
         return np.empty(0)

@@ -39,7 +39,7 @@ def read_released(dataset: str, path: Path) -> BeatSet:
     split = load_split(path, config, any_length=True, remedy="fetch it again")
     if split.source != "unknown":
         raise InputError(
-            f"{path} is no released file but a split file of source {split.source}, {split.protocol} split: main.py "
+            f"{path} is not a released file but a split file of source {split.source}, {split.protocol} split: main.py "
             "reads it as it is; make other splits from its source"
         )
     absent = [name for name, count in split.class_counts(config.classes).items() if not count]

@@ -65,7 +65,7 @@ class Analysis:
     """How many beats the annotations call escape beats, which are in N; None: the classes are not those of
     annotations."""
     left_out: int
-    """R-peaks in unreadable time or flutter, which are no part of `rhythm`."""
+    """R-peaks in unreadable time or flutter, which are not part of `rhythm`."""
     unreadable: tuple[Unreadable, ...]
     episodes: Episodes
     burden: Burden

@@ -171,7 +171,7 @@ def _figures_of_run(path: Path, trained_on: dict[str, Any]) -> Figures:
         and fits(per_class, dict[str, dict[str, float]])
         and all({"recall", "precision", "support"} <= figures.keys() for figures in per_class.values())
     ):
-        raise InputError(f"{test}: is damaged: these are no figures of a test; move it away, and none are told")
+        raise InputError(f"{test}: is damaged: these are not figures of a test; move it away, and none are told")
     return Figures(
         per_class={
             name: {
@@ -311,7 +311,7 @@ def classify_signal(
     peaks: np.ndarray | None = None,
     device: str | torch.device = "cpu",
 ) -> pd.DataFrame:
-    """Find and classify the beats of a signal that is no file.
+    """Find and classify the beats of a signal that is not a file.
 
     Args:
         signal: (n,) one lead in mV, NaN or masked where samples are missing.

@@ -264,7 +264,7 @@ def find_classless(rhythm: Rhythm) -> Episodes:
 
 
 def beatless_time(rhythm: Rhythm, longest: float) -> np.ndarray:
-    """Readable time of more than `longest` samples that no two beats enclose, so that it is no R-R interval.
+    """Readable time of more than `longest` samples that no two beats enclose, so that it is not an R-R interval.
 
     It lies between a beat and lost time or an end of the recording, or between two of those.
 

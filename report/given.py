@@ -37,8 +37,8 @@ def read_given_beats(recording: Recording, annotator: str, fs: float | None) -> 
         fs: Hz, as the user says; where the header gives none, it is that of the frames in which annotations count.
 
     Raises:
-        InputError: it is no WFDB record, has no such annotations or no beat among them, or a beat is outside it or of
-            two classes.
+        InputError: it is not a WFDB record, has no such annotations or no beat among them, or a beat is outside it or
+            of two classes.
     """
     if recording.format != "WFDB":
         raise InputError(

@@ -89,7 +89,7 @@ def _lengths(rhythm: Rhythm, first: np.ndarray, last: np.ndarray, definitions: D
     """How long the rhythm from the beats `first` to the beats `last` lasts, in samples.
 
     One that begins with the first beat or ends with the last goes on to the end of the recording, as far as that can be
-    read and is no pause: in the 30 s of a watch there are 29 from beat to beat.
+    read and is not a pause: in the 30 s of a watch there are 29 from beat to beat.
     """
     samples, pause = rhythm.samples, round(definitions.pause * rhythm.fs)
     lost = np.concatenate([rhythm.unreadable, rhythm.flutter])

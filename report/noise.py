@@ -10,7 +10,7 @@ power above that of an ECG. In any window of mitdb, svdb and nstdb at most 57 % 
 Ventricular tachycardia is not quiet between its beats, either, and its beats are unlike those around it. So runs of
 beats that are fast, alike and larger than those around them are left out where noise is judged. Nor is it noise where
 beats differ, but it is quiet between them, or they stand out from all that is between them. Flutter, which has neither
-(`report.flutter`), is no noise.
+(`report.flutter`), is not noise.
 """
 
 from __future__ import annotations

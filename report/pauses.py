@@ -22,7 +22,7 @@ QRS_SHARE = 0.5  # of the usual size: 99 % of mitdb's pauses hold at most 0.30, 
 
 SWING = 0.6
 """Heights of a QRS that the signal moves by in a pause: from there on beats may be hidden in it."""
-T_WAVE, P_WAVE = 0.45, 0.1  # s after the beat before a pause and before that after it, which are no part of it
+T_WAVE, P_WAVE = 0.45, 0.1  # s after the beat before a pause and before that after it, which are not part of it
 QRS = (0.05, 0.08)  # s before and after an R-peak, where its height is measured
 
 AROUND = 10.0  # s on either side of a pause, whose beats say what size a QRS has

@@ -182,7 +182,7 @@ def _at_rails(
     Args:
         plateaus: start, end and value of each.
         rails: the lowest and highest value of the whole signal.
-        middles: the median of each part of it, from which a plateau at a limit is far: it is no level baseline.
+        middles: the median of each part of it, from which a plateau at a limit is far: it is not a level baseline.
     """
     low, high = rails
     near, apart = RAIL_NEAR * (high - low), RAIL_APART * (high - low)

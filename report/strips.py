@@ -20,7 +20,7 @@ LEAD_IN, LEAD_OUT = 1.4, 0.6  # s of signal at least before and after an episode
 BEFORE_BEAT = 0.4  # s of signal before the first beat of the usual rhythm: its P wave is seen
 MOST = 48  # strips
 MOST_ROWS = 2  # of one strip
-USUAL = 0.2  # of the median R-R interval: what is further off it is no usual rhythm
+USUAL = 0.2  # of the median R-R interval: what is further off is not the usual rhythm
 
 NAMES = {
     "isolated_v": "isolated V",

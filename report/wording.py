@@ -235,7 +235,7 @@ def _uncounted(analysis: Analysis) -> Iterator[str]:
             f"{count_of(analysis.unclassified, 'beat')} at an end of the recording or beside a gap could not be "
             f"classified; {'it is' if analysis.unclassified == 1 else 'they are'} counted apart, as unclassified."
         )
-    if analysis.left_out and analysis.annotator is not None:  # many detected peaks in noise are no beats
+    if analysis.left_out and analysis.annotator is not None:  # many detected peaks in noise are not beats
         yield (
             f"{count_of(analysis.left_out, 'annotated beat')} in unreadable time or ventricular flutter "
             f"{'is' if analysis.left_out == 1 else 'are'} left out."

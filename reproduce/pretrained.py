@@ -81,7 +81,7 @@ def keep_weights(checkpoint_path: Path, path: Path) -> None:
 
 
 def _free_path(name: str, folder: Path) -> Path:
-    """Where the weights of a network called `name` are kept; an `InputError` where that is no name, or taken."""
+    """Where the weights of a network called `name` are kept; an `InputError` where that is not a name, or taken."""
     if not name.replace("_", "").isalnum():
         raise InputError(f"{name}: a name of letters, digits and _ is needed, such as mit_new_patients")
     path = folder / f"{name}.pt"
@@ -306,8 +306,8 @@ def keep_network(run_folder: Path, name: str, raw_path: Path, folder: Path = PRE
         folder: for NAME.pt, NAME.json and NAME.md.
 
     Raises:
-        InputError: as `make_card`, `run_folder` is no folder or has several seeds, its run is not finished, or `name`
-            is none for a file, or that of another network.
+        InputError: as `make_card`, `run_folder` is not a folder or has several seeds, its run is not finished, or
+            `name` is none for a file, or that of another network.
     """
     if not run_folder.is_dir():
         raise InputError(f"{run_folder}: no such folder; give that of a finished run, whose tests the card quotes")

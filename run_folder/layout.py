@@ -72,7 +72,7 @@ class SeedRun:
 
     @cached_property
     def training_fingerprint(self) -> str:
-        """A hash of `trained_on`, which is no split file's where SMOTE adds beats or validation is trained on too."""
+        """A hash of `trained_on`: of no split file where SMOTE adds beats or validation is trained on too."""
         if self.trained_on is self.splits["train"]:
             return self.fingerprints["train"]
         return self.trained_on.fingerprint()

@@ -339,7 +339,7 @@ def selection_note(validation: Split, classes: Sequence[str], selection: str) ->
     One without a validation beat has no part in any macro figure (`utils.classification_metrics`); one with a few has.
     """
     if selection == "last":
-        return "note: the validation beats are trained on too; their figures are no test, and the last epoch is kept"
+        return "note: validation beats are trained on too, so their figures are not a test, and the last epoch is kept"
     counts = validation.class_counts(classes)
     absent = [name for name in classes if not counts[name]]
     few = [f"{name} ({counts[name]})" for name in classes if counts[name] and name not in selection_classes(counts)]

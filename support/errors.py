@@ -71,7 +71,7 @@ def unknown(what: str, value: object, known: Iterable[object], remedy: str = "")
         remedy: what else could be given.
     """
     more = f"; {remedy}" if remedy else ""
-    return InputError(f"{what} {value}: unknown; known are {listed(known)}{more}")
+    return InputError(f"{what} {value}: unknown; choose from {listed(known)}{more}")
 
 
 class TrainingError(Exception):

@@ -30,7 +30,7 @@ def from_fields(kind: type[T], values: object, where: str) -> T:
         where: the file and the part of it that `values` come from, for the messages.
 
     Raises:
-        InputError: `values` is no dict, a name is unknown or lacking, or a value is not what the field's annotation
+        InputError: `values` is not a dict, a name is unknown or lacking, or a value is not what the field's annotation
             says, or not in the range that `kind` itself insists on. Floating-point numbers must be finite; a whole
             number is one too, a list does for a tuple, and a dict for a field that is a dataclass.
     """
@@ -83,7 +83,7 @@ def settle_types(config: object, prefix: str = "") -> None:
             )
 
 
-def fits(value: object, hint: Any) -> bool:  # noqa: ANN401  (an annotation is no type: it may be `int | None`)
+def fits(value: object, hint: Any) -> bool:  # noqa: ANN401  (an annotation is not a type: it may be `int | None`)
     """Whether `value` is what the annotation `hint` says: plain types, unions, tuples, lists and dicts of them."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:

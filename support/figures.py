@@ -47,7 +47,7 @@ def new_figure(width: float, height: float) -> Figure:
 def with_plain_texts(figure: Figure) -> Figure:
     """`figure`, its texts shown as they are: a name of a file in them may hold anything.
 
-    matplotlib takes what stands between two $ for a formula, and cannot draw bytes that are no UTF-8.
+    matplotlib takes what stands between two $ for a formula, and cannot draw bytes that are not UTF-8.
     """
     from matplotlib.text import Text
 

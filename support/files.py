@@ -247,7 +247,7 @@ def write_table(
     """Write `table`, or its parts one below the other, as CSV, whole or not at all; `read_table` gives back its texts.
 
     A spreadsheet runs a cell that begins with =, +, -, @ or a tab as a formula. So a text that does, in a cell or a
-    header, and that is no number, gets an apostrophe before it, and so does a text that begins with one; likewise
+    header, and that is not a number, gets an apostrophe before it, and so does a text that begins with one; likewise
     within a text behind a semicolon, a tab or a line feed, where a spreadsheet may begin another cell. A carriage
     return, which many readers take for the end of a row, becomes a backslash and an r. Numbers are written as they are.
     """

@@ -82,9 +82,9 @@ def test_steps_and_evaluation_never_make_the_host_wait(context: str) -> None:
 def test_arithmetic_that_a_device_lacks() -> None:
     with pytest.raises(InputError, match="tf32"):
         require_arithmetic("tf32", torch.device("cpu"))
-    with pytest.raises(InputError, match="known are fp32, tf32, bf16"):
+    with pytest.raises(InputError, match="choose from fp32, tf32, bf16"):
         dataclasses.replace(hparams.supervised(), precision="fp8")
-    with pytest.raises(InputError, match="known are auto, stock, torch, native"):
+    with pytest.raises(InputError, match="choose from auto, stock, torch, native"):
         dataclasses.replace(hparams.supervised(), kernel="fast")
 
 

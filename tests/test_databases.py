@@ -278,8 +278,8 @@ def test_bad_tables_of_patients_are_one_clear_line(
 
 
 BAD_ARGUMENTS = {
-    "--dataset mit --database ahadb": "--database ahadb: unknown; known are mitdb, svdb,",
-    "--dataset mit --database mitdb,": "--database : unknown; known are mitdb",
+    "--dataset mit --database ahadb": "--database ahadb: unknown; choose from mitdb, svdb,",
+    "--dataset mit --database mitdb,": "--database : unknown; choose from mitdb",
     "--dataset mit --database mitdb,mitdb": "mitdb is named twice",
     "--dataset mit --database ptbdb": "--database ptbdb goes with --dataset ptb, not mit",
     "--dataset mit --database mitdb --source synthetic": "--database goes with --source physionet or records",
@@ -447,7 +447,7 @@ def test_two_databases_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     assert len(set(windows)) == 1  # cut alike: a network of one reads the beats of the other
     capsys.readouterr()
     assert run("--dataset", "mit", "--database", "svdb,edb", "--raw_path", tmp_path / "raw", "--out", tmp_path) == 2
-    assert "edb is no folder of records: --source physionet --database edb downloads" in capsys.readouterr().err
+    assert "edb is not a folder of records: --source physionet --database edb downloads" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------- on the real records

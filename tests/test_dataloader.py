@@ -138,7 +138,7 @@ def changed(path: Path, **entries: object) -> None:
 
 
 def test_one_split_is_asked_for_in_a_list(tmp_path: Path, mit: DatasetConfig) -> None:
-    with pytest.raises(InputError, match=r"^split t: unknown; known are train, val, test; give a list of them"):
+    with pytest.raises(InputError, match=r"^split t: unknown; choose from train, val, test; give a list of them"):
         load_splits(write_toy_splits(tmp_path, "mit"), mit, "test")
 
 

@@ -131,7 +131,7 @@ def test_no_beats_in_nothing(signal: np.ndarray) -> None:
 def test_a_second_and_noise_alone_are_no_error() -> None:
     assert_found(detect_beats(ecg_of(np.array([0.5]), 360, 1), 360), np.array([0.5]), 360)
     noise = np.random.default_rng(0).standard_normal(20 * 360)
-    found = detect_beats(noise, 360)  # what is no beat at all is for report.quality to say
+    found = detect_beats(noise, 360)  # what is not a beat at all is for report.quality to say
     assert (np.diff(found) > 0).all() and len(found) < 20 * 6
 
 

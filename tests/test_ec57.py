@@ -435,9 +435,9 @@ def test_annotations_made_in_python_are_checked() -> None:
         Annotations([2, 1], "NN")
     with pytest.raises(InputError, match="'Z' at sample 2 is not one of WFDB's"):
         Annotations([1, 2], "NZ")
-    with pytest.raises(InputError, match=r"annotation time 0\.8 is no whole number; times are samples"):
+    with pytest.raises(InputError, match=r"annotation time 0\.8 is not a whole number; times are samples"):
         Annotations([0.8, 1.6], "NN")
-    with pytest.raises(InputError, match="annotation time nan is no whole number"):
+    with pytest.raises(InputError, match="annotation time nan is not a whole number"):
         Annotations([float("nan")], "N")
     assert Annotations([300.0], "N").times == [300]
     with pytest.raises(InputError, match="at least 1 Hz, got 0"):
@@ -626,7 +626,7 @@ def test_a_comparison_of_nothing_is_an_error(tmp_path: Path, capfd: pytest.Captu
         ({"atr": "N", "tst": "N"}, ["--window", "150"], "at most 1 second, such as 0.15, got 150"),  # milliseconds
         ({"atr": "N", "tst": "N"}, ["--start", "-1"], "--start must be 0 or a positive number of seconds"),
         ({"atr": "N", "tst": "N"}, ["--end", "300"], "--end must be later than --start (300 s), got 300"),
-        ({"atr": "N", "tst": "N"}, ["--grouping", "mine"], "--grouping mine: unknown; known are ec57, de_chazal"),
+        ({"atr": "N", "tst": "N"}, ["--grouping", "mine"], "--grouping mine: unknown; choose from ec57, de_chazal"),
         ({"atr": "N", "tst": "N"}, ["--out", "r.hea"], "r.hea is a file"),
     ],
 )

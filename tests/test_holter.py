@@ -127,7 +127,7 @@ def test_a_recording_is_replaced_and_a_foreign_table_is_not(tmp_path: Path) -> N
     assert set(contents(folder)) == {"RECORDS", "m001.dat", "m001.hea", "m001.atr"}
     (folder / "diary.csv").write_text("mine")
     before = contents(folder)
-    with pytest.raises(InputError, match=r"diary\.csv, which is no part of a synthetic record"):
+    with pytest.raises(InputError, match=r"diary\.csv, which is not part of a synthetic record"):
         write_synthetic_holter(folder, hours=0.5, seed=1)
     assert contents(folder) == before
 

@@ -105,7 +105,7 @@ def test_every_room_is_where_the_design_says() -> None:
     for room in FLOORS:
         path = ROOT / room if room in FOLDERS else ROOT / f"{room}.py"
         assert path.is_dir() if room in FOLDERS else path.is_file(), f"{path.name}: is not there"
-        assert room not in FOLDERS or (path / "__init__.py").is_file(), f"{room}: is no package"
+        assert room not in FOLDERS or (path / "__init__.py").is_file(), f"{room}: is not a package"
     for name in BESIDE | UNDER_NO_ROOF:
         assert (ROOT / name).is_dir(), f"{name}: is not there"
     for room in ("benchmarks", "data", "ec57", "experiments_logs", "report"):
@@ -149,8 +149,8 @@ def test_no_test_file_needs_another() -> None:
 
 
 def test_unknown_names_are_told_in_one_form() -> None:
-    """By `support.errors.unknown`: "--dataset eeg: unknown; known are mit, ptb"."""
-    telling = [module for module, path in MODULES.items() if "known are" in path.read_text(encoding="utf-8")]
+    """By `support.errors.unknown`: "--dataset eeg: unknown; choose from mit, ptb"."""
+    telling = [module for module, path in MODULES.items() if "choose from" in path.read_text(encoding="utf-8")]
     assert telling == ["support.errors"]
 
 

@@ -20,7 +20,7 @@ fewer_examples = settings(max_examples=50)
 
 SEGMENT = 625  # samples at 125 Hz: 5 s
 HALF = 25  # samples from the foot of a peak to its top: a whole number of samples at 360 and 1000 Hz too
-PEAKS = {50: 1.0, 150: 0.95, 275: 1.0, 375: 0.92, 425: 0.85, 500: 1.0}  # R-R 100, 125, 100, 125; 0.85 is no candidate
+PEAKS = {50: 1.0, 150: 0.95, 275: 1.0, 375: 0.92, 425: 0.85, 500: 1.0}  # R-R 100, 125, 100, 125; 0.85: no candidate
 
 
 def peaked(peaks: dict[int, float], fs: float = 125, seconds: float = 5) -> np.ndarray:

@@ -114,7 +114,7 @@ def test_the_row_number_counts_every_line(kaggle: Path) -> None:
     path = kaggle / "mitbih_train.csv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:4], "", *lines[4:]]) + "\n\n")
-    assert len(read_kaggle("mit", kaggle).labels) == sum(TRAIN) + sum(TEST)  # blank lines are no rows
+    assert len(read_kaggle("mit", kaggle).labels) == sum(TRAIN) + sum(TEST)  # blank lines are not rows
     edit(8, lambda cells: cells[:5])(path)
     with pytest.raises(InputError, match="row 8: 5 values"):
         read_kaggle("mit", kaggle)

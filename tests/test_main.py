@@ -331,10 +331,10 @@ def test_bad_command_lines(
 ) -> None:
     data = ("--data_path", toy_data, "--save_dir", tmp_path / "out")
     long_beats = write_toy_splits(tmp_path / "long", "mit", length=187)
-    assert "known are mit, ptb" in fails(capsys, *data, "--dataset", "chapman")
-    assert "known are supervised, notes" in fails(capsys, *data, "--recipe", "fast")
-    assert "known are shuffle, balanced, smote" in fails(capsys, *data, "--sampler", "bootstrap")
-    assert "known are none, rhythm_only" in fails(capsys, *data, "--context", "")
+    assert "choose from mit, ptb" in fails(capsys, *data, "--dataset", "chapman")
+    assert "choose from supervised, notes" in fails(capsys, *data, "--recipe", "fast")
+    assert "choose from shuffle, balanced, smote" in fails(capsys, *data, "--sampler", "bootstrap")
+    assert "choose from none, rhythm_only" in fails(capsys, *data, "--context", "")
     for sampler in ("balanced", "smote"):
         line = fails(capsys, *data, "--recipe", "notes", "--sampler", sampler)
         assert f"--sampler {sampler}: takes single beats, but recipe notes" in line

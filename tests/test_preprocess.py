@@ -475,7 +475,7 @@ def test_classes_that_are_not_there_can_be_left_out(tmp_path: Path, capsys: pyte
     checkpoint = tmp_path / "logs/mit/three/seed_0/checkpoint_best.pt"
     training.run(["--test", str(checkpoint), "--data_path", str(tmp_path), "--save_dir", str(tmp_path / "logs")])
     assert run(*command, "--classes", "N", "X") == 2
-    assert "--classes X: unknown; known are N, S, V, F, Q; separate several with spaces" in capsys.readouterr().err
+    assert "--classes X: unknown; choose from N, S, V, F, Q; separate several with spaces" in capsys.readouterr().err
     synthetic = ("--dataset", "mit", "--source", "synthetic", "--raw_path", tmp_path / "new", "--out", tmp_path)
     assert run(*synthetic, "--classes", "N", "X") == 2
     assert "--classes X: unknown" in capsys.readouterr().err and not (tmp_path / "new").exists()
@@ -522,11 +522,11 @@ BAD_RECORDS = {
     "truncated .atr": (lambda raw: _truncate(raw / "b.atr"), "b.atr cannot be read: it has no end mark"),
     "empty .atr": (lambda raw: (raw / "b.atr").write_bytes(b""), "b.atr cannot be read: it has no end mark"),
     "empty .hea": (lambda raw: (raw / "b.hea").write_text(""), "b.hea cannot be read: it has no record line"),
-    "binary .hea": (lambda raw: (raw / "b.hea").write_bytes(bytes(range(256))), "which is no record name"),
+    "binary .hea": (lambda raw: (raw / "b.hea").write_bytes(bytes(range(256))), "which is not a record name"),
     "short .hea": (lambda raw: (raw / "b.hea").write_text("b 2 360 1500\n"), "it describes 0 of its 2 signals"),
     "segments": (lambda raw: (raw / "b.hea").write_text("b/1 1 360 900\nc 900\n"), "c.hea is not there"),
     "rates": (lambda raw: write_record(raw, "b", fs=250), "(b at 250 Hz, a at 360 Hz); --raw_path DIR names"),
-    "outside": (lambda raw: (raw / "RECORDS").write_text("../raw/a\n"), "names '../raw/a', which is no record"),
+    "outside": (lambda raw: (raw / "RECORDS").write_text("../raw/a\n"), "names '../raw/a', which is not a record"),
     "file outside": (
         lambda raw: (raw / "b.hea").write_text((raw / "b.hea").read_text().replace("b.dat", "../raw/b.dat")),
         "the file of signal 0 is '../raw/b.dat'; a name is wanted",
@@ -549,9 +549,9 @@ def test_bad_records_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 BAD_ARGUMENTS = {
-    "--dataset eeg": "--dataset eeg: unknown; known are mit, ptb",
+    "--dataset eeg": "--dataset eeg: unknown; choose from mit, ptb",
     "": "--dataset",
-    "--dataset mit --source nowhere": "--source nowhere: unknown; known are records,",
+    "--dataset mit --source nowhere": "--source nowhere: unknown; choose from records,",
     "--dataset mit --raw_path TMP/absent": "--source physionet` downloads the dataset's own",
     "--dataset mit --raw_path TMP/empty": "holds no WFDB record: neither names in a RECORDS file nor a .hea file; wfdb",
     "--dataset mit --raw_path TMP/raw --out TMP/file": "file is a file; name another folder",
@@ -562,7 +562,7 @@ BAD_ARGUMENTS = {
     "--dataset mit --raw_path TMP/raw --seed_id -1": "--seed_id -1",
     "--dataset mit --raw_path TMP/raw --patients 3": "go with --source synthetic only",
     "--dataset mit --raw_path TMP/raw --split inter_patient": "at least 3 patients",
-    "--dataset mit --raw_path TMP/v5": "lead MLII or II: unknown; known are V5",
+    "--dataset mit --raw_path TMP/v5": "lead MLII or II: unknown; choose from V5",
     "--dataset ptb --raw_path TMP/raw": "no record to read (diagnosis not given: 1 record)",
     "--dataset mit --source synthetic --patients 0": "0 synthetic patients",
     "--dataset mit --source synthetic --raw_path TMP/raw": "name another folder",

@@ -183,7 +183,7 @@ def test_a_card_has_the_training_records_of_the_network_that_a_run_started_from(
 
 def test_what_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"^--test mit_old: unknown; known are mit_beat, .*; or give a checkpoint_best\.pt or"
+        InputError, match=r"^--test mit_old: unknown; choose from mit_beat, .*; or give a checkpoint_best\.pt or"
     ):
         find_checkpoint("mit_old", "--test")
     with pytest.raises(InputError, match=r"^network runs/a\.pt: no such file; give a checkpoint_best\.pt, the folder"):

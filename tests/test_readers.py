@@ -59,9 +59,9 @@ def test_a_wfdb_record(tmp_path: Path) -> None:
         ("14:45:00 31/02/2026", "has no valid date"),
         ("0:0:0 0/0/0", ""),
         ("14:45:00 31/01/2026", ""),
-        ("25:45:00 31/01/2026", "is no time of day"),
-        ("14:61:00 31/01/2026", "is no time of day"),
-        ("14:45:60", "is no time of day"),
+        ("25:45:00 31/01/2026", "is not a time of day"),
+        ("14:61:00 31/01/2026", "is not a time of day"),
+        ("14:45:60", "is not a time of day"),
     ],
 )
 def test_a_record_with_a_time_but_no_date(tmp_path: Path, when: str, undated: str) -> None:
@@ -75,7 +75,7 @@ def test_a_record_with_a_time_but_no_date(tmp_path: Path, when: str, undated: st
 
 
 def test_a_record_in_no_voltage_has_a_remedy(tmp_path: Path) -> None:
-    said = "II is in NU, which is no voltage; "
+    said = "II is in NU, which is not a unit of voltage; "
     path = write_wfdb(tmp_path, {"II": wave(700)}, gain="200/NU")
     assert fault(path).endswith(f"{said}correct the units in its header")
     write_wfdb(tmp_path, {"II": wave(700), "V1": wave(700)}, gain="200/NU")
@@ -216,7 +216,8 @@ def test_which_lead_a_signal_without_a_name_is(tmp_path: Path) -> None:
     path = put(tmp_path, edf({"V5": wave(2560), "II": wave(2560, 1)}), "b.edf")
     assert "what --column names is lead V5, not II" in fault(path, column="1", lead="II")
     for lead in ("ECG2", "2"):  # another signal, but no lead
-        assert f"--column takes ECG1, and --lead {lead} is no lead" in fault(tmp_path / "a.edf", column="1", lead=lead)
+        said = f"--column takes ECG1, and --lead {lead} is not a lead"
+        assert said in fault(tmp_path / "a.edf", column="1", lead=lead)
     with open_recording(path, column="1") as recording:
         assert recording.lead == "V5"
 
@@ -277,7 +278,7 @@ def test_runs_are_put_where_they_are_in_time(pieces: list[tuple[int, int]], data
     np.testing.assert_array_equal(read, whole[first:last])
 
 
-# ------------------------------------------------------------------------------------------------- what is no recording
+# --------------------------------------------------------------------------------------------- what is not a recording
 
 
 def test_what_is_no_recording_is_told_with_every_format_that_is_read(tmp_path: Path) -> None:
@@ -290,7 +291,7 @@ def test_what_is_no_recording_is_told_with_every_format_that_is_read(tmp_path: P
     [
         (b"", "is empty: it holds no samples"),
         (b"time,II\n", "has no rows, only the line 'time,II'"),
-        (b"Dear reader,\nthis is no recording.\n", "holds no samples that can be read"),
+        (b"Dear reader,\nthis is not a recording.\n", "holds no samples that can be read"),
         (bytes(1000), "the signals of a WFDB record need its header, a.hea, beside them"),
         (b"PK\3\4rest", "is a ZIP archive or an office document"),
         (b"\xd0\xcf\x11\xe0rest", "is a ZIP archive or an office document"),
@@ -328,8 +329,8 @@ def test_paths_that_are_no_recordings(tmp_path: Path) -> None:
     path = write_wfdb(tmp_path, {"II": wave(900)})
     assert "--fs 500 is not the sampling frequency in" in fault(path, fs=500)
     assert "--unit does not go with" in fault(path, unit="uV")
-    assert "--column 2: unknown; known are II" in fault(path, column="2")
-    assert "--lead V9: unknown; known are II" in fault(path, lead="V9")
+    assert "--column 2: unknown; choose from II" in fault(path, column="2")
+    assert "--lead V9: unknown; choose from II" in fault(path, lead="V9")
     (tmp_path / "r.hea").write_text("r/2 1 250 0\nlayout 0\n~ 99999999999\n")
     (tmp_path / "layout.hea").write_text("layout 1 250 0\n~ 0 200/mV 16 0 0 0 0 II\n")
     assert "says that it is 4630 days long" in fault(path)

@@ -145,7 +145,7 @@ def test_the_unit_of_edf(tmp_path: Path) -> None:
     with open_recording(path, unit="uV") as recording:
         np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)
     path = put(tmp_path, edf({"II": wave(2560)}, dimension="mmHg"), "a.edf")
-    assert "II is in mmHg, which is no voltage; give --unit" in fault(path)
+    assert "II is in mmHg, which is not a unit of voltage; give --unit" in fault(path)
     path = put(tmp_path, edf({"ECG": wave(2560), "Temp": wave(2560)}, dimension=""), "a.edf")
     for any_lead in (False, True):  # what may be an ECG is wanted, not another lead
         assert "ECG does not say its unit; give --unit mV, uV, V" in fault(path, any_lead=any_lead)
@@ -160,7 +160,7 @@ def test_the_unit_of_edf(tmp_path: Path) -> None:
     assert "signal 1 has no scale" in fault(put(tmp_path, content, "a.edf"))
 
 
-INVALID, NO_DATE = "is no valid date and time", "has no date: it was not known, or taken out"
+INVALID, NO_DATE = "is not a valid date and time", "has no date: it was not known, or taken out"
 
 
 @pytest.mark.parametrize(

@@ -346,7 +346,7 @@ def test_times_that_tell_no_rate(tmp_path: Path) -> None:
         ([n // 100 for n in range(300)], "may be samples or milliseconds: give --fs"),
         (
             [n / 100 - (n > 200) for n in range(300)],
-            "the time in row 202 of the data, column time, is no time or goes back",
+            "the time in row 202 of the data, column time, is not a time or goes back",
         ),
     ):
         path = put(tmp_path, ["time,MLII (mV)", *(f"{time},{time % 1}" for time in times)])
@@ -366,7 +366,7 @@ def test_times_that_go_back_and_cells_that_are_no_number(tmp_path: Path) -> None
     for cell, rest in (("x", rows[5:]), ("x", [])):
         odd = [f"{row.partition(',')[0]},{cell}" for row in rows[:5]]
         message = fault(put(tmp_path, title + "\n".join([*odd, *rest]), "odd.csv"))
-        assert "has no column of a signal, only 1 time_s, 2 MLII (mV); 'x' is no number" in message
+        assert "has no column of a signal, only 1 time_s, 2 MLII (mV); 'x' is not a number" in message
     infinite = [f"{row.partition(',')[0]},inf" for row in rows[:5]]
     with open_recording(put(tmp_path, title + "\n".join([*infinite, *rows[5:]]), "inf.csv")) as recording:
         assert np.isnan(recording.read(0, 5)).all() and recording.fs == 360

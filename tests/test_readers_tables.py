@@ -131,7 +131,7 @@ def test_numbers_of_two_decimal_marks_are_refused(tmp_path: Path) -> None:
     rows = [f'{n / 250:.3f},{n},"{n / 10:.1f}"' for n in range(100)] + [
         f'{n / 250:.3f},{n},"1,{n}"' for n in (100, 101)
     ]
-    said = "'1,100' in row 101 of the data is no number"
+    said = "'1,100' in row 101 of the data is not a number"
     assert said in fault(put(tmp_path, ["time_s,other,II_uV", *rows]))
 
 
@@ -157,7 +157,7 @@ def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
     both = unit.replace("give ", "give --fs HZ, and ")
     assert fault(path) == f"{rate} and the unit of its values: {both}"
     assert fault(path, fs=250, unit="adu") == "--unit adu needs --gain, the ADC units per mV, such as --gain 200"
-    assert "--unit kg: unknown; known are mV, uV, V," in fault(path, fs=250, unit="kg")
+    assert "--unit kg: unknown; choose from mV, uV, V," in fault(path, fs=250, unit="kg")
     assert "--fs must be a number above 0, got -1" in fault(path, fs=-1)
     assert "an ECG needs at least 100" in fault(path, fs=99.5, unit="mV")
     assert "has 1e+09 samples a second; no ECG has more than 50000: correct --fs, in Hz" in fault(
@@ -182,7 +182,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     assert "has no lead II; it has left, right, resp: name the one to be read, such as --lead left" in fault(
         path, **options
     )
-    assert "--column 9: unknown; known are 1 sample, 2 left, 3 right, 4 label, 5 resp (mV)" in fault(
+    assert "--column 9: unknown; choose from 1 sample, 2 left, 3 right, 4 label, 5 resp (mV)" in fault(
         path, column="9", **options
     )
     assert "column label holds no numbers" in fault(path, column="label", **options)
@@ -196,13 +196,13 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
         assert "Values are taken as 200 ADC units a mV, as --gain says; the file says mV." in recording.notes
     titled = put(tmp_path, ["II,V5,ecg", *(row.replace(",x,", ",")[row.index(",") + 1 :] for row in rows)], "b.csv")
     assert "what --column names is lead V5, not II" in fault(titled, column="2", lead="II", **options)
-    assert "--lead III: unknown; known are II, V5, ecg" in fault(titled, lead="III", **options)
+    assert "--lead III: unknown; choose from II, V5, ecg" in fault(titled, lead="III", **options)
     with open_recording(titled, lead="Ecg", **options) as recording:
         assert recording.lead == "ecg"
         assert recording.notes == ("The file does not say which lead ecg is.",)
     rows[270] = "270,oops,1,x,1"
     path = put(tmp_path, ["sample,left,right,label,resp (mV)", *rows])
-    assert "'oops' in row 271 of the data is no number" in fault(path, column="2", **options)
+    assert "'oops' in row 271 of the data is not a number" in fault(path, column="2", **options)
     rows[270] = "270,1,1,x,1,5"
     assert "as a table: line 272 has 6 cells, the lines above it have 5; correct the line" in fault(
         put(tmp_path, ["sample,left,right,label,resp (mV)", *rows]), column="2", **options
@@ -293,7 +293,7 @@ def test_the_numbers_that_pandas_gives_columns_without_names_are_no_sample(tmp_p
             assert "first row" not in str(recording.notes)
 
 
-# ---------------------------------------------------------------------------------------------------- what is no signal
+# ------------------------------------------------------------------------------------------------ what is not a signal
 
 
 def test_a_signal_is_not_taken_for_times_by_its_name(tmp_path: Path) -> None:

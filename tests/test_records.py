@@ -372,7 +372,7 @@ def test_units_become_millivolts(tmp_path: Path) -> None:
         write(tmp_path, "a", f"a 1 100 3\na.dat 16 2(10)/{unit} 12 0 0 0 0 II\n", dat=int16([10, 12, 8]))
         with pytest.raises(InputError) as caught:
             read(tmp_path)
-        assert str(caught.value) == f"record a: signal II is in {unit}, which is no voltage"
+        assert str(caught.value) == f"record a: signal II is in {unit}, which is not a unit of voltage"
 
 
 @fewer_examples
@@ -832,14 +832,15 @@ def test_lead_options_reach_the_split_file(tmp_path: Path, capsys: pytest.Captur
         printed = capsys.readouterr().out
         assert said in printed
         assert ("--lead NAME takes another lead, --any_lead" in printed) == ("--any_lead" not in options)
-        assert ("1 record, lead II is in NU, which is no voltage: e" in printed) == ("no lead v5" not in printed)
+        in_nu = "1 record, lead II is in NU, which is not a unit of voltage: e"
+        assert (in_nu in printed) == ("no lead v5" not in printed)
         assert torch.load(tmp_path / "mit/train.pt", weights_only=True)["leads"] == leads
     write_beats(tmp_path / "units", "e", "N" * 20, leads=("II",), units=("NU",))
     assert run("--dataset", "mit", "--raw_path", tmp_path / "units", "--out", tmp_path) == 2
     assert "no voltage: 1 record); write V, mV, uV or nV into the header" in capsys.readouterr().err
     assert run(*command, "--lead", "V9") == 2
     error = capsys.readouterr().err
-    assert "lead V9: unknown; known are ABP, ECG lead I, ECG lead II, ECG1, ECG2, II, RESP, V5" in error
+    assert "lead V9: unknown; choose from ABP, ECG lead I, ECG lead II, ECG1, ECG2, II, RESP, V5" in error
     assert "--lead NAME takes one of these, --any_lead the first ECG channel" in error
 
 

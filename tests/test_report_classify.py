@@ -161,7 +161,7 @@ def test_a_run_folder_is_a_checkpoint_with_its_figures(checkpoint: Path, tmp_pat
     assert known.new_patients is True
     for broken in ({"per_class": [1]}, {"per_class": {"V": {"recall": 0.5}}}, {"data": [1]}, {"data": {"protocol": 5}}):
         (seed / "test_best.json").write_text(json.dumps(test | broken))
-        with pytest.raises(InputError, match=r"test_best\.json: is damaged: these are no figures of a test"):
+        with pytest.raises(InputError, match=r"test_best\.json: is damaged: these are not figures of a test"):
             load_classifier(tmp_path / "run")
     (seed / "test_best.json").write_text(json.dumps(test))
     kept = load_checkpoint(checkpoint)

@@ -139,7 +139,7 @@ def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
         ("nan,symptom,", "row 3.*cannot be read"),
         ("2026-01-31,symptom,", "row 3: the time '2026-01-31' is a date without a time of day"),
         ("2026-01-31 09:00,symptom,", "row 3.*--start_time"),
-        ("60,dance,", "row 3.*kind 'dance': unknown; known are activity,"),
+        ("60,dance,", "row 3.*kind 'dance': unknown; choose from activity,"),
         ("60,activity,30", "row 3.*its end 30 is before"),
         ("60,activity,,dizzy", "row 3.*has 4 cells and the first line names 3.*put a note that holds ',' between"),
         ('60,activity,\n"60,symptom,\n70,symptom,', "row 4: its double quotes do not match"),

@@ -260,7 +260,7 @@ def test_a_very_long_pause_may_be_a_lead_that_is_off() -> None:
         rhythm = made("NNN", [length, 800], hidden=hidden)
         (pause,) = find_episodes(rhythm, DEFAULTS).of("pause")
         assert bool(pause.doubtful) == doubtful
-        assert rhythm.valid.tolist() == [not doubtful, True]  # it is no heart rate of 4/min
+        assert rhythm.valid.tolist() == [not doubtful, True]  # it is not a heart rate of 4/min
 
 
 def test_a_deflection_in_a_pause_may_be_a_missed_beat() -> None:
@@ -291,7 +291,7 @@ def test_an_interval_that_may_hide_a_beat_breaks_every_sequence_and_is_still_tol
 
 @pytest.mark.parametrize("length", [2000, 2001])
 def test_time_without_a_beat_at_an_end_or_beside_lost_time_is_told(length: int) -> None:
-    """It is no R-R interval, so no pause either."""
+    """It is not an R-R interval, so no pause either."""
     beats, past = np.arange(10_000, 20_000, 1000), 19_000  # the last beat
     rhythm = Rhythm(
         samples=beats,
@@ -448,7 +448,7 @@ def test_the_table_of_beats() -> None:
         ({"samples": [1, 5, 5]}, "beat at sample 5 does not come after that at 5"),
         ({"samples": [1, 5, 5000]}, "sample 5000 is outside the recording of 1800 samples"),
         ({"samples": [-1, 5, 50]}, "sample -1 is outside"),
-        ({"classes": ["N", "X", "N"]}, "class of a beat X: unknown; known are N, S, V, F, Q"),
+        ({"classes": ["N", "X", "N"]}, "class of a beat X: unknown; choose from N, S, V, F, Q"),
         ({"unreadable": [(5, 3)]}, "unreadable interval from sample 5 ends before it begins, at 3"),
         ({"fs": 0}, "both must be above 0"),
         ({"probabilities": np.ones((2, 5))}, "3 beats of 5 classes are needed"),

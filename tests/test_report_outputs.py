@@ -387,7 +387,7 @@ def test_a_kill_leaves_no_half_report(records: Path, tmp_path: Path) -> None:
 
 
 def test_what_the_browser_says_may_be_in_any_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another language's words in another code page; of bytes that are no text the rest is still told."""
+    """Another language's words in another code page; of bytes that are not text the rest is still told."""
     browser = tmp_path / "chromium"
     browser.write_text("#!/bin/sh\nprintf 'kein Speicher verf\\374gbar\\n' >&2\n")
     browser.chmod(0o755)

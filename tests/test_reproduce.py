@@ -228,7 +228,7 @@ def test_a_stopped_run_is_taken_up_again(raw: Path, tmp_path: Path, monkeypatch:
 
 def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
     for more, message in {
-        ("table9",): "NAME table9: unknown; known are table2,",
+        ("table9",): "NAME table9: unknown; choose from table2,",
         ("table2", "--num_epochs", "0"): "--num_epochs must be 1 to 1,000,000,000, got 0",
         ("table2", "--device", "abacus"): "--device abacus",
         ("table2", "--dataset", "ptb"): "table2: has no rows of ptb",
@@ -255,7 +255,7 @@ def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
 def test_a_dataset_of_ones_own_has_no_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(data_configs.DATASETS, "mine", data_configs.mit)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"^--dataset mine: unknown; known are mit, ptb$"):
+    with pytest.raises(InputError, match=r"^--dataset mine: unknown; choose from mit, ptb$"):
         reproduce.build_parser().parse_args(["table4", "--dataset", "mine"])
     assert reproduce.options_of(reproduce.build_parser().parse_args(["table4"])).datasets == ("mit", "ptb")
 

@@ -594,7 +594,7 @@ def test_context_is_an_option_of_every_recipe() -> None:
     assert RunConfig(recipe="new_patients", context="none").effective_configs().context == "none"
     assert RunConfig(context="rhythm").effective_configs().context == "rhythm"
     assert RunConfig(context="rhythm").effective_hparams().loss == "cal"
-    with pytest.raises(InputError, match="--context flat: unknown; known are none, rhythm_only"):
+    with pytest.raises(InputError, match="--context flat: unknown; choose from none, rhythm_only"):
         RunConfig(context="flat").effective_configs()
 
 

@@ -380,7 +380,7 @@ def test_a_log_takes_any_text(tmp_path: Path) -> None:
 
 def test_a_picture_shows_the_name_of_any_file(tmp_path: Path) -> None:
     figure = new_figure(3, 3)
-    title = figure.add_subplot().set_title("$_$, \udcff")  # no formula, and a byte that is no UTF-8
+    title = figure.add_subplot().set_title("$_$, \udcff")  # no formula, and a byte that is not UTF-8
     save_figure(figure, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 0
     assert title.get_text() == r"$_$, \udcff"

@@ -435,7 +435,7 @@ def test_a_finished_seed_is_not_read_back_for_other_beats(
 
 
 def test_a_run_does_not_go_on_with_other_training_beats_of_the_same_files(toy_data: Path, tmp_path: Path) -> None:
-    """With selection last and with SMOTE, what is trained on is no split file; neither finished nor stopped."""
+    """With selection last and with SMOTE, what is trained on is not a split file; neither finished nor stopped."""
 
     def config(**changes: object) -> RunConfig:
         return run_config(toy_data, tmp_path, recipe="new_patients", context="none", num_epochs=1, **changes)
@@ -529,7 +529,7 @@ def test_the_records_of_a_run_are_not_those_of_the_network_that_it_started_from(
         ("ptb_beat", {}, "has classes normal infarction, this run N S V F Q; give another network"),
         ("mit_beat", {"variant": "cnn"}, "has variant full, this run cnn; give --variant full, or another network"),
         ("mit_new_patients", {}, "has context rhythm, this run none; give --context rhythm, or another network"),
-        ("mit_old", {}, "unknown; known are mit_beat"),
+        ("mit_old", {}, "unknown; choose from mit_beat"),
     ],
 )
 def test_a_network_that_a_run_cannot_start_from(
@@ -654,7 +654,7 @@ def test_an_epoch_without_batches_is_told(mit: DatasetConfig) -> None:
 
 @pytest.mark.parametrize("empty", [torch.arange(0), torch.tensor([2, 7, 12])], ids=["no beat", "none that weighs"])
 def test_a_batch_that_weighs_nothing_is_told(mit: DatasetConfig, empty: Tensor) -> None:
-    """It is no loss that diverges: the weights did not take that step, and no smaller learning rate would help."""
+    """It is not a loss that diverges: the weights did not take that step, and no smaller learning rate would help."""
     model, split = LinearNetwork(), toy_split()
     loss = ClassWeightedLoss(torch.tensor([1.0, 1, 0, 1, 1]))  # beats 2, 7 and 12 are of class 2
     before = model.linear.weight.clone()
@@ -1026,7 +1026,7 @@ def test_values_of_another_type_are_told(config: Callable[..., object], setting:
 def test_the_schedule_can_be_chosen_apart_from_the_recipe() -> None:
     hparams = RunConfig(recipe="notes", schedule="one_cycle", num_epochs=3).effective_hparams()
     assert (hparams.recipe, hparams.schedule, hparams.num_epochs) == ("notes", "one_cycle", 3)
-    with pytest.raises(InputError, match="--schedule linear: unknown; known are constant, one_cycle"):
+    with pytest.raises(InputError, match="--schedule linear: unknown; choose from constant, one_cycle"):
         RunConfig(schedule="linear").effective_hparams()
 
 

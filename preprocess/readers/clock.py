@@ -109,8 +109,8 @@ class Clock:
         if not np.isfinite(steps).all() or (steps < -0.5 / self.fs).any():
             row = first + int(np.argmax(~np.isfinite(steps) | (steps < -0.5 / self.fs)))
             raise UntimedError(
-                f"{self.path}: the time in row {row + 1} of the data, column {self._column.title or 'time'}, is no "
-                "time or goes back; correct it, or give --fs to take the rows for regular"
+                f"{self.path}: the time in row {row + 1} of the data, column {self._column.title or 'time'}, is "
+                "not a time or goes back; correct it, or give --fs to take the rows for regular"
             )
         if (days := steps.max() / DAY) > LONGEST_GAP:
             raise UntimedError(

@@ -52,7 +52,7 @@ class Column:
     # (numbers that rise evenly and are called neither a lead nor times), "text" or "empty"
     role: str
     title: str  # as the file has it, such as "ecg_mV"; "": not given
-    odd: str = ""  # of a text: a cell that is no number
+    odd: str = ""  # of a text: a cell that is not a number
 
     @property
     def names(self) -> set[str]:

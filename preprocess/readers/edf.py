@@ -198,7 +198,7 @@ class EdfSource(Source):
             return None, ""
         if start is not None or self._header[RECORDING].startswith(b"Startdate X"):
             return None, f"the start in its header, {date + ' ' + time!r}, has no date: it was not known, or taken out"
-        return None, f"the start in its header, {date + ' ' + time!r}, is no valid date and time"
+        return None, f"the start in its header, {date + ' ' + time!r}, is not a valid date and time"
 
     # ---------------------------------------------------------------------------------------- data records
 

@@ -252,7 +252,7 @@ def is_key_value(above: Sequence[str]) -> bool:
 
 
 def stamp_of(text: str) -> datetime | None:
-    """The local time in a stamp such as 2026-01-31 14:05:00 +0100 or 31.01.2026 14:05; None: it is no stamp."""
+    """The local time in a stamp such as 2026-01-31 14:05:00 +0100 or 31.01.2026 14:05; None: it is not a stamp."""
     text = text.strip("[]'\" ")
     if not STAMP.fullmatch(text):
         return None

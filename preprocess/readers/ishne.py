@@ -132,4 +132,4 @@ def _start(head: bytes) -> tuple[datetime | None, str]:
         if {day, month, year, hour, minute, second} <= NOT_GIVEN:
             return None, ""
         stated = f"{year}-{month}-{day} {hour}:{minute}:{second}"
-        return None, f"the start in its header, {stated}, is no valid date and time"
+        return None, f"the start in its header, {stated}, is not a valid date and time"

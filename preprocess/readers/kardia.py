@@ -18,7 +18,7 @@ from support.errors import InputError
 
 MAGIC = b"ALIVE\0\0\0"
 FIRST = 12  # the first block, after the version
-AROUND = 12  # bytes of a block that are no data: its name, length and checksum
+AROUND = 12  # bytes of a block that are not data: its name, length and checksum
 
 LEADS = dict(
     zip(

@@ -47,7 +47,7 @@ class Layout:
     delimiter: str
     decimal: str
     quoted: bool
-    is_spaced: bool  # every second line is blank: those are no rows
+    is_spaced: bool  # every second line is blank: those are not rows
     columns: tuple[Column, ...]
     first: tuple[str, ...]  # the cells of the first row
     may_number: bool  # the first row is 0, 1, 2, ... above fractions, as pandas titles columns that have no names
@@ -126,7 +126,7 @@ class Layout:
 
 
 def first_lines(path: Path) -> tuple[str, list[str]]:
-    """Return the encoding of a text file, and its first lines; none where it is no text."""
+    """Return the encoding of a text file, and its first lines; none where it is not text."""
     with path.open("rb") as file:
         content = file.read(HEAD + 1)
     encoding = text_encoding(content[:HEAD], cut=len(content) > HEAD)
@@ -148,7 +148,7 @@ def _is_spaced(lines: Sequence[str]) -> bool:
 
 
 def layout_of(lines: list[str]) -> Layout | None:
-    """Find out by its first lines how a table is laid out; None: it is no table."""
+    """Find out by its first lines how a table is laid out; None: it is not a table."""
     for begin, line in enumerate(lines):
         if (any(letter.isdigit() for letter in line) or NANS.fullmatch(line)) and not KEY.match(line):
             data = [other for other in lines[begin:] if other.strip()][:ALIKE]
@@ -188,7 +188,7 @@ def _is_of_head(rows: list[tuple[str, ...]], titles: tuple[str, ...]) -> bool:
 
 
 def _is_numbered(rows: list[tuple[str, ...]]) -> bool:
-    """Whether only the first of some rows lacks a time, or a count, at its beginning, so that it is no sample.
+    """Whether only the first of some rows lacks a time, or a count, at its beginning, so that it is not a sample.
 
     AcqKnowledge writes the number of samples into it, pandas the numbers of columns that have no names.
     """

@@ -239,7 +239,7 @@ def _by_column(path: Path, source: Source, column: str | None, lead: str | None)
     if is_lead(channels[channel].name):
         raise InputError(f"{path}: what --column names is lead {names[channel]}, not {lead}")
     if not is_lead(lead):
-        raise InputError(f"{path}: --column takes {names[channel]}, and --lead {lead} is no lead: give one of the two")
+        raise InputError(f"{path}: --column takes {names[channel]}, and --lead {lead} is not a lead: give one of them")
     return channel, lead
 
 
@@ -268,7 +268,7 @@ def _lead_ii(path: Path, source: Source, any_lead: bool) -> int:
             called = f"{path} has no ECG by the names of its signals, {listed(names)}"
             raise InputError(f"{called}: if one of them is an ECG, --lead NAME reads it")
         example = names[possible[0]]
-        option = f"--lead{'=' if example.startswith('-') else ' '}{shlex.quote(example)}"  # -aVR is no option
+        option = f"--lead{'=' if example.startswith('-') else ' '}{shlex.quote(example)}"  # -aVR is not an option
         raise InputError(
             f"{path} has no lead II; it has {listed(names)}: name the one to be read, such as {option}, or its number "
             "from 1 on, or --any_lead for the first ECG"
@@ -285,7 +285,7 @@ def _only_unnamed(channels: Sequence[Channel]) -> int | None:
 def _no_voltage(path: Path, source: Source, channel: int) -> str:
     """Say that a channel is in no known voltage, and what to type instead."""
     units = source.channels[channel].units
-    what = f"is in {units}, which is no voltage" if units else "does not say its unit"
+    what = f"is in {units}, which is not a unit of voltage" if units else "does not say its unit"
     remedy = "--lead NAME takes another one" if ecg_channels(source.channels) else "correct the units in its header"
     remedy = f"give --unit {', '.join(UNITS[:3])}" if source.takes_unit else remedy
     return f"{path}: {_names(source)[channel]} {what}; {remedy}"

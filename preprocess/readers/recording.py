@@ -156,7 +156,7 @@ class Channel:
     """One signal of a file, before it is opened."""
 
     name: str | None  # as the file has it; None: not given
-    millivolts: float | None  # the mV of one of its units; None: they are no voltage, or not given
+    millivolts: float | None  # the mV of one of its units; None: not of voltage, or not given
     units: str  # as the file has them; "": not given
 
 

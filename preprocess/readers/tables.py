@@ -59,7 +59,7 @@ class TableSource(Source):
                     f"{path} has no rows, only the line {written[0][:60]!r}; a row for each sample is missing below it"
                 )
             raise InputError(
-                f"{path} holds no samples that can be read: it is no table of numbers, and not in the formats WFDB, "
+                f"{path} holds no samples that can be read: it is not a table of numbers, and not in the formats WFDB, "
                 f"EDF, BDF, ISHNE or Kardia; the signals of a WFDB record need its header, {path.stem}.hea, beside them"
             )
         if options.unit == ADU and options.gain is None:
@@ -77,7 +77,7 @@ class TableSource(Source):
             self._signals = sorted({*self._signals, number})
             self.chosen = self._signals.index(number)
         elif not self._signals:
-            odd = next((f"; {column.odd[:40]!r} is no number" for column in layout.columns if column.odd), "")
+            odd = next((f"; {column.odd[:40]!r} is not a number" for column in layout.columns if column.odd), "")
             raise InputError(f"{path} has no column of a signal, only {self._list_columns()}{odd}")
         backwards = next((column for column in layout.columns if column.role == "backwards"), None)
         if backwards is not None:
@@ -342,7 +342,7 @@ class TableSource(Source):
                 compression=None,  # whatever the suffix: what is compressed was refused by its first bytes
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
                 na_values=["", '""'],
-                keep_default_na=len(layout.columns) > 1,  # of one column only some blank lines are no rows, see below
+                keep_default_na=len(layout.columns) > 1,  # of one column only some blank lines are not rows, see below
                 skip_blank_lines=len(layout.columns) > 1,
                 skipinitialspace=True,
                 chunksize=ROWS,
@@ -410,8 +410,8 @@ class TableSource(Source):
         if wrong.any():
             row = int(np.argmax(wrong))
             raise InputError(
-                f"{self.path}: {str(cells.iloc[row])[:40]!r} in row {int(cells.index[row]) + 1} of the data is no "
-                "number; correct it, or leave the cell empty where the sample is missing"
+                f"{self.path}: {str(cells.iloc[row])[:40]!r} in row {int(cells.index[row]) + 1} of the data is "
+                "not a number; correct it, or leave the cell empty where the sample is missing"
             )
         return values
 

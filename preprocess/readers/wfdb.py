@@ -35,7 +35,7 @@ class WfdbSource(Source):
         self._header = records.read_header(folder, name)
         self.start, time = self._header.start, self._header.time
         if self.start is None and re.search("[1-9]", time):  # 0:00 says only that times count from the start
-            why = "is no time of day" if time_of_day(time) is None else "has no valid date"
+            why = "is not a time of day" if time_of_day(time) is None else "has no valid date"
             self.undated = f"the time in its header, {time[:40]}, {why}"
         self.channels = tuple(Channel(one.name, one.millivolts, one.units) for one in self._header.signals)
         self._options, self._rated = options, self._header.rated

@@ -227,6 +227,6 @@ def require_synthetic(folder: Path) -> None:
             beside |= {folder / DIARY, folder / TRUE_EPISODES}
         if not ours and path not in beside:
             raise InputError(
-                f"{folder} holds {path.relative_to(folder)}, which is no part of a synthetic record and would be "
+                f"{folder} holds {path.relative_to(folder)}, which is not part of a synthetic record and would be "
                 "lost; name another folder for the synthetic patients"
             )
