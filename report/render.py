@@ -170,6 +170,11 @@ def unbroken(text: str) -> str:
     return re.sub(r"(?<=\d) (?=%|(?:h|min|s)\b)", "\u00a0", text).replace("R-R", "R\u2011R")
 
 
+def in_css(text: str) -> str:
+    """`text` for a string of a style sheet, every character as its number: a name of a file may have quotes in it."""
+    return "".join(f"\\{ord(character):06x}" for character in text)
+
+
 def _render(name: str, **values: Any) -> str:  # noqa: ANN401  (whatever a template shows)
     return _environment().get_template(name).render(today=date.today().isoformat(), **values)
 
@@ -193,6 +198,7 @@ def _environment() -> jinja2.Environment:
         "count_of": count_of,
         "unbroken": unbroken,
         "address": address,
+        "in_css": in_css,
         "short_name": short_name,
     }
     environment.globals |= {

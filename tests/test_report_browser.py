@@ -131,6 +131,7 @@ def test_small_print_is_small_on_paper_too(tab: Tab, page: Path) -> None:
     tab.call("Emulation.setEmulatedMedia", media="print")
     size = "parseFloat(getComputedStyle(document.querySelector('.diary td{}')).fontSize)"
     assert tab.value(size.format(" small")) < 0.9 * tab.value(size.format(""))
+    assert tab.value("getComputedStyle(document.querySelector('h2 + .note')).breakAfter") == "avoid"
     tab.call("Emulation.setEmulatedMedia", media="")
 
 

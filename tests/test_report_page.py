@@ -106,6 +106,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     for definition in Definitions().listed():
         assert f"--{definition.name}" in page
         assert definition.source in page
+    assert f'@bottom-left {{ content: "{render.in_css(f"Record {annotated.name} ")}' in page  # of every sheet of paper
     assert "=dizzy &lt;b&gt;" in page  # a note is text, not markup
     assert "25 mm/s &#160; 10 mm/mV" in page
     assert "93.6 % of the time that is marked as atrial fibrillation is found, and 85.2 %" in page
@@ -121,6 +122,13 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
     assert not re.search("https?:", page.replace("http://www.w3.org/2000/svg", ""))
     with (annotated / "diary.csv").open() as stream:
         assert "'=dizzy <b>" in [row["note"] for row in csv.DictReader(stream)]  # nor a spreadsheet's formula
+
+
+def test_every_sheet_of_paper_says_of_which_record_it_is() -> None:
+    name = 'a "b" }</style>\\, 記録'
+    shown = render.in_css(name)
+    assert not re.search(r'["<}]', shown)
+    assert "".join(chr(int(code, 16)) for code in shown.split("\\")[1:]) == name
 
 
 class Outline(HTMLParser):
