@@ -131,7 +131,7 @@ def _pauses(analysis: Analysis) -> Tile:
     some, more, most = episodes.pause_counts(definitions, doubtful=False).values()
     after, *_ = episodes.pause_counts(definitions, after_ectopic=True, doubtful=False).values()
     doubtful = episodes.doubtful_counts().get("pause", 0)
-    detail = f"{more} > {definitions.pause_long:g} s, {most} ≥ {definitions.pause_very_long:g} s"
+    detail = f"> {definitions.pause_long:g} s: {more}, ≥ {definitions.pause_very_long:g} s: {most}"
     detail += f"; {after} after an ectopic beat" if after else ""
     detail += f"; and {doubtful} doubtful" if doubtful else ""
     return Tile(f"Pauses > {definitions.pause:g} s", number(some), detail=detail)

@@ -187,7 +187,7 @@ def test_ec57_counts_unreadable_time_that_begins_where_flutter_ends() -> None:
 
 
 def test_frequent_supraventricular_beats_stand_out(tmp_path: Path) -> None:
-    often = ["1 episode of supraventricular bigeminy, 39.0 s</li>", "S 5.0 % of beats, 180 per hour"]
+    often = ["1 episode of supraventricular bigeminy, 39.0\xa0s</li>", "S 5.0\xa0% of beats, 180 per h"]
     for name, symbols, expected in (
         ("often", "NA" * 20 + "N" * 360, often),
         ("seldom", "NNA" * 9 + "N" * 373, []),  # nine: 81 in an hour, but few
@@ -235,7 +235,7 @@ def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
     assert {name: pauses[name] for name in ("gt_2_0", "gt_2_5", "ge_3_0")} == {"gt_2_0": 3, "gt_2_5": 1, "ge_3_0": 1}
     assert pauses["doubtful"]["gt_2_0"] == 1 and pauses["doubtful"]["ge_3_0"] == 0
     found = re.search(r"<li>(\d pause[^<]*)</li>", page)[1]
-    assert "1 pause of 3 s and more: 3.00 s, from 0:00:08" in found and "doubtful" not in found
+    assert "1 pause of 3\xa0s and more: 3.00\xa0s, from 0:00:08" in found and "doubtful" not in found
 
 
 @pytest.mark.parametrize(("quiet", "doubtful"), [(0.04, 0), (0.006, 1), (0.0, None)])
@@ -249,7 +249,7 @@ def test_a_quiet_pause_is_doubtful_and_a_line_without_noise_unreadable(
     assert len(beats) == 60
     flat = summary["unreadable_s"].get("flat", 0.0)
     assert (flat > 5) == (quiet == 0.0)
-    beatless = "there is a stretch of readable time without a beat, 3.0 s from 0:00:51: a pause there is not counted"
+    beatless = "there is a stretch of readable time without a beat, 3.0\xa0s from 0:00:51: a pause there is not counted"
     told = beatless in page
     assert told == (quiet == 0.04) and pauses["beatless"] == int(told)
 

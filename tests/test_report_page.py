@@ -69,8 +69,12 @@ def test_a_number_and_its_unit_stay_on_one_line(tmp_path: Path) -> None:
     assert render.unbroken("99.3 % of the recording; flat 3 min 52 s, 8 R-R intervals, 5 sure") == (
         "99.3\xa0% of the recording; flat 3\xa0min 52\xa0s, 8 R\u2011R intervals, 5 sure"
     )
-    assert report_of(write_rhythm(tmp_path, "short", "N" * 20, 1.0), tmp_path / "r", "--annotations", "atr") == 0
-    assert '<div class="d">100.0\xa0% of the recording</div>' in (tmp_path / "r" / "report.html").read_text()
+    paused = write_rhythm(tmp_path, "paused", "N" * 20, np.repeat([1.0, 2.2, 1.0, 2.1, 1.0], [5, 1, 6, 1, 6]))
+    assert report_of(paused, tmp_path / "r", "--annotations", "atr") == 0
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert '<div class="d">100.0\xa0% of the recording</div>' in page
+    for text in ("<p>23.3\xa0s can", "<li>2 pauses longer than 2\xa0s", "<b>longest and first pause, 2.20\xa0s"):
+        assert text in page, text
 
 
 @pytest.mark.parametrize(
@@ -275,7 +279,7 @@ def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
             "",
         ),
         "Longest V run": ("5", "beats", "1.6 s at 150/min; fastest 200/min", ""),
-        "Pauses > 2 s": ("3", "", "2 > 2.5 s, 1 ≥ 3 s; 1 after an ectopic beat; and 1 doubtful", ""),
+        "Pauses > 2 s": ("3", "", "> 2.5 s: 2, ≥ 3 s: 1; 1 after an ectopic beat; and 1 doubtful", ""),
     }
     unsure = "highest doubtful: some of these may not be beats"  # two V of doubtful class
     assert rates[:2] == ("35 \u2013 100", "/min") and rates[2].startswith(f"at 12:01:16 and 12:00:24; {unsure}; each")
