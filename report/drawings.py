@@ -314,9 +314,11 @@ def _row(
         f"{escape(analysis.recording.lead)} &#160; {SPEED} mm/s &#160; {gain} mm/mV</text>"
     )
     total = HEAD + height + FOOT
+    beats = " ".join(label_of(analysis, at) for at in _beats_of(analysis, start)) or "none"
+    said = f"{SECONDS:.0f} s of ECG from {moment(analysis, start)}; beats: {beats}"  # a screen reader reads no drawing
     return (
         f'<svg class="strip" viewBox="0 {-HEAD} {WIDTH:.0f} {total}" style="width:{WIDTH:.0f}mm;height:{total}mm" '
-        f'role="img" aria-label="{SECONDS:.0f} s of ECG">{"".join(parts)}</svg>'
+        f'role="img" aria-label="{escape(said)}">{"".join(parts)}</svg>'
     )
 
 
@@ -346,22 +348,30 @@ def _trace(signal: np.ndarray, fs: float, middle: float, gain: int, height: int)
 def _labels(analysis: Analysis, start: float) -> Iterator[str]:
     """The class of every beat, and the R-R intervals in ms between them; an invalid one is not given."""
     rhythm = analysis.rhythm
-    first, past = np.searchsorted(rhythm.samples, [start * rhythm.fs, (start + SECONDS) * rhythm.fs])
-    for at in range(int(first), int(past)):
+    beats = _beats_of(analysis, start)
+    for at in beats:
         x = SPEED * (rhythm.samples[at] / rhythm.fs - start)
-        name, certain = label_of(analysis, at)
+        label = label_of(analysis, at)
+        name = label.removesuffix("?")
         yield f'<path d="M{x:.2f} -2.4V0" stroke="{FAINT}" stroke-width=".2"/>'
-        half = 1.8 if certain else 2.5
+        half = 1.8 if label == name else 2.5
         inside = float(np.clip(x, half, WIDTH - half))  # at an edge the label would be cut
         if name in ("N", "Q", NO_CLASS) or analysis.diagnosis is not None:
-            yield f'<text x="{inside:.2f}" y="-3.1" class="n">{name}{"" if certain else "?"}</text>'
+            yield f'<text x="{inside:.2f}" y="-3.1" class="n">{label}</text>'
         else:
             left, width = inside - half, 2 * half
             yield f'<rect x="{left:.2f}" y="-6.2" width="{width}" height="3.8" rx=".6" fill="{COLOURS[name]}"/>'
-            yield f'<text x="{inside:.2f}" y="-3.2" class="b">{name}{"" if certain else "?"}</text>'
-        if at + 1 < past and rhythm.valid[at]:
+            yield f'<text x="{inside:.2f}" y="-3.2" class="b">{label}</text>'
+        if at + 1 in beats and rhythm.valid[at]:
             middle = x + SPEED * rhythm.rr[at] / rhythm.fs / 2
             yield f'<text x="{middle:.2f}" y="-6.9" class="r">{1000 * rhythm.rr[at] / rhythm.fs:.0f}</text>'
+
+
+def _beats_of(analysis: Analysis, start: float) -> range:
+    """The beats of the row that begins at `start` s."""
+    rhythm = analysis.rhythm
+    first, past = np.searchsorted(rhythm.samples, [start * rhythm.fs, (start + SECONDS) * rhythm.fs])
+    return range(int(first), int(past))
 
 
 def short_name(class_name: str) -> str:
@@ -369,17 +379,18 @@ def short_name(class_name: str) -> str:
     return "MI" if class_name == "infarction" else class_name[0].upper()
 
 
-def label_of(analysis: Analysis, beat: int) -> tuple[str, bool]:
-    """What a beat is called in a strip, and whether the network is sure of it."""
+def label_of(analysis: Analysis, beat: int) -> str:
+    """What a beat is called in a strip, with a question mark where the network is not sure of it."""
     if analysis.diagnosis is not None and analysis.classifier is not None:
         values, names = analysis.diagnosis[beat], [*map(short_name, analysis.classifier.classes)]
     elif analysis.rhythm.probabilities is not None:
         values, names = analysis.rhythm.probabilities[beat], list(CLASSES)
     else:
-        return str(analysis.rhythm.classes[beat]), True
+        return str(analysis.rhythm.classes[beat])
     if not np.isfinite(values).all():
-        return NO_CLASS, True
-    return names[int(values.argmax())], bool(values.max() >= analysis.definitions.doubtful_probability / 100)
+        return NO_CLASS
+    sure = values.max() >= analysis.definitions.doubtful_probability / 100
+    return names[int(values.argmax())] + ("" if sure else "?")
 
 
 # ------------------------------------------------------------------------------------------------------------ times

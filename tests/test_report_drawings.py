@@ -37,6 +37,7 @@ def test_a_strip_is_drawn_to_scale(height: float, gain: int, cut: bool) -> None:
     )
     drawn = drawings.draw_strip(analysis, Strip(drawings.SECONDS, 1, ("title",), (drawings.SECONDS + 3, 99)))
     assert (drawn.gain, drawn.cut) == (gain, cut)
+    assert 'aria-label="7 s of ECG from 0:00:07; beats: N N N N"' in drawn.rows[0]
     x, y, steps = re.search(r'd="M(\d+) (\d+)l([-\d ]+)" class="e"', drawn.rows[0]).groups()
     places = np.cumsum([[int(x), int(y)], *np.array(steps.split(), dtype=int).reshape(-1, 2)], axis=0) / 100  # mm
     np.testing.assert_allclose(places[:, 0], 25 * np.arange(size) / fs, atol=0.01)
