@@ -60,9 +60,9 @@ def plot_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> Non
     for axes, (column, name) in zip(panels, names.items(), strict=True):
         scale = 1 if column == "loss" else 100
         span = 0.1 if column == "loss" else 2.0  # at least: a flat curve should look flat
-        for split, colour in (("train", CLASS_COLOURS[0]), ("val", CLASS_COLOURS[1])):
+        for split, style, colour in (("train", "x--", CLASS_COLOURS[0]), ("val", "o-", CLASS_COLOURS[1])):
             values = scale * history[f"{split}_{column}"]
-            axes.plot(history["epoch"], values, color=colour, marker="o", markersize=3, label=split)
+            axes.plot(history["epoch"], values, style, color=colour, markersize=3, label=split)
         axes.axvline(best, color="grey", linestyle=":", label=f"best epoch, {best}")
         count_epochs(axes, len(history))
         axes.set_ylabel(name)

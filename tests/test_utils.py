@@ -190,6 +190,8 @@ def test_pictures_are_drawn_in_one_style(tmp_path: Path, monkeypatch: pytest.Mon
     from run_folder import pictures
 
     monkeypatch.setitem(rcParams, "text.usetex", True)  # of a notebook
+    figures, save = [], pictures.save_figure
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: (figures.append(figure), save(figure, path)))
     history = pd.DataFrame(
         {
             "epoch": [1, 2],
@@ -197,6 +199,8 @@ def test_pictures_are_drawn_in_one_style(tmp_path: Path, monkeypatch: pytest.Mon
         }
     )
     pictures.plot_curves(history, 2, "synthetic", tmp_path / "curves.png")
+    train, val, best = figures[0].axes[0].lines
+    assert len({line.get_linestyle() for line in (train, val, best)}) == 3  # told apart without their colours, too
     pictures.plot_confusion_matrix([[3, 1], [0, 0]], ("a", "b"), "synthetic", tmp_path / "confusion_matrix.png")
     points = np.random.default_rng(0).normal(size=(9, 2))
     utils.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
