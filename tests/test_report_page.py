@@ -111,7 +111,7 @@ def test_the_page_says_what_it_must(annotated: Path) -> None:
         assert f"--{definition.name}" in page
         assert definition.source in page
     assert f'@bottom-left {{ content: "{render.in_css(f"Record {annotated.name} ")}' in page  # of every sheet of paper
-    assert "=dizzy &lt;b&gt;" in page  # a note is text, not markup
+    assert '<td class="w" dir="auto">=dizzy &lt;b&gt;</td>' in page  # a note is text, not markup
     assert "25 mm/s &#160; 10 mm/mV" in page
     assert "93.6 % of the time that is marked as atrial fibrillation is found, and 85.2 %" in page
     numbers = page.split("<h2>Ectopy and rhythm in numbers</h2>")[1].split("</section>")[0]
