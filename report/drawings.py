@@ -52,7 +52,7 @@ LANES = (
     Lane("tachycardia", ("tachycardia",), FAINT),
 )
 LANE, RATE_HEIGHT, SHARE_HEIGHT, GAP = 15, 130, 56, 20  # px; the figures of two panels must stay apart
-LEFT, RIGHT = {True: 92, False: 80}, 10  # px beside the panels, wide and narrow
+LEFT, RIGHT = {True: 92, False: 86}, 10  # px beside the panels, wide and narrow
 TICKS = (5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800)  # s
 
 

@@ -135,6 +135,29 @@ def test_small_print_is_small_on_paper_too(tab: Tab, page: Path) -> None:
     tab.call("Emulation.setEmulatedMedia", media="")
 
 
+def test_what_names_a_row_stays_in_sight_where_a_table_is_scrolled(tab: Tab, page: Path) -> None:
+    tab.open(page, 390)
+    hours = "[...document.querySelectorAll('h2')].find(title => title.textContent == 'Hour by hour').parentElement"
+    tab.value(f"{hours}.querySelector('.scroll').scrollLeft = 150")
+    left = f"{hours}.querySelector('.scroll').getBoundingClientRect().left"
+    rows = f"[...{hours}.querySelectorAll('tr')].slice(1)"
+    places = f"{rows}.map(row => row.cells[0].getBoundingClientRect().left - {left})"
+    assert tab.value(places) == [0, 0]  # the head of the column, and the one hour
+
+
+def test_the_names_of_the_panels_of_the_trends_leave_room_for_figures_of_three_digits(tab: Tab, page: Path) -> None:
+    for width in (390, 1280):
+        tab.open(page, width)
+        texts = "[...document.querySelectorAll('.trends text')].filter(e => e.getBoundingClientRect().width > 0)"
+        figures, names = (
+            f"{texts}.filter(e => {which})" for which in ("e.matches('[text-anchor=end]')", "e.getAttribute('x') == 4")
+        )
+        tab.value(f"{figures}.forEach(e => e.textContent = '100')")
+        left = tab.value(f"Math.min(...{figures}.map(e => e.getBoundingClientRect().left))")
+        right = tab.value(f"Math.max(...{names}.slice(0, 2).map(e => e.getBoundingClientRect().right))")
+        assert right + 3 < left
+
+
 def test_it_prints_on_a4_pages(tab: Tab, page: Path) -> None:
     tab.open(page, 1280)
     printed = base64.b64decode(tab.call("Page.printToPDF", preferCSSPageSize=True)["data"])

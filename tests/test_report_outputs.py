@@ -160,10 +160,12 @@ def test_the_index_marks_what_its_reports_mark(tmp_path: Path) -> None:
     assert run_command(lambda: run([*map(str, arguments), "--annotations", "atr", "--out", str(out)])) == 1
     head, *rows = re.findall("<tr>.*?</tr>", (out / "index.html").read_text(), re.DOTALL)
     titles = re.findall("<th[^>]*>(.*?)</th>", head)
-    cells = [dict(zip(titles, re.findall("<td[^>]*>(.*?)</td>", row), strict=False)) for row in rows]
+    cells = [dict(zip(titles, re.findall("<t[dh][^>]*>(.*?)</t[dh]>", row), strict=False)) for row in rows]
     assert "SVT" in titles and f'colspan="{len(titles) - 1}"' in rows[2]
-    assert cells[0]["V"] == "10.0 % <small>marked</small>" and cells[0]["S"] == "6.2 % <small>excessive</small>"
+    mark = '<span class="mark">{}</span> {} %'
+    assert (cells[0]["V"], cells[0]["S"]) == (mark.format("marked", "10.0"), mark.format("excessive", "6.2"))
     assert cells[1]["V"] == cells[1]["S"] == "0.0 %"
+    assert [row.count('class="quiet"') for row in rows] == [5, 8, 0]  # what there is none of: VT, ...
     assert "per readable hour" in (out / "much" / "report.html").read_text().split("What stands out")[0]
     assert "per readable hour" not in (out / "little" / "report.html").read_text().split("What stands out")[0]
 
