@@ -195,7 +195,7 @@ WITHOUT_SPARING = Quality(noise_quiet=1e-9, noise_between=1e-9, noise_run_beats=
 
 
 def ventricular_runs(reference: ec57.Annotations) -> list[tuple[int, int]]:
-    """The first and the last beat of runs of three V and more, in samples."""
+    """The first and the last beat of runs of three V or more, in samples."""
     classes = ec57.Protocol().classes
     beats = [(at, symbol) for at, symbol in zip(reference.times, reference.symbols, strict=True) if symbol in classes]
     is_v = np.array([symbol in "VE" for _, symbol in beats], dtype=bool)

@@ -1,6 +1,6 @@
 """The run-by-run comparison of ANSI/AAMI EC57, to the count as the WFDB program `rxr` makes it.
 
-A run is two or more V beats (or S beats) in a row: couplet (2), short run (3 to 5), long run (6 and more). For
+A run is two or more V beats (or S beats) in a row: couplet (2), short run (3 to 5), long run (6 or more). For
 sensitivity each run of the reference is looked up in the test, for predictivity each run of the test in the reference:
 how long is the longest run there, in a window from a match window before its first beat to one after its last? Episodes
 of ventricular flutter or fibrillation (VF) count as long runs of V, those of atrial fibrillation or flutter (AF) as
@@ -167,7 +167,7 @@ def _look_up(
 class Runs:
     """Runs of one kind, counted by the length of a run of the reference (rows) and of the test (columns), 0 to 6.
 
-    0 stands for no run, 1 for a single beat, 6 for six beats and more.
+    0 stands for no run, 1 for a single beat, 6 for six or more beats.
     """
 
     sensitivity: pd.DataFrame

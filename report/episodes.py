@@ -42,7 +42,7 @@ KINDS = (
     "ventricular_flutter",
     "unreadable",
 )
-"""Every kind of episode. A run of 3 beats and more is `run_v` or `run_s`; of those, the runs that `nsvt`,
+"""Every kind of episode. A run of 3 beats or more is `run_v` or `run_s`; of those, the runs that `nsvt`,
 `vt_sustained`, `idioventricular` or `svt` names are there a second time, under that name."""
 
 CLASSLESS_KINDS = ("ventricular_flutter", "unreadable")

@@ -5,7 +5,7 @@ leakage of the VF filter, Kuo & Dillman, Computers in Cardiology 1978). Measured
 48 records of mitdb, of which 207 alone has flutter (six episodes, 143 s): 131 s of it found, 6 s at its ends too many,
 and no false alarm, nor in 20.5 h of svdb (41 records) and 6 h of nstdb, records with electrode motion. The flutter is
 that of one patient, and the threshold was chosen on it: how much of another's is found has not been measured. A
-tachycardia of 180/min and more without a level stretch between its beats looks the same, and so may a tremor of the
+tachycardia of 180/min or more without a level stretch between its beats looks the same, and so may a tremor of the
 hand.
 """
 
@@ -105,7 +105,7 @@ class Filtered(NamedTuple):
     """What the VF filter says of a window."""
 
     leakage: float
-    """0 for a sine, about 0.7 and more for noise and for beats."""
+    """0 for a sine, about 0.7 or more for noise and for beats."""
     half_period: int
     """Samples in which half a wave passes, in the mean; 0 where there is none."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 DECIMALS = {"s": 3, "ms": 1, "bpm": 1, "percent": 2, "per_hour": 1, "per_day": 1}
-"""Of each unit at the end of a name: a sample is 1 ms and more, beats are counted over hours."""
+"""Of each unit at the end of a name: a sample is 1 ms or more, beats are counted over hours."""
 
 PROBABILITY = 4
 """Decimals of what is named p_<class>."""

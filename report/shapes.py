@@ -66,7 +66,7 @@ def shape_test(read: Read, length: int, fs: float, peaks: np.ndarray) -> Callabl
     """How much the beats of a run look like one another, or like other beats near it.
 
     The network gives every detected deflection a class, and noise is V more often than not. With the default threshold,
-    0.8: of the true runs of 3 and more V or S that the annotations of DS1 (mitdb) and of 41 records of svdb have, 226
+    0.8: of the true runs of 3 or more V or S that the annotations of DS1 (mitdb) and of 41 records of svdb have, 226
     of 228 are not doubtful (V 87 of 89, S 139 of 139). Of false runs of V from the raw signal, by the network, all 8 in
     the noise of a synthetic day (with that noise taken for readable) are, 2 of 3 in 108 and 203, and 3 of 4 in the
     noise that nstdb adds to 118.

@@ -87,7 +87,7 @@ def _pauses(analysis: Analysis) -> Iterator[str]:
     chosen = long_ones or sure
     doubtful = len(very_long(pauses) if long_ones else pauses) - len(chosen)
     longest = longest_of(chosen)
-    limit = f"of {definitions.pause_very_long:g} s and more" if long_ones else f"longer than {definitions.pause:g} s"
+    limit = f"of {definitions.pause_very_long:g} s or more" if long_ones else f"longer than {definitions.pause:g} s"
     seconds = number((longest.end - longest.start) / fs, 2, definitions.lengths)
     length = f"{_if_several(chosen, 'longest')}{seconds} s, {_at(analysis, longest.start / fs)}"
     more = f"; and {doubtful:,} doubtful" if doubtful else ""

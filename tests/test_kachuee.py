@@ -72,7 +72,7 @@ def test_text_computed_by_hand(fs: float, gain: float, offset: float, beyond: fl
         assert (sample[span:] == 0).all()
     assert beats.samples.dtype == np.float32 and beats.samples.shape == (10, LENGTH)
     assert beats.samples[3, :span].max() == pytest.approx(1) and beats.samples[3, 0] == pytest.approx(0.92)
-    assert (beats.samples[-1, 140:150] == (beyond > 0)).all()  # clipped: 15 samples and more after the end
+    assert (beats.samples[-1, 140:150] == (beyond > 0)).all()  # clipped: 15 samples or more after the end
     alone = cut("kachuee", peaked({50: 1.0, 150: 0.95, 250: 0.95, 350: 0.95}, seconds=10), 125, 0)
     assert alone.samples[1].max() == pytest.approx(0.95)  # no beat is scaled by itself
 

@@ -235,7 +235,7 @@ def test_the_summary_tells_doubtful_pauses_apart(tmp_path: Path) -> None:
     assert {name: pauses[name] for name in ("gt_2_0", "gt_2_5", "ge_3_0")} == {"gt_2_0": 3, "gt_2_5": 1, "ge_3_0": 1}
     assert pauses["doubtful"]["gt_2_0"] == 1 and pauses["doubtful"]["ge_3_0"] == 0
     found = re.search(r"<li>(\d pause[^<]*)</li>", page)[1]
-    assert "1 pause of 3\xa0s and more: 3.00\xa0s, from 0:00:08" in found and "doubtful" not in found
+    assert "1 pause of 3\xa0s or more: 3.00\xa0s, from 0:00:08" in found and "doubtful" not in found
 
 
 @pytest.mark.parametrize(("quiet", "doubtful"), [(0.04, 0), (0.006, 1), (0.0, None)])

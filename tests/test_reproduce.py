@@ -638,7 +638,7 @@ def test_groups_are_gross_figures_and_means_over_records() -> None:
     paced = groups_table([pd.concat([table, predictions(("svdb/4", "Q", "Q", 9))])], MIT_CLASSES).set_index("group")
     name = "macro-F1 without Q"
     assert paced.loc["mean over records", name] == pytest.approx(groups.loc["mean over records", name])
-    # Records 1 and 2 have 5 S beats and more; record 2 has half its S beats found, and half of what it calls S is S.
+    # Records 1 and 2 have 5 S beats or more; record 2 has half its S beats found, and half of what it calls S is S.
     assert groups.loc["mean over records", "S F1"] == pytest.approx((2 * 75 / 1.75 + 50) / 2)
     assert groups.loc["mean over records", "records"] == 3
 

@@ -296,7 +296,7 @@ def test_ventricular_beats_are_about_as_steep_as_those_of_patients() -> None:
         shapes = draw_mit_patient(AMBULATORY, np.random.default_rng(seed)).shapes
         sinus, ectopic = (steepness(shapes[symbol][0].at(time, interval=0.75)[:, LEAD_II], FS).max() for symbol in "NV")
         ratios.append(ectopic / sinus)
-    # The medians of the 45 records of DS1 and svdb with 10 V and more: 0.52, 0.90 and 1.44 (5, 50 and 95 %).
+    # The medians of the 45 records of DS1 and svdb with 10 V or more: 0.52, 0.90 and 1.44 (5, 50 and 95 %).
     low, middle, high = np.quantile(ratios, [0.05, 0.5, 0.95])
     assert low > 0.4
     assert 0.7 < middle < 1.1

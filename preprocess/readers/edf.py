@@ -90,7 +90,7 @@ class EdfSource(Source):
         if begin != size or min(self._sizes) < 1:
             raise self._damaged(
                 f"its header of {begin} bytes has {count} signals and data records of {self._duration:g} s with "
-                f"{min(self._sizes)} samples and more of each"
+                f"{min(self._sizes)} samples or more of each"
             )
         plus = re.match(r"[EB]DF(\+[CD])", reserved)
         self.format = kind + (plus[1] if plus else "")
