@@ -453,7 +453,7 @@ def _no_records(
             "--dataset ptb reads records whose header gives the 'Reason for admission' healthy control or myocardial "
             "infarction, as in ptbdb; --dataset mit reads records with annotated beats"
         )
-    if any(reason.endswith("no voltage") for reason in left_out):
+    if any(reason.endswith("not a unit of voltage") for reason in left_out):
         remedies.append("write V, mV, uV or nV into the header, whichever it is")
     return f"{folder} holds no record to read ({why}){''.join(f'; {remedy}' for remedy in remedies)}"
 

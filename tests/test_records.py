@@ -837,7 +837,7 @@ def test_lead_options_reach_the_split_file(tmp_path: Path, capsys: pytest.Captur
         assert torch.load(tmp_path / "mit/train.pt", weights_only=True)["leads"] == leads
     write_beats(tmp_path / "units", "e", "N" * 20, leads=("II",), units=("NU",))
     assert run("--dataset", "mit", "--raw_path", tmp_path / "units", "--out", tmp_path) == 2
-    assert "no voltage: 1 record); write V, mV, uV or nV into the header" in capsys.readouterr().err
+    assert "not a unit of voltage: 1 record); write V, mV, uV or nV into the header" in capsys.readouterr().err
     assert run(*command, "--lead", "V9") == 2
     error = capsys.readouterr().err
     assert "lead V9: unknown; choose from ABP, ECG lead I, ECG lead II, ECG1, ECG2, II, RESP, V5" in error
