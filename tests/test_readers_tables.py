@@ -225,6 +225,7 @@ def test_a_table_with_its_samples_in_one_row_is_not_listed_whole(tmp_path: Path)
         ("Time,Resp,II|(s),(V),(mV)|", "{time},0,{value}"),
         ("time;Resp;ECG II|[sec];[V];[mV]", "{time};0;{value}"),
         ("Sample Rate,250,|Unit,mV,|time_s,Resp,II", "{time},0,{value}"),  # a table of Excel
+        ("MATLAB R2024b|time_s,Resp,II_mV", "{time},0,{value}"),  # its tables are not its .mat files
         ("Sample Rate 250|time_s Resp II_mV", "{time} 0 {value}"),
         ("Lead I;Lead II|mV;mV", "0;{value}"),
         ("Channel 1,Lead II|mV,mV", "0,{value}"),

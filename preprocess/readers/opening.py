@@ -60,8 +60,8 @@ OTHERS = {
     BOM + rb"\{": JSON,
     rb"\x89HDF": "HDF5: export the recording as EDF or CSV",
     # Version 4 has no magic: five whole numbers, of which the first is a type and the last the length of a name.
-    rb"MATLAB|[\0\n\x14\x1e(2]\0{3}.{8}[\0\1]\0{3}[^\0]\0{3}\w": "a MATLAB file: save the signal as CSV; if it is of a "
-    "WFDB record, as those of the PhysioNet Challenges are, copy its header (.hea) too",
+    rb"MATLAB \d.\d MAT-file|[\0\n\x14\x1e(2]\0{3}.{8}[\0\1]\0{3}[^\0]\0{3}\w": "a MATLAB file: save the signal as "
+    "CSV; if it is of a WFDB record, as those of the PhysioNet Challenges are, copy its header (.hea) too",
     rb".{128}DICM": "a DICOM file: export the recording as EDF or CSV",
     rb".{16}SCPECG": "an SCP-ECG file: export the recording as EDF or CSV",
     rb"\x93NUMPY": "a NumPy array: save it as CSV, or classify it in Python, report.classify_signal(signal, fs)",
