@@ -287,8 +287,8 @@ class RunConfig:
     `None` leaves a value to the recipe (`TrainingConfig`), to the dataset (`DatasetConfig`) or to the run itself.
 
     Raises:
-        InputError: a value is of another type or out of its range. Names of datasets, recipes and what they choose from
-            are checked by `effective_configs` and `effective_hparams`.
+        InputError: a value is of another type or out of its range. Names, such as those of datasets and recipes, are
+            checked by `effective_configs` and `effective_hparams`.
     """
 
     dataset: str = option("mit", f"name of the dataset: {' or '.join(DATASETS)}")

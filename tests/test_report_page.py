@@ -73,7 +73,7 @@ def test_a_number_and_its_unit_stay_on_one_line(tmp_path: Path) -> None:
     assert report_of(paused, tmp_path / "r", "--annotations", "atr") == 0
     page = (tmp_path / "r" / "report.html").read_text()
     assert '<div class="d">100.0\xa0% of the recording</div>' in page
-    for text in ("<p>23.3\xa0s can", "<li>2 pauses longer than 2\xa0s", "<b>longest and first pause, 2.20\xa0s"):
+    for text in ("<p>Only 23.3\xa0s can", "<li>2 pauses longer than 2\xa0s", "<b>longest and first pause, 2.20\xa0s"):
         assert text in page, text
 
 

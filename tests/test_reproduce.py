@@ -243,7 +243,7 @@ def test_what_cannot_be_run_is_one_line(raw: Path, tmp_path: Path) -> None:
             str(tmp_path / "empty"),
         ): r"--raw_path \S+empty: no mitdb; --source physionet downloads it",
         ("table2", "--results", str(raw / "mitdb" / "RECORDS")): "is a file; name another folder with --results",
-        ("table2", "--row", "1", "--limit_train", "2"): "--limit_train 2: 5 to",
+        ("table2", "--row", "1", "--limit_train", "2"): "--limit_train must be 5 to",
     }.items():
         with pytest.raises(InputError, match=message) as caught:
             reproduce.run([*arguments([], raw, tmp_path), *more])

@@ -165,7 +165,7 @@ def test_foreign_files_are_never_replaced(files: dict[str, str], tmp_path: Path)
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     before = contents(tmp_path)
-    with pytest.raises(InputError, match="no part of a synthetic record"):
+    with pytest.raises(InputError, match="not part of a synthetic record"):
         write_synthetic_mit(tmp_path, patients=1, minutes=0.3, seed=0)
     assert contents(tmp_path) == before
 

@@ -727,7 +727,7 @@ def test_a_network_that_is_no_longer_finite_is_not_kept(
     epochs: list[int] = []
     whole_evaluate = trainer.evaluate
     monkeypatch.setattr(trainer, "evaluate", overflows)
-    with pytest.raises(TrainingError, match=f"the network's {name} is not all finite after epoch 2; a smaller"):
+    with pytest.raises(TrainingError, match=f"the network's {name} is not all finite after epoch 2; try a"):
         Trainer(run_config(toy_data, tmp_path)).train()
     for kept in ("best", "last"):
         assert load_checkpoint(tmp_path / "mit" / "run" / "seed_0" / f"checkpoint_{kept}.pt").epoch == 1
