@@ -292,6 +292,8 @@ def test_what_is_no_recording_is_told_with_every_format_that_is_read(tmp_path: P
         (b"", "is empty: it holds no samples"),
         (b"time,II\n", "has no rows, only the line 'time,II'"),
         (b"Dear reader,\nthis is not a recording.\n", "holds no samples that can be read"),
+        (b"Dear reader,\nthese are beats, not a signal.\nIn all, 5\n", "holds no samples that can be read"),
+        (b"0.1,0.2,0.3\n", "a row for each sample is missing below it"),
         (bytes(1000), "the signals of a WFDB record need its header, a.hea, beside them"),
         (b"PK\3\4rest", "is a ZIP archive or an office document"),
         (b"\xd0\xcf\x11\xe0rest", "is a ZIP archive or an office document"),

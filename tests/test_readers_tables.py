@@ -209,8 +209,9 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     )
 
 
-def test_a_table_with_its_samples_in_one_row_is_not_listed_whole(tmp_path: Path) -> None:
-    path = put(tmp_path, ",".join(f"{value:.3f}" for value in wave(500)).encode())
+def test_a_table_with_a_row_for_each_lead_is_not_listed_whole(tmp_path: Path) -> None:
+    row = ",".join(f"{value:.3f}" for value in wave(500))
+    path = put(tmp_path, f"{row}\n{row}\n".encode())
     message = fault(path, fs=360, unit="mV")
     assert "column 49, column 50 and 450 more: name the one to be read, such as --lead 'column 1'" in message
 

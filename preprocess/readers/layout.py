@@ -155,7 +155,7 @@ def layout_of(lines: list[str]) -> Layout | None:
             above = [other for other in lines[:begin] if other.strip()]
             for delimiter in _delimiters(above, data):
                 rows = [_cells(other, delimiter) for other in data]
-                if len({len(row) for row in rows}) == 1 and _are_samples(rows):
+                if len({len(row) for row in rows}) == 1 < len(rows) and _are_samples(rows):
                     if _is_of_head(rows, _title_cells(above[-1], delimiter, rows) if above else ()):
                         break
                     if _is_numbered(rows):
