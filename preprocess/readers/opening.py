@@ -56,7 +56,7 @@ OTHERS = {
     rb"PK\x03\x04|\xd0\xcf\x11\xe0": "a ZIP archive or an office document: unpack it, or save its table as CSV",
     rb"%PDF": "a PDF, which has a picture of the signal: export the recording as EDF or CSV",
     BOM + rb"<\0?\?\0?x": "XML: export the recording as EDF or CSV",
-    BOM + rb"<(!doctype )?html": "a web page: fetch the recording again",
+    BOM + rb"(?i:<(!doctype )?html)": "a web page: fetch the recording again",
     BOM + rb"\{": JSON,
     rb"\x89HDF": "HDF5: export the recording as EDF or CSV",
     # Version 4 has no magic: five whole numbers, of which the first is a type and the last the length of a name.
@@ -184,7 +184,7 @@ def _recognise(path: Path, options: Options) -> Source:
     if not begin:
         raise InputError(f"{path} is empty: it holds no samples")
     for pattern, what in OTHERS.items():
-        if re.match(pattern, begin, re.DOTALL | re.IGNORECASE):
+        if re.match(pattern, begin, re.DOTALL):
             raise InputError(f"{path} is {what}")
     # In a table brackets may stand around a title, and around the time of the first row.
     if re.match(BOM + rb'\[\s*[\d"{\[-]', begin) and end.rstrip().endswith(b"]"):
