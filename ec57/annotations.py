@@ -13,6 +13,7 @@ from ec57.annotation_files import SYMBOLS, UNDEFINED, parse_annotations
 from support.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import wfdb
 
 COMMENT = '"'
@@ -27,10 +28,10 @@ class Annotations:
             is not WFDB's.
     """
 
-    times: Sequence[int]
+    times: Sequence[int] | np.ndarray
     """In samples of the record, not in seconds."""
     symbols: Sequence[str]
-    subtypes: Sequence[int] = ()
+    subtypes: Sequence[int] | np.ndarray = ()
     """Of `~`: which signals are noisy or unreadable. Empty: all 0."""
     notes: Sequence[str] = ()
     """Of `+`: the rhythm that begins, such as "(AFIB". Empty: all ""."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 
 from ec57.protocol import CLASSES
 from models import ecgTransForm
@@ -308,7 +309,7 @@ def classify_signal(
     signal: np.ndarray,
     fs: float,
     classifier: Classifier | str | Path | None = None,
-    peaks: np.ndarray | None = None,
+    peaks: ArrayLike | None = None,
     device: str | torch.device = "cpu",
 ) -> pd.DataFrame:
     """Find and classify the beats of a signal that is not a file.

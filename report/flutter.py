@@ -45,7 +45,7 @@ def vf_filtered(read: Read, length: int, fs: float, quality: Quality = Quality()
     return Waves(*map(np.concatenate, zip(*found, strict=True)))
 
 
-def marked_flutter(times: Sequence[int], symbols: Sequence[str], length: int) -> np.ndarray:
+def marked_flutter(times: Sequence[int] | np.ndarray, symbols: Sequence[str], length: int) -> np.ndarray:
     """Ventricular flutter and fibrillation as annotations mark it -> int64 (k, 2) in samples.
 
     Args:
