@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import edfio
 import numpy as np
@@ -110,7 +111,7 @@ def edf(
 ) -> bytes:
     """An EDF or BDF file with a data record each second, by edfio."""
     kind, width = (edfio.BdfSignal, np.int32) if bdf else (edfio.EdfSignal, np.int16)
-    made = [
+    made: list[Any] = [
         kind.from_digital(
             values.astype(width),
             fs,
@@ -195,7 +196,7 @@ def after(fs: int, n: int, start: dt.datetime = START) -> dt.datetime:
     return start + dt.timedelta(seconds=n / fs)
 
 
-def fault(path: Path, **options: object) -> str:
+def fault(path: Path, **options: Any) -> str:
     """Say why a recording is refused: one line that names the file."""
     with pytest.raises(InputError) as caught:
         open_recording(path, **options).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,6 +56,6 @@ def run(*arguments: str | Path) -> int:
     return main([str(argument) for argument in arguments])
 
 
-def read_splits(folder: Path) -> dict[str, dict]:
+def read_splits(folder: Path) -> dict[str, dict[str, Any]]:
     """What the split files of a folder hold."""
     return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in ("train", "val", "test")}

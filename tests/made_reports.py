@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ WINDOW = WINDOWS["centred"].sentence.format(length=186, peak="annotated R-peak")
 FILES = {"report.html", "summary.json", "beats.csv", "episodes.csv", "hours.csv"}
 
 
-def write_checkpoint(path: Path, dataset: str = "mit", window: str | None = WINDOW, **changes: object) -> Path:
+def write_checkpoint(path: Path, dataset: str = "mit", window: str | None = WINDOW, **changes: Any) -> Path:
     """A small network that has learnt nothing, of a dataset's configuration with `changes`."""
     configs = dataclasses.replace(data_configs.get_dataset_class(dataset)(), feedforward_dim=32, **changes)
     recipe = hparams.supervised()
@@ -50,7 +50,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str
     return line
 
 
-def load(folder: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+def load(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     return (
         json.loads((folder / "summary.json").read_text()),
         pd.read_csv(folder / "beats.csv", keep_default_na=False, na_values=[""]),
@@ -61,7 +61,7 @@ def load(folder: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
 class Made(NamedTuple):
     """What a report says: of its summary, beats and episodes what `load` reads of them."""
 
-    summary: dict
+    summary: dict[str, Any]
     beats: pd.DataFrame
     episodes: pd.DataFrame
     page: str

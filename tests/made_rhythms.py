@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from report.trends import trends
 DEFAULTS = Definitions()
 
 
-def made(text: str, rr: int | Iterable[int] = 800, fs: float = 1000, **fields: object) -> Rhythm:
+def made(text: str, rr: int | Iterable[int] = 800, fs: float = 1000, **fields: Any) -> Rhythm:
     """A recording of beats: "NV|VN" has unreadable time between the two V.
 
     Args:
@@ -38,11 +39,11 @@ def made(text: str, rr: int | Iterable[int] = 800, fs: float = 1000, **fields: o
     cuts = [at - number for number, at in enumerate(match.start() for match in re.finditer(r"\|", text))]
     unreadable = [(int(samples[cut - 1]) + 1, int(samples[cut])) for cut in cuts]
     last = int(samples[-1]) if classes else 0
-    given = {"samples": samples, "classes": classes, "fs": fs, "length": last + 100, "unreadable": unreadable}
-    return Rhythm(**(given | fields))
+    given: dict[str, Any] = {"samples": samples, "classes": classes, "unreadable": unreadable}
+    return Rhythm(**given | {"fs": fs, "length": last + 100} | fields)
 
 
-def found(rhythm: Rhythm, **options: object) -> dict[str, int]:
+def found(rhythm: Rhythm, **options: Any) -> dict[str, int]:
     """The counts of the kinds that are there, but for slow and fast rhythm and unreadable time."""
     counts = find_episodes(rhythm, Definitions(**options)).counts()
     return {
@@ -52,13 +53,13 @@ def found(rhythm: Rhythm, **options: object) -> dict[str, int]:
     }
 
 
-def only(rhythm: Rhythm, kind: str, **options: object) -> Episode:
+def only(rhythm: Rhythm, kind: str, **options: Any) -> Episode:
     """The one episode of a kind."""
     (episode,) = find_episodes(rhythm, Definitions(**options)).of(kind)
     return episode
 
 
-def slow_and_fast(rhythm: Rhythm, **options: object) -> list[Episode]:
+def slow_and_fast(rhythm: Rhythm, **options: Any) -> list[Episode]:
     episodes = find_episodes(rhythm, Definitions(**options)).found
     return [episode for episode in episodes if episode.kind in ("bradycardia", "tachycardia")]
 
@@ -73,22 +74,22 @@ def fibrillation(count: int, seed: int = 0) -> list[int]:
     return np.random.default_rng(seed).integers(400, 1101, count).tolist()
 
 
-def burden_of(rhythm: Rhythm, **options: object) -> Burden:
+def burden_of(rhythm: Rhythm, **options: Any) -> Burden:
     definitions = Definitions(**options)
     return burden(rhythm, find_episodes(rhythm, definitions), definitions)
 
 
-def variability_of(rhythm: Rhythm, **options: object) -> Variability:
+def variability_of(rhythm: Rhythm, **options: Any) -> Variability:
     definitions = Definitions(**options)
     return variability(rhythm, find_episodes(rhythm, definitions).irregular, definitions)
 
 
-def analysed(rhythm: Rhythm, **options: object) -> Analysis:
+def analysed(rhythm: Rhythm, **options: Any) -> Analysis:
     """What a report says of these beats of a recording at noon, without its signal."""
     definitions = Definitions(**options)
     episodes = find_episodes(rhythm, definitions)
     rates = heart_rate(rhythm, definitions, episodes.unlike)
-    recording = SimpleNamespace(
+    recording: Any = SimpleNamespace(
         name="made",
         format="made",
         fs=rhythm.fs,

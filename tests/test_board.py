@@ -8,6 +8,7 @@ import math
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -31,9 +32,10 @@ pytestmark = pytest.mark.usefixtures("small_runs")
 CLASSES = ("N", "S", "V", "F", "Q")
 
 
-def run_config(data: Path, out: Path, **changes: object) -> RunConfig:
-    settings = {"data_path": str(data), "save_dir": str(out), "run_description": "run", "num_epochs": 3}
-    return RunConfig(**settings | {"batch_size": 16, "limit_train": 30, "tensorboard": True} | changes)
+def run_config(data: Path, out: Path, **changes: Any) -> RunConfig:
+    settings: dict[str, Any] = {"data_path": str(data), "save_dir": str(out), "run_description": "run"}
+    settings |= {"num_epochs": 3, "batch_size": 16, "limit_train": 30, "tensorboard": True}
+    return RunConfig(**settings | changes)
 
 
 def seed_folder(out: Path) -> Path:
@@ -66,7 +68,7 @@ def assert_as_in_the_history(folder: Path) -> EventAccumulator:
 def test_a_selection_that_is_none_has_no_curve() -> None:
     """As with --recipe new_patients: -1 stands for it in history.csv."""
     added: list[str] = []
-    writer = SimpleNamespace(add_scalar=lambda name, *_: added.append(name))
+    writer: Any = SimpleNamespace(add_scalar=lambda name, *_: added.append(name))
     board._add_row(writer, {"epoch": 1, "val_loss": 0.5, "val_selection_f1": -1.0})
     assert added == ["loss/val"]
 
@@ -109,7 +111,7 @@ def test_a_picture_of_the_confusion_matrix_an_epoch(finished: Path) -> None:
 def test_the_picture_names_any_source(toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(rcParams, "text.usetex", True)  # a user's style
     splits = {"val": SimpleNamespace(origin="$_$ data")}  # no formula
-    run = SimpleNamespace(run_config=run_config(toy_data, tmp_path), seed=0, splits=splits)
+    run: Any = SimpleNamespace(run_config=run_config(toy_data, tmp_path), seed=0, splits=splits)
     validation = {"confusion_matrix": [[1, 0], [0, 1]], "per_class": {"N": {}, "S": {}}}
     with board.curves(tmp_path, run, [], torch.optim.SGD([torch.zeros(1)])) as write_epoch:
         write_epoch({"epoch": 1, "val_loss": 1.0}, validation)
@@ -130,7 +132,7 @@ def test_a_run_that_was_killed_resumes_into_the_same_curves(
 ) -> None:
     """Killed between the points of an epoch and its checkpoint, so the epoch is trained twice."""
 
-    def dying_keep(folder: Path, run: object, model: object, optimizer: object, history: list) -> None:
+    def dying_keep(folder: Path, run: Any, model: Any, optimizer: Any, history: list[Any]) -> None:
         if len(history) == epoch:
             raise Killed
         whole_keep(folder, run, model, optimizer, history)
@@ -164,7 +166,7 @@ def test_a_run_that_began_without_gets_all_its_curves(toy_data: Path, tmp_path: 
 def test_the_first_of_several_processes_writes(toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from run_folder.board import curves
 
-    run = SimpleNamespace(run_config=run_config(toy_data, tmp_path))
+    run: Any = SimpleNamespace(run_config=run_config(toy_data, tmp_path))
     monkeypatch.setattr(distributed, "is_first", lambda: False)
     with curves(tmp_path, run, [], torch.optim.SGD([torch.zeros(1)])) as write_epoch:
         write_epoch({"epoch": 1, "val_loss": 1.0}, {})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -496,13 +497,13 @@ def test_what_a_cardiologist_sees_in_record_220() -> None:
     assert np.median(found["p_coherence30"]) > 0.7
 
 
-def split_contents(raw: Path, out: Path, *options: str) -> dict[str, dict]:
+def split_contents(raw: Path, out: Path, *options: str) -> dict[str, dict[str, Any]]:
     """The split files that the command line makes of the records in `raw`."""
     assert run("--dataset", "mit", "--raw_path", raw, "--out", out, *options) == 0
     return read_splits(out / "mit")
 
 
-def by_beat(contents: dict[str, dict], key: str) -> dict[tuple[str, int], torch.Tensor]:
+def by_beat(contents: dict[str, dict[str, Any]], key: str) -> dict[tuple[str, int], torch.Tensor]:
     """An entry of all three files, by record and position."""
     return {
         (content["record_names"][record], position): value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from trainer import as_fast_as_possible, evaluate, stream_logits, train_one_epoc
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
 
-def no_dropout(**changes: object) -> TrainingConfig:
+def no_dropout(**changes: Any) -> TrainingConfig:
     return dataclasses.replace(hparams.supervised(), dropout=0.0, encoder_dropout=0.0, batch_size=16, **changes)
 
 
@@ -39,7 +39,7 @@ def test_the_network_compiles_whole(mit: DatasetConfig) -> None:
     """torch.compile takes it without a break in the graph; on CUDA a break would wait for the device."""
     model = scrambled(ecgTransForm(mit, no_dropout(kernel="stock"))).train()
     x, y = toy_beats(6, 5)
-    compiled = torch.compile(model, dynamic=False, backend="aot_eager", fullgraph=True)
+    compiled: Any = torch.compile(model, dynamic=False, backend="aot_eager", fullgraph=True)
     for network in (model, compiled):
         network.zero_grad()
         torch.nn.functional.cross_entropy(network(x), y).backward()
@@ -140,7 +140,7 @@ def test_steps_on_cuda_never_make_the_host_wait(mit: DatasetConfig) -> None:
     order = Batches(split, recipe, seed=0).order(1, device)
     steps = iter(order)
 
-    def watched() -> object:
+    def watched() -> Iterator[torch.Tensor]:
         """All batches; from the second on torch raises where the host would wait, until the last was handed out."""
         yield next(steps)
         torch.cuda.set_sync_debug_mode("error")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def read_as(slug: str, folder: Path) -> BeatSet:
     return read_beats("mit", folder, options, database=database)
 
 
-def owners(files: dict[str, dict]) -> dict[str, set[str]]:
+def owners(files: dict[str, dict[str, Any]]) -> dict[str, set[str]]:
     """The patients whose beats each split has."""
     return {name: {content["patients"][record] for record in content["records"]} for name, content in files.items()}
 
@@ -114,11 +115,11 @@ MAYBE = "(a patient with several may be in two splits)"
 
 
 def test_patients_of_records_that_nothing_is_known_of() -> None:
-    one_folder = {"study/a": [], "study/b": []}
+    one_folder: dict[str, list[str]] = {"study/a": [], "study/b": []}
     patients, how = patients_of(one_folder)
     assert patients == {name: name for name in one_folder}
     assert how == f"not given: taken to be one per record {MAYBE}; --patients_file FILE says whose they are"
-    folders = {"p1/a": [], "p1/b": [], "p2/a": [], "alone": []}
+    folders: dict[str, list[str]] = {"p1/a": [], "p1/b": [], "p2/a": [], "alone": []}
     patients, how = patients_of(folders)
     assert patients == {"p1/a": "p1", "p1/b": "p1", "p2/a": "p2", "alone": "alone"}
     assert how == f"not given: taken to be one per folder {MAYBE}; --patients_file FILE says whose they are"
@@ -179,7 +180,7 @@ def test_whoever_says_whose_copies_are_is_believed_and_told(tmp_path: Path, caps
 
 
 def test_copies_join_whole_patients_and_flat_leads_nobody() -> None:
-    comments = {"p1/a": [], "p1/b": [], "p2/c": [], "p2/d": [], "p3/e": [], "p4/f": []}
+    comments: dict[str, list[str]] = {"p1/a": [], "p1/b": [], "p2/c": [], "p2/d": [], "p3/e": [], "p4/f": []}
     patients, _ = patients_of(comments, copies=[["p2/d", "p3/e"], ["p1/a", "p1/b"], ["p1/b", "p2/c"]])
     assert [*patients.values()] == ["p1"] * 5 + ["p4"]
     assert _copies({"a": "x", "b": None, "c": "y", "d": "x", "e": None}) == [["a", "d"]]
@@ -538,7 +539,7 @@ def test_another_diagnosis_is_not_physionets(tmp_path: Path) -> None:
 def beats_read(monkeypatch: pytest.MonkeyPatch) -> list[BeatSet]:
     """What the commands of a test read: a database is read once for what is asked of its beats and of its splits."""
 
-    def noting(*arguments: object) -> BeatSet:
+    def noting(*arguments: Any) -> BeatSet:
         read.append(read_beats(*arguments))
         return read[-1]
 
@@ -565,7 +566,7 @@ def test_svdb_by_patient(beats_read: list[BeatSet], tmp_path: Path, capsys: pyte
     assert "source physionet: signals read and annotations as in svdb 1.0.0" in printed
     assert "patients     not published: taken to be one per record" in printed
     files = read_splits(tmp_path / "mit")
-    counts = sum(torch.bincount(content["labels"], minlength=5) for content in files.values())
+    counts = torch.stack([torch.bincount(content["labels"], minlength=5) for content in files.values()]).sum(dim=0)
     assert counts.tolist() == [110501 - 32, 8393 - 2, 7625 - 1, 5, 53]  # all but 35 windows that leave the record
     patients = owners(files)
     assert sum(map(len, patients.values())) == len(set.union(*patients.values())) == 52

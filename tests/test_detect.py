@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from conftest import MITDB, needs
@@ -28,7 +30,7 @@ def test_beats_are_found_where_they_are_at_any_rate(fs: float) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda x: -x, lambda x: 1000 * x, lambda x: 1e-6 * x, lambda x: x + 500])
-def test_polarity_unit_and_offset_do_not_matter(change) -> None:  # noqa: ANN001
+def test_polarity_unit_and_offset_do_not_matter(change: Callable[[np.ndarray], np.ndarray]) -> None:
     times = beat_times(40, seed=1)
     signal = ecg_of(times, 250, 40)
     assert detect_beats(change(signal), 250).tolist() == detect_beats(signal, 250).tolist()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,20 +62,20 @@ def train_linear(out: Path) -> None:
 def train_stopped_and_whole(out: Path) -> None:
     """Train two epochs, and one with another after it, in as many processes; each writes what it had at each step."""
     data = write_toy_splits(out / f"data_{distributed.rank()}", "mit", (29, 11, 13))
-    no_pictures = SimpleNamespace(plot_curves=lambda *_: None, plot_confusion_matrix=lambda *_: None)
+    no_pictures: Any = SimpleNamespace(plot_curves=lambda *_: None, plot_confusion_matrix=lambda *_: None)
     trainer.pictures = reports.pictures = no_pictures
-    seen: dict[str, list[str]] = {"draws": [], "buffers": []}
+    seen: dict[str, list[Any]] = {"draws": [], "buffers": []}
 
-    def epoch(*given: object, **named: object) -> dict[str, float]:
+    def epoch(*given: Any, **named: Any) -> dict[str, float]:
         seen["draws"].append(torch.get_rng_state().numpy().tobytes().hex())
         return train_one_epoch(*given, **named)
 
-    def evaluated(model: nn.Module, *given: object) -> Evaluation:
+    def evaluated(model: nn.Module, *given: Any, **named: Any) -> Evaluation:
         seen["buffers"].append(torch.cat([buffer.flatten() for buffer in model.buffers()]).tolist())
-        return evaluate(model, *given)
+        return evaluate(model, *given, **named)
 
     trainer.train_one_epoch, trainer.evaluate = epoch, evaluated
-    settings = {"variant": "cnn", "batch_size": 14, "data_path": str(data), "save_dir": str(out)}
+    settings: dict[str, Any] = {"variant": "cnn", "batch_size": 14, "data_path": str(data), "save_dir": str(out)}
     with distributed.process_group(torch.device("cpu")):
         for name, epochs, folder in (("whole", 2, None), ("stopped", 1, None), ("stopped", 2, out / "mit" / "stopped")):
             seed_everything(distributed.rank())  # a new process has another generator state

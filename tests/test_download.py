@@ -20,7 +20,7 @@ from made_records import annotate, store
 from preprocess import physionet
 from preprocess.__main__ import main
 from preprocess.beats import ReadingOptions, read_beats
-from preprocess.databases import DATABASES
+from preprocess.databases import DATABASES, Database
 from preprocess.records import list_records
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from support.errors import InputError
@@ -135,7 +135,7 @@ def database_of(databases: Path, slug: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("database", [MITDB, PTBDB])
-def test_a_download_is_the_database(mirror: Mirror, databases: Path, tmp_path: Path, database) -> None:  # noqa: ANN001
+def test_a_download_is_the_database(mirror: Mirror, databases: Path, tmp_path: Path, database: Database) -> None:
     assert physionet.download(database, tmp_path) == []
     assert files_below(tmp_path) == database_of(databases, database.slug)
     assert set(mirror.requests.values()) == {1}

@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -436,10 +437,10 @@ def test_annotations_made_in_python_are_checked() -> None:
     with pytest.raises(InputError, match="'Z' at sample 2 is not one of WFDB's"):
         Annotations([1, 2], "NZ")
     with pytest.raises(InputError, match=r"annotation time 0\.8 is not a whole number; times are samples"):
-        Annotations([0.8, 1.6], "NN")
+        Annotations([0.8, 1.6], "NN")  # type: ignore[list-item]
     with pytest.raises(InputError, match="annotation time nan is not a whole number"):
-        Annotations([float("nan")], "N")
-    assert Annotations([300.0], "N").times == [300]
+        Annotations([float("nan")], "N")  # type: ignore[list-item]
+    assert Annotations(np.array([300.0]), "N").times == [300]
     with pytest.raises(InputError, match="at least 1 Hz, got 0"):
         compare_beats(Annotations([], ""), Annotations([], ""), 0)
 
@@ -631,7 +632,7 @@ def test_a_comparison_of_nothing_is_an_error(tmp_path: Path, capfd: pytest.Captu
     ],
 )
 def test_wrong_input_is_one_line(
-    files: dict[str, bytes | str],
+    files: dict[str, Any],
     arguments: list[str],
     message: str,
     tmp_path: Path,

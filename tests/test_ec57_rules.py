@@ -5,6 +5,8 @@ Records here have 100 samples a second, so that the match window of 150 ms is 15
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ec57 import Annotations, BeatComparison, Protocol, RunComparison, compare_beats, compare_runs
@@ -13,7 +15,7 @@ FS, LENGTH = 100, 10_000
 PROTOCOL = Protocol(start=1)
 
 
-def annotations(text: str) -> Annotations:
+def annotated(text: str) -> Annotations:
     """Read "N@200 ~48@250 +(AFIB@300": symbol, subtype of `~` or note of `+`, time."""
     times, symbols, subtypes, notes = [], [], [], []
     for word in text.split():
@@ -26,7 +28,7 @@ def annotations(text: str) -> Annotations:
 
 
 def beats(reference: str, test: str, length: int | None = LENGTH, protocol: Protocol = PROTOCOL) -> BeatComparison:
-    return compare_beats(annotations(reference), annotations(test), FS, length, protocol)
+    return compare_beats(annotated(reference), annotated(test), FS, length, protocol)
 
 
 def counted(comparison: BeatComparison) -> dict[str, int]:
@@ -36,15 +38,15 @@ def counted(comparison: BeatComparison) -> dict[str, int]:
 
 
 def runs(reference: str, test: str, length: int | None = LENGTH, protocol: Protocol = PROTOCOL) -> RunComparison:
-    return compare_runs(annotations(reference), annotations(test), FS, length, protocol)
+    return compare_runs(annotated(reference), annotated(test), FS, length, protocol)
 
 
-def v_runs(reference: str, test: str, **options: object) -> dict[str, int]:
+def v_runs(reference: str, test: str, **options: Any) -> dict[str, int]:
     """The counts of V runs that are not 0."""
     return {name: count for name, count in runs(reference, test, **options).ventricular.counts.items() if count}
 
 
-def s_runs(reference: str, test: str, **options: object) -> dict[str, int]:
+def s_runs(reference: str, test: str, **options: Any) -> dict[str, int]:
     """The counts of S runs that are not 0."""
     return {name: count for name, count in runs(reference, test, **options).supraventricular.counts.items() if count}
 

@@ -49,7 +49,7 @@ class Recording:
 
     def rhythm(self) -> Rhythm:
         unreadable = np.reshape([sample for sample, _ in self.quality], (-1, 2))
-        return Rhythm(self.beats, [GROUPS[s] for s in self.symbols], FS, len(self.signal), unreadable)
+        return Rhythm(self.beats, np.array([GROUPS[s] for s in self.symbols]), FS, len(self.signal), unreadable)
 
     def between(self, start: float, end: float) -> slice:
         """The beats of some seconds."""
@@ -249,7 +249,7 @@ def test_the_heart_is_slow_at_night() -> None:
 
     def rate(clock: float) -> float:
         start = (clock - 8) * HOUR
-        return 60 / np.mean([node(start + second) for second in range(1800)])
+        return 60 / float(np.mean([node(start + second) for second in range(1800)]))
 
     afternoon, walk, night = rate(14.5), rate(10.1), rate(27.0)
     assert walk > afternoon + 20

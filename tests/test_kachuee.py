@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,7 +232,7 @@ def test_beats_of_any_signal(
     rng = np.random.default_rng(seed)
     for start in rng.integers(0, len(signal) + 1, missing):
         signal[start : start + rng.integers(1, 500)] = np.nan
-    truth = 1
+    truth: Any = 1
     if annotated:
         count = rng.integers(0, 100)
         truth = np.sort(rng.integers(0, len(signal) + 1, count)), rng.integers(0, 5, count)
@@ -301,7 +302,7 @@ def test_matches_are_near_and_unique(candidates: list[int], annotated: list[int]
 
 @pytest.mark.parametrize("fs", [360, 1000])
 def test_a_beat_has_the_class_and_position_of_its_annotation(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], fs: int
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fs: float
 ) -> None:
     near = {50: ("N", 3), 150: ("V", -3), 275: ("A", 0), 500: ("+", 0), 425: ("F", 0)}
     marks = {round((place + SEGMENT * k) * fs / 125) + off: sym for k in range(8) for place, (sym, off) in near.items()}

@@ -28,7 +28,7 @@ BF16 = ["torch", pytest.param("native", marks=needs_bf16)]
 
 def pair(
     kernel: str, features: int = 25, heads: int = 5, dropout: float = 0.0, seed: int = 0, precision: str = "fp32"
-) -> tuple[nn.Module, ...]:
+) -> tuple[Any, Any]:
     """A stock layer and ours with the same weights, drawn so that no two of a kind are alike."""
     torch.manual_seed(seed)
     stock = nn.TransformerEncoderLayer(features, heads, 2048, dropout, batch_first=True)
@@ -568,7 +568,7 @@ def test_without_a_compiler_pytorch_does_it(
 
 def copying_compiler(folder: Path, at_once: int = 1) -> Path:
     """A compiler that copies what a real one made before; it waits until `at_once` of it are at work."""
-    (folder / "encoder.so").write_bytes(Path(native.load(SHAPE)._name).read_bytes())
+    (folder / "encoder.so").write_bytes(Path(native.library(SHAPE)._name).read_bytes())
     compiler = folder / "compiler"
     compiler.write_text(
         f"""#!/bin/sh
@@ -639,7 +639,7 @@ def test_two_processes_may_compile_at_once(tmp_path: Path) -> None:
 @needs_native
 def test_a_damaged_library_is_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut short, empty, of one wrong byte or foreign: it is found out before it is loaded."""
-    other_shape = Path(native.load(native.Shape(128, 26, 2, 2048))._name).read_bytes()
+    other_shape = Path(native.library(native.Shape(128, 26, 2, 2048))._name).read_bytes()
     monkeypatch.setenv("CXX", str(copying_compiler(tmp_path)))
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     kept = native._build(SHAPE)
@@ -865,7 +865,7 @@ def test_both_arithmetics_are_timed_on_the_layer_in_use(monkeypatch: pytest.Monk
         seen.append((layer.kernel, layer.products, layer.training, tuple(x.shape), layer.linear1.out_features))
         return whole(layer, x)
 
-    seen: list[object] = []
+    seen: list[tuple[Any, ...]] = []
     whole = TransformerEncoderLayer.forward
     monkeypatch.setattr(TransformerEncoderLayer, "forward", noting)
     state = torch.get_rng_state()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -75,5 +76,6 @@ def test_the_mean_over_processes_of_their_shares_is_the_loss_of_the_batch(monkey
 
 def test_unknown_names() -> None:
     for name in ("loss", "variant", "sampler"):
+        other: Any = {name: "other"}
         with pytest.raises(InputError, match=f"--{name} other: unknown"):
-            dataclasses.replace(hparams.supervised(), **{name: "other"})
+            dataclasses.replace(hparams.supervised(), **other)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -161,7 +162,7 @@ def test_bitrans_is_the_whole_network(mit: DatasetConfig, supervised: TrainingCo
 
 
 @pytest.mark.parametrize("changed", [{"msc_kernel_sizes": (5, 8)}, {"se_reduction": 200, "final_out_channels": 128}])
-def test_sizes_that_make_no_network_are_refused(changed: dict[str, object], mit: DatasetConfig) -> None:
+def test_sizes_that_make_no_network_are_refused(changed: dict[str, Any], mit: DatasetConfig) -> None:
     with pytest.raises(InputError, match=f"{next(iter(changed))} must be "):
         dataclasses.replace(mit, **changed)
 

@@ -95,7 +95,7 @@ def test_the_card_knows_the_training_records_of_mitdb() -> None:
         header = records.read_header(MITDB, name)
         for channel in (0, 1):
             signal = records.read_signal(MITDB, name, header, channel, 0, 360 * 60)
-            assert known.get(first_minute(lambda start, stop, all=signal: all[start:stop], 360.0)) == expected
+            assert known.get(first_minute(lambda *part, all=signal: all[slice(*part)], 360.0)) == expected
 
 
 @needs("nstdb")
@@ -109,7 +109,7 @@ def test_a_flat_lead_is_no_training_record() -> None:
     known = load_classifier("mit_new_patients").training_records
     for level in (0.0, 1.5, np.nan):
         flat = np.full(360 * 60, level)
-        assert first_minute(lambda start, stop, all=flat: all[start:stop], 360.0) not in known
+        assert first_minute(lambda *part, all=flat: all[slice(*part)], 360.0) not in known
 
 
 @needs("mitdb")

@@ -11,6 +11,7 @@ import struct
 import tempfile
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -393,7 +394,7 @@ def damage(content: bytes, generator: random.Random) -> bytes:
     return bytes(changed)
 
 
-def try_to_read(path: Path, options: dict[str, object]) -> bool:
+def try_to_read(path: Path, options: dict[str, Any]) -> bool:
     """Read a recording in parts -> whether it can be read; what is raised must be an `InputError`."""
     try:
         with open_recording(path, **options) as recording:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +169,7 @@ def test_a_second_column_of_times_is_read_where_the_first_is_irregular(tmp_path:
 # ------------------------------------------------------------------------------------------ gaps, late stamps and drift
 
 
-def timed(times: Sequence[float], values: np.ndarray) -> str:
+def timed(times: Iterable[float], values: np.ndarray) -> str:
     """A table of times, s, which are written in ms with one decimal."""
     return "\n".join(["t (ms),II (uV)", *(f"{1000 * t:.1f},{value}" for t, value in zip(times, values, strict=True))])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,7 @@ def test_every_value_of_a_table_comes_back(values: list[float | None]) -> None:
     ],
 )
 def test_a_delimiter_in_quotes_is_part_of_a_cell(
-    tmp_path: Path, title: str, row: str, options: dict[str, object]
+    tmp_path: Path, title: str, row: str, options: dict[str, Any]
 ) -> None:
     lines = [title]
     for number, value in enumerate(wave(400)):
@@ -178,7 +179,7 @@ def test_what_a_table_does_not_say_is_asked_for(tmp_path: Path) -> None:
 def test_columns_of_a_table(tmp_path: Path) -> None:
     rows = [f"{n},{a},{b},x,{c}" for n, (a, b, c) in enumerate(zip(wave(300), wave(300, 1), wave(300, 2), strict=True))]
     path = put(tmp_path, ["sample,left,right,label,resp (mV)", *rows])
-    options = {"fs": 250, "unit": "uV"}
+    options: dict[str, Any] = {"fs": 250, "unit": "uV"}
     assert "has no lead II; it has left, right, resp: name the one to be read, such as --lead left" in fault(
         path, **options
     )
@@ -187,7 +188,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     )
     assert "column label holds no numbers" in fault(path, column="label", **options)
     for chosen in ({"column": "3"}, {"column": "RIGHT"}, {"lead": "right"}, {"column": "3", "lead": "II"}):
-        with open_recording(path, **options, **chosen) as recording:
+        with open_recording(path, **options | chosen) as recording:
             assert recording.lead == ("II" if len(chosen) == 2 else "right")
             check(recording, wave(300, 1) * 1e-3)
     with open_recording(path, column="resp (mV)", **options) as recording:

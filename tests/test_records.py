@@ -6,6 +6,7 @@ import shutil
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,7 +162,7 @@ def test_record_lines(record: str, fs: float, length: int | None) -> None:
         ("a.b-1 (2).dat 16".replace(" ", "", 1), (1, 0, 0, 200.0, 0, 1.0, 0, None)),
     ],
 )
-def test_signal_lines(line: str, wanted: tuple) -> None:
+def test_signal_lines(line: str, wanted: tuple[Any, ...]) -> None:
     lead = parse_header(f"a 1 250\n{line}".encode()).signals[0]
     found = (lead.spf, lead.skew, lead.offset, lead.gain, lead.baseline, lead.millivolts, lead.initial, lead.name)
     assert found == wanted
@@ -573,7 +574,7 @@ def annotation_lists(draw: st.DrawFn) -> list[tuple[int, str, int, int, str]]:
 @fewer_examples
 @given(annotation_lists(), st.sampled_from([None, 250, 1000.5]))
 def test_annotations_are_read_as_wfdb_writes_them(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple], fs: float | None
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[Any, ...]], fs: float | None
 ) -> None:
     folder = tmp_path_factory.mktemp("atr")
     times, symbols, channels, subtypes, notes = (list(column) for column in zip(*rows, strict=True))
@@ -668,7 +669,7 @@ def test_annotations_at_a_resolution_of_their_own(tmp_path: Path) -> None:
     atr = marks(*((time, "N") for time in times), first=note("## time resolution: 500"))
     places = write_beats(tmp_path, symbols="N" * 8, fs=125, atr=atr)
     beats = read_beats("mit", tmp_path)
-    assert beats.positions.tolist() == places and beats.record_fs == (125,)
+    assert beats.positions.tolist() == places and beats.record_fs == (125.0,)
     assert np.abs(beats.samples[:, 0].argmax(axis=1) - 93).max() <= 1
     assert read_beats("mit", tmp_path, ReadingOptions(window="kaggle")).positions.tolist() == places[:-1]
 
@@ -697,7 +698,7 @@ def test_several_samples_a_frame_are_read_at_their_full_rate(tmp_path: Path, fir
     header = "a 2 125 1200\na.dat 16 1/mmHg 12 0 0 0 0 ABP\na.dat 16x4 1000/mV 12 0 0 0 0 II\n"
     write(tmp_path, "a", header, dat=int16(flat), atr=marks(*((factor * frame, "N") for frame in frames), first=first))
     beats = read_beats("mit", tmp_path)
-    assert beats.record_fs == (500,) and beats.positions.tolist() == [1200, 2400, 3604]
+    assert beats.record_fs == (500.0,) and beats.positions.tolist() == [1200, 2400, 3604]
     assert (np.abs(beats.samples[:, 0].argmax(axis=1) - 93) <= 1).all()
 
 
@@ -981,11 +982,11 @@ def test_real_records_are_read_as_wfdb_reads_them(database: str) -> None:
             np.testing.assert_array_equal(ours, theirs.p_signal[:, channel])
             assert not records.checksum_differs(RAW / database, name, header, channel)
         if (RAW / database / f"{name}.atr").is_file():
-            ours, theirs = (
+            marked, theirs = (
                 records.read_annotations(RAW / database, name, header),
                 wfdb.rdann(str(RAW / database / name), "atr"),
             )
-            assert (ours.positions == theirs.sample).all() and ours.symbols.tolist() == theirs.symbol
+            assert (marked.positions == theirs.sample).all() and marked.symbols.tolist() == theirs.symbol
 
 
 @needs("nstdb")

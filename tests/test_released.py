@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_one_file_becomes_three_splits(tmp_path: Path, dataset: str, length: int
 def test_copies_of_other_shapes_are_read(tmp_path: Path, shape: str, as_numpy: bool) -> None:
     samples, labels = write_released(tmp_path / "one.pt")
     stored = {"n1L": samples, "nL1": samples.transpose(1, 2), "nL": samples.squeeze(1)}[shape]
-    contents = {"samples": stored, "labels": labels.double()}
+    contents: dict[str, Any] = {"samples": stored, "labels": labels.double()}
     if as_numpy:
         contents = {key: value.numpy() for key, value in contents.items()}
     torch.save(contents, tmp_path / "one.pt")
@@ -103,10 +104,10 @@ def test_beats_of_known_source_do_not_lose_it(tmp_path: Path) -> None:
 def test_a_released_file_is_trained_and_tested_on(tmp_path: Path, length: int) -> None:
     write_released(tmp_path / "one.pt", length=length)
     assert deal(tmp_path / "one.pt") == 0
-    settings = {"dataset": "ptb", "recipe": "short", "num_epochs": 1, "limit_train": 20, "sequence_len": length}
-    names = {"experiment_description": "released", "run_description": "run"}
-    folders = {"data_path": str(tmp_path / "out"), "save_dir": str(tmp_path / "logs")}
-    Trainer(RunConfig(**settings, **names, **folders)).train()
+    settings: Any = {"dataset": "ptb", "recipe": "short", "num_epochs": 1, "limit_train": 20, "sequence_len": length}
+    settings |= {"experiment_description": "released", "run_description": "run"}
+    settings |= {"data_path": str(tmp_path / "out"), "save_dir": str(tmp_path / "logs")}
+    Trainer(RunConfig(**settings)).train()
     assert "released data, beat split" in (tmp_path / "logs/released/run/seed_0/train.log").read_text()
     matrix = json.loads((tmp_path / "logs/released/run/seed_0/test_best.json").read_text())["confusion_matrix"]
     assert np.sum(matrix) == len(torch.load(tmp_path / "out/ptb/test.pt", weights_only=True)["labels"])

@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -177,7 +178,8 @@ def test_ec57_counts_unreadable_time_that_begins_where_flutter_ends() -> None:
     rhythm = Rhythm(
         np.array([9_000]), np.array(["N"]), 100, 60_000, lost, np.array([[10_000, 20_000], [30_000, 31_000]])
     )
-    table = outputs.annotations_of(SimpleNamespace(rhythm=rhythm, episodes=find_episodes(rhythm, Definitions())))
+    analysis: Any = SimpleNamespace(rhythm=rhythm, episodes=find_episodes(rhythm, Definitions()))
+    table = outputs.annotations_of(analysis)
     test = ec57.Annotations(*(table[name].tolist() for name in ("sample", "symbol", "subtype", "note")))
     assert "".join(test.symbols) == "+N[]~~[]"
     assert ec57.compare_beats(test, test, 100, 60_000).shutdown_seconds == 100
@@ -272,7 +274,7 @@ def test_a_short_gap_interrupts_no_rhythm() -> None:
         signal[border - gap : border] = np.nan
     # Of a segment that is a gap both ends are borders.
     borders = np.array([103, 210, 300, 311, 400, 600, 610, 700, 711, 995, 1000])
-    recording = SimpleNamespace(read=lambda start, stop: signal[start:stop], length=1000, borders=borders)
+    recording: Any = SimpleNamespace(read=lambda start, stop: signal[start:stop], length=1000, borders=borders)
     assert interruptions(recording, 10).tolist() == [300, 311, 400, 700, 711, 995, 1000]  # how long 400 is nobody knows
 
 

@@ -34,7 +34,7 @@ class Tab:
         self.numbers = itertools.count(1)
         self.events: list[dict[str, Any]] = []
 
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self.numbers)
         self.socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while (message := json.loads(self.socket.recv())).get("id") != number:
@@ -52,7 +52,7 @@ class Tab:
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(json.loads(self.socket.recv()))
 
-    def value(self, expression: str) -> Any:  # noqa: ANN401
+    def value(self, expression: str) -> Any:
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
 

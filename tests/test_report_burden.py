@@ -82,7 +82,7 @@ def test_a_run_of_20_s_is_excessive(beats: int, excessive: dict[str, float] | No
 
 
 @pytest.mark.parametrize(("limit", "excessive"), [(18, {"sve_per_day": 18}), (19, None)])
-def test_as_many_s_as_a_day_may_have_are_excessive_in_a_part_of_it(limit: float, excessive: dict | None) -> None:
+def test_as_many_s_as_a_day_may_have_are_excessive_in_a_part_of_it(limit: int, excessive: object) -> None:
     rhythm = made("NS" * 18 + "N")
     definitions = Definitions(sve_per_day=limit)
     assert burden(rhythm, find_episodes(rhythm, definitions), definitions).excessive_s == excessive

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,9 +45,9 @@ from utils import PRETRAINED, load_checkpoint, save_checkpoint
         ({"classifier": np.zeros(9)}, f"the network must be a path or a name, such as {DEFAULT!r}, got ndarray"),
     ],
 )
-def test_wrong_arguments_of_classify_signal(arguments: dict[str, object], message: str) -> None:
+def test_wrong_arguments_of_classify_signal(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        report.classify_signal(**{"signal": np.zeros(3600), "fs": 360} | arguments)
+        report.classify_signal(**dict[str, Any](signal=np.zeros(3600), fs=360) | arguments)
 
 
 def test_the_arguments_of_classify_beats() -> None:
@@ -87,7 +88,8 @@ def test_a_network_gives_classes_and_probabilities(records: Path, checkpoint: Pa
     assert summary["model"]["trained_on"] == "synthetic data of --dataset mit, beat split"
 
     signals = wfdb.rdrecord(str(records / "m001")).p_signal[:, 0]
-    table = report.classify_signal(signals, 360, checkpoint, beats["sample"].to_numpy())
+    peaks: list[int] = beats["sample"].tolist()
+    table = report.classify_signal(signals, 360, checkpoint, peaks)
     assert table["p_V"][known].to_numpy() == pytest.approx(columns["p_V"][known].to_numpy(), abs=6e-5)
     windows = np.stack([signals[at - 93 : at + 93] for at in beats["sample"][known]])
     again = report.classify_beats(windows, checkpoint)[:, 2]
@@ -213,7 +215,7 @@ def test_the_page_calls_no_patient_unseen_whom_the_card_names_as_seen(records: P
 )
 def test_the_lead_of_a_training_record_is_no_other_one(lead: str, training_record: str | None, other: bool) -> None:
     analysis = SimpleNamespace(recording=SimpleNamespace(lead=lead), training_record=training_record)
-    assert Analysis.other_lead.fget(analysis) == other
+    assert vars(Analysis)["other_lead"].fget(analysis) == other
 
 
 @needs("mitdb")

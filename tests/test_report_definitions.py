@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import math
 import re
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -55,6 +56,6 @@ def test_what_is_said_of_a_threshold_by_its_name_is_of_one_that_is_there() -> No
         ({"bigeminy_min": 5 * 10**9}, "--bigeminy_min must be at most 1,000,000, got 5000000000"),
     ],
 )
-def test_definitions_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
+def test_definitions_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         Definitions(**options)

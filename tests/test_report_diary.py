@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_before_during_and_after_an_entry(tmp_path: Path) -> None:
     assert (activity.before.beats, activity.during.beats, activity.after.beats) == (3600, 6000, 6000)
     assert activity.before.rate_bpm == pytest.approx(60)
     assert activity.during.rate_bpm == pytest.approx(100)
-    assert (activity.before.v_percent, activity.after.v_percent) == (0, pytest.approx(10))
+    assert (activity.before.v_percent, activity.after.v_percent) == pytest.approx((0, 10))
     symptom = diary.by_kind["symptom"]
     assert symptom.during is None
     assert symptom.before.beats == 6000
@@ -102,7 +103,7 @@ def test_a_period_of_which_nothing_can_be_read_has_no_figure_at_all() -> None:
 def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
     """An isolated V, a run of V slower than 100/min and a faster one; what is faster is doubtful."""
     samples = 100 * np.cumsum([1, *[1] * 12, *[0.5] * 2, *[1] * 12])
-    classes = [*"NNNNVNNVVVNNVVVNNNNNNNNNNNN"]
+    classes = np.array([*"NNNNVNNVVVNNVVVNNNNNNNNNNNN"])
     rhythm = Rhythm(samples.astype(np.int64), classes, 100, 2800)
     episodes = find_episodes(rhythm, Definitions(doubtful_rate=100))
     assert [run.doubtful != "" for run in episodes.of("run_v")] == [False, True]
@@ -194,7 +195,7 @@ def test_a_time_from_the_start_is_told_in_one_way(tmp_path: Path) -> None:
     """The page says 0:01:39 of 99.6 s, and so does what is said of an entry behind its end."""
     with pytest.raises(InputError, match=r"outside the recording, which lasts 0:01:39;"):
         read(tmp_path, "time,kind\n200,other\n", 99.6)
-    no_clock = SimpleNamespace(clock=lambda seconds: None)
+    no_clock: Any = SimpleNamespace(clock=lambda seconds: None)
     assert [drawings.moment(no_clock, seconds) for seconds in (99.6, 3723 - 1e-12)] == ["0:01:39", "1:02:03"]
 
 

@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from report.strips import Strip
 def test_labels_at_the_edges_of_a_strip_are_whole() -> None:
     last = round(250 * drawings.SECONDS) - 1
     rhythm = Rhythm(np.array([1, 300, last]), np.array([*"VNV"]), fs=250, length=last + 1)
-    svg = "".join(drawings._labels(SimpleNamespace(rhythm=rhythm, diagnosis=None, classifier=None), 0.0))
+    analysis: Any = SimpleNamespace(rhythm=rhythm, diagnosis=None, classifier=None)
+    svg = "".join(drawings._labels(analysis, 0.0))
     boxes = re.findall(r'<rect x="([-.\d]+)" y="[-.\d]+" width="([.\d]+)"', svg)
     assert [float(x) for x, _ in boxes] == [0.0, pytest.approx(drawings.WIDTH - float(boxes[1][1]))]
 
@@ -31,8 +33,9 @@ def test_a_strip_is_drawn_to_scale(height: float, gain: int, cut: bool) -> None:
     signal[size + 500] = height  # 2 s into the strip, which is the second of three
     recording = SimpleNamespace(fs=fs, length=signal.size, lead="II", read=lambda start, stop: signal[start:stop])
     peaks = size + np.array([500, 700, 900, 1150])
-    rhythm = Rhythm(peaks, np.array([*"NNNN"]), fs=fs, length=signal.size, unreadable=[(size + 750, size + 800)])
-    analysis = SimpleNamespace(
+    unreadable = np.array([(size + 750, size + 800)])
+    rhythm = Rhythm(peaks, np.array([*"NNNN"]), fs=fs, length=signal.size, unreadable=unreadable)
+    analysis: Any = SimpleNamespace(
         recording=recording, rhythm=rhythm, diagnosis=None, classifier=None, clock=lambda seconds: None
     )
     drawn = drawings.draw_strip(analysis, Strip(drawings.SECONDS, 1, ("title",), (drawings.SECONDS + 3, 99)))
@@ -57,7 +60,7 @@ def test_a_strip_is_drawn_to_scale(height: float, gain: int, cut: bool) -> None:
 def test_the_bar_of_a_strip_marks_an_isolated_beat_too() -> None:
     rhythm = Rhythm(250 * np.array([1, 2, 3, 5]), np.array([*"NVNV"]), fs=250, length=2000)
     recording = SimpleNamespace(fs=250, length=2000, lead="II", read=lambda start, stop: np.zeros(stop - start))
-    analysis = SimpleNamespace(
+    analysis: Any = SimpleNamespace(
         recording=recording, rhythm=rhythm, diagnosis=None, classifier=None, clock=lambda seconds: None
     )
     (row,) = drawings.draw_strip(analysis, Strip(0.0, 1, ("first isolated V",), (2.0, 2.0))).rows
@@ -69,7 +72,7 @@ def test_trends_are_drawn_at_their_levels() -> None:
     rate, share = np.array([60.0, 120.0]), np.array([5.0, 0.0])
     values = SimpleNamespace(mean_bpm=rate, low_bpm=rate, high_bpm=rate, start_s=np.array([0.0, 60.0]), width_s=60.0)
     start = datetime(2026, 1, 31, 10, 7, 3)
-    analysis = SimpleNamespace(trends=values, duration_s=120.0, recording=SimpleNamespace(start=start))
+    analysis: Any = SimpleNamespace(trends=values, duration_s=120.0, recording=SimpleNamespace(start=start))
     axis = drawings._Axis(100.0, 220.0, 120.0)
     panel = "".join(drawings._rate_panel(analysis, axis, 10.0))
     levels = {

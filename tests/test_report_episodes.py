@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ def test_a_run_is_judged_by_its_own_beats_alone(monkeypatch: pytest.MonkeyPatch)
     """Looking at all beats for each run, a day with 5,000 runs took more than a minute."""
     looked_at, unsure = [], Rhythm.unsure
 
-    def counted(*arguments: object) -> np.ndarray:
+    def counted(*arguments: Any) -> np.ndarray:
         looked_at.append(unsure(*arguments))
         return looked_at[-1]
 
@@ -295,11 +296,11 @@ def test_time_without_a_beat_at_an_end_or_beside_lost_time_is_told(length: int) 
     beats, past = np.arange(10_000, 20_000, 1000), 19_000  # the last beat
     rhythm = Rhythm(
         samples=beats,
-        classes=["N"] * len(beats),
+        classes=np.array(["N"] * len(beats)),
         fs=1000,
         length=past + length + 5000,
-        unreadable=[(0, 10_000 - length), (past + length, past + length + 3000)],
-        borders=[past + length + 4000],
+        unreadable=np.array([(0, 10_000 - length), (past + length, past + length + 3000)]),
+        borders=np.array([past + length + 4000]),
     )
     found_there = find_episodes(rhythm, DEFAULTS)
     spans = [[10_000 - length, 10_000], [past, past + length]]
@@ -360,15 +361,15 @@ def test_a_single_pause_neither_makes_a_bradycardia_nor_ends_one() -> None:
 
 def test_a_beat_with_no_valid_interval_at_an_end_begins_no_bradycardia() -> None:
     """Its rate is that of the beats beyond the interruption; behind a longer gap it would not be taken in either."""
-    samples = [100, 300, 500, 700, 900, 1100, 2101, 4701, 7301, 9901, 10101, 10301, 12500, 15100]
-    alone = Rhythm(samples, ["N"] * 14, 1000, 15200, unreadable=[(101, 300)])
+    samples = np.array([100, 300, 500, 700, 900, 1100, 2101, 4701, 7301, 9901, 10101, 10301, 12500, 15100])
+    alone = Rhythm(samples, np.array(["N"] * 14), 1000, 15200, unreadable=np.array([(101, 300)]))
     begin = 10_200
     behind = Rhythm(
-        [100, *(sample + begin for sample in samples)],
-        ["N"] * 15,
+        np.array([100, *(samples + begin)]),
+        np.array(["N"] * 15),
         1000,
         begin + 15200,
-        unreadable=[(200, begin), (begin + 101, begin + 300)],
+        unreadable=np.array([(200, begin), (begin + 101, begin + 300)]),
     )
     for rhythm in (alone, behind):  # without the first beat 14.8 s
         assert not find_episodes(rhythm, DEFAULTS).of("bradycardia")
@@ -532,7 +533,7 @@ def test_a_recording_is_what_its_parts_are_on_either_side_of_unreadable_time(one
         np.concatenate([one.classes, other.classes]),
         one.fs,
         begin + other.length,
-        unreadable=[*one.unreadable, (one.length, begin), *(other.unreadable + begin)],
+        unreadable=np.array([*one.unreadable, (one.length, begin), *(other.unreadable + begin)]),
     )
     gap_itself = Episode("unreadable", one.length, begin, 0, None)
     assert Counter(found(whole)) == Counter([*found(one), gap_itself, *found(other, begin)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from report.trends import trends
 # ------------------------------------------------------------------------------------------- entropy and turning points
 
 
-def entropy_of(intervals: list[int], **options: object) -> float:
+def entropy_of(intervals: list[int], **options: Any) -> float:
     """COSEn of intervals in samples of 10 ms, a tolerance of 30 ms being 3 of them."""
     rhythm = made("N" * (len(intervals) + 1), intervals, fs=100)
     definitions = Definitions(**options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import cache
 
 import numpy as np
@@ -49,10 +49,10 @@ def mitdb() -> dict[str, Annotated]:
         ends = [time for time, _ in marks[1:]] + [length]
         rhythm = Rhythm(
             times[beat],
-            [classes[symbol] for symbol in symbols[beat]],
+            np.array([classes[symbol] for symbol in symbols[beat]]),
             fs,
             length,
-            flutter=list(zip(times[symbols == "["], times[symbols == "]"], strict=True)),
+            flutter=np.stack([times[symbols == "["], times[symbols == "]"]], axis=1),
         )
         labels = [(start, end, note) for (start, note), end in zip(marks, ends, strict=True)]
         records[path.stem] = Annotated(annotations, rhythm, labels)
@@ -148,7 +148,7 @@ def test_irregular_rhythm_in_pieces_of_30_s() -> None:
 @needs("mitdb")
 def test_irregular_rhythm_in_mitdb_is_fibrillation_for_the_most_part() -> None:
     """The figures that `report.irregular` states, by time of R-R intervals."""
-    time: Counter[tuple[str, bool]] = Counter()
+    time: dict[tuple[str, bool], float] = defaultdict(float)
     for name, record in mitdb().items():
         rhythm = record.rhythm
         middle = (rhythm.samples[:-1] + rhythm.samples[1:]) / 2

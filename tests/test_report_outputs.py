@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import joblib
@@ -76,7 +77,7 @@ def test_a_stopped_command_goes_on_with_resume(
         assert pd.read_csv(out / "index.csv")["beats.all"].gt(0).tolist() == [True, True]
         return [page.parent.name for page in sorted(out.glob("*/report.html")) if page.read_text() != "before"]
 
-    def stopped(calls: Iterable[tuple]) -> Iterator[tuple[Path, object]]:
+    def stopped(calls: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Path, object]]:
         call, arguments, named = next(iter(calls))
         yield call(*arguments, **named)
         raise KeyboardInterrupt
@@ -211,7 +212,7 @@ def test_what_a_file_holds_is_text_to_the_page_and_to_the_terminal(
 def test_a_recording_that_memory_is_short_for_leaves_the_others_their_reports(
     records: Path, tmp_path: Path, jobs: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def attempt(record: Path, *given: object) -> dict:
+    def attempt(record: Path, *given: Any) -> dict[str, Any]:
         if record.name == "m002":
             raise MemoryError
         if record.name == "m003":
@@ -245,7 +246,7 @@ def test_a_defect_names_the_recording_that_it_came_up_with(
 def test_a_process_that_is_killed_costs_no_report_that_is_done(
     records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def done_but_killed(calls: Iterable[tuple]) -> Iterator[tuple[Path, object]]:
+    def done_but_killed(calls: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Path, object]]:
         call, arguments, named = next(iter(calls))
         with monkeypatch.context() as patch:
             patch.delattr(report.__main__, "tqdm")  # the semaphore of a bar would be called leaked
@@ -253,7 +254,7 @@ def test_a_process_that_is_killed_costs_no_report_that_is_done(
         yield done
         raise TerminatedWorkerError
 
-    def parallel(*, idle_worker_timeout: float, **_: object) -> Callable[..., Iterator]:
+    def parallel(*, idle_worker_timeout: float, **_: object) -> Callable[..., Iterator[tuple[Path, object]]]:
         assert idle_worker_timeout < 60  # s, that processes outlive a killed command
         return done_but_killed
 

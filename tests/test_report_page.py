@@ -10,6 +10,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,7 +211,8 @@ def test_excessive_ectopy_names_its_criterion() -> None:
         ({}, None, {}),
         (None, None, {}),
     ):
-        made = SimpleNamespace(definitions=Definitions(), burden=SimpleNamespace(excessive_s=reached, per_day=per_day))
+        burden = SimpleNamespace(excessive_s=reached, per_day=per_day)
+        made: Any = SimpleNamespace(definitions=Definitions(), burden=burden)
         assert excessive_by(made) == expected
 
 
@@ -224,7 +226,7 @@ def test_excessive_ectopy_names_its_criterion() -> None:
 )
 def test_the_mean_rate_of_groups_of_three_beats(group: tuple[int, ...], rates: str, mean: str, said: str) -> None:
     samples = 100 + np.cumsum([0, *group * 20])
-    rhythm = Rhythm(samples, ["N"] * samples.size, 1000, int(samples[-1]) + 100)
+    rhythm = Rhythm(samples, np.array(["N"] * samples.size), 1000, int(samples[-1]) + 100)
     shown = {tile.name: tile for tile in tiles(analysed(rhythm))}
     tile = shown["Heart rate, lowest \u2013 highest"]
     assert (tile.value, shown["Heart rate, mean"].value) == (rates, mean)
@@ -233,7 +235,7 @@ def test_the_mean_rate_of_groups_of_three_beats(group: tuple[int, ...], rates: s
 
 @pytest.mark.parametrize(("lost", "said"), [(8_500, "85 %"), (9_960, "99.6 %"), (10_000, "100 %")])
 def test_a_recording_of_which_some_can_be_read_is_not_lost_whole(lost: int, said: str) -> None:
-    rhythm = Rhythm([], [], 100, 10_000, [(0, lost)])
+    rhythm = Rhythm(np.array([]), np.array([]), 100, 10_000, np.array([(0, lost)]))
     assert any(text.startswith(f"{said} of the recording cannot be read") for text in warnings(analysed(rhythm)))
 
 
@@ -246,8 +248,9 @@ def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
     samples = 100 + np.cumsum([0, *steps])
     probabilities = np.tile([0.9, 0.1, 0, 0, 0], (len(names), 1))
     probabilities[[31, 33, 90, 100]] = [0.4, 0.2, 0.4, 0, 0]  # two V, an S and an N of doubtful class
-    unreadable = [[200_000, 250_000], [300_000, 310_000]]
-    rhythm = Rhythm(samples, names, 1000, 660_000, unreadable, hidden=samples[[101]], probabilities=probabilities)
+    unreadable = np.array([[200_000, 250_000], [300_000, 310_000]])
+    classes, hidden = np.array(names), samples[[101]]
+    rhythm = Rhythm(samples, classes, 1000, 660_000, unreadable, hidden=hidden, probabilities=probabilities)
     analysis = analysed(rhythm)
     shown = {tile.name: (tile.value, tile.unit, tile.detail, tile.mark) for tile in tiles(analysis)}
     rates = shown.pop("Heart rate, lowest \u2013 highest")
@@ -325,8 +328,8 @@ def test_what_a_half_irregular_recording_says_of_s_leaves_irregular_rhythm_out()
     samples = 100 + np.cumsum([0, *steps])
     probabilities = np.tile([0.9, 0.1, 0, 0, 0], (len(names), 1))
     probabilities[[2, 5, 140]] = [0.4, 0.2, 0.4, 0, 0]  # three S of doubtful class, one outside irregular rhythm
-    lost = [[samples[120] + 1, samples[121]]]
-    rhythm = Rhythm(samples, names, 1000, samples[-1] + 100, lost, probabilities=probabilities)
+    lost = np.array([[samples[120] + 1, samples[121]]])
+    rhythm = Rhythm(samples, np.array(names), 1000, samples[-1] + 100, lost, probabilities=probabilities)
     analysis = analysed(rhythm)
     readable = rhythm.length / 1000 - (samples[121] - samples[120] - 1) / 1000
     assert analysis.burden.s_withheld == 40
@@ -354,7 +357,7 @@ def test_the_list_of_episodes_keeps_the_longest_of_each_kind(number: int, shown:
     pauses = np.random.default_rng(0).permutation(np.arange(2100, 2100 + number))
     steps = [*np.stack([pauses, np.full(number, 800)], axis=1).ravel(), *[300] * 4, 800]
     names = [*"N" * (2 * number + 1), *"VVV", *"NN"]
-    rhythm = Rhythm(100 + np.cumsum([0, *steps]), names, 1000, 700_000)
+    rhythm = Rhythm(100 + np.cumsum([0, *steps]), np.array(names), 1000, 700_000)
     listed, left_out = render._listed(analysed(rhythm, bradycardia=20))
     assert [episode.start for episode in listed] == sorted(episode.start for episode in listed)
     kept = [episode.end - episode.start for episode in listed if episode.kind == "pause"]
@@ -363,7 +366,7 @@ def test_the_list_of_episodes_keeps_the_longest_of_each_kind(number: int, shown:
 
 
 def test_the_page_marks_thresholds_that_are_not_the_defaults() -> None:
-    rhythm = Rhythm(np.array([100, 900]), ["N", "N"], 1000, 1000)
+    rhythm = Rhythm(np.array([100, 900]), np.array(["N", "N"]), 1000, 1000)
     assert render._changed(analysed(rhythm)) == frozenset()
     analysis = dataclasses.replace(analysed(rhythm, pause=2.2), quality=Quality(noise_index=0.2))
     assert render._changed(analysis) == {"pause", "noise_index"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from report.shapes import likeness, unit_shapes
 from support.errors import InputError
 
 
-def judged(signal: np.ndarray, fs: float = FS, **thresholds: float) -> list[Unreadable]:
+def judged(signal: np.ndarray, fs: float = FS, **thresholds: Any) -> list[Unreadable]:
     beats = detect_beats(signal, fs)
     return unreadable(lambda start, stop: signal[start:stop], len(signal), fs, beats, Quality(**thresholds))
 
@@ -365,8 +366,9 @@ def test_leakage_of_the_vf_filter() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("noise_index", 0), ("flat_range", -1), ("rail_shortest", float("nan"))])
 def test_thresholds_out_of_range(name: str, value: float) -> None:
+    threshold: Any = {name: value}
     with pytest.raises(InputError, match=f"--{name} must be a number above 0"):
-        Quality(**{name: value})
+        Quality(**threshold)
 
 
 def test_every_threshold_is_listed_with_its_unit_and_source() -> None:

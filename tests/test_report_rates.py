@@ -43,7 +43,7 @@ def test_beats_that_may_be_none_make_no_extreme() -> None:
     """A run at 200/min whose beats look like nothing else; where they look like beats it is the highest rate."""
     rhythm = made("N" * 20 + "V" * 8 + "N" * 20, [800] * 19 + [300] * 8 + [800] * 20)
     for likeness, highest in ((0.1, 75.0), (0.9, 200.0)):
-        episodes = find_episodes(rhythm, DEFAULTS, likeness=lambda first, last, alike=likeness: alike)
+        episodes = find_episodes(rhythm, DEFAULTS, likeness=lambda *_, alike=likeness: alike)
         assert len(episodes.unlike) == (likeness < 0.5)  # run_v and nsvt are one run
         rate = heart_rate(rhythm, DEFAULTS, episodes.unlike)
         assert rate.max is not None and rate.max.bpm == pytest.approx(highest)

@@ -7,6 +7,7 @@ import shutil
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,7 +213,7 @@ def test_a_stopped_run_is_taken_up_again(raw: Path, tmp_path: Path, monkeypatch:
 
     epochs, before = [], trainer.keep
 
-    def stop_after_first(*arguments: object) -> None:
+    def stop_after_first(*arguments: Any) -> None:
         before(*arguments)
         epochs.append(len(arguments[-1]))
         if len(epochs) == 1:
@@ -528,7 +529,7 @@ def test_published_figures() -> None:
 
 
 def test_a_page_says_which_checkpoint_its_rows_quote() -> None:
-    def result(label: str, selection: str) -> SimpleNamespace:
+    def result(label: str, selection: str) -> Any:
         config = {"hparams": {"selection": selection}, "data": {"source": "physionet"}}
         return SimpleNamespace(row=SimpleNamespace(label=label), configs=[config])
 
@@ -550,7 +551,8 @@ def test_limited_beats_are_counted_where_they_are_taken(tmp_path: Path) -> None:
 
 
 def test_the_arithmetic_is_told_where_it_is_not_float32(everything: Path) -> None:
-    result = finished(TABLE2.rows[0], SimpleNamespace(save_dir=everything / "logs", source="records"))[0]
+    options: Any = SimpleNamespace(save_dir=everything / "logs", source="records")
+    result = finished(TABLE2.rows[0], options)[0]
     (config,) = result.configs
     in_bf16 = dataclasses.replace(result, configs=(config | {"hparams": config["hparams"] | {"precision": "bf16"}},))
     assert provenance(in_bf16)["device"] == f"{provenance(result)['device']} (bf16)"
@@ -678,7 +680,7 @@ def test_a_network_is_kept_with_a_card_of_its_own_figures(everything: Path, raw:
     seed_folder = runs / "mit_inter_patient_centred__one_cycle_1_120beats" / "seed_0"
     path = keep_network(seed_folder, "small", raw, tmp_path)
     card, test = read_json(path.with_suffix(".json")), read_json(seed_folder / "test_best.json")
-    assert sum(np.asarray(matrix) for matrix in card["per_record"].values()).tolist() == test["confusion_matrix"]
+    assert np.sum([*card["per_record"].values()], axis=0).tolist() == test["confusion_matrix"]
     for name, row in test["per_class"].items():
         assert card["per_class"][name]["sensitivity"] == round(100 * row["recall"], 2)
         assert (card["per_class"][name]["precision"] or 0.0) == round(100 * row["precision"], 2)
@@ -760,9 +762,9 @@ def test_the_card_tells_of_the_run_as_it_last_went_on(everything: Path, raw: Pat
 @pytest.mark.usefixtures("small_runs")
 def test_a_network_of_some_classes_and_longer_beats_is_kept(tmp_path: Path) -> None:
     data = write_toy_splits(tmp_path / "data", "mit", length=187)
-    settings = {"classes": ("N", "S", "V"), "sequence_len": 187, "num_epochs": 1, "recipe": "short"}
-    folders = {"data_path": str(data), "save_dir": str(tmp_path), "run_description": "run"}
-    Trainer(RunConfig(**settings, **folders)).train()
+    settings: dict[str, Any] = {"classes": ("N", "S", "V"), "sequence_len": 187, "num_epochs": 1, "recipe": "short"}
+    settings |= {"data_path": str(data), "save_dir": str(tmp_path), "run_description": "run"}
+    Trainer(RunConfig(**settings)).train()
     card = read_json(keep_network(tmp_path / "mit" / "run", "three", tmp_path, tmp_path / "kept").with_suffix(".json"))
     assert card["classes"] == ["N", "S", "V"]
     assert "--sequence_len 187 --classes N S V" in card["command"]
@@ -811,13 +813,14 @@ def test_pictures_that_a_page_did_not_make_stay(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(figures, "draw", lambda *_: [])
     monkeypatch.setattr(reproduce, "finished_rows", lambda *_: [None])
     monkeypatch.setattr(reproduce, "write_page", lambda *_: tmp_path / "page.md")
+    options: Any = SimpleNamespace(only_finished=True, results=tmp_path, device="cpu")
     for experiment, own, made in (
         (FIG5, "fig5_my_own.png", "fig5_macro.png"),
         (TABLE2, "table2_V.png", "table2_umap.png"),
     ):
         for name in (own, made):
             (tmp_path / name).write_bytes(b"of another day")
-        reproduce.reproduce(experiment, SimpleNamespace(only_finished=True, results=tmp_path, device="cpu"))
+        reproduce.reproduce(experiment, options)
         assert (tmp_path / own).is_file()
         assert not (tmp_path / made).exists()
 
@@ -838,5 +841,6 @@ def test_a_row_names_every_device_and_torch_that_it_ran_on() -> None:
         ({}, "EPYC, 1 thread", "2.8"),
         ({"resumed": "damaged"}, "EPYC, 1 thread", "2.8"),
     ):
-        row = provenance(SimpleNamespace(**about, configs=[config | {"environment": cpu} | later]))
+        result: Any = SimpleNamespace(**about, configs=[config | {"environment": cpu} | later])
+        row = provenance(result)
         assert (row["device"], row["torch"]) == (device, torch_there)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def recipe() -> TrainingConfig:
     return dataclasses.replace(hparams.new_patients(), num_epochs=2, batch_size=32, heads=quick)
 
 
-def contents(count: int = 200, seed: int = 0, databases: tuple[str, ...] = ("one", "two")) -> dict:
+def contents(count: int = 200, seed: int = 0, databases: tuple[str, ...] = ("one", "two")) -> dict[str, Any]:
     """A split file whose S beats are N beats that come early, of two records."""
     generator = torch.Generator().manual_seed(seed)
     samples, labels = toy_beats(count, 5, seed=seed)
@@ -101,7 +102,7 @@ def test_probabilities_are_those_of_the_two_heads(configs: DatasetConfig, recipe
 
 
 def test_rhythm_head_sees_its_own_features_alone(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
-    model = ecgTransForm(configs, recipe).eval()
+    model: Any = ecgTransForm(configs, recipe).eval()
     _, context = train.inputs(slice(20))
     other = context.clone()
     for number, name in enumerate(configs.context_features):
@@ -135,7 +136,7 @@ def test_network_learns_alone_and_answers_with_the_ensemble(
     configs: DatasetConfig, recipe: TrainingConfig, train: Split
 ) -> None:
     model = ecgTransForm(configs, dataclasses.replace(recipe, dropout=0.0, encoder_dropout=0.0)).eval()
-    head = model.clf
+    head: Any = model.clf
     x, context = train.inputs(slice(20))
     features = model.features(x)
     both = head(features, context).exp()
@@ -148,7 +149,7 @@ def test_network_learns_alone_and_answers_with_the_ensemble(
 def test_frozen_ensembles_drop_nothing_while_the_network_trains(
     configs: DatasetConfig, recipe: TrainingConfig, train: Split
 ) -> None:
-    model = ecgTransForm(configs, recipe)
+    model: Any = ecgTransForm(configs, recipe)
     _, context = train.inputs(slice(20))
     for ensemble in (model.rhythm, model.clf.ensemble):
         assert torch.equal(ensemble.train()(context), ensemble.eval()(context))
@@ -197,7 +198,7 @@ def test_the_ablation_has_one_part_of_the_context(recipe: TrainingConfig, data: 
 def test_without_s_or_n_there_is_no_rhythm_head(recipe: TrainingConfig, data: Path) -> None:
     for classes in (("N", "V", "F"), ("S", "V")):
         configs = data_configs.mit(classes=classes, context="rhythm")
-        model = ecgTransForm(configs, recipe)
+        model: Any = ecgTransForm(configs, recipe)
         split = load_split(data / "mit" / "train.pt", configs)
         assert not hasattr(model, "rhythm")
         assert model(*split.inputs(slice(7))).shape == (7, len(classes))
@@ -339,7 +340,8 @@ def test_each_member_takes_other_common_beats_in_another_order(
 
 
 def test_ensembles_are_drawn_by_the_seed(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
-    model, states = ecgTransForm(configs, recipe), []
+    model: Any = ecgTransForm(configs, recipe)
+    states = []
     for seed in (0, 0, 1):
         fit_context(model, train, configs, recipe, seed)
         states.append([weight.clone() for weight in (*model.rhythm.weights, *model.clf.ensemble.weights)])
@@ -352,7 +354,7 @@ def test_what_each_ensemble_learns_from(
     configs: DatasetConfig, recipe: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """20 beats, 12 of N, 4 of S, 2 of V, 1 of F and 1 of Q: N and S are one class to the shape, of 16 beats."""
-    given: list[tuple[object, ...]] = []
+    given: list[tuple[Any, ...]] = []
     monkeypatch.setattr(rhythm, "fit_ensemble", lambda *arguments: given.append(arguments))
     labels = torch.repeat_interleave(torch.arange(5), torch.tensor([12, 4, 2, 1, 1]))
     split = Split(torch.zeros(20, 1, 186), labels, context=torch.zeros(20, len(configs.context_features)))
@@ -426,7 +428,7 @@ def test_every_member_knows_a_class_that_one_database_names(
     recipe = dataclasses.replace(recipe, heads=dataclasses.replace(recipe.heads, shape_epochs=60, batch_size=32))
     model = ecgTransForm(configs, recipe)
     fit_context(model, train, configs, recipe, seed=0)
-    ensemble = model.clf.ensemble
+    ensemble: Any = model.clf.ensemble
     of_members = ensemble.logits(ensemble.standardise(train.context[train.labels == fusion][:, ensemble.columns]))
     as_shape = shape_labels(torch.tensor([fusion]), configs)
     assert bool((of_members.argmax(dim=2) == as_shape).float().mean(dim=1).gt(0.5).all())
@@ -460,7 +462,7 @@ def test_what_cannot_be_fitted_is_one_line(configs: DatasetConfig, recipe: Train
         ({"context": torch.full((200, len(CONTEXT_NAMES)), float("nan"))}, "'context' holds NaN"),
     ],
 )
-def test_damaged_context_is_one_line(data: Path, configs: DatasetConfig, change: dict, message: str) -> None:
+def test_damaged_context_is_one_line(data: Path, configs: DatasetConfig, change: dict[str, Any], message: str) -> None:
     file = {name: value for name, value in (contents() | change).items() if value is not None}
     torch.save(file, data / "mit" / "train.pt")
     with pytest.raises(InputError, match=message):
@@ -487,7 +489,7 @@ def test_join_keeps_everything(train: Split) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"record_names": ["b", "a"]}, {"databases": ["two", "one"]}])
-def test_splits_that_number_other_records_are_not_joined(data: Path, configs: DatasetConfig, changed: dict) -> None:
+def test_splits_that_number_other_records_are_not_joined(data: Path, configs: DatasetConfig, changed: Any) -> None:
     torch.save(contents(seed=1) | changed, data / "mit" / "val.pt")
     with pytest.raises(InputError, match=rf"train.pt and val.pt have different '{next(iter(changed))}'"):
         load_splits(data, configs)
@@ -572,13 +574,13 @@ def test_limit_train_counts_the_beats_of_train_and_validation(
     monkeypatch.setitem(
         hparams.RECIPES, "new_patients", lambda: dataclasses.replace(hparams.new_patients(), heads=quick)
     )
-    common = {"data_path": str(data), "save_dir": str(tmp_path / "logs"), "recipe": "new_patients", "num_epochs": 1}
+    given: Any = {"data_path": str(data), "save_dir": str(tmp_path / "logs"), "recipe": "new_patients", "num_epochs": 1}
     with pytest.raises(InputError, match="--limit_train must be 5 to 400, got 401"):
-        Trainer(RunConfig(**common, limit_train=401)).train()
+        Trainer(RunConfig(**given, limit_train=401)).train()
     with pytest.raises(InputError, match=r"have none of class [NS]"):
-        Trainer(RunConfig(**common, limit_train=6)).train()  # one or two of each class for two databases
+        Trainer(RunConfig(**given, limit_train=6)).train()  # one or two of each class for two databases
     assert not (tmp_path / "logs").exists()
-    Trainer(RunConfig(**common, limit_train=240, run_description="r")).train()
+    Trainer(RunConfig(**given, limit_train=240, run_description="r")).train()
     config = read_json(tmp_path / "logs" / "mit" / "r" / "seed_0" / "config.json")
     assert {name: counts["all"] for name, counts in config["counts"].items()} == {
         "train": 200,
@@ -605,7 +607,7 @@ def test_the_joint_classifier_sees_the_beat_and_the_whole_context(recipe: Traini
     configs = dataclasses.replace(data_configs.mit(context="joint"), feedforward_dim=64)
     split = load_split(data / "mit" / "train.pt", configs)
     assert torch.equal(split.samples, torch.load(data / "mit" / "train.pt", weights_only=True)["samples"])
-    model = ecgTransForm(configs, recipe)
+    model: Any = ecgTransForm(configs, recipe)
     assert fit_context(model, split, configs, recipe, 0) == {}
     assert torch.allclose(model.clf.standardise.mean, split.context.mean(dim=0), atol=1e-6)
     out = model(*split.inputs(slice(64)))
@@ -640,7 +642,7 @@ def test_a_run_that_is_interrupted_before_its_first_epoch_can_go_on(
 
     whole = trainer.fit_context
     monkeypatch.setattr(trainer, "fit_context", interrupted)
-    settings = {"recipe": "new_patients", "variant": "cnn", "num_epochs": 1}
+    settings: dict[str, Any] = {"recipe": "new_patients", "variant": "cnn", "num_epochs": 1}
     run = RunConfig(data_path=str(data), save_dir=str(tmp_path), run_description="r", **settings)
     with pytest.raises(KeyboardInterrupt):
         Trainer(run).train()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import data_configs
 import hparams
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
-from models import ecgTransForm
+from models import BiTrans, ecgTransForm
 from run_folder import network, resume
 from run_folder.layout import new_run_folder
 from run_folder.network import load_network
@@ -108,7 +109,7 @@ def test_predictions_stand_beside_the_beat_that_they_are_of() -> None:
         torch.zeros(3, 1, 186),
         torch.tensor([0, 1, 1]),
         records=torch.tensor([1, 0, 0]),
-        record_names=["100", "101"],
+        record_names=("100", "101"),
         positions=torch.tensor([70, 80, 90]),
     )
     table = predictions_table(split, np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), ("a", "b"))
@@ -131,7 +132,7 @@ def test_a_network_is_loaded_ready_to_classify(tmp_path: Path, mit: DatasetConfi
     for given in (str(tmp_path), tmp_path / "checkpoint_best.pt"):
         model, checkpoint = load_network(given)
         assert not model.training
-        assert model.bitrans.kernel_on(torch.device("cpu")) != "stock"
+        assert isinstance(model.bitrans, BiTrans) and model.bitrans.kernel_on(torch.device("cpu")) != "stock"
         assert checkpoint.hparams == recipe
         assert torch.equal(model.state_dict()["clf.weight"], checkpoint.model["clf.weight"])
     assert load_network("mit_new_patients")[0].has_rhythm_head
@@ -157,7 +158,7 @@ def test_a_network_is_loaded_in_the_arithmetic_that_a_run_would_have(monkeypatch
     ):
         with pytest.raises(InputError, match=said):
             load_network("mit_beat", **settings)
-    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    switches: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
     monkeypatch.setattr(network, "get_device", torch.device)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     monkeypatch.setattr(ecgTransForm, "to", lambda model, device: model)
@@ -196,7 +197,7 @@ def test_a_test_on_records_of_the_training_is_noted_but_on_its_own_test_split(
     tmp_path: Path, mit: DatasetConfig
 ) -> None:
     labels = torch.tensor([0, 1])
-    test = Split(torch.zeros(2, 1, 186), labels, records=labels, record_names=["100", "101"], source="physionet")
+    test = Split(torch.zeros(2, 1, 186), labels, records=labels, record_names=("100", "101"), source="physionet")
     learnt = {"training_records": ["101", "102"], "source": "physionet"}
     own = {"fingerprints": {"test": test.fingerprint()}}
     for data, noted in (

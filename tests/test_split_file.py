@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,9 +177,9 @@ def test_numpy_objects_are_refused(tmp_path: Path, mit: DatasetConfig) -> None:
 def test_fingerprints_are_of_all_that_is_learnt_from_and_of_every_place() -> None:
     samples, labels = toy_beats(10, 5)
     split = Split(samples, labels, torch.zeros(10, 2), torch.zeros(10).long(), torch.arange(10), ("a", "b"), ("x", "x"))
-    beats = [{}, {"samples": samples + 1}, {"labels": labels.flip(0)}, {"context": torch.ones(10, 2)}]
-    places = [{}, {"records": torch.ones(10).long()}, {"positions": torch.arange(1, 11)}, {"record_names": ("b", "a")}]
-    places += [{"databases": ("x", "y")}, {"records": None}]
+    beats: list[Any] = [{}, {"samples": samples + 1}, {"labels": labels.flip(0)}, {"context": torch.ones(10, 2)}]
+    places: list[Any] = [{}, {"records": torch.ones(10).long()}, {"positions": torch.arange(1, 11)}]
+    places += [{"record_names": ("b", "a")}, {"databases": ("x", "y")}, {"records": None}]
     assert len({dataclasses.replace(split, **other).fingerprint() for other in beats}) == len(beats)
     assert len({dataclasses.replace(split, **other).place_fingerprint() for other in places}) == len(places)
     assert {dataclasses.replace(split, **other).fingerprint() for other in places} == {split.fingerprint()}

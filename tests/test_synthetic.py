@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +100,7 @@ def with_beats(mit: dict[str, Recording], symbol: str, at_least: int = 8) -> lis
 
 
 @pytest.mark.parametrize("write", [write_synthetic_mit, write_synthetic_ptb])
-def test_same_seed_same_bytes_and_another_seed_others(write, tmp_path: Path) -> None:  # noqa: ANN001
+def test_same_seed_same_bytes_and_another_seed_others(write: Callable[..., None], tmp_path: Path) -> None:
     for name, seed in (("one", 5), ("again", 5), ("other", 6)):
         write(tmp_path / name, patients=3, minutes=0.3, seed=seed)
     one, again, other = (contents(tmp_path / name) for name in ("one", "again", "other"))
@@ -202,9 +204,9 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
         ({"minutes": float("nan")}, "nan minutes"),
     ],
 )
-def test_bad_arguments_are_named(change: dict[str, float], message: str, tmp_path: Path) -> None:
+def test_bad_arguments_are_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
-        write_synthetic_mit(tmp_path / "x", **{"patients": 1, "minutes": 1, "seed": 0} | change)
+        write_synthetic_mit(tmp_path / "x", **dict[str, Any](patients=1, minutes=1, seed=0) | change)
     assert not list(tmp_path.iterdir())
 
 
@@ -219,7 +221,7 @@ def test_a_file_in_the_way_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_every_class_has_beats_enough_in_patients_enough(mit: dict[str, Recording]) -> None:
-    beats, patients = Counter(), Counter()
+    beats, patients = Counter[str](), Counter[str]()
     for recording in mit.values():
         classes = Counter(GROUPS[symbol] for symbol in recording.symbols)
         beats += classes
@@ -314,7 +316,9 @@ def test_ventricular_beats_are_about_as_steep_as_those_of_patients() -> None:
         (atrial_premature, 1.1, 0.60),
     ],
 )
-def test_premature_beats_come_a_larger_share_of_rr_later_in_a_fast_heart(kind, rr: float, median: float) -> None:  # noqa: ANN001
+def test_premature_beats_come_a_larger_share_of_rr_later_in_a_fast_heart(
+    kind: Callable[..., Any], rr: float, median: float
+) -> None:
     rng = np.random.default_rng(0)
     couplings = [kind(rng, rr).beats[0][1] for _ in range(300)]
     assert np.median(couplings) / rr == pytest.approx(median, abs=0.09)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,8 @@ UNWEIGHTED = ClassWeightedLoss(torch.ones(5))
 
 
 def toy_split(count: int = 40) -> Split:
-    return Split(*toy_beats(count, 5), source="synthetic", protocol="beat")
+    samples, labels = toy_beats(count, 5)
+    return Split(samples, labels, source="synthetic", protocol="beat")
 
 
 def test_training_metrics_come_from_the_training_batches(mit: DatasetConfig, supervised: TrainingConfig) -> None:
@@ -116,9 +118,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(mit: DatasetConfig) -> 
     assert all(p.isfinite().all() for p in model.parameters())
 
 
-def run_config(data: Path, out: Path, **changes: object) -> RunConfig:
-    settings = {"data_path": str(data), "save_dir": str(out), "run_description": "run", "num_epochs": 3}
-    return RunConfig(**settings | {"batch_size": 16, "limit_train": 30} | changes)
+def run_config(data: Path, out: Path, **changes: Any) -> RunConfig:
+    settings: dict[str, Any] = {"data_path": str(data), "save_dir": str(out), "run_description": "run"}
+    return RunConfig(**settings | {"num_epochs": 3, "batch_size": 16, "limit_train": 30} | changes)
 
 
 def bits(folder: Path) -> tuple[dict[str, Tensor], str]:
@@ -157,7 +159,7 @@ def train_until_killed(run: RunConfig, epoch: int) -> None:
     """Train, and die after the training of `epoch`, before it is validated."""
     calls: list[object] = []
 
-    def dying_evaluate(*arguments: object) -> trainer.Evaluation:
+    def dying_evaluate(*arguments: Any) -> trainer.Evaluation:
         calls.append(arguments)
         if len(calls) == epoch:
             raise Killed
@@ -176,7 +178,7 @@ def test_killed_while_a_checkpoint_is_written(
     """Cut the n-th checkpoint in half and die; resume; the end is that of a run never stopped, bit for bit."""
     writes = 0
 
-    def dying_save(value: object, stream: object) -> None:
+    def dying_save(value: object, stream: Any) -> None:
         nonlocal writes
         writes += 1
         if writes == write:
@@ -258,11 +260,11 @@ def test_the_network_is_trained_as_its_recipe_says(
 
     A thinned class weighs four times in training, and by itself in validation.
     """
-    steps: list[tuple[tuple, dict]] = []
+    steps: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     losses, seeds = [], []
     whole_epoch, whole_evaluate, whole_fit = trainer.train_one_epoch, trainer.evaluate, trainer.fit_context
 
-    def epoch(*given: object, **named: object) -> dict[str, float]:
+    def epoch(*given: Any, **named: Any) -> dict[str, float]:
         steps.append((given, named))
         return whole_epoch(*given, **named)
 
@@ -368,7 +370,7 @@ def test_processes_that_made_other_beats_do_not_train(
         ({"variant": "full", "sampler": "smote"}, "cross_entropy"),
     ],
 )
-def test_the_loss_where_none_is_given(given: dict[str, str], loss: str) -> None:
+def test_the_loss_where_none_is_given(given: dict[str, Any], loss: str) -> None:
     assert RunConfig(**given).effective_hparams().loss == loss
 
 
@@ -379,7 +381,7 @@ def test_killed_between_the_checkpoint_and_the_history(
     """Resuming makes up for it, also when no epoch is left to do."""
     tables: list[Path] = []
 
-    def dying_write(path: Path, *arguments: object, **options: object) -> None:
+    def dying_write(path: Path, *arguments: Any, **options: Any) -> None:
         tables.append(path)
         if len(tables) == write:
             raise Killed
@@ -462,7 +464,7 @@ def test_a_run_does_not_go_on_with_other_training_beats_of_the_same_files(toy_da
 def test_a_run_does_not_go_on_with_other_beats_of_smote(
     uneven_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made_elsewhere(*arguments: object) -> Split:
+    def made_elsewhere(*arguments: Any) -> Split:
         beats = whole(*arguments)
         return dataclasses.replace(beats, samples=beats.samples + 1e-6)
 
@@ -685,7 +687,7 @@ class OwnTotal(ClassWeightedLoss):
         (OwnForward(torch.ones(5)), "loss_function: OwnForward overrides forward, .*; override total"),
     ],
 )
-def test_a_loss_that_cannot_be_summed_over_batches_is_refused(mit: DatasetConfig, loss: object, message: str) -> None:
+def test_a_loss_that_cannot_be_summed_over_batches_is_refused(mit: DatasetConfig, loss: Any, message: str) -> None:
     model, split = LinearNetwork(), toy_split()
     optimizer = torch.optim.SGD(model.parameters())
     with pytest.raises(TypeError, match=message):
@@ -717,7 +719,7 @@ def test_a_network_that_is_no_longer_finite_is_not_kept(
 ) -> None:
     """Its outputs are, so nobody would notice before the test, when the checkpoints are lost."""
 
-    def overflows(model: nn.Module, *arguments: object) -> trainer.Evaluation:
+    def overflows(model: nn.Module, *arguments: Any) -> trainer.Evaluation:
         result = whole_evaluate(model, *arguments)
         epochs.append(1)
         if len(epochs) == 2:
@@ -931,7 +933,7 @@ def test_a_run_that_another_command_begins_meanwhile_is_left_to_it(
     folder = tmp_path / "mit" / "run"
     with ExitStack() as other:
 
-        def reading(*arguments: object) -> dict[str, Split]:
+        def reading(*arguments: Any) -> dict[str, Split]:
             other.enter_context(locked(folder))
             return data_generator(*arguments)
 
@@ -972,7 +974,7 @@ def test_every_setting_that_is_a_number_has_a_range() -> None:
         {"hard_class_weight": 0.0},
     ],
 )
-def test_settings_out_of_range(setting: dict[str, float], supervised: TrainingConfig) -> None:
+def test_settings_out_of_range(setting: dict[str, Any], supervised: TrainingConfig) -> None:
     with pytest.raises(InputError, match=f"^{next(iter(setting))} must be "):
         dataclasses.replace(supervised, **setting)
 
@@ -985,15 +987,16 @@ def test_settings_out_of_range(setting: dict[str, float], supervised: TrainingCo
         ({"hidden": 10_001}, "heads.hidden must be 1 to 10,000, got 10001"),
     ],
 )
-def test_settings_of_the_heads_out_of_range(setting: dict[str, float], said: str) -> None:
+def test_settings_of_the_heads_out_of_range(setting: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
         hparams.ContextConfig(**setting)
 
 
 @pytest.mark.parametrize("name", ["num_runs", "num_epochs", "batch_size", "limit_train", "sequence_len"])
 def test_numbers_out_of_range(name: str) -> None:
+    given: Any = {name: 0}
     with pytest.raises(InputError, match=f"^--{name} must be (1 to .*|at least 1), got 0$"):
-        RunConfig(**{name: 0})
+        RunConfig(**given)
 
 
 def test_values_that_python_callers_have_at_hand_are_taken(finished: Path, toy_data: Path, tmp_path: Path) -> None:
@@ -1017,7 +1020,7 @@ def test_values_that_python_callers_have_at_hand_are_taken(finished: Path, toy_d
         (data_configs.mit, {"sequence_len": "186"}, "sequence_len must be a whole number, got '186'"),
     ],
 )
-def test_values_of_another_type_are_told(config: Callable[..., object], setting: dict[str, object], said: str) -> None:
+def test_values_of_another_type_are_told(config: Callable[..., Any], setting: dict[str, Any], said: str) -> None:
     """Before anything is read or written, and never as a TypeError."""
     with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
         dataclasses.replace(config(), **setting)
