@@ -75,9 +75,7 @@ def test_every_value_of_a_table_comes_back(values: list[float | None]) -> None:
         ('time_s marker "II (mV)"', '{time} "walk fast" {dot}', {}),
     ],
 )
-def test_a_delimiter_in_quotes_is_part_of_a_cell(
-    tmp_path: Path, title: str, row: str, options: dict[str, Any]
-) -> None:
+def test_a_delimiter_in_quotes_is_part_of_a_cell(tmp_path: Path, title: str, row: str, options: dict[str, Any]) -> None:
     lines = [title]
     for number, value in enumerate(wave(400)):
         time, dot = f"{number / 250:.3f}", f"{value / 1000:.3f}"
