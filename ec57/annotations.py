@@ -130,7 +130,7 @@ def read_annotations(path: str | Path, fs: float) -> Annotations:
     """
     path = Path(path)
     if not path.is_file():
-        where = "its folder and suffix (of the command: --test_dir, --reference, --test)"
+        where = "its folder and suffix (on the command line: --test_dir, --reference, --test)"
         raise InputError(f"{path} is not there; check {where}")
     try:
         stored, resolution = parse_annotations(path.read_bytes())

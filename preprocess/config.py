@@ -79,7 +79,7 @@ class PreparationConfig:
     )
     raw_path: Path | None = option(
         None,
-        "folder of the recordings, or the file of --source released; what is downloaded or synthetic is written first",
+        "folder of the recordings (--source released: the file); those downloaded or synthetic are written there first",
         default=", ".join(sorted({path for paths in RAW_PATHS.values() for path in paths.values()}))
         + f" by source and dataset, {RAW}/NAME for a --database; for released none",
         metavar="PATH",

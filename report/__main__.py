@@ -152,7 +152,7 @@ def without_segments(records: Sequence[Path]) -> list[Path]:
     left_out = [one for one, its_parts in parts.items() if not its_parts and one.with_name(name_of(one)) in named]
     if left_out:
         names = listed(record.name for record in left_out)
-        print(printable(f"note: left out as segments of others of the recordings: {names}"), file=sys.stderr)
+        print(printable(f"note: left out as segments of other recordings named here: {names}"), file=sys.stderr)
     others = {*records} - {*left_out}
     return [record for record in records if record in others]
 

@@ -172,7 +172,7 @@ def _figures_of_run(path: Path, trained_on: dict[str, Any]) -> Figures:
         and fits(per_class, dict[str, dict[str, float]])
         and all({"recall", "precision", "support"} <= figures.keys() for figures in per_class.values())
     ):
-        raise InputError(f"{test}: is damaged: these are not figures of a test; move it away, and none are told")
+        raise InputError(f"{test}: is damaged: these are not figures of a test; move it away to do without them")
     return Figures(
         per_class={
             name: {

@@ -597,7 +597,7 @@ def test_a_comparison_of_nothing_is_an_error(tmp_path: Path, capfd: pytest.Captu
         ({"atr": "N", "tst": "N"}, ["absent"], "record absent has no header: absent.hea is not there"),
         ({}, ["."], "error: . is a folder; name a record in it, by its path, no suffix"),
         ({}, ["/"], "error: / is a folder; name a record in it, by its path, no suffix"),
-        ({"tst": "N"}, [], "r.atr is not there; check its folder and suffix (of the command: --test_dir, --reference"),
+        ({"tst": "N"}, [], "r.atr is not there; check its folder and suffix (on the command line: --test_dir, --ref"),
         ({"atr": "N"}, [], "r.tst is not there"),
         ({"atr": "N", "tst": "N"}, ["--test_dir", "none"], "none/r.tst is not there, nor is none/r/r.tst; check"),
         ({"atr": "N", "tst": b"\x01"}, [], "r.tst cannot be read: it has no end mark"),

@@ -147,7 +147,7 @@ def test_a_segment_is_in_the_report_of_its_record_alone(
     every, options = sorted(tmp_path.glob("*.hea")), ("--annotations", "atr", "--out", str(tmp_path / "out"))
     run([*map(str, every), *options])
     assert reported.pop() == [path for path in every if path.name != "m001.hea"]
-    assert capsys.readouterr().err == "note: left out as segments of others of the recordings: m001.hea\n"
+    assert capsys.readouterr().err == "note: left out as segments of other recordings named here: m001.hea\n"
     run([*map(str, every[2:4]), *options])
     assert reported.pop() == every[2:4] == [tmp_path / "m001.hea", tmp_path / "m002.hea"]
     assert not capsys.readouterr().err
