@@ -58,6 +58,6 @@ def with_plain_texts(figure: Figure) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` to `path`, in the format of its suffix."""
+    """Write `figure` to `path`, in the format of its suffix, as wide as its title where that is wider."""
     with written_whole(path) as part:
-        with_plain_texts(figure).savefig(part)
+        with_plain_texts(figure).savefig(part, bbox_inches="tight")

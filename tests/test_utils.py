@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib import rcParams
+from matplotlib.image import imread
 
 import hparams
 import utils
@@ -201,7 +202,10 @@ def test_pictures_are_drawn_in_one_style(tmp_path: Path, monkeypatch: pytest.Mon
     pictures.plot_curves(history, 2, "synthetic", tmp_path / "curves.png")
     train, val, best = figures[0].axes[0].lines
     assert len({line.get_linestyle() for line in (train, val, best)}) == 3  # told apart without their colours, too
-    pictures.plot_confusion_matrix([[3, 1], [0, 0]], ("a", "b"), "synthetic", tmp_path / "confusion_matrix.png")
+    title = "synthetic data, beat split; 60 epochs, constant learning rate"
+    pictures.plot_confusion_matrix([[3, 1], [0, 0]], ("a", "b"), title, tmp_path / "confusion_matrix.png")
+    drawn = imread(tmp_path / "confusion_matrix.png")
+    assert (drawn[:, [0, -1], :3] == 1).all()  # the title is not cut at an edge
     points = np.random.default_rng(0).normal(size=(9, 2))
     utils.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
     for name in ("curves", "confusion_matrix", "umap"):
