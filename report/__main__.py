@@ -149,12 +149,11 @@ def without_segments(records: Sequence[Path]) -> list[Path]:
             with suppress(InputError, OSError):  # what is wrong with it is told when its turn comes
                 parts[record] = {record.with_name(name) for name in segment_names(record.parent, [name_of(record)])}
     named = {part for its_parts in parts.values() for part in its_parts}
-    left_out = [one for one, its_parts in parts.items() if not its_parts and one.with_name(name_of(one)) in named]
+    left_out = {one: None for one, its_parts in parts.items() if not its_parts and one.with_name(name_of(one)) in named}
     if left_out:
         names = listed(record.name for record in left_out)
         print(printable(f"note: left out as segments of other recordings named here: {names}"), file=sys.stderr)
-    others = {*records} - {*left_out}
-    return [record for record in records if record in others]
+    return [record for record in records if record not in left_out]
 
 
 def names_of(records: Sequence[Path]) -> dict[Path, str]:
