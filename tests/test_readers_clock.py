@@ -42,6 +42,8 @@ STEPS: dict[str, tuple[str, Callable[[int, int], str]]] = {
     "unnamed": ("", lambda n, fs: f"{n / fs:.4f}"),
     "stamps": ("timestamp", lambda n, fs: after(fs, n).isoformat()),
     "stamps with dots": ("Datum/Zeit", lambda n, fs: after(fs, n).strftime("%d.%m.%Y %H:%M:%S.%f")),
+    "stamps with slashes": ("Timestamp", lambda n, fs: after(fs, n).strftime("%Y/%m/%d %H:%M:%S.%f")),
+    "stamps of PhysioNet": ("'Time and date'", lambda n, fs: after(fs, n).strftime("'[%H:%M:%S.%f %d/%m/%Y]'")),
     "stamps with a zone": ("Date", lambda n, fs: f"{after(fs, n)}+01:00"),
     "epoch": ("epoch", lambda n, fs: f"{1_769_868_307_000 + n * 1000 // fs}"),
     "a clock past midnight": ("clock", lambda n, fs: after(fs, n, EVENING).strftime("%H:%M:%S.%f")),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from preprocess.readers.columns import ELAPSED, Column
 from preprocess.readers.heads import SECONDS
-from preprocess.readers.recording import HIGHEST_RATE, Runs, iso_date, same_rate
+from preprocess.readers.recording import HIGHEST_RATE, Runs, iso_stamp, same_rate
 from support.errors import InputError
 
 RATES = (1.0, HIGHEST_RATE)  # Hz, that the rows of a table may have: one of heart rates has a row a second
@@ -187,9 +187,9 @@ class Clock:
         if self._scale is not None:
             numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
             return numbers * self._scale
-        texts = cells.astype("string").str.strip().str.strip("'\"[]").str.replace(",", ".")
-        if iso_date(first := str(texts.iloc[0])) != first:
-            texts = texts.map(iso_date, na_action="ignore")
+        texts = cells.astype("string").str.strip().str.replace(",", ".")
+        if iso_stamp(first := str(texts.iloc[0])) != first:
+            texts = texts.map(iso_stamp, na_action="ignore")
         if texts.str.contains("-", regex=False).any():
             self._watch_offset(texts)
             stamps = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)

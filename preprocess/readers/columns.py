@@ -11,6 +11,7 @@ import numpy as np
 from ec57.headers import millivolts_of
 from preprocess.leads import is_lead
 from preprocess.readers.heads import NUMBER, SECONDS, STAMP, TIMELIKE
+from preprocess.readers.recording import iso_stamp
 
 MISSING = frozenset(
     {"", "na", "nan", "n/a", "null", "none", "<na>", "-nan", "#n/a", "inf", "-inf", "+inf", "infinity", "-infinity"}
@@ -91,7 +92,7 @@ def column_of(
         values, others = _numbers(cells, decimal), _numbers(further, decimal)
         role = _role(number, name, unit, values, np.empty(0) if is_alone else np.append(values, others))
     else:
-        times = [cell.strip("[]") for cell in cells]
+        times = [iso_stamp(cell) for cell in cells]
         is_time = all(map(STAMP.fullmatch, times)) or all(map(CLOCK.fullmatch, times))
         is_strange = names_times(name) or all(map(TIMELIKE.search, times))
         role = "time" if is_time else "strange" if is_strange else "text"

@@ -14,14 +14,14 @@ from typing import TypeVar
 
 from ec57.headers import millivolts_of, time_of_day
 from preprocess.leads import is_lead, names_other_signal
-from preprocess.readers.recording import is_too_slow, iso_date
+from preprocess.readers.recording import is_too_slow, iso_stamp
 
 Value = TypeVar("Value")
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-STAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d[T ]|\d\d?\.\d\d?\.\d{4}[T ])\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?",
-)
+STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?")
+"""A time with its date, as `iso_stamp` writes it."""
+
 TIMELIKE = re.compile(r"(?<!\d)(\d{4}([./-])\d\d?\2\d\d?|\d\d?([./-])\d\d?\3\d{4}|\d\d?:\d\d)(?!\d)")
 """A date or a clock time in any form; which day it means may be open, as in 03/04/2026."""
 
@@ -81,7 +81,7 @@ START = _words(
 )
 
 START_DATE = _words(rf"{START.pattern}|\bdate|datum|fecha")
-DAY = re.compile(r"\d{4}-\d\d-\d\d|\d\d?\.\d\d?\.\d{4}")
+DAY = re.compile(r"\d{4}([-/])\d\d\1\d\d|\d\d?\.\d\d?\.\d{4}")
 TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d([.,]\d+)?)?")
 
 NO_LEAD = _words(r"\bname|subject|devic|gerät|recorder|model|vers|ware\b|patient|physic")
@@ -253,11 +253,11 @@ def is_key_value(above: Sequence[str]) -> bool:
 
 def stamp_of(text: str) -> datetime | None:
     """The local time in a stamp such as 2026-01-31 14:05:00 +0100 or 31.01.2026 14:05; None: it is not a stamp."""
-    text = text.strip("[]'\" ")
+    text = iso_stamp(text)
     if not STAMP.fullmatch(text):
         return None
     try:
-        stamp = datetime.fromisoformat(re.sub(r"\s(?=Z|[+-])", "", iso_date(text)).replace(",", "."))
+        stamp = datetime.fromisoformat(re.sub(r"\s(?=Z|[+-])", "", text).replace(",", "."))
     except ValueError:
         return None
     return stamp.replace(tzinfo=None)

@@ -14,7 +14,7 @@ import pandas as pd
 from ec57.headers import millivolts_of
 from preprocess.leads import is_lead
 from preprocess.readers.columns import CLOCK, COUNTS, ELAPSED, MISSING, Column, column_of, names_times
-from preprocess.readers.heads import NUMBER, STAMP, TIMELIKE, Head, Line, is_key_value, stamp_of
+from preprocess.readers.heads import NUMBER, TIMELIKE, Head, Line, is_key_value, stamp_of
 from support.files import text_encoding
 
 HEAD = 2**16  # bytes that are looked at to see how a table is laid out
@@ -166,7 +166,7 @@ def layout_of(lines: list[str]) -> Layout | None:
 
 def _are_samples(rows: list[tuple[str, ...]]) -> bool:
     """Whether each row has a number, or nothing but missing samples, with a time before them if all rows have one."""
-    timed = all(CLOCK.fullmatch(row[0]) or STAMP.fullmatch(row[0]) for row in rows)
+    timed = all(CLOCK.fullmatch(row[0]) or stamp_of(row[0]) for row in rows)
     samples = [row[timed:] for row in rows]
     return all(any(map(NUMBER.fullmatch, row)) or all(cell.casefold() in MISSING for cell in row) for row in samples)
 
@@ -217,7 +217,7 @@ def _has_decimal_commas(line: str) -> bool:
 
 
 def _is_value(cell: str) -> bool:
-    return any(pattern.fullmatch(cell) for pattern in (NUMBER, CLOCK, STAMP))
+    return any(pattern.fullmatch(cell) for pattern in (NUMBER, CLOCK)) or stamp_of(cell) is not None
 
 
 def _are_titled(above: list[str], data: list[str]) -> bool:

@@ -106,10 +106,19 @@ def missing_values(count: int, fs: float) -> tuple[str, ...]:
     return (f"samples without a value, which are missing: {count} ({round(count / fs, 3):g} s)",) if count else ()
 
 
-def iso_date(text: str) -> str:
-    """Rewrite a date such as 31.01.2026 or 31.1.2026 that a time begins with as 2026-01-31; leave any other."""
-    date = re.match(r"(\d\d?)\.(\d\d?)\.(\d{4})(?=[T ])", text)
-    return f"{date[3]}-{date[2]:>02}-{date[1]:>02}{text[date.end() :]}" if date else text
+def iso_stamp(text: str) -> str:
+    """Rewrite 31.1.2026 14:05, 2026/01/31 14:05, and WFDB's [14:05:07.004 31/01/2026], as ISO 8601; leave the rest.
+
+    Brackets and quotes around any time are taken off. A date such as 03/04/2026 outside them may be of March or April.
+    """
+    if wfdb := re.match(r"'?\[([\d:.]+) (\d\d)/(\d\d)/(\d{4})\]", text):
+        return f"{wfdb[4]}-{wfdb[3]}-{wfdb[2]} {wfdb[1]}"
+    text = text.strip("[]'\" ")
+    if date := re.match(r"(\d\d?)\.(\d\d?)\.(\d{4})(?=[T ])", text):
+        return f"{date[3]}-{date[2]:>02}-{date[1]:>02}{text[date.end() :]}"
+    if date := re.match(r"(\d{4})/(\d\d?)/(\d\d?)(?=[T ])", text):
+        return f"{date[1]}-{date[2]:>02}-{date[3]:>02}{text[date.end() :]}"
+    return text
 
 
 YEARS = range(1900, 2201)
@@ -117,12 +126,12 @@ YEARS = range(1900, 2201)
 
 
 def clock_time(text: str) -> datetime:
-    """A date with its time of day, in ISO 8601 or with a date such as 31.01.2026 (`iso_date`).
+    """A date with its time of day, in ISO 8601 or another form that `iso_stamp` knows.
 
     Raises:
         ValueError: it cannot be read, or it is a date alone, which says no time.
     """
-    text = iso_date(text)
+    text = iso_stamp(text)
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
