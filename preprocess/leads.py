@@ -55,7 +55,7 @@ def _words(name: str | None) -> list[str]:
 def canonical(name: str | None) -> str:
     """Bring the name of a lead into one form: "ECG lead II", "EKG-II", "DII" and "d2" all become "ii".
 
-    A name with several leads, such as "ECG I-II", is that of none.
+    A name with several leads, such as "ECG I-II", is that of none, and -II, upside down, is not II.
     """
     words = _words(name)
     is_processed = any(map(_PROCESSED.fullmatch, words))
@@ -65,7 +65,8 @@ def canonical(name: str | None) -> str:
     lead = "".join(named)
     if not lead or lead.isdigit() or (is_processed and lead in "xyz"):  # ECG, ECG 1: no lead is named, but a channel
         lead = "".join(words)
-    return _in_roman(re.sub(r"^(e[ck]g|lead)(?=\D)", "", lead))  # ECGII
+    sign = "-" if (name or "").lstrip().startswith(("-", "\N{MINUS SIGN}")) else ""
+    return sign + _in_roman(re.sub(r"^(e[ck]g|lead)(?=\D)", "", lead))  # ECGII
 
 
 def _in_roman(lead: str) -> str:

@@ -744,6 +744,7 @@ LEADS_II = [
 OTHER_LEADS = [
     "I", "III", "iii", "ECG lead I", "ECG lead III", "MLI", "MLIII", "DI", "DIII", "D1", "D3", "ECG", "ECG1", "ECG2",
     "ECG 2", "2", "V2", "aVR", "ML5", "RESP II ABD", "CM2", "raw", "ECG raw", "raw 2", "Lead 2 filtered", "", None,
+    "-II", "\N{MINUS SIGN}MLII",
 ]  # fmt: skip
 
 
