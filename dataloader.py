@@ -134,10 +134,12 @@ def missing_splits_message(folder: Path, missing: list[str], configs: DatasetCon
     absent = f"{folder}: no {files}; give --data_path the folder that holds {dataset}/{missing[0]}.pt"
     if dataset not in PREPARED:
         return f"{absent}; what these files hold is in data/README.md, A dataset of your own"
-    split = " --split inter_patient" if configs.has_ensembles else ""
+    split, other = "", "; --split inter_patient for new patients"
+    if configs.has_ensembles:
+        split, other = " --split inter_patient", ""
     return (
         f"{absent}, or make them with `python -m preprocess --dataset {dataset}{split} --out {shlex.quote(str(above))} "
-        "--source physionet` (or: --source synthetic, --raw_path DIR)"
+        f"--source physionet` (or: --source synthetic, --raw_path DIR{other})"
     )
 
 

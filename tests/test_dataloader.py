@@ -116,7 +116,7 @@ def test_missing_splits_name_the_command_that_makes_them(tmp_path: Path, mit: Da
     assert str(error.value) == (
         f"{tmp_path}/mit: no train.pt, val.pt, test.pt; give --data_path the folder that holds mit/train.pt, or make "
         f"them with `python -m preprocess --dataset mit --out {tmp_path} --source physionet` (or: --source synthetic, "
-        "--raw_path DIR)"
+        "--raw_path DIR; --split inter_patient for new patients)"
     )
     with pytest.raises(InputError, match=f"--dataset mit --split inter_patient --out '{tmp_path}/a b' --source"):
         data_generator(tmp_path / "a b", data_configs.mit(context="rhythm"), None, 0)
