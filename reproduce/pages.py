@@ -132,9 +132,9 @@ def ec57_table(results: Sequence[Result]) -> list[str]:
 GROUP_FIGURES = ("S Se", "S +P", "S F1", "V Se", "V +P", "V F1", "accuracy", "macro-F1", "macro-F1 without Q")
 
 MEAN_NOTE = (
-    f"The mean over records is that of records with {FEWEST} beats of the class or more (of accuracy and macro-F1: of "
-    "all; the macro-F1 of a record is over the classes that it has). Where no beat of such a record is called so, its "
-    "+P counts as 0; `sumstats` leaves it out of the mean."
+    f"The mean over records takes the records with {FEWEST} beats of the class or more (for accuracy and macro-F1 all "
+    "of them; the macro-F1 of a record is over the classes that it has). Where no beat of such a record is called that "
+    "class, its +P counts as 0; `sumstats` leaves it out of the mean."
 )
 
 
