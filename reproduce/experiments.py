@@ -60,8 +60,8 @@ class Experiment:
 
 
 WHOLE_PTB = (
-    "The whole ptbdb has 549 records of 290 subjects, 200 of them healthy or with an infarction; how many records a "
-    "row was tested on is said below: figures on a part of PTB do not compare with the paper's."
+    "The whole ptbdb has 549 records of 290 subjects, 200 of whom are healthy or have an infarction. Figures on a "
+    "part of it do not compare with the paper's; `test records` below says how many records a row was tested on."
 )
 
 MIT = Beats("mit")
@@ -72,9 +72,10 @@ TABLE2 = Experiment(
     "table2",
     "Table 2: MIT-BIH, five AAMI classes, split by beat",
     "Each test beat has neighbours of the same patient in the training split. The paper used the beats of the Kaggle "
-    "set. Cut from the recordings are: `centred`, 186 samples at 360 Hz around the annotated R-peak; `kachuee`, at "
-    "125 Hz from one R-peak on, as the text of Kachuee et al. 2018 has it, which finds 57 % of the beats; `kaggle`, "
-    "the same as the rows of the Kaggle set must have been cut (data/README.md).",
+    "set; here beats are cut from the recordings in three ways (data/README.md). `centred`: 186 samples at 360 Hz "
+    "around the annotated R-peak. `kachuee`: at 125 Hz from one R-peak on, by the text of Kachuee et al. 2018, which "
+    "finds 57 % of the beats. `kaggle`: at 125 Hz from one R-peak on, as the rows of the Kaggle set must have been "
+    "cut.",
     (
         FULL,
         Row("MIT-BIH, Kachuee's text", Beats("mit", "kachuee"), published=published.TABLE2),
@@ -109,7 +110,8 @@ TABLE4 = Experiment(
 FIG5 = Experiment(
     "fig5",
     "Fig. 5: what each block adds, macro-F1 on MIT-BIH",
-    "The bars before the last are trained with plain cross-entropy; the paper's figures are read off its bars.",
+    "All bars but the last are trained with plain cross-entropy; the paper's figures are read off the bars of its "
+    "Fig. 5.",
     tuple(
         Row(label, MIT, {} if variant == "full" else {"variant": variant}, published.FIG5[variant])
         for variant, label in {
@@ -147,15 +149,16 @@ JOINT = {"context": "joint"}
 INTER_PATIENT = Experiment(
     "inter_patient",
     "New patients: the network split by patient and by beat, alone and with the rhythm around a beat",
-    "Split by beat, the network is tested on patients that it was trained on: the beats of one person resemble one "
-    "another far more than those of two, most of all the ectopic ones, so a test beat has near duplicates among the "
-    "training beats, some seconds away in the same recording. Recognising them takes no knowledge of what an "
+    "Split by beat, the network is tested on patients that it was trained on. The beats of one person resemble one "
+    "another far more than those of two people, ectopic beats most of all, so a test beat has near duplicates among "
+    "the training beats, some seconds away in the same recording. Recognising them takes no knowledge of what an "
     "arrhythmia looks like in general. That is why the paper's 99 % does not carry over to new patients: the rows "
-    "split by patient say what to expect of a new patient; those of mitdb are trained on DS1 and tested on DS2. "
-    "Besides, a beat is seen by itself: the prematurity that marks most S beats lies outside its window, and the works "
-    "below that find more of them measure it. The rows `with context` see the record around a beat: by patient as "
-    "`--recipe new_patients` has it, by beat with `--context joint`. How that was chosen and each opening of DS2 are "
-    "in [new_patients.md](new_patients.md). "
+    "split by patient say what to expect of those. The rows of mitdb split by patient are trained on DS1 and tested "
+    "on DS2.\n\n"
+    "Without context a beat is seen by itself: the prematurity that marks most S beats lies outside its window, and "
+    "the works below that find more of them measure it. The rows `with context` see the record around a beat, by "
+    "patient with `--recipe new_patients`, by beat with `--context joint`. [new_patients.md](new_patients.md) says "
+    "how that was chosen, and lists each opening of DS2.\n\n"
     f"{WHOLE_PTB}",
     (
         Row("MIT-BIH, by patient", Beats("mit", protocol="inter_patient")),
@@ -203,9 +206,9 @@ CONTEXT = Experiment(
 RECIPES = Experiment(
     "recipes",
     "Recipes: the paper's training beside that on sequences of beats",
-    "Both get the same splits, epochs and learning-rate schedule. `notes`, not in the paper: learning rate 1e-4, "
-    "20 sequences of 15 successive training beats of a record in a batch (with gaps where the other splits have beats; "
-    "each goes through the network alone), gradients clipped at 5, the hard class weighing 1.5.",
+    "Both get the same splits, epochs and learning-rate schedule. `notes` is not in the paper: learning rate 1e-4, "
+    "batches of 20 sequences of 15 successive training beats of a record (with gaps where the other splits have "
+    "beats; each beat goes through the network alone), gradients clipped at 5, a weight of 1.5 for the hard class.",
     (Row("supervised", MIT), Row("notes", MIT, {"recipe": "notes"})),
 )
 

@@ -98,8 +98,8 @@ def accuracy_table(results: Sequence[Result]) -> list[str]:
 
 
 ACCURACY_NOTE = (
-    "\\* 98.87 is what the recalls of the paper's Table 2 times the test counts of its Table 1 amount to; its text and "
-    "Table 4 quote 99.35."
+    "\\* 98.87 follows from the recalls in the paper's Table 2 and the test counts in its Table 1; its text and Table "
+    "4 quote 99.35."
 )
 
 
@@ -202,7 +202,7 @@ def heading(results: Sequence[Result]) -> list[str]:
         if result.row.label not in rows:
             rows.append(result.row.label)
     says = list(chosen) if len(chosen) == 1 else [f"{which} ({'; '.join(rows)})" for which, rows in chosen.items()]
-    lines = [f"Percent; the checkpoint: {', '.join(says)}; of several seeds mean ± standard deviation."]
+    lines = [f"Percent; checkpoint tested: {', '.join(says)}; with several seeds, mean ± standard deviation."]
     lines.append("Rows of different schedules are not comparable, least of all with the paper's 60 epochs.")
     if any(map(is_synthetic, results)):
         lines += ["", "**Figures of synthetic data are of no real patients: they show that it works, no more.**"]

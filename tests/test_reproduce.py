@@ -534,11 +534,11 @@ def test_a_page_says_which_checkpoint_its_rows_quote() -> None:
         return SimpleNamespace(row=SimpleNamespace(label=label), configs=[config])
 
     best, last = result("alone", "best"), result("with context", "last")
-    end = "; of several seeds mean ± standard deviation."
-    assert pages.heading([best, best])[0] == f"Percent; the checkpoint: highest validation macro-F1{end}"
-    assert pages.heading([last])[0] == f"Percent; the checkpoint: after the last epoch{end}"
+    end = "; with several seeds, mean ± standard deviation."
+    assert pages.heading([best, best])[0] == f"Percent; checkpoint tested: highest validation macro-F1{end}"
+    assert pages.heading([last])[0] == f"Percent; checkpoint tested: after the last epoch{end}"
     both = "highest validation macro-F1 (alone), after the last epoch (with context)"
-    assert pages.heading([best, last, last])[0] == f"Percent; the checkpoint: {both}{end}"
+    assert pages.heading([best, last, last])[0] == f"Percent; checkpoint tested: {both}{end}"
 
 
 def test_limited_beats_are_counted_where_they_are_taken(tmp_path: Path) -> None:
