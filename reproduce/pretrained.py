@@ -55,7 +55,7 @@ CAUTIONS = {
     "mit": "It reads lead II (or a lead like it) and classifies beats: it finds no non-conducted P waves, no "
     "conduction block and no ST changes.",
     "ptb": "It tells infarction from normal by one beat of lead II, in records of people who were either healthy or in "
-    "hospital for an infarction: any other disease, and any other lead, it has never seen.",
+    "hospital for an infarction: it has never seen any other disease, or any other lead.",
 }
 SEES_CONTEXT = (
     "It sees the record around a beat (data/README.md, Context): it needs the whole record, with up to fifty beats to "
@@ -292,7 +292,7 @@ def card_page(card: dict[str, Any], test: dict[str, Any], predictions: pd.DataFr
     if "ec57" in card:
         lines += ["", "The same test by ANSI/AAMI EC57:", ""]
         lines += groups_lines(groups_table([predictions], card["classes"]))
-    lines += ["", "What it must not be used for:", "", *(f"- {caution}" for caution in card["cautions"])]
+    lines += ["", "Limits:", "", *(f"- {caution}" for caution in card["cautions"])]
     return "\n".join([*lines, ""])
 
 
