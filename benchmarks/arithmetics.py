@@ -62,7 +62,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """
     parser = ArgumentParser(prog="python -m benchmarks.arithmetics", description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add("--data_path", type=Path, default=Path("data"), help="of the split files (default: data)")
+    add("--data_path", type=Path, default=Path("data"), help="folder of the split files (default: data)")
     add("--dataset", choices=DATASETS, default="mit", help="(default: mit)")
     add("--beats", type=at_least_one, default=20_000, help="training beats (default: 20000)")
     add("--num_epochs", type=at_least_one, default=2, help="passes over them (default: 2)")

@@ -100,7 +100,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         type=at_least_one,
         nargs="+",
         default=[1000, 10_000, 100_000],
-        help="sizes (default: 1000 10000 100000)",
+        help="numbers of beats (default: 1000 10000 100000)",
     )
     add("--stream", type=at_least_one, metavar="N", help="classify N beats part by part instead")
     add("--kernel", default="auto", help="as for main.py (default: auto)")

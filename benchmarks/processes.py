@@ -50,7 +50,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
         InputError: as `history`.
     """
     parser = ArgumentParser(prog="python -m benchmarks.processes", description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", type=at_least_one, nargs="+", default=[1, 2], help="to compare (default: 1 2)")
+    says = "numbers of processes; other options go to main.py (default: 1 2)"
+    parser.add_argument("--processes", type=at_least_one, nargs="+", default=[1, 2], help=says)
     args, options = parser.parse_known_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         histories = {processes: history(processes, options, Path(folder)) for processes in args.processes}

@@ -80,9 +80,9 @@ def build_parser() -> ArgumentParser:
         "--source",
         choices=RECORDINGS,
         default=RECORDINGS[0],
-        help="where recordings are from: folders mitdb and ptbdb in --raw_path; PhysioNet, downloaded into those; or "
-        f"synthetic patients (default: {RECORDINGS[0]}). Rows of beats that others have cut need their files: "
-        "kaggle/*.csv, ptb_released_val.pt",
+        help="where recordings are from. records: folders mitdb and ptbdb in --raw_path; physionet: downloaded into "
+        f"those; synthetic: artificial patients (default: {RECORDINGS[0]}). Rows of beats that others have cut need "
+        "their files in --raw_path: kaggle/*.csv, ptb_released_val.pt",
     )
     add(
         "--raw_path",
