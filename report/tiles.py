@@ -109,8 +109,8 @@ def _heart_rates(analysis: Analysis) -> Iterator[Tile]:
         name,
         f"{low.bpm:.0f} {DASH} {high.bpm:.0f}",
         "/min",
-        f"at {' and '.join(times)}{doubtful}; each the median of {size} R-R intervals taken two by two: a single pause "
-        f"counts in the mean, not here{outside}",
+        f"at {' and '.join(times)}{doubtful}; each from {size} R-R intervals, as the median of the means of two "
+        f"successive ones: a single pause does not count{outside}",
     )
 
 

@@ -190,8 +190,8 @@ def test_the_page_says_that_the_mean_is_below_the_lowest_rate(tmp_path: Path) ->
         page = report_on(record, out, "--annotations", "atr").page
         rate = load(out)[0]["heart_rate"]
         assert (rate["mean"]["bpm"] < rate["min"]["bpm"] - 1) == below
-        assert "each the median of 8 R\u2011R intervals taken two by two: a single pause counts in the mean" in page
-        assert ("not here; the mean, of all intervals, is below the lowest" in page) == below
+        assert "each from 8 R\u2011R intervals, as the median of the means of two successive ones" in page
+        assert ("does not count; the mean, of all intervals, is below the lowest" in page) == below
 
 
 @pytest.mark.parametrize(("symbols", "section"), [("N" * 20, "<section>"), ("NNVVVNN", '<section class="break">')])
@@ -230,7 +230,7 @@ def test_the_mean_rate_of_groups_of_three_beats(group: tuple[int, ...], rates: s
     shown = {tile.name: tile for tile in tiles(analysed(rhythm))}
     tile = shown["Heart rate, lowest \u2013 highest"]
     assert (tile.value, shown["Heart rate, mean"].value) == (rates, mean)
-    assert tile.detail.endswith(f"counts in the mean, not here{said}")
+    assert tile.detail.endswith(f"a single pause does not count{said}")
 
 
 @pytest.mark.parametrize(("lost", "said"), [(8_500, "85 %"), (9_960, "99.6 %"), (10_000, "100 %")])
