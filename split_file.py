@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from data_configs import DATASETS, PREPARED, DatasetConfig, every_class
-from support.errors import InputError, one_line
+from support.errors import InputError, listed, one_line
 from support.fields import fits
 from support.files import read_torch
 
@@ -250,7 +250,7 @@ def _stored_classes(contents: dict[str, Any], configs: DatasetConfig, path: Path
     known = every_class(configs) if configs.name in DATASETS else stored  # of any other the file alone can know more
     if not stored or len(set(stored)) < len(stored) or not set(stored) <= set(known):
         raise InputError(
-            f"{path}: its classes are {', '.join(stored)}, those of {configs.name} are {', '.join(known)}; is it the "
+            f"{path}: its classes are {listed(stored)}, those of {configs.name} are {listed(known)}; is it the "
             "file of another dataset?"
         )
     if not {*configs.classes} <= {*stored}:

@@ -50,7 +50,7 @@ ONE_CYCLE = {"initial_lr", "max_lr", "min_lr"}
 # What a checkpoint may say in its `metrics`, and in the `data` of these (`run_folder.layout.SeedRun.data`).
 METRICS = {"history": list[dict[str, float]], "class_weights": list[float], "data": dict[str, Any]}
 DATA = {
-    **dict.fromkeys(("training_fingerprint", "init", "init_base"), str),
+    **dict.fromkeys(("source", "protocol", "window", "training_fingerprint", "init", "init_base"), str),
     **dict.fromkeys(("fingerprints", "places"), dict[str, str]),
     **dict.fromkeys(("training_records", "init_records", "init_tested"), list[str]),
 }
@@ -377,7 +377,7 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
             )
         if not saved[name].isfinite().all():
             raise InputError(f"{path}: its weights {name} are not all finite, so it cannot classify; take another")
-    model.load_state_dict(saved)
+    model.load_state_dict(dict(saved))  # without the metadata of a state dict, which nothing has checked
 
 
 def _kind(tensor: Tensor) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,10 @@ def read_card(path: Path) -> dict[str, Any]:
         InputError: it is damaged.
     """
     card = path.with_suffix(".json")
-    if path.parent.resolve() != PRETRAINED or not card.is_file():
-        return {}
-    return read_json(card, "fetch it again, it comes with the package")
+    with suppress(OSError, ValueError):  # what a checkpoint names need not be a path at all
+        if path.parent.resolve() == PRETRAINED and card.is_file():
+            return read_json(card, "fetch it again, it comes with the package")
+    return {}
 
 
 def base_of(data: dict[str, Any]) -> str | None:

@@ -159,18 +159,19 @@ def follow(stream: BinaryIO, size: int) -> tuple[Any, dict[str, Storage]]:
     """Follow one pickle to its end, in a file of `size` bytes.
 
     Returns:
-        What it holds, in outline: plain values, lists and tuples, dicts without their entries, and `Name`, `Made` and
-        `Storage` in place of everything else; and the storages that it refers to, by their keys.
+        What it holds, in outline: plain values, lists and tuples, dicts with None for every value, and `Name`, `Made`
+        and `Storage` in place of everything else; and the storages that it refers to, by their keys.
 
     Raises:
-        DamagedFileError: a name or an operation is none of those that plain data need, or a tensor does not fit its
-            storage.
+        DamagedFileError: a name or an operation is none of those that plain data need, a tensor does not fit its
+            storage, or arrays would become larger than the file.
         Exception: of any other kind, on some kinds of damage.
     """
     stack: list[Any] = []
     marks: list[list[Any]] = []
     memo: dict[int, Any] = {}
     storages: dict[str, Storage] = {}
+    copied = 0  # bytes of arrays that `torch.load` will make; one text of the file may be named any number of times
     argument: Any  # of the kind that the operation has
     for operation, argument, _ in pickletools.genops(stream):
         match operation.name:
@@ -205,11 +206,11 @@ def follow(stream: BinaryIO, size: int) -> tuple[Any, dict[str, Storage]]:
                 stack[-1].extend(items)
             case "SETITEM":
                 _, key = stack.pop(), stack.pop()
-                _insist_on_dict(stack[-1], [key])
+                _add_keys(stack[-1], [key])
             case "SETITEMS":
                 items, stack = stack, marks.pop()
                 _insist(len(items) % 2 == 0)
-                _insist_on_dict(stack[-1], items[::2])
+                _add_keys(stack[-1], items[::2])
             case "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
             case "BINGET" | "LONG_BINGET":
@@ -224,14 +225,18 @@ def follow(stream: BinaryIO, size: int) -> tuple[Any, dict[str, Storage]]:
                 arguments, function = stack.pop(), stack.pop()
                 _insist(type(function) is Name and type(arguments) is tuple)
                 stack.append(_result(function.text, arguments, size))
+                copied += len(arguments[0]) if function.text == ENCODE else 0
             case "BUILD":
                 state = stack.pop()
                 made = stack[-1]
-                # Attributes, of a state dict; and an array's shape and bytes, which `StoredArray` checks.
+                # The attribute of a state dict, since any other may hide a method of dicts; and an array's shape and
+                # bytes, which `StoredArray` checks.
                 _insist(type(made) is Made and made.by in (ORDERED_DICT, ARRAY, ARRAY_TYPE))
-                _insist(made.by != ORDERED_DICT or type(state) is dict)
+                _insist(made.by != ORDERED_DICT or (type(state) is dict and state.keys() <= {"_metadata"}))
+                copied += len(state[-1]) if made.by == ARRAY else 0
             case _:
                 raise DamagedFileError(f"is damaged or holds more than tensors and plain values {NOT_RUN}")
+        _insist(copied <= 2 * size)  # the bytes of an array, and the array
     raise EOFError("the pickle has no end")
 
 
@@ -240,10 +245,12 @@ def _insist(fine: bool) -> None:
         raise DamagedFileError("is damaged: its contents do not fit together")
 
 
-def _insist_on_dict(target: object, keys: Collection[object]) -> None:
+def _add_keys(target: object, keys: Collection[object]) -> None:
     _insist(type(target) is dict or target == Made(ORDERED_DICT))
     if not all(type(key) in (str, int) for key in keys):
         raise DamagedFileError("holds a dict whose keys are neither text nor whole numbers")
+    if type(target) is dict:
+        target.update(dict.fromkeys(keys))
 
 
 def _known(name: str) -> str:

@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 import zipfile
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,12 +216,12 @@ def test_hundreds_of_damaged_files_end_in_one_line(tmp_path: Path) -> None:
 
 
 class _Attribute:
-    """Something that pickles as a call."""
+    """Something that pickles as a call, and then a state."""
 
-    def __init__(self, function: object, *arguments: object) -> None:
-        self.call = function, arguments
+    def __init__(self, function: object, *arguments: object, state: object = None) -> None:
+        self.call = function, arguments, state
 
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+    def __reduce__(self) -> tuple[object, tuple[object, ...], object]:
         return self.call
 
 
@@ -231,6 +231,12 @@ def nested_tuple(depth: int) -> tuple[object, ...]:
         value = (value,)
     return value
 
+
+LONG = "a" * 10_000, b"a" * 10_000
+COPIES = [_Attribute(codecs.encode, LONG[0], "latin1") for _ in range(100)]
+RECONSTRUCT, EMPTY = tuple(np.zeros(0).__reduce__())[:2]
+STATE = (1, (10_000,), np.dtype("u1"), False, LONG[1])
+ARRAYS = [_Attribute(RECONSTRUCT, *EMPTY, state=STATE) for _ in range(100)]
 
 SAMPLES, LABELS = toy_beats(12, 5)
 with warnings.catch_warnings(action="ignore"):  # torch calls some of its tensors prototypes
@@ -263,6 +269,7 @@ CONTENTS: dict[str, tuple[dict[Any, Any], str]] = {
     "classes a number": ({"classes": 5}, "'classes' is 5; a list of names"),
     "classes numbers": ({"classes": [1, 2, 3, 4, 5]}, r"'classes' is \[1, 2, 3, 4, 5\]; a list of names"),
     "classes twice": ({"classes": ["N", "N", "V", "F", "Q"]}, "its classes are N, N, V, F, Q, those of mit are"),
+    "a class many times": ({"classes": ["N"] * 60}, "N, N and 10 more, those of mit are"),
     "no classes": ({"classes": []}, "its classes are , those"),
     "names a number": ({"record_names": 3}, "'record_names' is 3; a list of names"),
     "rate nan": ({"fs": float("nan")}, "'fs' is nan; a rate"),
@@ -280,6 +287,9 @@ CONTENTS: dict[str, tuple[dict[Any, Any], str]] = {
     "keys of deep tuples": ({"more": {nested_tuple(300): 3}}, "a dict whose keys are neither text nor whole numbers"),
     "a call": ({"more": _Attribute(bytearray, 10**12)}, r"'__builtin__.bytearray' \(code in it was not run\)"),
     "a storage": ({"more": _Attribute(torch.UntypedStorage, 10**12)}, "'torch.storage.UntypedStorage'"),
+    "a text copied many times": ({"more": COPIES}, "its contents do not fit together"),
+    "arrays of the same bytes": ({"more": ARRAYS}, "its contents do not fit together"),
+    "a method": ({"more": _Attribute(OrderedDict, state={"items": 3})}, "its contents do not fit together"),
     "a codec": ({"more": _Attribute(codecs.encode, "a" * 9, "idna")}, "its contents do not fit together"),
 }
 
@@ -376,6 +386,7 @@ CHECKPOINTS: dict[str, tuple[dict[str, Any], str]] = {
         "'training_records' in its 'data' is 5",
     ),
     "init records a text": ({"metrics": {"data": {"init_records": "a"}}}, "'init_records' in its 'data' is 'a'"),
+    "window a list": ({"metrics": {"data": {"window": []}}}, r"'window' in its 'data' is \[\]"),
     "fingerprints a number": ({"metrics": {"data": {"fingerprints": 3}}}, "'fingerprints' in its 'data' is 3"),
     "optimizer a list": ({"optimizer": []}, r"optimizer is \[\]"),
     "optimizer groups": ({"optimizer": {"state": {}, "param_groups": [{"lr": 1.0}]}}, "optimiser state is damaged"),
@@ -433,7 +444,9 @@ def test_an_optimiser_state_of_another_shape(tmp_path: Path, whole_checkpoint: d
 
 
 def test_a_run_goes_on_from_a_whole_checkpoint(tmp_path: Path, whole_checkpoint: dict[str, Any]) -> None:
-    torch.save(whole_checkpoint, tmp_path / "c.pt")
+    weights = OrderedDict(whole_checkpoint["model"])
+    weights._metadata = 3  # type: ignore[attr-defined]  # what torch keeps there has no bearing on the weights
+    torch.save(whole_checkpoint | {"model": weights}, tmp_path / "c.pt")
     checkpoint = utils.load_checkpoint(tmp_path / "c.pt")
     model, optimizer = small_network()
     state = torch.get_rng_state()

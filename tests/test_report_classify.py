@@ -196,6 +196,14 @@ def test_a_fine_tuned_network_knows_the_training_records_of_its_base(
     assert f"fine-tuned from {init}; whether this recording is part of it is not known. Tested on" in page
 
 
+@pytest.mark.parametrize("init", ["a\0/b", "a" * 300, "../pretrained/nothing"])
+def test_what_a_network_began_with_need_not_be_a_path(init: str, checkpoint: Path, tmp_path: Path) -> None:
+    kept = load_checkpoint(checkpoint)
+    metrics = kept.metrics | {"data": kept.metrics["data"] | {"init": init}}
+    save_checkpoint(tmp_path / "tuned.pt", dataclasses.replace(kept, metrics=metrics))
+    assert load_classifier(tmp_path / "tuned.pt").training_records == {}
+
+
 def test_a_packaged_network_given_by_a_relative_path_has_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PRETRAINED.parent)
     assert load_classifier("pretrained/mit_beat.pt").cautions == load_classifier("mit_beat").cautions != ()
