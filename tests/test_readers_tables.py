@@ -22,6 +22,31 @@ fewer_examples = settings(max_examples=40)
 # ---------------------------------------------------------------------------------------------------------------- cells
 
 
+def test_a_wide_table_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of short rows below a long one, pandas makes a long row of each: a megabyte would take gigabytes."""
+    monkeypatch.setattr(tables, "CELLS", 300, raising=False)
+    read: list[int] = []
+    whole = tables.TableSource._of_one_width
+    monkeypatch.setattr(
+        tables.TableSource,
+        "_of_one_width",
+        lambda self, chunks: whole(self, (read.append(chunk.size) or chunk for chunk in chunks)),
+    )
+    values = wave(1000)
+    rows = [f"{value}{',1' * 2 if n < 30 else ''}" for n, value in enumerate(values)]
+    with open_recording(put(tmp_path, ["II,a,b", *rows]), fs=250, unit="mV") as recording:
+        check(recording, values)
+    assert max(read) == 300
+
+
+def test_a_sample_of_which_sums_would_overflow_is_missing(tmp_path: Path) -> None:
+    values = wave(500).astype(float)
+    rows = ["II_mV", "1e306", "-1e306", *map(repr, values[2:].tolist())]
+    values[:2] = np.nan
+    with open_recording(put(tmp_path, rows), fs=250) as recording:
+        check(recording, values)
+
+
 @pytest.mark.parametrize("german", [False, True])
 def test_apple_watch(tmp_path: Path, german: bool) -> None:
     texts = [f"{value:.3f}" for value in wave(2000) + 0.123] + ["12"]

@@ -22,6 +22,10 @@ UNITS = ("mV", "uV", "V", "nV", ADU)
 
 HIGHEST_RATE = 50_000.0  # Hz, of which no recorder of the heart comes near; what says more is wrong
 
+MOST_MILLIVOLTS = 1e12
+"""A sample from here on counts as missing, since sums of squares would overflow: no wrong unit or gain makes one of an
+ECG's, but a damaged header or cell does."""
+
 LOWEST_RATE = 100.0  # Hz: a QRS complex has its energy below 50 Hz
 
 
@@ -225,14 +229,14 @@ class Recording:
         """Read samples from `start` to `stop` as a slice has them.
 
         Returns:
-            float64 (stop - start,) in mV, NaN where the recording has no sample.
+            float64 (stop - start,) in mV, NaN where the recording has no sample, or one of `MOST_MILLIVOLTS` or more.
 
         Raises:
             InputError: the file is damaged there, or has been changed.
         """
         start, stop, _ = slice(start, stop).indices(self.length)
         values = self._trace.read(start, max(start, stop))
-        return np.where(np.isfinite(values), values, np.nan)
+        return np.where(np.abs(values) < MOST_MILLIVOLTS, values, np.nan)
 
     @property
     def is_rated(self) -> bool:

@@ -31,6 +31,7 @@ from preprocess.readers.recording import ADU, Channel, Options, Source, Trace, m
 from support.errors import InputError, unknown
 
 ROWS = 200_000  # rows read at once
+CELLS = 2**25  # at most; pandas fills each row up to the longest, so a small file may have billions
 WIDTHS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 """What pandas says of a row that is longer than others."""
 
@@ -345,7 +346,7 @@ class TableSource(Source):
                 keep_default_na=len(layout.columns) > 1,  # of one column only some blank lines are not rows, see below
                 skip_blank_lines=len(layout.columns) > 1,
                 skipinitialspace=True,
-                chunksize=ROWS,
+                chunksize=min(ROWS, CELLS // len(layout.columns)),
             )
         with self._reading(), chunks:
             chunks = self._of_one_width(chunks)
