@@ -180,7 +180,8 @@ DEFAULT = {"mit": "mitdb", "ptb": "ptbdb"}
 _PATIENT_COMMENTS = (
     # "patient 3" (incartdb), "<subject_id>: 10000032" (MIMIC-IV), "Patient ID: A-0.1"; the name has a digit
     re.compile(
-        r"<?(?:patient|subject)(?:[ _-]?(?:id|number|no\.?))?>?\s*[:=#]?\s*(?=\S*\d)(\w+(?:[.-]\w+)*)", re.IGNORECASE
+        r"<?(?:patient|subject)(?:[ _-]?(?:id|number|no\.?))?>?\s*(?:[:=#]\s*)?(?=\S*\d)(\w+(?:[.-]\w+)*)",
+        re.IGNORECASE,
     ),
     # what WFDB's nst writes: a record with noise is of the patient of the record without
     re.compile(r"Created by `nst' from records (\S+) and .*"),

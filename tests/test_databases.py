@@ -104,6 +104,7 @@ def test_fingerprints_are_of_databases_and_unlike() -> None:
         (["Patient: unknown", "patient 3 - 4 weeks later", "patient -"], None),
         (["69 M 1085 1629 x1", "Aldomet, Inderal"], None),  # mitdb
         (["The patient has 2 pacemakers", "patient reports pain", "Patient:"], None),
+        (["patient" + " " * 10**6 + "!"], None),  # no time is lost on it
         ([], None),
     ],
 )

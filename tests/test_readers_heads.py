@@ -9,6 +9,8 @@ import pytest
 from made_recordings import START, after, check, fault, put, wave
 
 from preprocess.readers import open_recording
+from preprocess.readers.columns import column_of
+from preprocess.readers.heads import Line
 
 UNSURE = {
     "# 250 Hz",
@@ -23,6 +25,14 @@ UNSURE = {
 
 def doubt(line: str, fs: int = 250) -> str:
     return f"The rate is {fs} Hz, as the line '{line}' of its head says, though not of what; --fs gives another."
+
+
+@pytest.mark.parametrize("begin", ["x", "x ("])
+@pytest.mark.parametrize("letter", "_ (")
+def test_no_time_is_lost_on_a_long_run_of_one_letter(begin: str, letter: str) -> None:
+    text = begin + letter * 10**6 + "y"
+    assert Line.of(f"{text}: 250").rate is Line.of(f"Rate: {text}").rate is None
+    assert column_of(0, text).unit == ""
 
 
 # ------------------------------------------------------------------------------------------------------------- the rate

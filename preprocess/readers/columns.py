@@ -21,7 +21,9 @@ CLOCK = re.compile(r"(\d+:)?\d+:\d\d([.,]\d+)?")
 DATE = re.compile(r"\d{4}([./-])\d\d?\1\d\d?|\d\d?([./-])\d\d?\2(\d{4}|\d\d)")
 DATE_IN_DIGITS = re.compile(r"(19|20|21)\d\d[01]\d[0-3]\d")  # a number by its looks, but not below such a name:
 CALLED_DATE = re.compile(r"date|datum|data|fecha", re.IGNORECASE)
-WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*?)[\s_](?P<unit_>[^\s_]+)")
+WITH_UNIT = re.compile(
+    r"(?P<name>(.*[^\s_])?)[\s_]*[(\[](?P<unit>[^()\[\]]+)[)\]]|(?P<name_>.*)[\s_](?P<unit_>[^\s_]+)"
+)
 
 COUNTS = re.compile(
     r"(index|idx|samples?|(samples?|packet|frame)[\s_]?(no|num|number|nr|index|idx|id|count|counter|#)\.?|n|no|row|frame|"

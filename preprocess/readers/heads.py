@@ -43,8 +43,8 @@ IN_HERTZ = re.compile(rf"(\d+(?:[.,]\d+)?)\s*(k?)({HERTZ}|{SAMPLES_A_SECOND})\.?
 INTERVAL = re.compile(rf"(\d+(?:[.,]\d+)?)\s*({'|'.join(SECONDS)})(\s?/\s?sample)?", re.IGNORECASE)
 OF_SAMPLES = re.compile(rf".*({SAMPLES_A_SECOND}|/\s?sample)\.?", re.IGNORECASE)  # so many of them, of nothing else
 JSON_RATE = re.compile(r'"sampling rate": ?(\d+(?:\.\d+)?)[,}\s]')  # OpenSignals writes its head as JSON
-KEY_UNIT = re.compile(r"[(\[]\s*([^)\]]*?)\s*[)\]]")
-REMARK = re.compile(r"\s*\([^()]*\)$")  # behind a value: 250 Hz (1 channel)
+KEY_UNIT = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+REMARK = re.compile(r"(?<!\s)\s*\([^()]*\)$")  # behind a value: 250 Hz (1 channel)
 EXCEL = re.compile(r"(\d\.\d+e\+0?4)\t\S+ (\d\d?:\d\d:\d\d(?:\.\d+)?)")
 """When LabChart began, as Excel counts days, and once more by a date whose day and month may stand in either order."""
 LEAD = re.compile(r"(.*?)\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
@@ -178,7 +178,7 @@ class Line:
     def _stated(self) -> str:
         """Its value with the unit that may stand in its key, and without a remark."""
         value, unit = REMARK.sub("", self.value), KEY_UNIT.search(self.key)
-        return f"{value} {unit[1]}" if unit and NUMBER.fullmatch(value) else value
+        return f"{value} {unit[1].strip()}" if unit and NUMBER.fullmatch(value) else value
 
 
 @dataclass(frozen=True)
