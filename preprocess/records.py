@@ -44,7 +44,7 @@ def list_records(folder: Path, dataset: str) -> list[str]:
             f"{folder} is {kind}: {command} --raw_path DIR` reads the records in DIR, {command} --source physionet` "
             f"downloads the dataset's own, with --database NAME other ones, {command} --source synthetic` makes some"
         )
-    names = list(dict.fromkeys(_listed(folder, "") if (folder / LISTING).is_file() else _headers(folder)))
+    names = list(dict.fromkeys(_listed(folder, "", set()) if (folder / LISTING).is_file() else _headers(folder)))
     parts = segment_names(folder, names)
     names = [name for name in names if name not in parts]
     if not names:
@@ -63,16 +63,22 @@ def unlisted_records(folder: Path, names: list[str]) -> list[str]:
     return [name for name in others if name not in parts]
 
 
-def _listed(folder: Path, home: str) -> Iterator[str]:
-    """The names in a RECORDS file; a line that ends with "/" names a folder with a list of its own (MIMIC)."""
+def _listed(folder: Path, home: str, read: set[Path]) -> Iterator[str]:
+    """The names in a RECORDS file; a line that ends with "/" names a folder with a list of its own (MIMIC).
+
+    Each list is `read` once: a link may lead back to a folder above it.
+    """
     listing = folder / home / LISTING
+    if listing.resolve() in read:
+        return
+    read.add(listing.resolve())
     for line in listing.read_text(encoding="utf-8", errors="replace").split():
         if not re.fullmatch(r"\w[\w.-]{,99}(/\w[\w.-]{,99})*/?", line):  # a path out of the folder, a web page
             raise InputError(f"{listing} names {line!r}, which is not a record of its folder; fetch it again")
         if not line.endswith("/"):
             yield home + line
         elif (folder / home / line / LISTING).is_file():
-            yield from _listed(folder, home + line)
+            yield from _listed(folder, home + line, read)
         else:
             yield from (home + line + name for name in _headers(folder / home / line))
 

@@ -514,6 +514,9 @@ def test_segments_and_layouts_are_no_records(tmp_path: Path) -> None:
     (tmp_path / "p1/RECORDS").write_text("fixed\none\n")
     assert records.list_records(tmp_path, "mit") == ["p1/fixed", "other"]
     assert records.unlisted_records(tmp_path, ["p1/fixed", "other"]) == ["p1/variable"]
+    (tmp_path / "p1/up").symlink_to(tmp_path)  # once would go 40 links deep, twice without end
+    (tmp_path / "p1/RECORDS").write_text("fixed\nup/\n")
+    assert records.list_records(tmp_path, "mit") == ["p1/fixed", "other"]
 
 
 @pytest.mark.parametrize(
