@@ -117,7 +117,7 @@ def ecg_channels(channels: Sequence[Channel]) -> list[int]:
 
 def is_lead(name: str | None) -> bool:
     """Say whether a name is that of a lead, such as "V5": not "ECG", "channel 1" or none."""
-    return bool(_ECG.fullmatch(canonical(name)))
+    return bool(_ECG.fullmatch(canonical(name).removeprefix("-")))
 
 
 def is_lead_ii(name: str | None) -> bool:
