@@ -32,17 +32,7 @@ class Reach:
 
     end: Literal["segment", "record"]
     least: float  # T that must be left; SPAN: all of the window
-
-    @property
-    def limit(self) -> str:
-        """What a sentence says of windows that are cut short."""
-        return "" if self.least == SPAN else f", at most to the {self.end}'s end"
-
-    @property
-    def reason(self) -> str:
-        """Why windows are dropped."""
-        soon = f" within {self.least:g} median R-R interval" if 0 < self.least < SPAN else ""
-        return f"leave the {self.end}{soon}"
+    reason: str  # why windows are dropped
 
 
 @dataclass(frozen=True)
@@ -53,34 +43,37 @@ class Reading:
     scaled: Literal["segment", "beat"]  # to [0, 1]: the segment as a whole, or each beat by itself
     candidates: Reach  # windows from an R-peak candidate on
     annotated: Reach | None  # windows from an annotated R-peak on; None: from the candidates that are near one
+    sentence: str  # how each beat is cut, with places for `length` and `peak`
+    peaks: dict[str, str]  # what the sentence calls the R-peaks of each dataset
 
-    @property
-    def sentence(self) -> str:
-        """How each beat is cut, with places for `length` and `peak`."""
-        scaled = {
-            "segment": f"scaled to [0, 1] as its {self.segment:g} s are and clipped beyond their end",
-            "beat": "each beat scaled to [0, 1]",
-        }[self.scaled]
-        return (
-            f"the first {{length}} of {SAMPLES} samples at {FS:g} Hz of the lead in `leads`: "
-            f"{SPAN:g} median R-R intervals of its {self.segment:g} s from {{peak}}, {scaled}, padded with zeros"
-        )
 
-    @property
-    def peaks(self) -> dict[str, str]:
-        """What the sentence calls the R-peaks of each dataset."""
-        candidate = f"a local maximum above {THRESHOLD:g} of their range on"
-        near = f"{candidate}, within {1000 * TOLERANCE:g} ms of the annotated R-peak{self.candidates.limit}"
-        mit = near if self.annotated is None else f"the annotated R-peak on{self.annotated.limit}"
-        return {"mit": mit, "ptb": f"{candidate}{self.candidates.limit}"}
-
+_CUT = f"the first {{length}} of {SAMPLES} samples at {FS:g} Hz of the lead in `leads`: {SPAN:g} median R-R intervals"
+_MAXIMUM = f"a local maximum above {THRESHOLD:g} of their range on"
 
 # The text is silent on windows that run past their segment: here they go on in the record, and no beat is lost.
-KACHUEE = Reading(10.0, "segment", candidates=Reach("record", SPAN), annotated=None)
+KACHUEE = Reading(
+    segment=10.0,
+    scaled="segment",
+    candidates=Reach("record", SPAN, "leave the record"),
+    annotated=None,
+    sentence=f"{_CUT} of its 10 s from {{peak}}, scaled to [0, 1] as its 10 s are and clipped beyond their end, "
+    "padded with zeros",
+    peaks={"mit": f"{_MAXIMUM}, within {1000 * TOLERANCE:g} ms of the annotated R-peak", "ptb": _MAXIMUM},
+)
 
 # ptbdb: no released row crosses a multiple of 5 s, and none has less than T left before one. mitdb: the counts have
 # every annotated beat but the last of each record, so no window was dropped for where it ends.
-KAGGLE = Reading(5.0, "beat", candidates=Reach("segment", 1.0), annotated=Reach("record", 0.0))
+KAGGLE = Reading(
+    segment=5.0,
+    scaled="beat",
+    candidates=Reach("segment", 1.0, "leave the segment within 1 median R-R interval"),
+    annotated=Reach("record", 0.0, "leave the record"),
+    sentence=f"{_CUT} of its 5 s from {{peak}}, each beat scaled to [0, 1], padded with zeros",
+    peaks={
+        "mit": "the annotated R-peak on, at most to the record's end",
+        "ptb": f"{_MAXIMUM}, at most to the segment's end",
+    },
+)
 
 
 def resample(signal: np.ndarray, fs: float) -> np.ndarray:
@@ -216,15 +209,9 @@ def cut(
         lowest = windows.min(axis=1, where=body, initial=np.inf)
         highest = windows.max(axis=1, where=body, initial=-np.inf)
     else:
-        lowest, highest = _segment_ranges(signal, peaks[enough & whole] // segment, segment)
+        segments = signal[: len(signal) // segment * segment].reshape(-1, segment)
+        own = peaks[enough & whole] // segment
+        lowest, highest = (extreme.reduce(segments, axis=1)[own] for extreme in (np.fmin, np.fmax))  # without NaN
     span = (highest - lowest)[:, None]
     values = np.where(body, windows - lowest[:, None], 0.0) / np.where(span > 0, span, 1.0)
     return values.clip(0.0, 1.0)[:, :length].astype(np.float32), enough, whole, int((span == 0).sum())
-
-
-def _segment_ranges(signal: np.ndarray, segments: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest sample of the segments with these numbers (n,) -> float64 (n,) and (n,)."""
-    numbers, which = np.unique(segments, return_inverse=True)
-    parts = [signal[number * length : (number + 1) * length] for number in numbers]
-    extremes = np.array([(np.nanmin(part), np.nanmax(part)) for part in parts]).reshape(-1, 2)
-    return extremes[which, 0], extremes[which, 1]
