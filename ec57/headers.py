@@ -61,7 +61,7 @@ class Signal:
 
     name: str | None  # the description, such as "MLII"; None: not given
     file: str  # in the record's folder
-    fmt: str  # storage format, a key of `PACKINGS` or `FLAC` in `preprocess.samples`, or `NULL_FORMAT`
+    fmt: str  # storage format, a key of `PACKINGS` or `FLAC` in `preprocess.signal_files`, or `NULL_FORMAT`
     spf: int  # samples a frame
     skew: int  # frames of this signal that precede frame 0 of the record
     offset: int  # bytes before the first sample

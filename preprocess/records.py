@@ -1,8 +1,8 @@
 """Reading a folder of WFDB records, which PhysioNet, a user or `synthetic` has filled.
 
 A record is named by its path in the folder without a suffix, such as "100" or "patient001/s0010_re". `ec57.headers`,
-`ec57.annotation_files` and `samples` know what is in its files; this module finds the files, and turns every fault into
-one line that names the file.
+`ec57.annotation_files` and `signal_files` know what is in its files; this module finds the files, and turns every fault
+into one line that names the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from ec57.annotation_files import StoredAnnotations, parse_annotations
 from ec57.headers import GAP, NULL_FORMAT, Header, Segment, Signal, parse_header
-from preprocess import samples as stored
+from preprocess.signal_files import BLOCK, count_frames, physical, read_samples
 from support.errors import InputError
 
 LISTING = "RECORDS"
@@ -214,8 +214,8 @@ def checksum_differs(folder: Path, name: str, header: Header, channel: int) -> b
     for piece in _pieces(folder, name, header, channel, 0, _frames(folder, name, header)):
         checksum = piece.signal.checksum
         if checksum is not None and piece.header.length and piece.signal.fmt != NULL_FORMAT:
-            firsts = range(piece.first, piece.last, stored.BLOCK)
-            blocks = (_read_stored(folder, piece, first, min(first + stored.BLOCK, piece.last)) for first in firsts)
+            firsts = range(piece.first, piece.last, BLOCK)
+            blocks = (_read_stored(folder, piece, first, min(first + BLOCK, piece.last)) for first in firsts)
             if (sum(int(block.sum(dtype=np.int64)) for block in blocks) - checksum) % 2**16:
                 return True
     return False
@@ -232,7 +232,7 @@ def _frames(folder: Path, name: str, header: Header) -> int:
 def _frames_in(folder: Path, name: str, header: Header, file: str) -> int:
     """Count the frames in a signal file of a record without segments: at least as many as its header says."""
     with _reading_signals(folder, name, file) as path:
-        frames = stored.count_frames(path, _signals_in(header, file))
+        frames = count_frames(path, _signals_in(header, file))
         if header.length is not None and frames < header.length:
             raise ValueError(f"it holds {frames} samples a signal, not {header.length}")
         return frames
@@ -316,7 +316,7 @@ def _read_millivolts(folder: Path, piece: _Piece) -> np.ndarray:
         return np.empty(0)
     end = _frames(folder, piece.name, piece.header)
     digital = _read_stored(folder, piece, *(min(frame + signal.skew, end) for frame in (piece.first, piece.last)))
-    return stored.physical(digital, signal) * signal.millivolts
+    return physical(digital, signal) * signal.millivolts
 
 
 def _read_stored(folder: Path, piece: _Piece, first: int, last: int) -> np.ndarray:
@@ -324,7 +324,7 @@ def _read_stored(folder: Path, piece: _Piece, first: int, last: int) -> np.ndarr
     file = piece.signal.file
     which = len(_signals_in(piece.header, file, piece.channel))
     with _reading_signals(folder, piece.name, file) as path:
-        return stored.read_samples(path, _signals_in(piece.header, file), which, first, last)
+        return read_samples(path, _signals_in(piece.header, file), which, first, last)
 
 
 def _signals_in(header: Header, file: str, before: int | None = None) -> list[Signal]:

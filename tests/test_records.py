@@ -23,7 +23,7 @@ from preprocess import labels as meanings
 from preprocess import records
 from preprocess.beats import DOUBLED, UNUSUAL, ReadingOptions, read_beats
 from preprocess.leads import LEAD_II, canonical, find_lead
-from preprocess.samples import FLAC, PACKINGS
+from preprocess.signal_files import FLAC, PACKINGS
 from support.errors import InputError
 
 fewer_examples = settings(max_examples=50)
