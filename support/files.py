@@ -59,20 +59,15 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Readers see the old file or the new one, never a part: a kill at any moment leaves `path` as it was.
     The yielded name keeps the suffix of `path`, since libraries choose a format by it. A folder that is not
-    there is made. What killed commands left of `path` behind is removed.
+    there is made. What killed commands left of `path` behind is removed, after an hour.
 
     Raises:
         InputError: the folder cannot be made or written.
     """
     path = Path(path)
-    # By chance, since processes of two containers or machines may have one number, and would write into one file.
-    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    beside = _beside(path, path.stem, f".part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{glob.escape(path.stem)}.{'?' * 8}.part{path.suffix}"):
-            with suppress(OSError):  # another command was faster, or it is another user's
-                if time.time() - leftover.stat().st_mtime > ABANDONED:
-                    leftover.unlink()
         yield beside
         beside.replace(path)
     except OSError as error:
@@ -87,7 +82,7 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
     """Yield a folder beside `folder` to write into; it takes the place of `folder` when the block ends without error.
 
     A kill at any moment leaves the old folder or the new one, or for an instant none, never a part. What killed
-    commands left behind is removed.
+    commands left behind is removed, after an hour.
 
     Args:
         require_ours: is called with a `folder` that is there already, and raises an `InputError` where something of
@@ -99,17 +94,11 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
     folder = Path(folder).resolve()  # of a link, what it leads to
     if not folder.name:
         raise InputError(f"{folder} cannot be replaced; name a folder in it")
-    part, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
+    part, old = (_beside(folder, folder.name, ending) for ending in (".part", ".old"))
     try:
         if folder.exists():
             require_ours(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*.*"):
-            process = leftover.name.split(".")[-2]
-            # One with our own number is of another process: in containers the numbers come again.
-            gone = process.isdigit() and (int(process) == os.getpid() or not _runs(int(process)))
-            if leftover.suffix in (".part", ".old") and gone:
-                shutil.rmtree(leftover, ignore_errors=True)
         part.mkdir()
         yield part
         if folder.exists():
@@ -125,23 +114,22 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
             shutil.rmtree(leftover, ignore_errors=True)
 
 
+def _beside(path: Path, stem: str, ending: str) -> Path:
+    """Name a hidden part beside `path`, and remove those that killed commands left behind.
+
+    The name is drawn: processes of two containers or machines may have one number, and would write into one part.
+    """
+    for leftover in path.parent.glob(f".{glob.escape(stem)}.{'?' * 8}{ending}"):
+        with suppress(OSError):  # another command was faster, or it is another user's
+            if time.time() - leftover.stat().st_mtime > ABANDONED:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    return path.with_name(f".{stem}.{secrets.token_hex(4)}{ending}")
+
+
 def _unwritable(path: Path, error: OSError) -> InputError:
     # numpy's `tofile`, with which wfdb writes signals, counts bytes and leaves out why.
     reason = error.strerror or f"{error}, the disk may be full"
     return InputError(f"{path} cannot be written: {reason}; name a folder that can be")
-
-
-def _runs(process: int) -> bool:
-    """Whether there is a process of that number on this machine; taken for granted where it cannot be asked."""
-    if sys.platform == "win32":  # there signal 0 asks nothing: it is Ctrl+C for the whole console
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
 
 
 def left_by_file_browser(path: Path) -> bool:
@@ -339,8 +327,6 @@ def read_torch(path: Path, kind: str, remedy: str) -> dict[str, Any]:
         raise InputError(f"{path}: holds a {type(contents).__name__}; a {kind} is a dict; {remedy}")
     if not all(isinstance(key, str) for key in contents):
         raise InputError(f"{path}: holds keys that are not strings; those of a {kind} are names; {remedy}")
-    return {key: _array(value) for key, value in contents.items()}
-
-
-def _array(value: Any) -> Any:  # noqa: ANN401
-    return value.values if isinstance(value, torch_files.StoredArray) else value
+    return {
+        key: value.values if isinstance(value, torch_files.StoredArray) else value for key, value in contents.items()
+    }

@@ -444,24 +444,14 @@ def test_a_part_that_nobody_writes_to_any_more_is_a_leftover(tmp_path: Path) -> 
     assert [part.is_file() for part in parts] == [False, True, True, True]  # the others are of other files
 
 
-def test_a_part_of_a_process_with_our_number_is_a_leftover(tmp_path: Path) -> None:
-    """In containers process numbers come again: what a killed command left may bear our own."""
-    leftover = tmp_path / f".out.{os.getpid()}.part"
-    leftover.mkdir()
-    (leftover / "half").write_text("")
-    with folder_written_whole(tmp_path / "out", lambda folder: None) as part:
+def test_a_folder_that_nobody_writes_to_any_more_is_a_leftover(tmp_path: Path) -> None:
+    names = (".[a].0123abcd.part", ".[a].0123abcd.old", ".[a].89abcdef.part", ".b.0123abcd.part", ".[a].second.part")
+    parts = [tmp_path / name for name in names]
+    for part in parts:
+        part.mkdir()
+        (part / "half").write_text("")
+        os.utime(part, None if "89abcdef" in part.name else (0, 0))  # that is of a living command, here or elsewhere
+    with folder_written_whole(tmp_path / "[a]", lambda folder: None) as part:
         (part / "whole").write_text("")
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/whole"]
-
-
-def test_no_process_is_asked_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where signal 0 is CTRL_C_EVENT: asking would interrupt the commands of the console, this one among them."""
-    others = tmp_path / ".out.4.part"
-    others.mkdir()
-    sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda *signal: sent.append(signal))
-    monkeypatch.setattr(sys, "platform", "win32")
-    with folder_written_whole(tmp_path / "out", lambda folder: None) as part:
-        (part / "whole").write_text("")
-    assert not sent
-    assert others.is_dir()
+    assert [part.is_dir() for part in parts] == [False, False, True, True, True]
+    assert [path.name for path in (tmp_path / "[a]").iterdir()] == ["whole"]
