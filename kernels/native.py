@@ -72,12 +72,8 @@ def _say(message: str) -> None:
     print(f"ecgtransform: {message}", file=sys.stderr, flush=True)
 
 
-def _build(shape: Shape) -> Path:
-    """Compile the operator for `shape`, unless the cache has it whole; returns the shared library.
-
-    The digest of a library's bytes is part of its name. A file that was cut short or overwritten, which would end the
-    process when it is loaded or called, is thereby found out and replaced.
-    """
+def _command(shape: Shape) -> list[str]:
+    """The compiler and its options for `shape` and this processor."""
     compiler = os.environ.get("CXX", "").split()  # with a wrapper or options, too
     if not compiler:
         found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
@@ -87,18 +83,17 @@ def _build(shape: Shape) -> Path:
     elif shutil.which(compiler[0]) is None:
         raise OSError(f"CXX is {compiler[0]}, which cannot be run")
     cpu = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
-    options = [
-        "-std=c++17",
-        "-O3",
-        "-fno-fast-math",
-        "-fno-math-errno",
-        cpu,
-        "-fopenmp",
-        "-fPIC",
-        "-shared",
-        *shape.flags(),
-    ]
-    command = [*compiler, *options]
+    options = f"-std=c++17 -O3 -fno-fast-math -fno-math-errno {cpu} -fopenmp -fPIC -shared"
+    return [*compiler, *options.split(), *shape.flags()]
+
+
+def _build(shape: Shape) -> Path:
+    """Compile the operator for `shape`, unless the cache has it whole; returns the shared library.
+
+    The digest of a library's bytes is part of its name. A file that was cut short or overwritten, which would end the
+    process when it is loaded or called, is thereby found out and replaced.
+    """
+    command = _command(shape)
     # The macros that the compiler predefines tell its version and what this processor can do.
     macros = _run_compiler([*command, "-dM", "-E", "-x", "c++", os.devnull])
     key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), macros, *map(os.fsencode, command)])).hexdigest()[:16]
