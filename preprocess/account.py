@@ -18,6 +18,7 @@ NAMED = 12  # records named in a line before it says how many more
 
 def reading_account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
     """Describe in lines what was read and what was left out."""
+    account = beats.account
     lines = [f"{dataset}: {raw}, source {beats.source}" + (f": {beats.source_from}" if beats.source_from else "")]
     known = f" of {counted(beats.record_names)} of {counted({*beats.patients}, 'patient')}" if beats.patients else ""
     lines.append(f"read         {len(beats.labels)} beats{known}")
@@ -27,29 +28,27 @@ def reading_account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
         leads = sorted({*beats.leads})
         lines.append("leads        " + ", ".join(f"{lead} in {beats.leads.count(lead)}" for lead in leads))
     lines.append(f"window       {beats.window}")
-    for reason, names in beats.account.left_out.items():
+    for reason, names in account.left_out.items():
         lines.append(f"left out     {counted(names)}, {reason}: {listed(names, NAMED)}")
-    if any(reason.startswith("no lead ") for reason in beats.account.left_out):  # without --any_lead
+    if any(reason.startswith("no lead ") for reason in account.left_out):  # without --any_lead
         lines.append("             --lead NAME takes another lead, --any_lead the first ECG channel of such records")
-    for remark, names in beats.account.remarks.items():
+    for remark, names in account.remarks.items():
         lines.append(f"note         {counted(names)}, {remark}: {listed(names, NAMED)}")
-    if beats.account.unused:
-        codes = sorted(beats.account.unused.items(), key=lambda item: -item[1])
+    if account.unused:
+        codes = sorted(account.unused.items(), key=lambda item: -item[1])
         counts = ", ".join(f"{symbol} {count}" for symbol, count in codes)
-        lines.append(f"not used     {sum(beats.account.unused.values())} annotations that mark no beat: {counts}")
-    for reason, count in beats.account.dropped.items():
+        lines.append(f"not used     {sum(account.unused.values())} annotations that mark no beat: {counts}")
+    for reason, count in account.dropped.items():
         if count:
             lines.append(f"dropped      windows that {reason}: {count}")
-    for reason, count in beats.account.segments.items():
+    for reason, count in account.segments.items():
         if count:
             lines.append(f"no beats     in {count} segments {reason}")
-    if sum(beats.account.missed.values()):
-        counts = ", ".join(f"{name} {count}" for name, count in beats.account.missed.items())
-        lines.append(
-            f"missed       {sum(beats.account.missed.values())} annotated beats that could not be cut: {counts}"
-        )
-    if beats.account.flat:
-        lines.append(f"flat         {beats.account.flat} beats without any deflection, kept as zeros")
+    if sum(account.missed.values()):
+        counts = ", ".join(f"{name} {count}" for name, count in account.missed.items())
+        lines.append(f"missed       {sum(account.missed.values())} annotated beats that could not be cut: {counts}")
+    if account.flat:
+        lines.append(f"flat         {account.flat} beats without any deflection, kept as zeros")
     for database in (DATABASES[slug] for slug in dict.fromkeys(beats.databases) if slug):
         if database.note:
             lines.append(f"note         {database.slug}: {database.note}")
