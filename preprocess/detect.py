@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from preprocess.signals import bridge
+from preprocess.signals import Read, bridge
 from support.errors import InputError
 
 STEEP_BAND = (5.0, 20.0)  # Hz, the band whose slope is measured
@@ -76,7 +76,7 @@ def detect_beats(signal: np.ndarray, fs: float) -> np.ndarray:
     return detect_in_parts(lambda start, stop: signal[start:stop], len(signal), fs)
 
 
-def detect_in_parts(read: Callable[[int, int], np.ndarray], length: int, fs: float, part: float = PART) -> np.ndarray:
+def detect_in_parts(read: Read, length: int, fs: float, part: float = PART) -> np.ndarray:
     """Find the beats of a signal of `length` samples at `fs` Hz that is read in parts of `part` seconds.
 
     Args:

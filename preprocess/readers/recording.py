@@ -13,6 +13,7 @@ from types import TracebackType
 import numpy as np
 
 from ec57.headers import millivolts_of
+from preprocess.signals import Read
 from support.errors import InputError, unknown
 
 ADU = "adu"
@@ -179,7 +180,7 @@ class Trace:
 
     fs: float  # Hz
     length: int  # samples
-    read: Callable[[int, int], np.ndarray]  # samples [first, last) -> float64 (last - first,) mV, NaN where missing
+    read: Read  # in mV
     borders: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # see `Recording.borders`
     notes: tuple[str, ...] = ()  # what to know of the file, in phrases
     is_rated: bool = True  # False: the file does not say `fs`; the user does, or it is assumed
@@ -273,7 +274,7 @@ class Runs:
         """Samples of the recording, those missing included."""
         return int(self.starts[-1] + self.total - self.stored[-1])
 
-    def read(self, first: int, last: int, read: Callable[[int, int], np.ndarray]) -> np.ndarray:
+    def read(self, first: int, last: int, read: Read) -> np.ndarray:
         """Read samples [first, last) of the recording by `read`, which reads stored ones -> float64, NaN in gaps."""
         values = np.full(last - first, np.nan)
         run = max(int(np.searchsorted(self.starts, first, side="right")) - 1, 0)
