@@ -316,7 +316,7 @@ def draw_patients(counts: np.ndarray, share: float, seed: int, leave: int = 1) -
 # ----------------------------------------------------------------------------------------- the split files
 
 
-def split_file(beats: BeatSet, split: Split, name: str, protocol: str, seed: int) -> dict[str, Any]:
+def split_contents(beats: BeatSet, split: Split, name: str, protocol: str, seed: int) -> dict[str, Any]:
     """Return what the file of one split holds; data/README.md describes each entry."""
     import torch
 
@@ -386,5 +386,5 @@ def write_split_files(folder: Path, beats: BeatSet, split: Split, protocol: str,
     with ExitStack() as stack:
         for name, path in zip(SPLITS, paths, strict=True):
             stream = stack.enter_context(stack.enter_context(written_whole(path)).open("wb"))
-            save_torch(split_file(beats, split, name, protocol, seed), stream)
+            save_torch(split_contents(beats, split, name, protocol, seed), stream)
     return paths
