@@ -11,10 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from preprocess.leads import ecg_channels, find_lead, is_lead, names_other_signal
-from preprocess.readers import edf, ishne, kardia, wfdb
-from preprocess.readers.edf import EdfSource
-from preprocess.readers.ishne import IshneSource
-from preprocess.readers.kardia import KardiaSource
+from preprocess.readers import edf, ishne, kardia, tables, wfdb
 from preprocess.readers.recording import (
     HIGHEST_RATE,
     LOWEST_RATE,
@@ -29,18 +26,16 @@ from preprocess.readers.recording import (
     missing_values,
     parse_start,
 )
-from preprocess.readers.tables import TableSource
-from preprocess.readers.wfdb import WfdbSource
 from support.errors import InputError, listed, one_line, unknown
 
 LONGEST = 366.0  # days; a header that says more is damaged
 
 MAGIC: dict[bytes, Callable[[Path, Options], Source]] = {
-    edf.EDF_VERSION: EdfSource,
-    edf.BDF_VERSION: EdfSource,
-    ishne.MAGIC: IshneSource,
-    ishne.ANNOTATIONS: IshneSource,
-    kardia.MAGIC: KardiaSource,
+    edf.EDF_VERSION: edf.EdfSource,
+    edf.BDF_VERSION: edf.EdfSource,
+    ishne.MAGIC: ishne.IshneSource,
+    ishne.ANNOTATIONS: ishne.IshneSource,
+    kardia.MAGIC: kardia.KardiaSource,
 }
 """First bytes of the files of each format."""
 
@@ -168,7 +163,7 @@ def _recognise(path: Path, options: Options) -> Source:
     record = wfdb.record_of(path)
     if not path.is_file():
         if record:
-            return WfdbSource(*record, options)
+            return wfdb.WfdbSource(*record, options)
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file, or a record in it")
         raise InputError(f"{path} is not there, nor is the header of a WFDB record, {path}.hea")
@@ -180,7 +175,7 @@ def _recognise(path: Path, options: Options) -> Source:
         if begin.startswith(magic):
             return source(path, options)
     if record and path.suffix.lower() not in TABLES:
-        return WfdbSource(*record, options)
+        return wfdb.WfdbSource(*record, options)
     if not begin:
         raise InputError(f"{path} is empty: it holds no samples")
     for pattern, what in OTHERS.items():
@@ -189,7 +184,7 @@ def _recognise(path: Path, options: Options) -> Source:
     # In a table brackets may stand around a title, and around the time of the first row.
     if re.match(BOM + rb'\[\s*[\d"{\[-]', begin) and end.rstrip().endswith(b"]"):
         raise InputError(f"{path} is {JSON}")
-    return TableSource(path, options)
+    return tables.TableSource(path, options)
 
 
 def _names(source: Source) -> tuple[str, ...]:
