@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from support.files import (
     write_text,
     written_whole,
 )
+from support.progress import progress_bar
 
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID")
 
@@ -455,3 +457,16 @@ def test_a_folder_that_nobody_writes_to_any_more_is_a_leftover(tmp_path: Path) -
         (part / "whole").write_text("")
     assert [part.is_dir() for part in parts] == [False, False, True, True, True]
     assert [path.name for path in (tmp_path / "[a]").iterdir()] == ["whole"]
+
+
+def test_the_bar_has_the_loss_of_the_step_at_which_it_moves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0  # s
+    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr("tqdm.std.time", lambda: now)
+    with progress_bar("epoch 1/2", 6) as show:
+        for step in range(6):
+            now += 40
+            show(torch.tensor(float(step)))
+    assert re.findall(r"(\d)/6 [^\r]*loss=(\d)\.0000", capsys.readouterr().err) == [("2", "1"), ("4", "3"), ("6", "5")]
