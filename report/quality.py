@@ -12,7 +12,7 @@ from preprocess.signals import Read, bridge, bridging_reader, parted, spans
 from report.definitions import Quality
 from report.flutter import HOP, Waves, possible_flutter, vf_filtered
 from report.noise import Hum, hum_of, is_hum_alone, noise_index, noise_spans
-from report.rhythm import disjoint, longer
+from report.rhythm import disjoint, longer, without
 
 REASONS = ("missing", "flat", "saturation", "noise")
 """Why time is unreadable. Where several hold, the first one is given."""
@@ -196,18 +196,12 @@ def _at_rails(
 
 def _by_first_reason(stretches: dict[str, np.ndarray]) -> list[Unreadable]:
     """Give time that has several reasons to the first of them."""
-    borders = np.unique(np.concatenate([every.reshape(-1) for every in stretches.values()]))
     found: list[Unreadable] = []
-    for start, end in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
-        for reason, every in stretches.items():
-            at = np.searchsorted(every[:, 0], start, side="right") - 1
-            if at >= 0 and every[at, 1] > start:
-                if found and (found[-1].end, found[-1].reason) == (start, reason):
-                    found[-1] = found[-1]._replace(end=end)
-                else:
-                    found.append(Unreadable(start, end, reason))
-                break
-    return found
+    taken = np.zeros((0, 2), dtype=np.int64)
+    for reason, every in stretches.items():
+        found += [Unreadable(start, end, reason) for start, end in without(every, taken).tolist()]
+        taken = disjoint(np.concatenate([taken, every]), reason)
+    return sorted(found)
 
 
 def _without_islands(lost: list[Unreadable], longest: float) -> list[Unreadable]:
