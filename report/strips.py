@@ -102,19 +102,13 @@ def choose_strips(
         names: of the kinds of episodes, in words.
     """
     duration = rhythm.length / rhythm.fs
-    wanted: list[Strip] = []
+    wanted: dict[object, Strip] = {}  # by what they show: the episode that is marked, or else the stretch itself
     for strip in _candidates(rhythm, episodes, heart_rate, entries, definitions, names):
         start = float(np.clip(strip.start_s, 0, max(duration - strip.rows * SECONDS, 0)))
-        strip = replace(strip, start_s=start)
-        for at, other in enumerate(wanted):
-            one_stretch = strip.marked is None and (other.start_s, other.rows) == (strip.start_s, strip.rows)
-            if other.marked == strip.marked and (one_stretch or strip.marked is not None):
-                titles = (*other.titles, *(title for title in strip.titles if title not in other.titles))
-                wanted[at] = replace(other, titles=titles)
-                break
-        else:
-            wanted.append(strip)
-    shown = tuple(replace(strip, titles=_together(strip.titles)) for strip in wanted[:MOST])
+        key = (strip.marked, None if strip.marked else (start, strip.rows))
+        other = wanted.get(key, replace(strip, start_s=start))
+        wanted[key] = replace(other, titles=tuple(dict.fromkeys(other.titles + strip.titles)))
+    shown = tuple(replace(strip, titles=_together(strip.titles)) for strip in [*wanted.values()][:MOST])
     return Chosen(shown, max(len(wanted) - MOST, 0))
 
 
