@@ -9,7 +9,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from ec57.protocol import CLASSES
 from preprocess import records as wfdb_records
 from preprocess.detect import detect_in_parts
 from preprocess.leads import is_lead_ii
@@ -56,9 +58,9 @@ class Analysis:
     annotator: str | None
     """Suffix of the annotations that gave the beats, or with a classifier the R-peaks alone; None: detected."""
     rhythm: Rhythm
-    diagnosis: np.ndarray | None
-    """Of a network whose classes are not those of EC57, such as normal and infarction: float (n, C), the probability of
-    each; `rhythm` then calls no beat anything but Q."""
+    diagnosis: pd.DataFrame | None
+    """Of a network whose classes are not those of EC57, such as normal and infarction: a row a beat, a column for the
+    probability of each class; `rhythm` then calls no beat anything but Q, and no episode is made of beats."""
     first_minute: str
     """A hash of it (`preprocess.physionet.first_minute`)."""
     escape_beats: int | None
@@ -91,7 +93,7 @@ class Analysis:
     @property
     def unclassified(self) -> int:
         """Beats at an end of the recording or at a gap, which no window holds; in sequences they are taken for Q."""
-        lost = self.rhythm.unclassified if self.diagnosis is None else np.isnan(self.diagnosis).any(axis=1)
+        lost = self.rhythm.unclassified if self.diagnosis is None else self.diagnosis.isna().any(axis=1)
         return int(lost.sum())
 
     @property
@@ -167,7 +169,7 @@ class _Beats:
     """The beats of a recording with their classes, and what is lost of it; `Analysis` says what each figure means."""
 
     rhythm: Rhythm
-    diagnosis: np.ndarray | None
+    diagnosis: pd.DataFrame | None
     escape_beats: int | None
     left_out: int
     lost: _LostTime
@@ -256,12 +258,12 @@ def _lost_time(
 
 def _classified(
     recording: Recording, peaks: np.ndarray, lost: _LostTime, classifier: Classifier, quality: Quality
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame | None]:
     """What a network makes of the beats (n,).
 
     Returns:
         The class of EC57 of each (n,), its probabilities (n, 5), and None; of a network of other classes Q, None,
-        and the probabilities of those (n, C).
+        and `Analysis.diagnosis`.
     """
     broken = parted(peaks, np.concatenate([lost.spans[:, 0], lost.flutter[:, 0], lost.interruptions]))
     probabilities = classify_peaks(
@@ -273,10 +275,10 @@ def _classified(
         bridge_s=quality.missing_longest,
         broken=broken,
     )
-    if classifier.has_episodes:
+    if {*classifier.classes} <= {*CLASSES}:
         probabilities, classes = in_classes(probabilities, classifier.classes)
         return classes, probabilities, None
-    return np.full(len(peaks), UNCLASSIFIABLE), None, probabilities
+    return np.full(len(peaks), UNCLASSIFIABLE), None, pd.DataFrame(probabilities, columns=[*classifier.classes])
 
 
 def _is_synthetic(recording: Recording) -> bool:

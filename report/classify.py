@@ -80,11 +80,6 @@ class Classifier:
     context: tuple[str, ...] = ()
     """Columns of the context that the network sees beside a beat; none: it sees the beat alone."""
 
-    @property
-    def has_episodes(self) -> bool:
-        """Whether its classes are those of beats, which episodes are made of."""
-        return set(self.classes) <= set(CLASSES)
-
 
 def load_classifier(checkpoint: str | Path | None = None, device: str | torch.device = "cpu") -> Classifier:
     """Load a network to classify with.

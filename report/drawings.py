@@ -381,8 +381,8 @@ def short_name(class_name: str) -> str:
 
 def label_of(analysis: Analysis, beat: int) -> str:
     """What a beat is called in a strip, with a question mark where the network is not sure of it."""
-    if analysis.diagnosis is not None and analysis.classifier is not None:
-        values, names = analysis.diagnosis[beat], [*map(short_name, analysis.classifier.classes)]
+    if analysis.diagnosis is not None:
+        values, names = analysis.diagnosis.iloc[beat].to_numpy(), [*map(short_name, analysis.diagnosis)]
     elif analysis.rhythm.probabilities is not None:
         values, names = analysis.rhythm.probabilities[beat], list(CLASSES)
     else:

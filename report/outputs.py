@@ -105,11 +105,11 @@ def beats_tables(analysis: Analysis) -> Iterator[pd.DataFrame]:
     for first in range(0, max(1, analysis.rhythm.samples.size), ROWS):  # of no beats the names of the columns
         chosen = slice(first, first + ROWS)
         table = analysis.rhythm.table(chosen)
-        if analysis.diagnosis is not None and analysis.classifier is not None:
-            diagnosis = analysis.diagnosis[chosen]
-            table["class"] = called(diagnosis, analysis.classifier.classes, UNCLASSIFIED)
-            for at, name in enumerate(analysis.classifier.classes):
-                table.insert(3 + at, f"p_{name}", diagnosis[:, at])
+        if analysis.diagnosis is not None:
+            diagnosis = analysis.diagnosis.iloc[chosen]
+            table["class"] = called(diagnosis.to_numpy(), (*diagnosis,), UNCLASSIFIED)
+            for at, name in enumerate(diagnosis):
+                table.insert(3 + at, f"p_{name}", diagnosis[name].to_numpy())
         table.insert(2, "clock", _clocks(analysis, table["time_s"]))
         yield table
 

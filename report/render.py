@@ -19,7 +19,7 @@ from report.drawings import COLOURS, draw_strip, minute, moment, short_name, tre
 from report.episodes import KINDS, Episode, extent
 from report.irregular import FOUND, RIGHT
 from report.strips import MOST
-from report.summary import diagnosis_counts, irregular_percent, reason_of, version
+from report.summary import irregular_percent, reason_of, version
 from report.tiles import tiles
 from report.wording import count_of, findings, lasting, number, percent, warnings
 
@@ -52,9 +52,7 @@ def page(analysis: Analysis) -> str:
         title=title_of(analysis.duration_s, analysis.burden.is_day),
         warnings=warnings(analysis),
         findings=findings(analysis),
-        diagnosis=diagnosis_counts(analysis) if analysis.diagnosis is not None else None,
         irregular=irregular_percent(analysis),
-        flutter_is_annotated=analysis.flutter_is_annotated,
         irregular_found=FOUND,
         irregular_right=RIGHT,
         tiles=list(tiles(analysis)),

@@ -25,6 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 LASTING = tuple(kind for kind in KINDS if not kind.startswith("isolated"))  # an isolated beat has no length
 RATED = tuple(kind for kind in LASTING if kind != "bradycardia")  # its fastest says nothing
 
+NEED_CLASSES = (
+    *("grouping", "burden_per_hour", "burden_per_day", "burden_mark", "doubtful_beats", "unsure_beats"),
+    *("withheld_episodes", "withheld_beats", "pauses", "hrv"),
+)
+"""Figures that are null where no beat has a class of EC57 (`Analysis.diagnosis`)."""
+
 
 def version() -> str:
     """Of this package."""
@@ -33,9 +39,9 @@ def version() -> str:
 
 def summary(analysis: Analysis) -> dict[str, Any]:
     """The content of `summary.json`, with all digits; a figure that there is too little for is null."""
-    recording, rhythm, episodes = analysis.recording, analysis.rhythm, analysis.episodes
+    recording, rhythm, episodes, burden = analysis.recording, analysis.rhythm, analysis.episodes, analysis.burden
     start = recording.start
-    return {
+    made = {
         "record": recording.name,
         "format": recording.format,
         "fs": recording.fs,
@@ -48,9 +54,16 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "unreadable_s": unreadable_by_reason(analysis),
         "notes": [*recording.notes, *_other_lead(analysis)],
         "beats_from": beats_from(analysis.annotator, analysis.classifier is not None),
-        "grouping": None if analysis.diagnosis is not None else "de_chazal",
+        "grouping": "de_chazal",
         "escape_beats": analysis.escape_beats,
-        **(_by_diagnosis(analysis) if analysis.diagnosis is not None else _by_class(analysis)),
+        "beats": burden.beats,
+        "burden_percent": {"abnormal": burden.abnormal_percent, "S": burden.s.percent, "V": burden.v.percent},
+        "burden_per_hour": {"S": burden.s.per_hour, "V": burden.v.per_hour},
+        "burden_per_day": burden.per_day,
+        "burden_mark": {
+            "S": None if burden.excessive_s is None else "excessive" if burden.excessive_s else "",
+            "V": burden.v_mark,
+        },
         "beats_left_out": analysis.left_out,
         "heart_rate": {
             "min": analysis.heart_rate.min and asdict(analysis.heart_rate.min),
@@ -59,20 +72,21 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         },
         "episodes": episodes.counts(),
         "doubtful_episodes": episodes.doubtful_counts(),
-        "doubtful_beats": episodes.doubtful_beats() if analysis.diagnosis is None else None,
-        "unsure_beats": unsure_beats(analysis) if analysis.diagnosis is None else None,
-        "withheld_episodes": episodes.withheld if analysis.diagnosis is None else None,
-        "withheld_beats": {"S": analysis.burden.s_withheld} if analysis.diagnosis is None else None,
+        "doubtful_beats": episodes.doubtful_beats(),
+        "unsure_beats": unsure_beats(analysis),
+        "withheld_episodes": episodes.withheld,
+        "withheld_beats": {"S": burden.s_withheld},
         "irregular_percent": irregular_percent(analysis),
         "longest": {kind: _episode(analysis, found) for kind in LASTING if (found := episodes.longest(kind))},
         "fastest": {kind: _episode(analysis, found) for kind in RATED if (found := episodes.fastest(kind))},
-        "pauses": _pause_counts(analysis) if analysis.diagnosis is None else None,
-        "hrv": asdict(analysis.variability) if analysis.diagnosis is None else None,
+        "pauses": _pause_counts(analysis),
+        "hrv": asdict(analysis.variability),
         "diary": None if analysis.diary is None else _entries(analysis.diary),
         "model": _model(analysis),
         "definitions": thresholds(analysis.definitions, analysis.quality),
         "version": version(),
     }
+    return made if analysis.diagnosis is None else made | dict.fromkeys(NEED_CLASSES) | _of_diagnosis(analysis)
 
 
 def beats_from(annotator: str | None, classified: bool) -> str:
@@ -141,9 +155,9 @@ def irregular_percent(analysis: Analysis) -> float | None:
 def diagnosis_counts(analysis: Analysis) -> dict[str, int]:
     """Of a network of other classes than EC57's: the beats of each, of those that could be classified."""
     assert analysis.diagnosis is not None
-    assert analysis.classifier is not None
-    classes = called(analysis.diagnosis, analysis.classifier.classes, UNCLASSIFIED)
-    return {name: int((classes == name).sum()) for name in analysis.classifier.classes}
+    names = (*analysis.diagnosis,)
+    classes = called(analysis.diagnosis.to_numpy(), names, UNCLASSIFIED)
+    return {name: int((classes == name).sum()) for name in names}
 
 
 def _other_lead(analysis: Analysis) -> list[str]:
@@ -153,15 +167,12 @@ def _other_lead(analysis: Analysis) -> list[str]:
     return [f"Lead {analysis.recording.lead} was read; the networks here are trained on lead II (in svdb, ECG1)."]
 
 
-def _by_diagnosis(analysis: Analysis) -> dict[str, Any]:
+def _of_diagnosis(analysis: Analysis) -> dict[str, Any]:
     counts = diagnosis_counts(analysis)
     total = sum(counts.values())
     return {
         "beats": {**counts, UNCLASSIFIED: analysis.unclassified, "all": total + analysis.unclassified},
         "burden_percent": {name: 100 * count / total if total else None for name, count in counts.items()},
-        "burden_per_hour": None,
-        "burden_per_day": None,
-        "burden_mark": None,
     }
 
 
@@ -176,20 +187,6 @@ def _pause_counts(analysis: Analysis) -> dict[str, Any]:
         "after_ectopic": counts(after_ectopic=True),
         "doubtful": {**counts(doubtful=True), "after_ectopic": counts(after_ectopic=True, doubtful=True)},
         "beatless": len(analysis.episodes.beatless),
-    }
-
-
-def _by_class(analysis: Analysis) -> dict[str, Any]:
-    burden = analysis.burden
-    return {
-        "beats": burden.beats,
-        "burden_percent": {"abnormal": burden.abnormal_percent, "S": burden.s.percent, "V": burden.v.percent},
-        "burden_per_hour": {"S": burden.s.per_hour, "V": burden.v.per_hour},
-        "burden_per_day": burden.per_day,
-        "burden_mark": {
-            "S": None if burden.excessive_s is None else "excessive" if burden.excessive_s else "",
-            "V": burden.v_mark,
-        },
     }
 
 

@@ -201,9 +201,9 @@ def _too_short(analysis: Analysis) -> Iterator[str]:
 
 
 def _other_classes(analysis: Analysis) -> Iterator[str]:
-    if analysis.diagnosis is not None and analysis.classifier is not None:
+    if analysis.diagnosis is not None:
         yield (
-            f"This network tells {enumerated(analysis.classifier.classes)} apart, beat by beat. It names no ectopic "
+            f"This network tells {enumerated([*analysis.diagnosis])} apart, beat by beat. It names no ectopic "
             "beats, so there are no episodes but unreadable time and ventricular flutter, no ectopy burden and no "
             "heart rate variability."
         )

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_reports import load, report_of, report_on, write_rhythm
 from made_rhythms import DEFAULTS, analysed
@@ -289,9 +290,9 @@ def test_the_tiles_and_the_summary_say_what_the_beats_are() -> None:
     assert beats_from("atr", classified=False) == "annotations atr"
     assert beats_from("atr", classified=True) == "R-peaks of annotations atr, classes by the network"
     assert beats_from(None, classified=True) == "R-peaks detected, classes by the network"
-    network = dataclasses.replace(analysis, classifier=SimpleNamespace(classes=("normal", "infarction")))
-    diagnosis = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
-    shares = {tile.name: (tile.value, tile.detail) for tile in tiles(dataclasses.replace(network, diagnosis=diagnosis))}
+    diagnosis = pd.DataFrame({"normal": [0.9, 0.2, 0.3, 0.4], "infarction": [0.1, 0.8, 0.7, 0.6]})
+    of_infarction = dataclasses.replace(analysis, diagnosis=diagnosis)
+    shares = {tile.name: (tile.value, tile.detail) for tile in tiles(of_infarction)}
     assert shares["Beats called infarction"] == ("75.0 %", "3 beats")
     said = summary(analysis)
     long, fast = (
