@@ -20,7 +20,7 @@ from report.quality import REASONS
 from report.render import IndexRow
 from report.rhythm import UNCLASSIFIED
 from report.rounding import rounded, rounded_table
-from report.summary import reason_of, summary
+from report.summary import summary, why_unreadable
 from support.files import write_table, write_text
 
 MARKER = "summary.json"
@@ -117,7 +117,7 @@ def beats_tables(analysis: Analysis) -> Iterator[pd.DataFrame]:
 def episodes_table(analysis: Analysis) -> pd.DataFrame:
     """A row an episode."""
     table = analysis.episodes.table()
-    table["reason"] = [reason_of(analysis, episode) for episode in analysis.episodes.found]
+    table["reason"] = [why_unreadable(analysis, episode) for episode in analysis.episodes.found]
     table["clock"] = _clocks(analysis, table["start_s"])
     return table
 

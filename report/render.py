@@ -19,7 +19,7 @@ from report.drawings import COLOURS, draw_strip, minute, moment, short_name, tre
 from report.episodes import KINDS, Episode, extent
 from report.irregular import FOUND, RIGHT
 from report.strips import MOST
-from report.summary import irregular_percent, reason_of, version
+from report.summary import irregular_percent, version, why_unreadable
 from report.tiles import tiles
 from report.wording import count_of, findings, lasting, number, percent, warnings
 
@@ -200,7 +200,7 @@ def _environment() -> jinja2.Environment:
         "short_name": short_name,
     }
     environment.globals |= {
-        "reason_of": reason_of,
+        "why_unreadable": why_unreadable,
         "COLOURS": COLOURS,
         "moment": moment,
         "minute": minute,

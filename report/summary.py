@@ -133,7 +133,7 @@ def unreadable_by_reason(analysis: Analysis) -> dict[str, float]:
     return dict(seconds)
 
 
-def reason_of(analysis: Analysis, episode: Episode) -> str:
+def why_unreadable(analysis: Analysis, episode: Episode) -> str:
     """Why the time of an episode of unreadable time cannot be read: its reasons in order; "" of another kind."""
     if episode.kind != "unreadable":
         return ""
