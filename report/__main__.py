@@ -22,12 +22,13 @@ from report.earlier import kept_report, name_of, require_index, require_report, 
 from report.options import FOLDER, ReportOptions, Work
 from report.outputs import index_table, write_report
 from report.render import IndexRow, index_page, page
-from report.wording import count_of, lasting
+from report.wording import lasting
 from support.cli import ArgumentParser, add_options, config_of
 from support.errors import (
     FREE_MEMORY,
     InputError,
     PartlyFailedError,
+    count_of,
     is_out_of_memory,
     listed,
     out_of_memory,

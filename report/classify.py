@@ -24,7 +24,7 @@ from preprocess.signals import BRIDGED, FS, Read, bridging_reader, resampling_re
 from report.rhythm import UNCLASSIFIED
 from run_folder.layout import tests_new_patients
 from run_folder.network import base_card, load_network, read_card
-from support.errors import InputError
+from support.errors import InputError, count_of
 from support.fields import fits
 from support.files import read_json
 from trainer import stream_logits
@@ -143,7 +143,7 @@ def _trained_on(kept: Checkpoint) -> str:
     data = kept.data
     records = len(data.get("training_records", ()))
     words = [f"{data.get('source', 'unknown')} data of --dataset {kept.dataset}"]
-    words += [f"{records} record{'' if records == 1 else 's'}"] if records else []
+    words += [count_of(records, "record")] if records else []
     text = ", ".join([*words, f"{data.get('protocol', 'unknown')} split"])
     if "init" not in data:
         return text

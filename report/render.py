@@ -21,7 +21,8 @@ from report.irregular import FOUND, RIGHT
 from report.strips import MOST
 from report.summary import irregular_percent, version, why_unreadable
 from report.tiles import tiles
-from report.wording import count_of, findings, lasting, number, percent, warnings
+from report.wording import findings, lasting, number, percent, warnings
+from support.errors import count_of
 
 if TYPE_CHECKING:
     import jinja2

@@ -9,7 +9,8 @@ from report.analysis import Analysis
 from report.burden import Share
 from report.drawings import moment
 from report.summary import diagnosis_counts, excessive_by, unsure_beats
-from report.wording import count_of, lasting, lost_time, number, percent
+from report.wording import lasting, lost_time, number, percent
+from support.errors import count_of
 
 DASH = "\u2013"
 SPACE = "\u00a0"

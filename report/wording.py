@@ -11,7 +11,7 @@ from report.drawings import moment
 from report.episodes import Episode, longest_of
 from report.rounding import elapsed, on_its_side
 from report.summary import excessive_by, irregular_percent, unreadable_by_reason
-from support.errors import enumerated
+from support.errors import count_of, enumerated
 
 USUAL_RATES = (40.0, 130.0)  # 1/min, the mean of a recording
 MUCH_LOST = 10.0  # %, unreadable
@@ -29,8 +29,8 @@ def _flutter(analysis: Analysis) -> Iterator[str]:
     found, fs = analysis.episodes.of("ventricular_flutter"), analysis.rhythm.fs
     if found:
         yield (
-            f"{count_of(len(found), analysis.names['ventricular_flutter'])}, {_total(analysis, found)}, the first "
-            f"{_at(analysis, found[0].start / fs)}; its beats are not counted"
+            f"{count_of(len(found), 'episode')} of {analysis.names['ventricular_flutter']}, {_total(analysis, found)}, "
+            f"the first {_at(analysis, found[0].start / fs)}; its beats are not counted"
         )
 
 
@@ -270,23 +270,13 @@ def _cut_entries(analysis: Analysis) -> Iterator[str]:
         yield f"{one if len(cut) == 1 else many} {_at(analysis, cut[0].time_s)}; what is outside is cut off."
 
 
-COUNTABLE = ("pause", "doubtful pause", "beat", "annotated beat", "classified beat", "escape beat", "episode")
-
-
-def count_of(number: int, name: str) -> str:
-    """1 pause, 2 pauses; 3 episodes of what has no plural."""
-    if name in COUNTABLE:
-        return f"{number:,} {name}{'' if number == 1 else 's'}"
-    return f"{number:,} episode{'' if number == 1 else 's'} of {name}"
-
-
 def _counted(episodes: list[Episode], name: str) -> str:
     """3 episodes of SVT; 3 episodes of SVT, and 12 doubtful; 12 doubtful episodes of SVT."""
     doubtful = sum(bool(episode.doubtful) for episode in episodes)
     sure = len(episodes) - doubtful
     if not sure:
-        return f"{doubtful:,} doubtful episode{'' if doubtful == 1 else 's'} of {name}"
-    return count_of(sure, name) + (f", and {doubtful:,} doubtful" if doubtful else "")
+        return f"{count_of(doubtful, 'doubtful episode')} of {name}"
+    return f"{count_of(sure, 'episode')} of {name}" + (f", and {doubtful:,} doubtful" if doubtful else "")
 
 
 def _if_several(found: Sized, words: str) -> str:

@@ -27,7 +27,7 @@ from reproduce.experiments import EXPERIMENTS, RECORDINGS, Experiment, Row
 from reproduce.runs import MissingDataError, Options, Result, finished, train
 from support import distributed
 from support.cli import ArgumentParser
-from support.errors import InputError, TrainingError, run_command
+from support.errors import InputError, TrainingError, count_of, run_command
 from support.files import require_writable, write_table, write_text
 from utils import get_device
 
@@ -150,7 +150,7 @@ def keeping_rows(experiment: Experiment, options: Options) -> Options:
     if not lost:
         return options
     own = options.results / "own"
-    rows = f"{len(lost)} row{'s' if len(lost) > 1 else ''}"
+    rows = count_of(len(lost), "row")
     print(f"note: {page} has {rows} of runs that are not in {options.save_dir}; it stays, yours go to {own}")
     return dataclasses.replace(options, results=own)
 

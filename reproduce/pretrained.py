@@ -34,7 +34,7 @@ from run_folder.network import base_card
 from run_folder.reports import FIGURES, metrics_table
 from run_folder.resume import as_it_ran, tests_if_finished
 from support.cli import ArgumentParser
-from support.errors import InputError, run_command
+from support.errors import InputError, count_of, run_command
 from support.files import read_json, write_json, write_text
 from utils import PRETRAINED, find_checkpoint, load_checkpoint, save_checkpoint, seed_folders
 
@@ -112,12 +112,12 @@ def make_card(
     records = predictions["record"].nunique() if "record" in predictions else 0
     of_mitdb = "mitdb" in test["data"].get("databases", ())
     but = same_patients(predictions["record"], data) if records and new_patients and of_mitdb else ""
-    of_records = f" of {records} record{'s' if records > 1 else ''}{but}" if records else ""
+    of_records = f" of {count_of(records, 'record')}{but}" if records else ""
     environment, hparams = config["environment"], config["hparams"]
     validation_too, made = "val" in LEARNT[hparams["selection"]], hparams["sampler"] == "smote"
     also = ["those of validation too"] * validation_too + ["those that SMOTE made among them"] * made
     also += [f"fine-tuned from {config['run']['init']}"] if config["run"].get("init") else []
-    epochs = f"{hparams['num_epochs']} epoch{'' if hparams['num_epochs'] == 1 else 's'}"
+    epochs = count_of(hparams["num_epochs"], "epoch")
     return {
         "name": name,
         "dataset": config["dataset"]["name"],

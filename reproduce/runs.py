@@ -23,7 +23,7 @@ from reproduce.experiments import Beats, Row
 from run_folder.reports import summary_table
 from run_folder.resume import changed_settings
 from split_file import SPLITS, load_split
-from support.errors import InputError
+from support.errors import InputError, count_of
 from support.files import read_json, read_table, write_json
 from trainer import Trainer
 from utils import seed_folders
@@ -73,10 +73,9 @@ class Schedule:
         return cls(int(epochs), rate_schedule, None if beats is None else int(beats))
 
     def __str__(self) -> str:
-        epochs = f"{self.num_epochs} epoch{'s' if self.num_epochs > 1 else ''}"
         rate = {"constant": "constant learning rate", "one_cycle": "one cycle"}[self.rate_schedule]
         beats = "" if self.limit_train is None else f", {self.limit_train:,} training beats"
-        return f"{epochs}, {rate}{beats}"
+        return f"{count_of(self.num_epochs, 'epoch')}, {rate}{beats}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ec57.figures import ec57_figures, has_figures, per_record
 from reproduce.runs import Result
 from run_folder.reports import summary_table
 from run_folder.resume import as_it_ran
+from support.errors import count_of
 from support.files import read_table
 
 
@@ -86,10 +87,8 @@ def learnt_counts(config: dict[str, Any]) -> dict[str, int]:
 def _device(config: dict[str, Any]) -> str:
     """Of a config.json: the device, on a CPU its threads, and the arithmetic where it is not float32."""
     environment, precision = config["environment"], config["hparams"]["precision"]
-    threads = environment["threads"]
-    name = environment["device_name"]
-    name += f", {threads} thread{'s' if threads > 1 else ''}" if environment["device"] == "cpu" else ""
-    return name + (f" ({precision})" if precision != "fp32" else "")
+    threads = f", {count_of(environment['threads'], 'thread')}" if environment["device"] == "cpu" else ""
+    return environment["device_name"] + threads + (f" ({precision})" if precision != "fp32" else "")
 
 
 def ec57_of(tests: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:

@@ -63,6 +63,11 @@ def enumerated(words: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def count_of(number: int, noun: str) -> str:
+    """A number with its noun: 1 beat, 2,652 beats."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def unknown(what: str, value: object, known: Iterable[object], remedy: str = "") -> InputError:
     """The error that `value` is none of those that are `known`, in the one form that all of them have.
 
