@@ -550,16 +550,15 @@ def plot_umap(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], ti
     figure = new_figure(6, 5.2)
     axes = figure.add_subplot()
     counts, colours = np.bincount(labels, minlength=len(classes)), class_colours(len(classes))
+    drawn = {}
     for label in np.argsort(-counts, kind="stable"):
         if counts[label]:
             x, y = points[labels == label].T
-            axes.scatter(x, y, s=5, color=colours[label], label=f"{classes[label]} ({counts[label]:,})")
+            drawn[label] = axes.scatter(x, y, s=5, color=colours[label], label=f"{classes[label]} ({counts[label]:,})")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel("UMAP 1")
     axes.set_ylabel("UMAP 2")
-    entries = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    in_order = [text for name in classes for text in entries if text.startswith(f"{name} (")]
-    axes.legend([entries[text] for text in in_order], in_order, markerscale=3, fontsize=8)
+    axes.legend(handles=[drawn[label] for label in sorted(drawn)], markerscale=3, fontsize=8)
     axes.set_title(title, fontsize=9)
     save_figure(figure, path)
