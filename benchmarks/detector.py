@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,12 +79,15 @@ def read_records(folder: Path) -> Iterator[RecordSignal]:
             yield RecordSignal(name, signal, fs, ec57.read_annotations(folder / f"{name}.atr", fs))
 
 
+def times_of(reference: ec57.Annotations, symbols: Container[str]) -> np.ndarray:
+    """Samples of the annotations with one of `symbols`, int64 (n,)."""
+    chosen = [at for at, symbol in zip(reference.times, reference.symbols, strict=True) if symbol in symbols]
+    return np.array(chosen, dtype=np.int64)
+
+
 def beats_of(reference: ec57.Annotations) -> np.ndarray:
     """int64 (n,): where the annotated beats are."""
-    classes = ec57.Protocol().classes
-    return np.array(
-        [at for at, symbol in zip(reference.times, reference.symbols, strict=True) if symbol in classes], dtype=np.int64
-    )
+    return times_of(reference, ec57.Protocol().classes)
 
 
 def nearest(places: np.ndarray, to: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import ec57
-from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, read_records
+from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, read_records, times_of
 from preprocess.beats import counted
 from preprocess.detect import detect_beats
 from preprocess.signals import parted, spans
@@ -28,6 +28,7 @@ from preprocess.splits import DS1, DS2
 from report.definitions import Quality
 from report.flutter import marked_flutter
 from report.quality import Unreadable, unreadable
+from report.rhythm import inside
 from support.cli import ArgumentParser
 from support.errors import run_command
 
@@ -39,16 +40,8 @@ RATIOS = {"_6": -6, "00": 0, "06": 6, "12": 12, "18": 18, "24": 24}  # end of a 
 
 def flutter_samples(record: RecordSignal) -> np.ndarray:
     """Where ventricular flutter is marked, bool (samples,)."""
-    marked = np.zeros(len(record.signal), dtype=bool)
-    for start, end in marked_flutter(record.reference.times, record.reference.symbols, len(marked)):
-        marked[start:end] = True
-    return marked
-
-
-def false_beats(record: RecordSignal, beats: np.ndarray) -> np.ndarray:
-    """Those of the detected `beats`, int (n,) samples, that no annotated beat is near."""
-    distance = np.abs(nearest(beats_of(record.reference), beats) - beats)
-    return beats[distance > QRS_WINDOW * record.fs]
+    length = len(record.signal)
+    return inside(np.arange(length), marked_flutter(record.reference.times, record.reference.symbols, length))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +58,8 @@ class Examined:
     @cached_property
     def false(self) -> np.ndarray:
         """int64 (n,): those of them that no annotated beat is near, outside ventricular flutter."""
-        false = false_beats(self.record, self.beats)
-        return false[~flutter_samples(self.record)[false]]
+        far = np.abs(nearest(beats_of(self.record.reference), self.beats) - self.beats) > QRS_WINDOW * self.record.fs
+        return self.beats[far & ~flutter_samples(self.record)[self.beats]]
 
     @cached_property
     def ventricular(self) -> np.ndarray:
@@ -94,10 +87,8 @@ class Examined:
 
     def samples(self, stretches: Sequence[Unreadable]) -> np.ndarray:
         """bool (samples,): those in one of the stretches."""
-        inside = np.zeros(len(self.record.signal), dtype=bool)
-        for stretch in stretches:
-            inside[stretch.start : stretch.end] = True
-        return inside
+        intervals = np.array([(stretch.start, stretch.end) for stretch in stretches], dtype=np.int64).reshape(-1, 2)
+        return inside(np.arange(len(self.record.signal)), intervals)
 
 
 def noisy_samples(record: RecordSignal) -> np.ndarray:
@@ -158,12 +149,6 @@ def false_ectopy_table(records: Sequence[Examined]) -> str:
             cells = [f"{count / hours:.0f}" for name in FALSE_UNLESS for count in counts[name]]
             rows.append(f"| {ratio} | {' | '.join(cells)} |")
     return "\n".join(rows)
-
-
-def times_of(reference: ec57.Annotations, symbols: str) -> np.ndarray:
-    """Samples of the annotations with one of `symbols`, int64 (n,)."""
-    chosen = [t for t, s in zip(reference.times, reference.symbols, strict=True) if s in symbols]
-    return np.array(chosen, dtype=np.int64)
 
 
 def loss_table(records: Sequence[Examined]) -> str:

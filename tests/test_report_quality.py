@@ -12,7 +12,7 @@ from conftest import MITDB, RAW, ROOT, needs
 from made_signals import FS, clean, ecg_of, fibrillating
 
 from benchmarks.detector import read_records
-from benchmarks.quality import WITHOUT_SPARING, false_beats
+from benchmarks.quality import WITHOUT_SPARING, Examined
 from preprocess.detect import MARGIN, PART, band_pass, detect_beats
 from report.definitions import Quality
 from report.flutter import Waves, marked_flutter, possible_flutter, vf_filter, vf_filtered
@@ -440,7 +440,7 @@ def test_electrode_motion(name: str, share: float) -> None:
     noisy = np.isin(np.arange(len(signal)) // (60 * 360), (5, 6, 9))
     assert (lost[noisy].mean() >= share) if share else not lost.any()
     assert lost[~noisy].mean() < 0.01
-    false = false_beats(record._replace(signal=signal), detect_beats(signal, 360))
+    false = Examined(record._replace(signal=signal)).false
     assert lost[false].mean() > 0.8 if share else len(false) < 3
 
 
