@@ -20,8 +20,7 @@ from hparams import RunConfig, get_hparams_class
 from preprocess.__main__ import prepare as prepare_splits
 from preprocess.config import RAW_PATHS, PreparationConfig
 from reproduce.experiments import Beats, Row
-from run_folder.reports import summary_table
-from run_folder.resume import changed_settings
+from run_folder.resume import changed_settings, tests_at
 from split_file import SPLITS, load_split
 from support.errors import InputError, count_of
 from support.files import read_json, read_table, write_json
@@ -343,27 +342,26 @@ def _read(row: Row, schedule: Schedule, folder: Path) -> Result | None:
     """
     seeds = []
     for seed_folder in seed_folders(folder):
-        if not (seed_folder / "test_last.json").is_file():  # the last file that a seed writes
+        tests = tests_at(seed_folder, schedule.num_epochs)
+        if tests is None:
             continue
-        last, best, config = (read_json(seed_folder / f"{name}.json") for name in ("test_last", "test_best", "config"))
+        config = read_json(seed_folder / "config.json")
         try:
             hparams, limit = config["hparams"], config["run"]["limit_train"]
             if Schedule(hparams["num_epochs"], hparams["schedule"], limit) != schedule:
                 raise InputError(f"{seed_folder}: was not trained as the name of the run says; move it away")
-            # What a page needs of a seed, looked up here once for all.
-            whole = all(summary_table([test]).size for test in (best, last)) and config["data"]["fingerprints"]["test"]
-            if last["checkpoint_epoch"] == schedule.num_epochs and whole:
-                seeds.append((int(config["seed"]), config, best, last))
+            if config["data"]["fingerprints"]["test"]:  # which a page needs of a seed
+                seeds.append((int(config["seed"]), config, tests["best"], tests["last"]))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{seed_folder}: is damaged or of another version of this package ({error!r}); move it away"
             ) from error
     if not seeds:
         return None
-    numbers, configs, tests, last_tests = zip(*sorted(seeds, key=lambda seed: seed[0]), strict=True)
+    numbers, configs, best, last = zip(*sorted(seeds, key=lambda seed: seed[0]), strict=True)
     for config in configs[1:]:
         # Not the training beats: of those, --limit_train takes another part for every seed.
         same_test = config["data"]["fingerprints"]["test"] == configs[0]["data"]["fingerprints"]["test"]
         if not same_test or changed_settings(configs[0]["hparams"], config["hparams"]):
             raise InputError(f"{folder}: its seeds differ in their beats or settings; move it away and run it again")
-    return Result(row, schedule, folder, numbers, configs, tests, last_tests)
+    return Result(row, schedule, folder, numbers, configs, best, last)

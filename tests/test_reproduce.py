@@ -281,7 +281,8 @@ def table4(everything: Path, raw: Path, save_dir: Path, *more: object) -> str:
     ("file", "contents", "message"),
     [
         ("test_last.json", "{", "test_last.json: is absent or damaged"),
-        ("test_best.json", '{"checkpoint_epoch": 1}', "seed_0: is damaged or of another version"),
+        ("test_best.json", '{"checkpoint_epoch": 1}', "test_best.json: is damaged: its 'classes' is None"),
+        ("config.json", "{}", "seed_0: is damaged or of another version"),
         ("config.json", "[]", "config.json: holds a list"),
         ("history.csv", None, "history.csv: is absent or damaged"),
     ],
