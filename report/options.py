@@ -98,8 +98,7 @@ class ReportOptions:
         if self.jobs < 1:
             raise InputError(f"--jobs must be at least 1, got {self.jobs}")
         Options(self.fs, self.unit, self.gain, self.column)  # checks them, before any file is opened
-        if self.start_time is not None:
-            self.start  # noqa: B018  (raises where it cannot be read)
+        self.start  # noqa: B018  (raises where it cannot be read)
 
     @property
     def classifies(self) -> bool:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from report.analysis import Analysis
-from report.definitions import CLASSLESS_THRESHOLDS, Definition
+from report.definitions import CLASSLESS_THRESHOLDS, Definition, Definitions, Quality
 from report.diary import Period
 from report.drawings import COLOURS, draw_strip, minute, moment, short_name, trends_svg
 from report.episodes import KINDS, Episode, extent
 from report.irregular import FOUND, RIGHT
 from report.strips import MOST
-from report.summary import irregular_percent, version, why_unreadable
+from report.summary import irregular_percent, thresholds, version, why_unreadable
 from report.tiles import tiles
 from report.wording import findings, lasting, number, percent, warnings
 from support.errors import count_of
@@ -130,11 +130,8 @@ def _behind(analysis: Analysis) -> list[Definition]:
 
 def _changed(analysis: Analysis) -> frozenset[str]:
     """The names of the thresholds that are not the defaults."""
-    usual = {
-        entry.name: entry.value for kind in (analysis.definitions, analysis.quality) for entry in type(kind)().listed()
-    }
-    now = [*analysis.definitions.listed(), *analysis.quality.listed()]
-    return frozenset(entry.name for entry in now if entry.value != usual[entry.name])
+    usual, now = thresholds(Definitions(), Quality()), thresholds(analysis.definitions, analysis.quality)
+    return frozenset(name for name, value in now.items() if value != usual[name])
 
 
 # -------------------------------------------------------------------------------------------------- how it is said
