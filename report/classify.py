@@ -224,18 +224,14 @@ def _probabilities(samples: np.ndarray, context: Context | None, classifier: Cla
     inputs = [samples[:, None, :]]  # (n, L) -> (n, 1, L): one lead
     if classifier.context and context is not None:
         if classifier.model.has_morphology_head:
-            inputs = [_as_stored(context.difference)[:, None, :]]
+            as_stored = context.difference.astype(np.float16).astype(np.float32)  # as split files keep it
+            inputs = [as_stored[:, None, :]]
         inputs.append(context.features[:, [CONTEXT_NAMES.index(name) for name in classifier.context]])  # (n, K)
     blank = -len(samples) % ROWS
     inputs = [np.pad(values, [(0, blank), *[(0, 0)] * (values.ndim - 1)]) for values in inputs]
     part = tuple(torch.from_numpy(np.ascontiguousarray(values)).to(classifier.device) for values in inputs)
     (logits,) = stream_logits(classifier.model, [part])
     return logits[: len(samples)].softmax(dim=1).cpu().numpy()
-
-
-def _as_stored(difference: np.ndarray) -> np.ndarray:
-    """A difference from the dominant beat with the precision that split files keep it in."""
-    return difference.astype(np.float16).astype(np.float32)
 
 
 def classify_peaks(
@@ -367,11 +363,9 @@ def _sample_numbers(peaks: object, length: int) -> np.ndarray:
     given = _numbers(peaks, "peaks")
     if given.ndim != 1 or np.asarray(peaks).dtype == bool:
         raise InputError(f"peaks of shape {given.shape}: the sample numbers (beats,) of the R-peaks are needed")
-    if (given != np.floor(given)).any():
-        at = given[np.argmax(given != np.floor(given))]
+    for at in given[given != np.floor(given)]:
         raise InputError(f"peaks must be whole sample numbers, got {at:g}; of seconds np.rint(seconds * fs) makes them")
-    if ((given < 0) | (given >= length)).any():
-        at = given[np.argmax((given < 0) | (given >= length))]
+    for at in given[(given < 0) | (given >= length)]:
         raise InputError(f"peaks must be samples of the signal, 0 to {length - 1}, got {at:g}")
     if (np.diff(given) <= 0).any():
         raise InputError("peaks must ascend, each one once; np.unique(peaks) makes them")
