@@ -21,7 +21,6 @@ import numpy as np
 
 import ec57
 from benchmarks.detector import QRS_WINDOW, RecordSignal, beats_of, nearest, read_records, times_of
-from preprocess.beats import counted
 from preprocess.detect import detect_beats
 from preprocess.signals import parted, spans
 from preprocess.splits import DS1, DS2
@@ -30,7 +29,7 @@ from report.flutter import marked_flutter
 from report.quality import Unreadable, unreadable
 from report.rhythm import inside
 from support.cli import ArgumentParser
-from support.errors import run_command
+from support.errors import count_of, run_command
 
 FIRST_BLOCK, BLOCK = 300.0, 120.0  # s: noisy blocks of nstdb begin at the first, and every other one after it
 FALSE_UNLESS = {"V": "VErF", "S": "SAaJ"}  # class called -> annotations near which it is not false
@@ -242,7 +241,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     groups = {
         name: [costs[record] for record in sorted(split & {*costs})] for name, split in (("DS1", DS1), ("DS2", DS2))
     }
-    groups[f"mitdb, {counted([*costs])}"] = [*costs.values()]
+    groups[f"mitdb, {count_of(len(costs), 'record')}"] = [*costs.values()]
     if (args.raw_path / "svdb").is_dir():
         groups["svdb"] = [noise_costs(Examined(record)) for record in read_records(args.raw_path / "svdb")]
     print(spared_table(groups))

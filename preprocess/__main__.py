@@ -12,13 +12,13 @@ import numpy as np
 
 from preprocess import physionet, splits
 from preprocess.account import NAMED, reading_account, recording_account, split_account
-from preprocess.beats import BeatSet, counted, only_classes, read_beats
+from preprocess.beats import BeatSet, only_classes, read_beats
 from preprocess.config import CUT_ALREADY, MINUTES, PATIENTS, PreparationConfig
 from preprocess.databases import DATABASES, DEFAULT, Database
 from preprocess.joined import join
 from preprocess.synthetic import DIARY, write_synthetic_holter, write_synthetic_mit, write_synthetic_ptb
 from support.cli import ArgumentParser, add_options
-from support.errors import InputError, listed, printable_lines, run_command
+from support.errors import InputError, count_of, listed, printable_lines, run_command
 
 SYNTHESISE = {"mit": write_synthetic_mit, "ptb": write_synthetic_ptb}
 
@@ -84,7 +84,7 @@ def _read_records(config: PreparationConfig, raw: Path, database: Database | Non
         database = database or DATABASES[DEFAULT[config.dataset]]
         replaced = physionet.download(database, raw)
         if replaced:
-            again = f"{counted(replaced, 'file')} did not match PhysioNet's checksums, fetched again"
+            again = f"{count_of(len(replaced), 'file')} did not match PhysioNet's checksums, fetched again"
             print(f"{again}: {listed(replaced, NAMED)}")
     elif database is not None and not raw.is_dir():
         command = f"--source physionet --database {database.slug}"

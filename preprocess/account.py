@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from preprocess import splits
-from preprocess.beats import BeatSet, counted
+from preprocess.beats import BeatSet
 from preprocess.databases import DATABASES
 from preprocess.synthetic import DIARY, TRUE_EPISODES, Holter
-from support.errors import listed
+from support.errors import count_of, listed
 
 NAMED = 12  # records named in a line before it says how many more
 
@@ -20,8 +20,10 @@ def reading_account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
     """Describe in lines what was read and what was left out."""
     account = beats.account
     lines = [f"{dataset}: {raw}, source {beats.source}" + (f": {beats.source_from}" if beats.source_from else "")]
-    known = f" of {counted(beats.record_names)} of {counted({*beats.patients}, 'patient')}" if beats.patients else ""
-    lines.append(f"read         {len(beats.labels)} beats{known}")
+    lines.append(f"read         {len(beats.labels)} beats")
+    if beats.patients:
+        patients = count_of(len({*beats.patients}), "patient")
+        lines[-1] += f" of {count_of(len(beats.record_names), 'record')} of {patients}"
     if beats.patients_from:
         lines.append(f"patients     {beats.patients_from}")
     if beats.leads:
@@ -29,11 +31,11 @@ def reading_account(dataset: str, raw: Path, beats: BeatSet) -> list[str]:
         lines.append("leads        " + ", ".join(f"{lead} in {beats.leads.count(lead)}" for lead in leads))
     lines.append(f"window       {beats.window}")
     for reason, names in account.left_out.items():
-        lines.append(f"left out     {counted(names)}, {reason}: {listed(names, NAMED)}")
+        lines.append(f"left out     {count_of(len(names), 'record')}, {reason}: {listed(names, NAMED)}")
     if any(reason.startswith("no lead ") for reason in account.left_out):  # without --any_lead
         lines.append("             --lead NAME takes another lead, --any_lead the first ECG channel of such records")
     for remark, names in account.remarks.items():
-        lines.append(f"note         {counted(names)}, {remark}: {listed(names, NAMED)}")
+        lines.append(f"note         {count_of(len(names), 'record')}, {remark}: {listed(names, NAMED)}")
     if account.unused:
         codes = sorted(account.unused.items(), key=lambda item: -item[1])
         counts = ", ".join(f"{symbol} {count}" for symbol, count in codes)

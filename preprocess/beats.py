@@ -9,7 +9,7 @@ annotated R-peaks; those of ptbdb are detected (`preprocess.detect`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from preprocess.records import (
     unlisted_records,
 )
 from preprocess.signals import FS, resample
-from support.errors import InputError, unknown
+from support.errors import InputError, count_of, unknown
 
 BEFORE, AFTER = 93, 93  # samples before the R-peak, and from it on
 LENGTH = BEFORE + AFTER  # samples, 516.7 ms
@@ -429,16 +429,11 @@ def _choose(
     return channels, left_out
 
 
-def counted(names: Collection[str], what: str = "record") -> str:
-    """The number of names with a noun, such as "2 records"."""
-    return f"{len(names)} {what}{'s' if len(names) > 1 else ''}"
-
-
 def _no_records(
     folder: Path, headers: dict[str, Header], left_out: dict[str, list[str]], options: ReadingOptions
 ) -> str:
     """Say that all records are left out, and what to type instead."""
-    why = "; ".join(f"{reason}: {counted(names)}" for reason, names in left_out.items())
+    why = "; ".join(f"{reason}: {count_of(len(names), 'record')}" for reason, names in left_out.items())
     remedies = []
     if options.no_lead in left_out:
         there = sorted({signal.name or "unnamed" for header in headers.values() for signal in header.signals})
@@ -467,7 +462,7 @@ def _no_beats(
     account: Account,
 ) -> str:
     """Say that the records that were read have no beats, and why."""
-    none = f"{folder}: no beats in {counted(read)}"
+    none = f"{folder}: no beats in {count_of(len(read), 'record')}"
     if dataset == "ptb" or any(part.annotated for part in read.values()):
         lost = [f"{count} windows {reason}" for reason, count in account.dropped.items() if count]
         lost += [f"{count} segments {reason}" for reason, count in account.segments.items() if count]
