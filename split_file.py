@@ -293,7 +293,7 @@ def _beats_first(samples: Tensor, path: Path, configs: DatasetConfig, any_length
     length = configs.sequence_len
     if samples.dim() == 2:
         samples = samples.unsqueeze(1)
-    elif samples.dim() == 3 and samples.shape[2] == 1 and samples.shape[1] != 1:
+    elif samples.dim() == 3 and samples.shape[2] == 1:
         samples = samples.transpose(1, 2)
     if samples.dim() != 3 or samples.shape[1] != 1:
         raise InputError(

@@ -270,14 +270,17 @@ CONTENTS: dict[str, tuple[dict[Any, Any], str]] = {
     "classes numbers": ({"classes": [1, 2, 3, 4, 5]}, r"'classes' is \[1, 2, 3, 4, 5\]; a list of names"),
     "classes twice": ({"classes": ["N", "N", "V", "F", "Q"]}, "its classes are N, N, V, F, Q, those of mit are"),
     "a class many times": ({"classes": ["N"] * 60}, "N, N and 10 more, those of mit are"),
+    "classes more": ({"classes": [*"NSVFQX"]}, "its classes are N, S, V, F, Q, X, those of mit are"),
     "no classes": ({"classes": []}, "its classes are , those"),
     "names a number": ({"record_names": 3}, "'record_names' is 3; a list of names"),
     "rate nan": ({"fs": float("nan")}, "'fs' is nan; a rate"),
     "rate endless": ({"fs": 10**400}, "'fs' is 1000"),
     "rate negative": ({"fs": -1}, "'fs' is -1; a rate"),
+    "rate zero": ({"fs": 0}, "'fs' is 0; a rate"),
     "rate bool": ({"fs": True}, "'fs' is True; a rate"),
     "rate text": ({"fs": "360"}, "'fs' is '360'; a rate"),
     "records fractions": ({"records": LABELS / 2}, "'records' holds 0.5 for beat 1"),
+    "records negative": ({"records": -LABELS}, "'records' counts from -4 to 0, beside"),
     "records nan": ({"records": LABELS * float("nan")}, "'records' holds nan for beat 0"),
     "positions infinite": ({"positions": LABELS + float("inf")}, "'positions' holds inf for beat 0"),
     "source a number": ({"source": 3}, "'source' is 3; a string"),
@@ -314,6 +317,7 @@ def test_what_a_split_file_cannot_hold(tmp_path: Path, kind: str, layout: str) -
         {"samples": SAMPLES.clone().requires_grad_()},
         {"samples": torch.nn.Parameter(SAMPLES)},
         {"samples": SAMPLES[:, :, ::2].repeat_interleave(2, dim=2), "labels": LABELS.flip(0).flip(0)},
+        {"records": LABELS * 0, "record_names": None},  # a single one needs no name
         {"labels": LABELS.to(torch.int8), "records": (LABELS % 2).float(), "fs": 360},
         {"samples": SAMPLES.squeeze(1).T.contiguous().T},
     ],
@@ -427,7 +431,7 @@ def test_an_optimiser_state_of_another_shape(tmp_path: Path, whole_checkpoint: d
         case "shape":
             optimizer["state"][0]["exp_avg"] = torch.zeros(3)
         case "index":
-            optimizer["state"][10_000] = optimizer["state"][0]
+            optimizer["state"][len(group["params"])] = optimizer["state"][0]
         case "rate":
             group["lr"] = "0.001"
         case "betas":

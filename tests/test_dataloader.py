@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -92,6 +93,15 @@ def test_a_hard_class_that_is_none_is_told_where_a_loss_needs_it(loss: str) -> N
             loss_weights(configs, recipe, torch.tensor([0, 1]))
 
 
+def test_a_hard_class_that_is_left_out() -> None:
+    """It is all that one loss weighs; in another, Q then weighs by its own beats."""
+    configs, labels = data_configs.mit(classes=("N", "V", "Q")), labels_of([8, 4, 1])
+    with pytest.raises(InputError, match=r"^--loss hard_class: weighs class S higher, which --classes leaves out"):
+        loss_weights(configs, dataclasses.replace(hparams.supervised(), loss="hard_class"), labels)
+    weight = loss_weights(configs, dataclasses.replace(hparams.supervised(), loss="sqrt_ce"), labels)
+    assert weight.tolist() == pytest.approx([(13 / beats) ** 0.5 for beats in (8, 4, 1)])
+
+
 def test_class_weights_of_the_papers_counts() -> None:
     weights = get_class_weights(labels_of(list(PAPER_COUNTS.values())), "NSVFQ")
     assert weights.dtype == torch.float32
@@ -102,12 +112,14 @@ def test_class_weights_are_at_least_one() -> None:
     assert get_class_weights(labels_of([10, 9, 5]), "NSV").tolist() == [1, 1, 1]
 
 
-def test_an_absent_class_is_an_error_that_names_it() -> None:
+@pytest.mark.parametrize("loss", ["cal", "weighted_ce"])
+def test_an_absent_class_is_an_error_that_names_it(mit: DatasetConfig, loss: str) -> None:
+    recipe = dataclasses.replace(hparams.supervised(), loss=loss)
     said = "no beat of class F, whose weight in this loss would be infinite: take --loss cross_entropy or focal, or"
     with pytest.raises(InputError, match=said):
-        get_class_weights(labels_of([5, 5, 5, 0, 5]), "NSVFQ")
-    with pytest.raises(InputError, match="no beat of class F"):
-        get_class_weights(labels_of([5, 5, 5]), "NSVF")
+        loss_weights(mit, recipe, labels_of([5, 5, 5, 0, 5]))
+    with pytest.raises(InputError, match="no beat of class Q"):
+        loss_weights(mit, recipe, labels_of([5, 5, 5, 5]))
 
 
 def test_missing_splits_name_the_command_that_makes_them(tmp_path: Path, mit: DatasetConfig) -> None:
@@ -149,11 +161,13 @@ def test_files_of_two_draws_do_not_go_together(tmp_path: Path, mit: DatasetConfi
     changed(folder / "test.pt", seed=5)
     with pytest.raises(InputError, match=r"train.pt has seed 'None', test.pt has '5'; make all three"):
         load_splits(tmp_path, mit)
-    write_toy_splits(tmp_path, "mit")
-    positions = load_split(folder / "train.pt", mit).positions
-    changed(folder / "test.pt", positions=torch.cat([positions[:7], torch.arange(18) + 10**6]), records=torch.zeros(25))
-    with pytest.raises(InputError, match=r"7 beats are in both train.pt and test.pt, by record and position"):
-        load_splits(tmp_path, mit)
+    for first, other in itertools.combinations(("train", "val", "test"), 2):
+        write_toy_splits(tmp_path, "mit")
+        one, two = (load_split(folder / f"{name}.pt", mit) for name in (first, other))
+        positions = torch.cat([one.positions[:7], two.positions[7:]])
+        changed(folder / f"{other}.pt", positions=positions, records=torch.zeros(len(two)))
+        with pytest.raises(InputError, match=rf"7 beats are in both {first}.pt and {other}.pt, by record and position"):
+            load_splits(tmp_path, mit)
 
 
 def test_files_that_have_changed_their_names_are_refused(tmp_path: Path, mit: DatasetConfig) -> None:
@@ -355,9 +369,12 @@ def test_smote_of_another_seed_makes_other_beats(mit: DatasetConfig) -> None:
     assert oversample(split, mit, 0).fingerprint() != oversample(split, mit, 1).fingerprint()
 
 
-def test_smote_needs_two_beats_of_a_class(mit: DatasetConfig) -> None:
+def test_smote_needs_two_beats_of_a_class_and_no_context(mit: DatasetConfig) -> None:
+    beats = Split(torch.zeros(9, 1, 4), labels_of([3, 2, 1, 2, 1]))
     with pytest.raises(InputError, match="class V has a single training beat"):
-        oversample(Split(torch.zeros(9, 1, 4), labels_of([3, 2, 1, 2, 1])), mit, 0)
+        oversample(beats, mit, 0)
+    with pytest.raises(InputError, match="interpolates beats, but not their context; use --context none"):
+        oversample(dataclasses.replace(beats, context=torch.zeros(9, 1)), mit, 0)
 
 
 def test_smote_without_imbalanced_learn(mit: DatasetConfig, monkeypatch: pytest.MonkeyPatch) -> None:

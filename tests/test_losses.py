@@ -11,8 +11,8 @@ import hparams
 import losses
 from data_configs import DatasetConfig
 from hparams import TrainingConfig
-from losses import ClassWeightedLoss, FocalLoss, batch_loss, loss_weights, make_loss
-from support.errors import InputError
+from losses import ClassWeightedLoss, FocalLoss, batch_loss, loss_weights, make_loss, require_finite
+from support.errors import InputError, TrainingError
 
 COUNTS = torch.tensor([100, 10, 5, 2, 1])
 LABELS = torch.repeat_interleave(torch.arange(5), COUNTS)
@@ -49,9 +49,9 @@ def test_each_loss_against_its_formula(name: str, mit: DatasetConfig, supervised
 
 
 def test_focal_loss_of_gamma_zero_is_cross_entropy() -> None:
-    logits, labels = torch.randn(9, 5), torch.arange(9) % 5
-    expected = torch.nn.functional.cross_entropy(logits, labels)
-    torch.testing.assert_close(FocalLoss(torch.ones(5), gamma=0.0)(logits, labels), expected)
+    logits, labels, weight = torch.randn(9, 5), torch.arange(9) % 5, torch.arange(1.0, 6)
+    expected = torch.nn.functional.cross_entropy(logits, labels, weight)
+    torch.testing.assert_close(FocalLoss(weight, gamma=0.0)(logits, labels), expected)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1e-3, 0.5, 1.0, 2.0])
@@ -72,6 +72,16 @@ def test_the_mean_over_processes_of_their_shares_is_the_loss_of_the_batch(monkey
     shares = [float(batch_loss(loss, torch.zeros(len(own), 5), own, batch)) for own in batch.tensor_split(3)]
     assert shares == pytest.approx([3 * math.log(5) / 4, 3 * 3 * math.log(5) / 4, 0])
     assert sum(shares) / 3 == pytest.approx(math.log(5))
+
+
+@pytest.mark.parametrize(("weights", "error"), [((0, 1, 0), TrainingError), ((1, 0, 1), ValueError)])
+def test_the_first_batch_of_an_epoch_whose_loss_is_not_finite_is_named(
+    weights: tuple[float, ...], error: type[Exception]
+) -> None:
+    """As on a GPU, where the losses are read at the end of an epoch."""
+    said = "the loss is nan in epoch 4, batch 2; " if error is TrainingError else "epoch 4, batch 2: no beat in it"
+    with pytest.raises(error, match=f"^{said}"):
+        require_finite(torch.tensor([1.0, torch.nan, torch.inf]), [*torch.tensor(weights)], 4, first_step=1)
 
 
 def test_unknown_names() -> None:

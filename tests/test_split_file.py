@@ -12,7 +12,7 @@ import torch
 from conftest import toy_beats
 
 from data_configs import DatasetConfig
-from split_file import Split, load_split
+from split_file import Split, load_split, splits_by_patient
 from support.errors import InputError
 
 
@@ -172,6 +172,21 @@ def test_numpy_objects_are_refused(tmp_path: Path, mit: DatasetConfig) -> None:
     with pytest.raises(InputError):
         load_split(tmp_path / "train.pt", mit)
     assert not marker.exists()
+
+
+def test_its_records_are_those_of_its_beats_by_their_names_alone() -> None:
+    names, databases = ("mitdb/100", "mitdb/101", "800"), ("mitdb", "mitdb", "svdb")
+    labels = torch.zeros(3, dtype=torch.int64)
+    split = Split(torch.zeros(3, 1, 186), labels, None, torch.tensor([2, 0, 2]), None, names, databases)
+    assert split.its_records == [("mitdb", "100"), ("svdb", "800")]
+    assert split.its_databases == ["mitdb", "svdb"]
+    assert split.subset(torch.tensor([0])).its_databases == ["svdb"]
+    assert dataclasses.replace(split, databases=()).its_records == [("", "mitdb/100"), ("", "800")]
+
+
+def test_the_protocol_says_whether_the_test_patients_are_new() -> None:
+    protocols = ("inter_patient", "inter_patient, fold 1 of 5", "beat", "unknown")
+    assert [splits_by_patient(protocol) for protocol in protocols] == [True, True, False, None]
 
 
 def test_fingerprints_are_of_all_that_is_learnt_from_and_of_every_place() -> None:
