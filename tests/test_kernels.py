@@ -381,6 +381,13 @@ def test_every_dropout_has_its_rate_and_is_unbiased(kernel: str, p: float) -> No
         assert_share(int(masks[name].sum()), masks[name].numel(), 1 - p)
 
 
+def test_a_rate_between_two_multiples_of_a_256th_is_kept() -> None:
+    """A byte knows only these: of 0 and 1, between which it is drawn here for each of 100,000 places."""
+    torch.manual_seed(0)
+    for p, mask in ((0.001, encoder.dropped((10, 100_000), 0.001)), (0.999, encoder.kept((10, 100_000), 0.001))):
+        assert_share(int(mask.sum()), 10**6, p)
+
+
 @needs_bf16
 def test_bf16_drops_what_float32_drops() -> None:
     masks = []

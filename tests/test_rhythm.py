@@ -90,15 +90,20 @@ def test_features_of_both_heads_are_made_by_preprocess() -> None:
     assert {*RHYTHM_FEATURES, *MORPHOLOGY_FEATURES} <= {*CONTEXT_NAMES}
 
 
-def test_probabilities_are_those_of_the_two_heads(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
-    model = ecgTransForm(configs, recipe).eval()
+@pytest.mark.parametrize("classes", ["NSVFQ", "VSQNF"])
+def test_probabilities_are_those_of_the_two_heads(
+    classes: str, configs: DatasetConfig, recipe: TrainingConfig, train: Split
+) -> None:
+    model = ecgTransForm(dataclasses.replace(configs, classes=tuple(classes)), recipe).eval()
+    pair = [classes.index(name) for name in "NS"]
+    others = [place for place in range(5) if place not in pair]
     x, context = train.inputs(slice(20))
     log_p = model(x, context)
-    by_shape = model.clf(model.features(x), context).exp()  # NS, V, F, Q
+    by_shape = model.clf(model.features(x), context).exp()  # NS, then the others
     of_pair = model.rhythm(context).exp()  # N, S
     assert torch.allclose(log_p.exp().sum(dim=1), torch.ones(20), atol=1e-5)
-    assert torch.allclose(log_p.exp()[:, :2], by_shape[:, :1] * of_pair, atol=1e-6)
-    assert torch.allclose(log_p.exp()[:, 2:], by_shape[:, 1:], atol=1e-6)
+    assert torch.allclose(log_p.exp()[:, pair], by_shape[:, :1] * of_pair, atol=1e-6)
+    assert torch.allclose(log_p.exp()[:, others], by_shape[:, 1:], atol=1e-6)
 
 
 def test_rhythm_head_sees_its_own_features_alone(configs: DatasetConfig, recipe: TrainingConfig, train: Split) -> None:
@@ -126,10 +131,12 @@ def test_ensemble_is_the_mean_of_its_members(configs: DatasetConfig, recipe: Tra
 
 
 def test_members_begin_as_linear_layers_of_torch_do(configs: DatasetConfig) -> None:
-    for weight in RhythmHead(configs, hparams.ContextConfig()).weights:
+    head = RhythmHead(configs, hparams.ContextConfig())
+    for weight, bias in zip(head.weights, head.biases, strict=True):
         _, inputs, outputs = weight.shape
         layers = torch.stack([torch.nn.Linear(inputs, outputs).weight for _ in weight])
         assert weight.abs().max().item() == pytest.approx(layers.abs().max().item(), rel=0.03)
+        assert 0.3 * inputs**-0.5 < bias.abs().max() <= inputs**-0.5
 
 
 def test_network_learns_alone_and_answers_with_the_ensemble(
@@ -302,7 +309,7 @@ def test_ensembles_learn_from_features_with_noise(configs: DatasetConfig, monkey
 
 def test_ensembles_learn_by_adamw_over_one_cycle(configs: DatasetConfig) -> None:
     """Weights on features that are all 0 have no gradient: what is left of them is what the weight decay leaves."""
-    plain = hparams.ContextConfig(members=1, dropout=0.0, noise=0.0, learning_rate=0.5, weight_decay=0.2)
+    plain = hparams.ContextConfig(members=1, dropout=0.0, noise=0.0, batch_size=8, learning_rate=0.5, weight_decay=0.2)
     torch.manual_seed(0)
     head = RhythmHead(configs, plain)
     before = head.weights[0].clone()
@@ -390,6 +397,7 @@ def test_groups_are_databases_and_one_where_none_is_known(train: Split) -> None:
     groups = beats_by_database(train)
     assert list(groups) == ["one", "two"]
     assert groups["two"].tolist() == list(range(1, 200, 2))
+    assert list(beats_by_database(train.subset(groups["two"]))) == ["two"]
     one = beats_by_database(dataclasses.replace(train, databases=()))
     assert len(one[""]) == 200
 
@@ -460,6 +468,7 @@ def test_what_cannot_be_fitted_is_one_line(configs: DatasetConfig, recipe: Train
         ({"context_names": [f"other{k}" for k in range(len(CONTEXT_NAMES))]}, r"has no context of the beats \(log_pre"),
         ({"difference": torch.zeros(200, 187)}, "'difference' of shape"),
         ({"context": torch.full((200, len(CONTEXT_NAMES)), float("nan"))}, "'context' holds NaN"),
+        ({"difference": torch.full((200, 186), float("inf"))}, "'difference' holds NaN or infinite"),
     ],
 )
 def test_damaged_context_is_one_line(data: Path, configs: DatasetConfig, change: dict[str, Any], message: str) -> None:
@@ -627,7 +636,7 @@ def test_the_joint_classifier_sees_the_beat_and_the_whole_context(recipe: Traini
 
 def test_a_constant_feature_is_only_centred() -> None:
     standardise = Standardise(2)
-    features = torch.stack([torch.full((50_000,), 0.1), torch.linspace(-1, 1, 50_000)], dim=1)
+    features = torch.stack([torch.full((50_000,), -0.1), torch.linspace(-1, 1, 50_000)], dim=1)
     standardise.fit(features)
     assert standardise.scale[0] == 1
     assert standardise(features)[:, 0].abs().max() < 1e-6
