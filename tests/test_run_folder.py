@@ -14,10 +14,10 @@ import torch
 import data_configs
 import hparams
 from data_configs import DatasetConfig
-from hparams import TrainingConfig
+from hparams import RunConfig, TrainingConfig
 from models import BiTrans, ecgTransForm
-from run_folder import network, resume
-from run_folder.layout import new_run_folder
+from run_folder import network, reports, resume
+from run_folder.layout import SeedRun, new_run_folder
 from run_folder.network import load_network
 from run_folder.reports import (
     epoch_line,
@@ -215,6 +215,22 @@ def test_a_test_on_records_of_the_training_is_noted_but_on_its_own_test_split(
         )
 
 
+@pytest.mark.parametrize(("selection", "learnt"), [("best", ["a"]), ("last", ["a", "b"])])
+def test_beats_of_smote_are_of_the_records_that_it_makes_them_of(
+    mit: DatasetConfig, supervised: TrainingConfig, selection: str, learnt: list[str]
+) -> None:
+    labels = torch.zeros(1, dtype=torch.int64)
+    train, val, test = (
+        Split(torch.zeros(1, 1, 186), labels, records=labels + record, record_names=("a", "b", "c"))
+        for record in range(3)
+    )
+    splits = {"train": train, "val": val, "test": test}
+    recipe = dataclasses.replace(supervised, sampler="smote", selection=selection)
+    made = dataclasses.replace(train, records=None)
+    run = SeedRun(RunConfig(), 0, mit, recipe, torch.device("cpu"), splits, made, torch.ones(5))
+    assert run.data["training_records"] == learnt
+
+
 def test_classes_that_are_never_called_are_told() -> None:
     labels = np.array([0, 0, 1, 2])
     assert never_called_note(classification_metrics(labels, labels, "NSVF")) is None  # no beat is F
@@ -240,6 +256,50 @@ def test_a_network_for_new_patients_on_a_split_by_beat_is_noted(context: str, pr
     split = Split(torch.zeros(1, 1, 186), torch.zeros(1, dtype=torch.int64), protocol=protocol)
     note = protocol_note(split, data_configs.mit(context=context))
     assert (note is not None) == noted
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "differs"),
+    [
+        ({"window": "centred", "fs": 360.0}, None),
+        ({"window": "kachuee", "fs": 360.0}, "window"),
+        ({"window": "centred", "fs": 125.0}, "fs"),
+        ({"window": "unknown", "fs": None}, None),
+        ({}, None),
+    ],
+)
+def test_beats_of_another_window_or_rate_than_those_of_the_training_are_refused(
+    trained_on: dict[str, Any], differs: str | None
+) -> None:
+    split = Split(torch.zeros(1, 1, 186), torch.zeros(1, dtype=torch.int64), window="centred", fs=360.0)
+    if differs is None:
+        resume.require_same_window(Path("c.pt"), trained_on, split)
+    else:
+        with pytest.raises(InputError, match=f"^c.pt: was trained on beats of {differs} '{trained_on[differs]}'"):
+            resume.require_same_window(Path("c.pt"), trained_on, split)
+
+
+def test_what_has_changed_when_a_run_goes_on_is_kept_beside_what_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_code(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "main.py").write_text(next(code))
+
+    code = iter(("old", "old", "new"))
+    monkeypatch.setattr(reports, "copy_code", copy_code)
+    for epochs_done, threads in ((0, 1), (2, 1), (3, 4)):
+        config = {"run": {}, "hparams": {"betas": (0.9, 0.99)}, "environment": {"threads": threads}}
+        reports.save_configuration(tmp_path, config, epochs_done)
+    assert {path.parent.name: path.read_text() for path in tmp_path.glob("*/main.py")} == {
+        "code": "old",
+        "code_after_epoch_3": "new",
+    }
+    resumed = resume.resumptions(json.loads((tmp_path / "config.json").read_text()))
+    assert [{**entry, "time": ""} for entry in resumed] == [
+        {"time": "", "after_epoch": 2},
+        {"time": "", "after_epoch": 3, "environment": {"threads": 4}},
+    ]
 
 
 def test_a_run_goes_on_as_its_latest_seed_did(tmp_path: Path) -> None:

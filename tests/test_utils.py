@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from matplotlib import rcParams
 from matplotlib.image import imread
+from torch import Tensor
 
 import hparams
 import utils
@@ -40,7 +42,7 @@ def test_a_class_that_does_not_occur_is_left_out_of_the_macro_figures() -> None:
     assert metrics["per_class"]["absent"]["support"] == 0
     # predicted though absent: counts once, against the class that lost the beat, and not as a class of F1 0 as well
     metrics = classification_metrics(np.array([0, 1]), np.array([0, 2]), ("a", "b", "absent"))
-    assert metrics["macro_f1"] == pytest.approx(1 / 2)
+    assert [metrics[f"macro_{name}"] for name in ("precision", "recall", "f1")] == pytest.approx([1 / 2] * 3)
     assert metrics["confusion_matrix"] == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
@@ -71,6 +73,15 @@ def test_classes_of_few_validation_beats_do_not_choose_the_epoch() -> None:
     wrong = classification_metrics(labels, np.minimum(labels, 3), tuple(counts))  # both beats of Q called F
     assert whole["macro_f1"] - wrong["macro_f1"] > 0.2
     assert utils.selection_f1(whole) - utils.selection_f1(wrong) == pytest.approx((1 - 20 / 22) / 4)
+
+
+def test_a_seed_is_that_of_every_generator() -> None:
+    drawn = []
+    for seed in (0, 0, 1):
+        utils.seed_everything(seed)
+        drawn.append([random.random(), np.random.random(), float(torch.rand(()))])
+    assert drawn[0] == drawn[1]
+    assert all(one != other for one, other in zip(drawn[0], drawn[2], strict=True))
 
 
 def test_a_log_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,11 +126,19 @@ def test_a_released_checkpoint_of_beats_of_another_length(
         load_checkpoint(tmp_path / "ours.pt", "mit", sequence_len=186)
 
 
-def test_weights_that_are_not_finite_are_refused(tmp_path: Path, mit: DatasetConfig) -> None:
+@pytest.mark.parametrize(
+    ("bias", "said"),
+    [
+        (torch.tensor([0.0, 0.0, torch.nan, 0.0, 0.0]), "its weights clf.bias are not all finite"),
+        (torch.zeros(5, dtype=torch.int64), r"clf.bias is int64 \(5,\), float32 \(5,\) is needed"),
+    ],
+    ids=["nan", "int64"],
+)
+def test_weights_that_are_no_weights_are_refused(tmp_path: Path, mit: DatasetConfig, bias: Tensor, said: str) -> None:
     model = ecgTransForm(mit, hparams.supervised())
-    weights = model.state_dict() | {"clf.bias": torch.tensor([0.0, 0.0, torch.nan, 0.0, 0.0])}
-    with pytest.raises(InputError, match=r"c.pt: its weights clf.bias are not all finite"):
-        utils.load_weights(model, Checkpoint("mit", mit, hparams.supervised(), weights), tmp_path / "c.pt")
+    checkpoint = Checkpoint("mit", mit, hparams.supervised(), model.state_dict() | {"clf.bias": bias})
+    with pytest.raises(InputError, match=rf"c.pt: .*{said}"):
+        utils.load_weights(model, checkpoint, tmp_path / "c.pt")
 
 
 def test_checkpoint_comes_back_as_it_was(tmp_path: Path, mit: DatasetConfig) -> None:
@@ -196,16 +215,22 @@ def test_pictures_are_drawn_in_one_style(tmp_path: Path, monkeypatch: pytest.Mon
     history = pd.DataFrame(
         {
             "epoch": [1, 2],
-            **{f"{s}_{m}": [0.1, 0.2] for s in ("train", "val") for m in ("loss", "accuracy", "macro_f1")},
+            **{f"train_{name}": [0.1, 0.2] for name in ("loss", "accuracy", "macro_f1")},
+            **{f"val_{name}": [0.3, 0.4] for name in ("loss", "accuracy", "macro_f1")},
         }
     )
     pictures.plot_curves(history, 2, "synthetic", tmp_path / "curves.png")
     train, val, best = figures[0].axes[0].lines
     assert len({line.get_linestyle() for line in (train, val, best)}) == 3  # told apart without their colours, too
+    for axes, scale in zip(figures[0].axes, (1, 100, 100), strict=True):
+        drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
+        assert (*drawn["train"], *drawn["val"]) == pytest.approx([scale * value for value in (0.1, 0.2, 0.3, 0.4)])
     title = "synthetic data, beat split; 60 epochs, constant learning rate"
     pictures.plot_confusion_matrix([[3, 1], [0, 0]], ("a", "b"), title, tmp_path / "confusion_matrix.png")
-    drawn = imread(tmp_path / "confusion_matrix.png")
-    assert (drawn[:, [0, -1], :3] == 1).all()  # the title is not cut at an edge
+    says = {text.get_position(): text.get_text() for text in figures[1].axes[0].texts}  # (predicted, true)
+    assert says == {(0, 0): "3\n75.0 %", (1, 0): "1\n25.0 %", (0, 1): "0\n0.0 %", (1, 1): "0\n0.0 %"}
+    pixels = imread(tmp_path / "confusion_matrix.png")
+    assert (pixels[:, [0, -1], :3] == 1).all()  # the title is not cut at an edge
     points = np.random.default_rng(0).normal(size=(9, 2))
     utils.plot_umap(points, np.arange(9) % 2, ("a", "b"), "synthetic", tmp_path / "umap.png")
     for name in ("curves", "confusion_matrix", "umap"):
