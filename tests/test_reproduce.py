@@ -22,6 +22,7 @@ import reproduce.__main__ as reproduce
 import trainer
 import utils
 from data_configs import MIT_CLASSES
+from ec57.figures import per_record
 from hparams import RunConfig
 from preprocess.synthetic import write_synthetic_mit, write_synthetic_ptb
 from reproduce import figures, pages, pooled, published, runs, tables
@@ -513,9 +514,40 @@ def test_bars_are_ours_and_the_papers(tmp_path: Path, monkeypatch: pytest.Monkey
         assert {place: value for place, value in enumerate(paper) if not np.isnan(value)} == known
 
 
+def test_curves_of_the_classes_are_means_over_the_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
+    histories = [
+        pd.DataFrame({"epoch": [1, 2], "val_f1_a": f1, "val_f1_b": [0.8, 0.6], "val_macro_f1": [0.5, 0.5]})
+        for f1 in ([0.1, 0.5], [0.3, 0.9])
+    ]
+    figures.plot_class_curves(histories, ("a", "b"), "title", tmp_path)
+    curves = {line.get_label()[0]: line.get_ydata().tolist() for line in drawn[0].axes[0].lines}
+    assert curves == {"a": pytest.approx([20, 70]), "b": pytest.approx([80, 60]), "m": pytest.approx([50, 50])}
+
+
+def test_sample_beats_are_of_their_class_and_called_right_above_and_wrong_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
+    labels, called = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 0, 1, 1])
+    samples = np.arange(5)[:, None] * np.ones(3)  # each has its number for its value
+    captions = [f"beat {beat}" for beat in range(5)]
+    figures.plot_sample_beats(samples, labels, called, captions, ("a", "b"), (np.arange(3), "ms"), "t", tmp_path)
+    panels = np.reshape(drawn[0].axes, (4, 2))
+    shown = [
+        [{int(line.get_ydata()[0]) for panel in rows for line in panel.lines} for rows in column]
+        for column in (panels[:2].T, panels[2:].T)
+    ]
+    assert shown == [[{0, 2}, {3, 4}], [{1}, set()]]
+    assert [panel.get_title() for panel in panels[2]] == ["a called b\nbeat 1", ""]
+
+
 def test_bars_are_of_one_schedule() -> None:
     results = [fake_result(row, 6) for row in FIG5.rows] + [fake_result(FIG5.rows[0], 60)]
     assert {result.schedule.num_epochs for result in figures.of_one_schedule(results)} == {6}
+    assert figures.of_one_schedule(results[-2:]) == results[-2:-1]
 
 
 def test_published_figures() -> None:
@@ -583,6 +615,10 @@ def test_cells_of_a_schedule() -> None:
     for schedule in (Schedule(60, "constant"), Schedule(1, "one_cycle", 10_000)):
         assert Schedule.of_slug(schedule.slug) == schedule
     assert Schedule.of_slug("one_cycle_6.old") is None
+    longest, of_all = Schedule(60, "constant"), Schedule(6, "one_cycle")
+    most, fewest = Schedule(1, "one_cycle", 20), Schedule(60, "constant", 10)
+    ranked = sorted([fewest, of_all, most, longest], key=lambda schedule: schedule.rank)
+    assert ranked == [longest, of_all, most, fewest]
 
 
 @pytest.mark.usefixtures("pages_alone")
@@ -637,6 +673,9 @@ def test_groups_are_gross_figures_and_means_over_records() -> None:
     assert groups.loc["without record mitdb/1", "S Se"] == pytest.approx(50)
     assert groups.loc["svdb", "V Se"] == pytest.approx(90)
     assert groups.loc["all", "accuracy"] == pytest.approx(100 * 84 / 105)
+    labels, called = (table[column].map(MIT_CLASSES.index).to_numpy() for column in ("label", "prediction"))
+    macro_f1 = 100 * classification_metrics(labels, called, MIT_CLASSES)["macro_f1"]
+    assert [groups.loc["all", name] for name in ("macro-F1", "macro-F1 without Q")] == pytest.approx([macro_f1] * 2)
     # A record of Q alone has no macro-F1 without Q, so it has no part in that mean.
     paced = groups_table([pd.concat([table, predictions(("svdb/4", "Q", "Q", 9))])], MIT_CLASSES).set_index("group")
     name = "macro-F1 without Q"
@@ -644,6 +683,31 @@ def test_groups_are_gross_figures_and_means_over_records() -> None:
     # Records 1 and 2 have 5 S beats or more; record 2 has half its S beats found, and half of what it calls S is S.
     assert groups.loc["mean over records", "S F1"] == pytest.approx((2 * 75 / 1.75 + 50) / 2)
     assert groups.loc["mean over records", "records"] == 3
+    # One of 5 S beats of which none is called so counts, with a +P of 0; one of 4 does not.
+    missed = pd.concat([table, predictions(("svdb/4", "S", "N", 5), ("svdb/5", "S", "S", 4))])
+    means = groups_table([missed], MIT_CLASSES).set_index("group").loc["mean over records"]
+    assert [means["S Se"], means["S +P"]] == pytest.approx([(75 + 50 + 0) / 3, (100 + 50 + 0) / 3])
+    seeds = groups_table([table, table.assign(prediction="N")], MIT_CLASSES).set_index("group").loc["all"]
+    assert [seeds["S Se"], seeds["S Se_sd"]] == pytest.approx([(70 + 0) / 2, 70 / 2**0.5])
+    halves = groups_table([predictions(("1", "S", "S", 5), ("2", "S", "N", 5))], MIT_CLASSES)
+    assert list(halves["group"]) == ["all", "mean over records"]  # neither has most of the S beats
+
+
+def test_the_figures_of_a_record_are_means_over_the_seeds() -> None:
+    seeds = [
+        predictions(("1", "S", "S", 3), ("1", "S", "N", 1), ("1", "N", "N", 6), ("1", "N", "S", 3)),
+        predictions(("1", "S", "S", 4), ("1", "N", "N", 9)),
+    ]
+    result: Any = SimpleNamespace(tests=[{"classes": [*MIT_CLASSES]}], predictions=lambda: seeds)
+    (row,) = tables.records_table(result).to_dict("records")
+    assert (row["record"], row["beats"], row["S beats"], row["V beats"]) == ("1", 13, 4, 0)
+    figures = {"S Se": (75 + 100) / 2, "S +P": (50 + 100) / 2, "S FPR": 100 * 3 / 9 / 2}
+    figures |= {"accuracy": 100 * (9 / 13 + 1) / 2, "V FPR": 0}
+    assert {name: row[name] for name in figures} == pytest.approx(figures)
+    assert np.isnan(row["V Se"]) and np.isnan(row["V +P"])
+    matrices = [per_record(table, MIT_CLASSES)["1"] for table in seeds]
+    gross = tables.ec57_of([{"confusion_matrix": matrix, "classes": MIT_CLASSES} for matrix in matrices])["S"]
+    assert [*gross["se"], *gross["ppv"], *gross["fpr"]] == pytest.approx([75, 100, 50, 100, 100 / 3, 0])
 
 
 def test_pooled_folds_count_every_record_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -830,7 +894,7 @@ def test_a_row_names_every_device_and_torch_that_it_ran_on() -> None:
     """A run may go on elsewhere; config.json keeps what it began with."""
     cpu = {"device": "cpu", "device_name": "EPYC", "threads": 1, "torch": "2.8"}
     gpu = {"device": "cuda", "device_name": "H200", "threads": 8, "torch": "2.9"}
-    counts = {split: {"all": 1} for split in ("train", "val", "test")}
+    counts = {split: {"all": 1} for split in ("train", "val", "test")} | {"trained_on": {"all": 2}}
     hparams = {"recipe": "short", "precision": "fp32"}
     config = {"hparams": hparams, "data": {"source": "records", "protocol": "beat"}, "counts": counts}
     resumed = [{"after_epoch": 1, "environment": gpu}, {"after_epoch": 2}]
@@ -845,3 +909,4 @@ def test_a_row_names_every_device_and_torch_that_it_ran_on() -> None:
         result: Any = SimpleNamespace(**about, configs=[config | {"environment": cpu} | later])
         row = provenance(result)
         assert (row["device"], row["torch"]) == (device, torch_there)
+        assert (row["train_beats"], row["trained_on"]) == (1, 2)
