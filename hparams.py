@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -51,8 +50,8 @@ def _whole(least: int, most: int) -> tuple[Callable[[float], bool], str]:
 
 RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     **dict.fromkeys(COUNTED, _whole(1, MOST)),
-    **dict.fromkeys(POSITIVE, (lambda value: 0 < value < math.inf, "above 0 and finite")),
-    **dict.fromkeys(NOT_NEGATIVE, (lambda value: 0 <= value < math.inf, "at least 0 and finite")),
+    **dict.fromkeys(POSITIVE, (lambda value: value > 0, "above 0")),
+    **dict.fromkeys(NOT_NEGATIVE, (lambda value: value >= 0, "at least 0")),
     **dict.fromkeys(FRACTIONS, (lambda value: 0 <= value < 1, "at least 0 and below 1")),
     "seed_id": _whole(0, MOST_SEEDS - 1),
     "sequence_len": _whole(1, LARGEST["sequence_len"]),
@@ -60,7 +59,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "members": _whole(1, 100),  # a damaged file may ask for more than the memory holds, of this and the next
     "hidden": _whole(1, 10_000),
 }
-"""Setting -> whether a value is in its range (NaN never is), and the range in words."""
+"""Setting -> whether a value, which is finite (`settle_types`), is in its range, and the range in words."""
 
 
 def _require_ranges(config: ContextConfig | TrainingConfig | RunConfig, prefix: str) -> None:
