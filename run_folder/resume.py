@@ -260,7 +260,7 @@ def changed_settings(began: dict[str, Any], now: dict[str, Any]) -> list[str]:
     def plain(value: object) -> object:
         return list(value) if isinstance(value, tuple) else value  # JSON has lists only
 
-    ignored = MAY_CHANGE if "hard_class" in (began.get("loss"), now.get("loss")) else (*MAY_CHANGE, "hard_class_weight")
+    ignored = MAY_CHANGE if now.get("loss") == "hard_class" else (*MAY_CHANGE, "hard_class_weight")
     return [name for name in began if name in now and name not in ignored and plain(began[name]) != plain(now[name])]
 
 
