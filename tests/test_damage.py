@@ -365,6 +365,8 @@ CHECKPOINTS: dict[str, tuple[dict[str, Any], str]] = {
     "layers two": ({"configs": WHOLE | {"encoder_layers": 2}}, r"weights do not fit the network: the file has no bitr"),
     "kernels": ({"configs": WHOLE | {"msc_kernel_sizes": (3, "5")}}, r"msc_kernel_sizes is \(3, '5'\)"),
     "classes": ({"configs": WHOLE | {"classes": "NSVFQ"}}, "classes is 'NSVFQ'"),
+    "rhythm classes": ({"configs": WHOLE | {"rhythm_classes": ("N", "S", "V")}}, "rhythm_classes must be two"),
+    "no features": ({"configs": WHOLE | {"rhythm_features": ()}}, "must name at least one column each"),
     "no configs": ({"configs": None}, "'configs' is a NoneType; a dict"),
     "field unknown": ({"configs": WHOLE | {"depth": 1}}, "'depth' is unknown; was it written by another version"),
     "field missing": ({"hparams": {"recipe": "supervised"}}, "num_epochs is missing; was it written by another"),

@@ -361,7 +361,7 @@ def test_bad_command_lines(
         takes = "beats of 187 samples, the network takes 186" if length == 186 else "beats of 186 samples, not of 187"
         assert takes in line
     assert "must be at least 2, which the run in" in fails(capsys, "--resume", run_folder, "--num_epochs", 1)
-    for name in ("../escape", "a/b", ".."):
+    for name in ("../escape", "a/b", "a\\b", "..", "."):
         assert "without a /" in fails(capsys, *data, "--run_description", name)
         assert "without a /" in fails(capsys, *data, "--experiment_description", name)
     for name in ("a\nb", "a\tb", "a\0b"):

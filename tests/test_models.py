@@ -167,6 +167,11 @@ def test_sizes_that_make_no_network_are_refused(changed: dict[str, Any], mit: Da
         dataclasses.replace(mit, **changed)
 
 
+def test_one_class_alone_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^--classes N: at least two are needed, of N S V F Q$"):
+        data_configs.mit(classes=("N",))
+
+
 def test_features_are_zero_at_initial_weights(mit: DatasetConfig, supervised: TrainingConfig) -> None:
     """The plateau at the start of training: the head averages the axis that the last LayerNorm normalised."""
     torch.manual_seed(0)

@@ -23,6 +23,7 @@ from report.classify import classify_peaks, classify_signal, load_classifier
 from reproduce.pages import GROUP_FIGURES
 from reproduce.pretrained import keep_weights, same_patients, training_records
 from reproduce.tables import FEWEST, groups_table
+from run_folder.network import learnt_records
 from support.errors import InputError
 from support.files import read_json
 from utils import PRETRAINED, Checkpoint, find_checkpoint, load_checkpoint, pretrained_names, save_checkpoint
@@ -44,6 +45,7 @@ def test_every_network_is_small_and_has_a_card(name: str) -> None:
     card = read_json(path.with_suffix(".json"))
     assert {"trained_on", "tested_on", "per_class", "cautions"} <= card.keys()
     assert {"dataset", "window", "command", "machine"} <= card.keys()
+    assert learnt_records(path, checkpoint) >= {name for names in card["training_records"].values() for name in names}
     matrix = np.asarray(card["confusion_matrix"])  # rows true, columns called
     if card["per_record"]:  # of beats of no record there is none
         assert np.sum([*card["per_record"].values()], axis=0).tolist() == matrix.tolist()

@@ -599,6 +599,28 @@ def test_limit_train_counts_the_beats_of_train_and_validation(
     }
 
 
+@pytest.mark.usefixtures("small_runs")
+def test_a_network_that_a_run_starts_from_keeps_its_heads(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on beats that they could not be fitted to: one of the two databases has no S."""
+    quick = hparams.ContextConfig(members=2, rhythm_epochs=1, shape_epochs=1)
+    monkeypatch.setitem(
+        hparams.RECIPES, "new_patients", lambda: dataclasses.replace(hparams.new_patients(), heads=quick)
+    )
+    given: Any = {"data_path": data, "save_dir": tmp_path, "recipe": "new_patients", "variant": "cnn", "num_epochs": 1}
+    Trainer(RunConfig(**given, run_description="base")).train()
+    for seed, name in enumerate(("train", "val")):
+        file = contents(seed=seed)
+        file["labels"][(file["records"] == 1) & (file["labels"] == 1)] = 0
+        torch.save(file, data / "mit" / f"{name}.pt")
+    Trainer(RunConfig(**given, run_description="tuned", init=str(tmp_path / "mit" / "base"))).train()
+    paths = (tmp_path / "mit" / run / "seed_0" / "checkpoint_best.pt" for run in ("base", "tuned"))
+    base, tuned = (load_checkpoint(path).model for path in paths)
+    same = {name for name, value in base.items() if torch.equal(tuned[name], value)}
+    assert same == {name for name in base if name.startswith(("rhythm.", "clf.ensemble.", "clf.standardise."))}
+
+
 def test_context_is_an_option_of_every_recipe() -> None:
     assert RunConfig().effective_configs() == data_configs.get_dataset_class("mit")()  # with context none
     assert RunConfig(recipe="new_patients").effective_configs().context == "rhythm"

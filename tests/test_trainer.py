@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -452,9 +453,10 @@ def test_a_run_does_not_go_on_with_other_training_beats_of_the_same_files(toy_da
             Trainer(config(limit_train=29), folder).train()
         with pytest.raises(InputError, match="began with sampler thinned and would go on with smote"):
             Trainer(config(sampler="smote", loss="sqrt_ce"), folder).train()
-    # Folders of earlier versions do not say what was trained on.
+    # Folders of earlier versions do not say what was trained on, nor where the beats are from.
     checkpoint = torch.load(seed / "checkpoint_last.pt", weights_only=True)
-    del checkpoint["metrics"]["data"]["training_fingerprint"]
+    for name in ("training_fingerprint", "places"):
+        del checkpoint["metrics"]["data"][name]
     torch.save(checkpoint, seed / "checkpoint_last.pt")
     assert Trainer(config(limit_train=29), folder).train() == results
     log = (seed / "train.log").read_text()
@@ -542,17 +544,21 @@ def test_a_network_that_a_run_cannot_start_from(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("window", "noted"), [("186 samples at 360 Hz", True), ("unknown", False)])
-def test_beats_that_do_not_say_how_they_were_cut_are_noted(
-    finished: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], window: str, noted: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("window", "source", "noted"), [("186 samples at 360 Hz", "synthetic", True), ("unknown", "elsewhere", False)]
+)
+def test_beats_that_do_not_say_how_they_were_cut_and_records_of_the_same_source_are_noted(
+    finished: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    window: str, source: str, noted: bool,
+) -> None:  # fmt: skip
     base = load_checkpoint(finished / "checkpoint_best.pt")
-    data = base.metrics["data"] | {"window": window}
+    data = base.metrics["data"] | {"window": window, "source": source}
     network = tmp_path / "base.pt"
     save_checkpoint(network, dataclasses.replace(base, metrics=base.metrics | {"data": data}))
     said = "do not say how their beats were cut; the network{} was trained on 186 samples at 360 Hz."
     Trainer(run_config(toy_data, tmp_path, num_epochs=1, init=str(network))).train()
-    assert (said.format(" of --init") in capsys.readouterr().out) == noted
+    out = capsys.readouterr().out
+    assert (said.format(" of --init") in out) == ("trained on 2 of the 2 records tested here" in out) == noted
     Trainer(RunConfig(data_path=str(toy_data), save_dir=str(tmp_path))).test(network)
     assert (said.format("") in capsys.readouterr().out) == noted
 
@@ -575,6 +581,17 @@ def test_a_class_without_a_training_beat_is_noted(
 def test_a_run_does_not_shrink(finished: Path, toy_data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be at least 3, which the run in"):
         Trainer(run_config(toy_data, tmp_path, num_epochs=2), finished.parent).train()
+
+
+def test_a_history_of_another_version_is_not_gone_on_with(finished: Path, toy_data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "seed_0" / "checkpoint_last.pt"
+    shutil.copytree(finished, path.parent)
+    checkpoint = torch.load(path, weights_only=True)
+    for row in checkpoint["metrics"]["history"]:
+        del row["val_selection_f1"]
+    torch.save(checkpoint, path)
+    with pytest.raises(InputError, match=r"checkpoint_last\.pt: its history is of another version of this package"):
+        Trainer(run_config(toy_data, tmp_path, num_epochs=4), tmp_path / "run").train()
 
 
 def test_splits_of_the_same_beats_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -710,6 +727,10 @@ def test_an_output_that_is_not_finite_has_no_class(mit: DatasetConfig) -> None:
     with torch.no_grad():
         model.linear.bias[2] = float("nan")
     with pytest.raises(TrainingError, match="not finite for 40 of 40 beats"):
+        evaluate(model, split, UNWEIGHTED, mit.classes)
+    with torch.no_grad():
+        model.linear.bias.copy_(torch.tensor([3e38, -3e38, 0, 0, 0]))  # whose difference is infinite
+    with pytest.raises(TrainingError, match=r"not finite for 0 of 40 beats \(loss inf\)"):
         evaluate(model, split, UNWEIGHTED, mit.classes)
 
 
@@ -853,6 +874,8 @@ def test_three_seeds_and_their_summary(toy_data: Path, tmp_path: Path) -> None:
     results = Trainer(run).train()
     folder = tmp_path / "mit" / "run"
     assert sorted(path.name for path in folder.glob("seed_*")) == ["seed_4", "seed_5", "seed_6"]
+    configs = [json.loads((folder / f"seed_{seed}" / "config.json").read_text()) for seed in (4, 5, 6)]
+    assert len({config["data"]["training_fingerprint"] for config in configs}) == 3  # each limited by its own seed
     summary = pd.read_csv(folder / "summary.csv", index_col=["checkpoint", "percent"])
     macro = [100 * metrics["macro_f1"] for metrics in results]
     assert summary.loc[("best", "f1"), "macro"] == pytest.approx(np.mean(macro), abs=0.006)
@@ -906,6 +929,15 @@ def test_a_checkpoint_is_tested_with_its_own_loss_on_the_test_split(
     test = data_generator(toy_data, checkpoint.configs, None, 0)["test"]
     own = FocalLoss(torch.tensor(weights), gamma=3.0)
     assert tested["loss"] == evaluate(model, test, own, checkpoint.configs.classes).loss
+
+
+def test_a_finished_seed_without_the_picture_that_is_asked_for_goes_on(
+    finished: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    run: Any = SimpleNamespace(
+        hparams=SimpleNamespace(num_epochs=3), run_config=run_config(toy_data, tmp_path, umap=True)
+    )
+    assert run_folder.resume.tests_if_finished_as(finished, run) is None
 
 
 def test_of_several_processes_the_first_alone_says_what_is_finished(
@@ -962,6 +994,7 @@ def test_every_setting_that_is_a_number_has_a_range() -> None:
     [
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
         {"batch_size": 0},
         {"num_epochs": 0},
         {"dropout": 1.0},
