@@ -83,7 +83,6 @@ def unreadable(
     nothing = np.zeros((0, 2), dtype=np.int64)
     joined = {reason: disjoint(np.concatenate([nothing, *found[reason]]), reason) for reason in REASONS}
     joined["missing"] = longer(joined["missing"], quality.missing_longest * fs)
-    joined["saturation"] = longer(joined["saturation"], quality.rail_shortest * fs)
     return _without_islands(_by_first_reason(joined), quality.noise_bridge * fs)
 
 
@@ -205,7 +204,10 @@ def _by_first_reason(stretches: dict[str, np.ndarray]) -> list[Unreadable]:
 
 
 def _without_islands(lost: list[Unreadable], longest: float) -> list[Unreadable]:
-    """Call gaps of fewer than `longest` samples beside noise that, too: what is between is hardly ever clean."""
+    """Call gaps of fewer than `longest` samples beside noise that, too: what is between is hardly ever clean.
+
+    Parts of one reason that touch are made one.
+    """
     found = lost[:1]
     for part in lost[1:]:
         before = found[-1]

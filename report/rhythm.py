@@ -194,8 +194,6 @@ def runs_of(member: np.ndarray, linked: np.ndarray) -> np.ndarray:
 
 def whole_windows(linked: np.ndarray, size: int) -> np.ndarray:
     """The first interval of every window of `size` successive intervals all of which are `linked` (n,)."""
-    if linked.size < size:
-        return np.zeros(0, dtype=np.int64)
     broken = np.append(0, np.cumsum(~linked))
     return np.flatnonzero(broken[size:] == broken[:-size])
 
