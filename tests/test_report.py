@@ -60,7 +60,7 @@ def test_the_figures_of_the_summary_are_those_of_the_tables(annotated: Path, rec
     assert summary["definitions"]["pause"] == 2.0
     assert summary["model"] is None
     hours = pd.read_csv(annotated / "hours.csv")
-    assert hours["beats_all"].sum() == len(beats)
+    assert all(hours[f"beats_{name}"].sum() == count for name, count in summary["beats"].items())
 
 
 def names_in(value: object) -> set[str]:
@@ -451,8 +451,9 @@ def test_annotations_stay_at_their_beats_where_fs_is_given(tmp_path: Path) -> No
 def test_infarction_has_no_episodes(records: Path, tmp_path: Path) -> None:
     ptb = write_checkpoint(tmp_path / "checkpoint_best.pt", "ptb")
     summary, beats, episodes, page = report_on(records / "m001", tmp_path / "r", "--checkpoint", ptb)
-    share = 100 * (beats["class"] == "infarction").sum() / beats["class"].isin(["normal", "infarction"]).sum()
-    assert summary["burden_percent"]["infarction"] == round(share, 2)
+    called = beats["class"].value_counts().reindex(["normal", "infarction"], fill_value=0)
+    assert summary["burden_percent"] == (100 * called / called.sum()).round(2).to_dict()
+    assert summary["beats"] == called.to_dict() | {"unclassified": len(beats) - called.sum(), "all": len(beats)}
     assert set(episodes["kind"]) <= {"unreadable"}
     assert "there are no episodes but unreadable time and ventricular flutter" in page
     assert "No ventricular flutter or fibrillation; with this network no other episode is looked for." in page

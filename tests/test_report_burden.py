@@ -128,6 +128,7 @@ def test_hours_follow_the_recording_or_the_clock() -> None:
     counts = {"N": 33, "S": 0, "V": 2, "F": 0, "Q": 0, "unclassified": 0, "all": 35}
     assert (first.beats["all"], second.beats) == (59, counts)
     assert second.episodes["couplet_v"] == 1 and second.v.percent == 100 * 2 / 35
+    assert hours_table([first, second])["v_per_hour"].tolist() == pytest.approx([0, 2 * 3600 / 2100])
     clock = hours(rhythm, episodes, DEFAULTS, into_hour_s=600)
     assert [hour.start_s for hour in clock] == [0.0, 3000.0]
     assert [hour.start_s for hour in hours(rhythm, episodes, DEFAULTS, into_hour_s=7200)] == [0.0, 3600.0]
@@ -154,4 +155,6 @@ def test_heart_rate_of_an_hour() -> None:
     assert first.min is not None and second.max is not None
     assert (first.min.bpm, second.max.bpm) == (60.0, 120.0)
     assert (first.mean, second.mean) == (60.0, 120.0)
-    assert hours_table([first, second])["rate_min_bpm"].tolist() == [60.0, second.min.bpm]
+    table = hours_table([first, second])
+    assert table["rate_min_bpm"].tolist() == [60.0, second.min.bpm]
+    assert table["rate_max_bpm"].tolist() == [first.max.bpm, 120.0]

@@ -100,23 +100,26 @@ def test_a_period_of_which_nothing_can_be_read_has_no_figure_at_all() -> None:
     assert [str(seconds) for seconds in lost] == ["0.0"] * 3  # and not -0.0
 
 
-def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in() -> None:
-    """An isolated V, a run of V slower than 100/min and a faster one; what is faster is doubtful."""
+@pytest.mark.parametrize(("name", "other"), ["VS", "SV"])
+def test_a_diary_marks_shares_that_doubtful_runs_have_a_part_in(name: str, other: str) -> None:
+    """An isolated V (or S), a run of them slower than 100/min and a faster one; what is faster is doubtful."""
     samples = 100 * np.cumsum([1, *[1] * 12, *[0.5] * 2, *[1] * 12])
-    classes = np.array([*"NNNNVNNVVVNNVVVNNNNNNNNNNNN"])
+    classes = np.array([*"NNNNVNNVVVNNVVVNNNNNNNNNNNN".replace("V", name)])
     rhythm = Rhythm(samples.astype(np.int64), classes, 100, 2800)
-    episodes = find_episodes(rhythm, Definitions(doubtful_rate=100))
-    assert [run.doubtful != "" for run in episodes.of("run_v")] == [False, True]
+    sure = Definitions(doubtful_prematurity=2)
+    episodes = find_episodes(rhythm, dataclasses.replace(sure, doubtful_rate=100))
+    assert [run.doubtful != "" for run in episodes.of(f"run_{name.lower()}")] == [False, True]
     entries = [Entry(start, end, "other", "") for start, end in ((0.0, 11.5), (0.0, 14.2), (20.0, 24.0))]
     diary = diary_figures(entries, rhythm, episodes)
     during = [around.during for around in diary.figures]
-    assert [period.v_doubtful for period in during] == [0, 3, 0]
-    assert [period_cell(period, "v_percent") for period in during] == ["36.4", "46.7 ?", "0.0"]
-    assert [period_cell(period, "s_percent") for period in during] == ["0.0"] * 3
+    doubtful, share, other_share = f"{name.lower()}_doubtful", f"{name.lower()}_percent", f"{other.lower()}_percent"
+    assert [getattr(period, doubtful) for period in during] == [0, 3, 0]
+    assert [period_cell(period, share) for period in during] == ["36.4", "46.7 ?", "0.0"]
+    assert [period_cell(period, other_share) for period in during] == ["0.0"] * 3
     assert [period_cell(period, "rate_bpm") for period in during] == ["60", "65", "60"]
-    assert diary.table()["during_v_doubtful"].tolist()[:3] == [0, 3, 0]
+    assert diary.table()[f"during_{doubtful}"].tolist()[:3] == [0, 3, 0]
     assert diary.has_doubtful
-    assert not figures_of(entries[:1], rhythm).has_doubtful
+    assert not diary_figures(entries[:1], rhythm, find_episodes(rhythm, sure)).has_doubtful
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -173,11 +176,19 @@ def test_a_diary_without_entries_is_refused(tmp_path: Path) -> None:
             read(tmp_path, content, 100)
 
 
-@pytest.mark.parametrize(("head", "quoted"), [("", "''"), ("when,kind", "'when,kind'"), (" Time;what", "'Time;what'")])
-def test_a_diary_without_its_columns_is_refused(tmp_path: Path, head: str, quoted: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("", "''"),
+        ("\n60,symptom\n", "''"),
+        ("when,kind\n60,symptom\n", "'when,kind'"),
+        (" Time;what\n60,symptom\n", "'Time;what'"),
+    ],
+)
+def test_a_diary_without_its_columns_is_refused(tmp_path: Path, text: str, quoted: str) -> None:
     message = "d.csv: its first line must name the columns time and kind, and may name note and end; it is " + quoted
     with pytest.raises(InputError, match=re.escape(message)):
-        read(tmp_path, f"{head}\n60,symptom\n")
+        read(tmp_path, text)
 
 
 # ---------------------------------------------------------------------------------------------------------------- times

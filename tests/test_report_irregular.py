@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_rhythms import DEFAULTS, fibrillation, found, made, only, slow_and_fast
 
-from report.burden import burden, hours
+from report.burden import burden, hours, hours_table
 from report.definitions import Definitions
 from report.episodes import SUPRAVENTRICULAR, find_episodes
 from report.hrv import variability
@@ -229,7 +229,7 @@ def test_the_burden_of_s_is_of_time_and_beats_outside_irregular_rhythm() -> None
     assert result.s.per_hour == pytest.approx(59 * 3600 / regular_s)
     (hour,) = hours(rhythm, episodes, DEFAULTS)
     assert (hour.s.beats, hour.s.of) == (59, 297)
-    assert hour.s.hours == pytest.approx(regular_s / 3600)
+    assert hours_table([hour])["s_per_hour"].tolist() == pytest.approx([59 * 3600 / regular_s])
     curves = trends(rhythm, episodes, DEFAULTS)
     assert curves.width_s == 10
     assert curves.s_percent[:59] == pytest.approx(np.full(59, 20.0))

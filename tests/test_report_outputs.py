@@ -55,6 +55,7 @@ def test_several_recordings_have_an_index_and_one_that_fails_is_told(
     summaries = [load(tmp_path / "all" / name)[0] for name in ("m001", "m002")]
     flat = pd.json_normalize(summaries).set_index("record")
     assert all(set(summary["doubtful_episodes"]) <= set(outputs.DOUBTED) for summary in summaries)
+    assert {"doubtful_episodes.nsvt", "doubtful_episodes.pause"} < {*table}
     same = [name for name in table if name in flat and name != "notes"]
     assert (table.loc[flat.index, same].fillna("") == flat[same].fillna("")).all(axis=None)
     assert {"burden_percent.V", "heart_rate.mean.bpm", "episodes.run_v", "pauses.gt_2_0", "hrv.sdnn_ms"} < {*same}
