@@ -422,6 +422,15 @@ def test_each_database_of_a_joined_set_is_split_by_itself() -> None:
         assert (np.diff(index) > 0).all()
 
 
+def test_a_part_of_mitdb_that_lacks_ds1_or_ds2_is_refused() -> None:
+    ds1, ds2 = (toy_set("mitdb", sorted(names), 360) for names in (splits.DS1, splits.DS2))
+    for beats, absent in ((ds1, "DS2"), (ds2, "DS1")):
+        with pytest.raises(InputError, match=f"there are none of {absent};"):
+            splits.split_beats(beats, "inter_patient", None, 0)
+    with pytest.raises(InputError, match="--folds of mitdb are made of DS1, of which no record is here"):
+        splits.fold_splits(ds2, 3, 0)
+
+
 def test_noise_on_a_patient_of_mitdb_makes_nobody_new() -> None:
     mitdb = toy_set("mitdb", sorted(splits.DS1 | splits.DS2), 360)
     nstdb = toy_set("nstdb", ["118e00", "118e24", "119e00"], 360, patients=("118", "118", "119"))

@@ -371,6 +371,11 @@ def test_drawn_patients_hold_the_share_that_was_asked_for() -> None:
     for share in (0.1, 0.2, 0.5):
         chosen = splits.draw_patients(counts, share, seed=1)
         np.testing.assert_allclose(counts[chosen].sum(axis=0) / counts.sum(axis=0), share, atol=0.03)
+    labels = np.repeat(np.tile(np.arange(3), 40), counts.ravel())
+    beats = beat_set(labels, np.repeat(np.arange(40), counts.sum(axis=1)), tuple(map(str, range(40))), 3)
+    split = splits.split_beats(beats, "inter_patient", (0.5, 0.3, 0.2), 0)
+    for name, share in zip(splits.SPLITS, (0.5, 0.3, 0.2), strict=True):
+        np.testing.assert_allclose(np.bincount(labels[split[name]]) / counts.sum(axis=0), share, atol=0.03)
 
 
 def test_a_database_without_a_beat_of_the_classes_takes_no_part() -> None:

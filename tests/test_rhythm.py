@@ -709,8 +709,10 @@ def test_folds_of_another_deal_are_not_left_beside_new_ones(tmp_path: Path) -> N
         splits.require_no_other_folds(tmp_path, "mit", 3)
 
 
-def test_rich_patients_go_to_different_folds() -> None:
-    counts = np.array([[1000, 100, 0], [1000, 100, 0], [1000, 0, 100], [1000, 0, 100]])
-    fold = splits.deal_patients(counts, 2, seed=0)
-    assert fold[0] != fold[1]
-    assert fold[2] != fold[3]
+@pytest.mark.parametrize("of_another", [0, 100])
+def test_rich_patients_go_to_different_folds(of_another: int) -> None:
+    counts = np.array([[1000, 100, 0], [1000, 100, 0], [1000, 0, of_another], [1000, 0, of_another]])
+    for seed in range(10):
+        fold = splits.deal_patients(counts, 2, seed)
+        assert fold[0] != fold[1]
+        assert fold[2] != fold[3]
