@@ -34,6 +34,7 @@ from preprocess.context import (
     shape,
     stretch_context,
     stretches,
+    without_line,
 )
 from preprocess.signals import FS
 from preprocess.synthetic import write_synthetic_mit
@@ -181,6 +182,11 @@ def test_an_equally_early_beat_is_less_premature_in_an_irregular_rhythm() -> Non
 
 
 # ------------------------------------------------------------------------------------------------ the P wave
+
+
+def test_a_p_wave_is_measured_from_the_line_through_its_ends() -> None:
+    line, wave = np.linspace(-3, 5, 72), np.pad(np.ones(72 - 2 * 8), 8)
+    np.testing.assert_allclose(without_line(np.stack([line, line + wave])), [np.zeros(72), wave], atol=1e-12)
 
 
 def test_p_wave_of_an_ordinary_beat(by_hand: dict[str, np.ndarray]) -> None:

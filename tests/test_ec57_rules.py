@@ -23,7 +23,7 @@ def annotated(text: str) -> Annotations:
         times.append(int(time))
         symbols.append(what[0])
         subtypes.append(int(what[1:]) if what[0] == "~" and what[1:] else 0)
-        notes.append(what[1:] if what[0] == "+" else "")
+        notes.append(what[1:] if what[0] in '+"' else "")
     return Annotations(times, symbols, subtypes, notes)
 
 
@@ -342,7 +342,11 @@ def test_normal_beats_in_atrial_fibrillation_are_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("closer", "closed"), [("]@440", False), ("+(AFL@440", False), ("+@440", False), ("+(B@440", True), ("[@440", True)]
+    ("closer", "closed"),
+    [
+        *[("]@440", False), ("+(AFL@440", False), ("+@440", False), ('"(B@440', False)],  # the last is a comment
+        *[("+(B@440", True), ("[@440", True)],
+    ],
 )
 def test_what_ends_atrial_fibrillation(closer: str, closed: bool) -> None:
     # two N beats after it are a couplet of S while it lasts; the Q ends the run that it began
@@ -352,7 +356,11 @@ def test_what_ends_atrial_fibrillation(closer: str, closed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("closer", "closed"), [("]@440", True), ("+(N@440", True), ("+(VFL@440", False), ("[@440", False), ("+@440", False)]
+    ("closer", "closed"),
+    [
+        *[("]@440", True), ("+(N@440", True)],
+        *[("+(VFL@440", False), ("[@440", False), ("+@440", False), ('"(N@440', False)],
+    ],
 )
 def test_what_ends_flutter(closer: str, closed: bool) -> None:
     # another onset after its end begins another long run
