@@ -47,6 +47,7 @@ def test_edf_plus_skips_its_annotations(tmp_path: Path, bdf: bool) -> None:
         assert recording.format == ("BDF+C" if bdf else "EDF+C")
         assert recording.leads == ("II",)
         assert recording.start == START.replace(microsecond=250_000)
+        assert recording.notes == ()
         np.testing.assert_allclose(recording.read(), wave(2560) * 1e-4, rtol=1e-12, atol=1e-12)
 
 
@@ -68,6 +69,9 @@ def test_an_interrupted_edf_has_missing_samples(tmp_path: Path, bdf: bool) -> No
         said = f"It is {kind}, without interruptions, but the times of its data records have some."
         assert other.notes == (said, *recording.notes)
         np.testing.assert_array_equal(other.read(), recording.read())
+    short = interrupted(edf({"II": values}, annotated=True, bdf=bdf), [0.25, 1.25, 2.25, 3.75], bdf)
+    with open_recording(put(tmp_path, short.replace(b"DF+D", b"DF+C", 1), "s.edf")) as recording:
+        assert recording.notes == (said, "Interrupted once, for 0.5 s in all; those are missing.")
     content = interrupted(edf({"II": values}, annotated=True), [0, 1, 1.5, 3])
     assert "data record 3 begins before the one before it ends" in fault(put(tmp_path, content, "a.edf"))
     content = edf({"II": values})
