@@ -75,6 +75,17 @@ def test_the_time_column(tmp_path: Path, kind: str, fs: int, monkeypatch: pytest
     assert said in fault(tmp_path / "a.csv", fs=200)
 
 
+def test_a_gap_shortly_before_the_end_is_one(tmp_path: Path) -> None:
+    rows = [f"{n / 250:.3f},{n % 7}" for n in (*range(980), *range(1480, 1500))]
+    with open_recording(put(tmp_path, ["time,MLII (uV)", *rows])) as recording:
+        assert (recording.length, recording.borders.tolist()) == (1500, [1480])
+
+
+def test_another_rate_than_that_of_the_head_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, ["Sampling rate: 250 Hz", "MLII (uV)", *map(str, wave(1500))])
+    assert f"--fs 200 is not the sampling frequency in {path}, 250 Hz: leave --fs out" in fault(path, fs=200)
+
+
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
