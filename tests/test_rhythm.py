@@ -544,12 +544,16 @@ def test_weights_are_inverse_roots(
 # ------------------------------------------------------------------------------------------------- the command line
 
 
-@pytest.mark.usefixtures("small_runs")
-def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def quick_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe `new_patients` with ensembles of two networks that are trained for two epochs."""
     quick = hparams.ContextConfig(members=2, rhythm_epochs=2, shape_epochs=2)
-    monkeypatch.setitem(
-        hparams.RECIPES, "new_patients", lambda: dataclasses.replace(hparams.new_patients(), heads=quick)
-    )
+    recipe = dataclasses.replace(hparams.new_patients(), heads=quick)
+    monkeypatch.setitem(hparams.RECIPES, "new_patients", lambda: recipe)
+
+
+@pytest.mark.usefixtures("small_runs", "quick_recipe")
+def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path) -> None:
     common = ["--data_path", str(data), "--save_dir", str(tmp_path / "logs")]
     main.run([*common, "--recipe", "new_patients", "--num_epochs", "2", "--run_description", "r"])
     folder = tmp_path / "logs" / "mit" / "r" / "seed_0"
@@ -558,7 +562,7 @@ def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monke
     checkpoint = load_checkpoint(folder / "checkpoint_best.pt")
     assert checkpoint.epoch == 2  # the last: validation chooses none
     assert checkpoint.configs.context == "rhythm"
-    assert checkpoint.hparams.heads == quick
+    assert checkpoint.hparams.heads == hparams.RECIPES["new_patients"]().heads
     log = (folder / "train.log").read_text()
     assert "trained on too" in log
     learnt = "rhythm head and shape ensemble: trained on 200 beats of one, 200 beats of two\n"
@@ -574,15 +578,9 @@ def test_command_line_trains_tests_and_reloads(data: Path, tmp_path: Path, monke
     assert tested["loss"] == pytest.approx(trained["loss"], rel=1e-6)
 
 
-@pytest.mark.usefixtures("small_runs")
-def test_limit_train_counts_the_beats_of_train_and_validation(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("small_runs", "quick_recipe")
+def test_limit_train_counts_the_beats_of_train_and_validation(data: Path, tmp_path: Path) -> None:
     """Where validation is trained on too, N beats in all; and what cannot be trained leaves no folder."""
-    quick = hparams.ContextConfig(members=2, rhythm_epochs=1, shape_epochs=1)
-    monkeypatch.setitem(
-        hparams.RECIPES, "new_patients", lambda: dataclasses.replace(hparams.new_patients(), heads=quick)
-    )
     given: Any = {"data_path": str(data), "save_dir": str(tmp_path / "logs"), "recipe": "new_patients", "num_epochs": 1}
     with pytest.raises(InputError, match="--limit_train must be 5 to 400, got 401"):
         Trainer(RunConfig(**given, limit_train=401)).train()
@@ -599,15 +597,9 @@ def test_limit_train_counts_the_beats_of_train_and_validation(
     }
 
 
-@pytest.mark.usefixtures("small_runs")
-def test_a_network_that_a_run_starts_from_keeps_its_heads(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("small_runs", "quick_recipe")
+def test_a_network_that_a_run_starts_from_keeps_its_heads(data: Path, tmp_path: Path) -> None:
     """Also on beats that they could not be fitted to: one of the two databases has no S."""
-    quick = hparams.ContextConfig(members=2, rhythm_epochs=1, shape_epochs=1)
-    monkeypatch.setitem(
-        hparams.RECIPES, "new_patients", lambda: dataclasses.replace(hparams.new_patients(), heads=quick)
-    )
     given: Any = {"data_path": data, "save_dir": tmp_path, "recipe": "new_patients", "variant": "cnn", "num_epochs": 1}
     Trainer(RunConfig(**given, run_description="base")).train()
     for seed, name in enumerate(("train", "val")):
