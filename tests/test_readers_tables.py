@@ -210,6 +210,8 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
         path, column="9", **options
     )
     assert "column label holds no numbers" in fault(path, column="label", **options)
+    timed = put(tmp_path, ["time_s,left", *(f"{n / 250:.3f},0.1" for n in range(300))], "timed.csv")
+    assert "column 1 holds times; there are 1 time_s, 2 left" in fault(timed, column="1", **options)
     for chosen in ({"column": "3"}, {"column": "RIGHT"}, {"lead": "right"}, {"column": "3", "lead": "II"}):
         with open_recording(path, **options | chosen) as recording:
             assert recording.lead == ("II" if len(chosen) == 2 else "right")

@@ -187,7 +187,7 @@ class TableSource(Source):
         """Return the number of the column that --column means.
 
         Raises:
-            InputError: there is none, or it holds no numbers.
+            InputError: there is none, or it holds times or no numbers.
         """
         columns = self._layout.columns
         alike = [n for n, column in enumerate(columns) if wanted.strip().casefold() in column.names]
@@ -195,8 +195,9 @@ class TableSource(Source):
             alike = [int(wanted) - 1]
         if not alike:
             raise unknown(f"{self.path}: --column", wanted, [self._list_columns()])
-        if columns[alike[0]].role in ("text", "strange", "date"):
-            raise InputError(f"{self.path}: column {wanted} holds no numbers; there are {self._list_columns()}")
+        if (role := columns[alike[0]].role) in ("time", "text", "strange", "date"):
+            held = "times" if role == "time" else "no numbers"
+            raise InputError(f"{self.path}: column {wanted} holds {held}; there are {self._list_columns()}")
         return alike[0]
 
     def _list_columns(self) -> str:
