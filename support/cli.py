@@ -28,6 +28,9 @@ class ArgumentParser(argparse.ArgumentParser):
         of_type = re.fullmatch(r"argument (\S+): invalid (int|float) value: (.*)", message)
         if of_type:
             message = f"{of_type[1]} must be {kinds[of_type[2]]}, got {of_type[3]}"
+        message = re.sub(  # -aVR is not an option
+            r"argument (\S+): expected one argument", r"\1 needs a value; write \1=-X where it begins with -", message
+        )
         raise InputError(f"{message}; `{self.prog} --help` lists the options")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401  (as argparse has it)

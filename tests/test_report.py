@@ -511,6 +511,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     out = tmp_path / "r"
     atr = (records / "m001", "--annotations", "atr", "--out", out)
     assert "MLII" in complaint(capsys, records / "m001", "--lead", "aVF", "--annotations", "atr", "--out", out)
+    assert "--lead needs a value; write --lead=-X where" in complaint(capsys, records / "m001", "--lead", "-aVR")
     assert "no annotation file" in complaint(capsys, records / "m001", "--annotations", "xyz", "--out", out)
     assert "no such file" in complaint(capsys, records / "m001", "--checkpoint", tmp_path / "no.pt", "--out", out)
     twice = complaint(capsys, *2 * [records / "m001"], "--annotations", "atr", "--out", out)
