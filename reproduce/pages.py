@@ -195,7 +195,7 @@ def report(experiment: Experiment, results: Sequence[Result]) -> str:
 
 
 def heading(results: Sequence[Result]) -> list[str]:
-    """What the figures are, and a warning where they are of synthetic data."""
+    """What the figures are, and warnings where they are of several schedules or of synthetic data."""
     chosen: dict[str, list[str]] = {}  # which checkpoint -> rows
     for result in results:
         rows = chosen.setdefault(CHOSEN[result.configs[0]["hparams"].get("selection", "best")], [])
@@ -203,7 +203,8 @@ def heading(results: Sequence[Result]) -> list[str]:
             rows.append(result.row.label)
     says = list(chosen) if len(chosen) == 1 else [f"{which} ({'; '.join(rows)})" for which, rows in chosen.items()]
     lines = [f"Percent; checkpoint tested: {', '.join(says)}; with several seeds, mean ± standard deviation."]
-    lines.append("Rows of different schedules are not comparable, least of all with the paper's 60 epochs.")
+    if {str(result.schedule) for result in results} != {PAPER_SCHEDULE[0]}:
+        lines.append("Rows of different schedules are not comparable, least of all with the paper's 60 epochs.")
     if any(map(is_synthetic, results)):
         lines += ["", "**Figures of synthetic data are of no real patients: they show that it works, no more.**"]
     return lines

@@ -561,10 +561,11 @@ def test_published_figures() -> None:
     assert pages.cell(float("nan")) == ""
 
 
-def test_a_page_says_which_checkpoint_its_rows_quote() -> None:
-    def result(label: str, selection: str) -> Any:
+def test_a_page_says_which_checkpoint_its_rows_quote_and_warns_of_other_schedules() -> None:
+    def result(label: str, selection: str, epochs: int = 60) -> Any:
         config = {"hparams": {"selection": selection}, "data": {"source": "physionet"}}
-        return SimpleNamespace(row=SimpleNamespace(label=label), configs=[config])
+        schedule = Schedule(epochs, "constant")
+        return SimpleNamespace(row=SimpleNamespace(label=label), configs=[config], schedule=schedule)
 
     best, last = result("alone", "best"), result("with context", "last")
     end = "; with several seeds, mean ± standard deviation."
@@ -572,6 +573,8 @@ def test_a_page_says_which_checkpoint_its_rows_quote() -> None:
     assert pages.heading([last])[0] == f"Percent; checkpoint tested: after the last epoch{end}"
     both = "highest validation macro-F1 (alone), after the last epoch (with context)"
     assert pages.heading([best, last, last])[0] == f"Percent; checkpoint tested: {both}{end}"
+    warned = [len(pages.heading(results)) > 1 for results in ([best], [result("alone", "best", 6)])]
+    assert warned == [False, True]
 
 
 def test_limited_beats_are_counted_where_they_are_taken(tmp_path: Path) -> None:
