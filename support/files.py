@@ -107,8 +107,8 @@ def folder_written_whole(folder: Path, require_ours: Callable[[Path], None]) -> 
     except OSError as error:
         raise _unwritable(folder, error) from error
     finally:
-        if old.exists() and not folder.exists():  # the new one could not take its place
-            with suppress(OSError):
+        with suppress(OSError):
+            if old.exists() and not folder.exists():  # the new one could not take its place
                 old.rename(folder)
         for leftover in (part, old):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -119,10 +119,11 @@ def _beside(path: Path, stem: str, ending: str) -> Path:
 
     The name is drawn: processes of two containers or machines may have one number, and would write into one part.
     """
-    for leftover in path.parent.glob(f".{glob.escape(stem)}.{'?' * 8}{ending}"):
-        with suppress(OSError):  # another command was faster, or it is another user's
-            if time.time() - leftover.stat().st_mtime > ABANDONED:
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    with suppress(OSError):  # the folder cannot be looked into: what writes there says so
+        for leftover in path.parent.glob(f".{glob.escape(stem)}.{'?' * 8}{ending}"):
+            with suppress(OSError):  # another command was faster, or it is another user's
+                if time.time() - leftover.stat().st_mtime > ABANDONED:
+                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     return path.with_name(f".{stem}.{secrets.token_hex(4)}{ending}")
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +387,16 @@ def test_a_picture_shows_the_name_of_any_file(tmp_path: Path) -> None:
     save_figure(figure, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 0
     assert title.get_text() == r"$_$, \udcff"
+
+
+@pytest.mark.parametrize("place", ["x" * 300, f"{'x' * 300}/y"])
+@pytest.mark.parametrize("writer", [written_whole, partial(folder_written_whole, require_ours=print)])
+def test_a_place_whose_name_is_too_long(tmp_path: Path, place: str, writer: Any) -> None:
+    with (
+        pytest.raises(InputError, match=f"{place} cannot be written: File name too long; name a folder that can be"),
+        writer(tmp_path / place) as part,
+    ):
+        part.touch()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is Linux's")
