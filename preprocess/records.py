@@ -66,12 +66,12 @@ def unlisted_records(folder: Path, names: list[str]) -> list[str]:
 def _listed(folder: Path, home: str, read: set[Path]) -> Iterator[str]:
     """The names in a RECORDS file; a line that ends with "/" names a folder with a list of its own (MIMIC).
 
-    Each list is `read` once: a link may lead back to a folder above it.
+    The list of each folder is `read` once: a link may lead back to a folder above it.
     """
     listing = folder / home / LISTING
-    if listing.resolve() in read:
+    if listing.parent.resolve() in read:
         return
-    read.add(listing.resolve())
+    read.add(listing.parent.resolve())
     for line in listing.read_text(encoding="utf-8", errors="replace").split():
         if not re.fullmatch(r"\w[\w.-]{,99}(/\w[\w.-]{,99})*/?", line):  # a path out of the folder, a web page
             raise InputError(f"{listing} names {line!r}, which is not a record of its folder; fetch it again")

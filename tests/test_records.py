@@ -517,6 +517,10 @@ def test_segments_and_layouts_are_no_records(tmp_path: Path) -> None:
     (tmp_path / "p1/up").symlink_to(tmp_path)  # once would go 40 links deep, twice without end
     (tmp_path / "p1/RECORDS").write_text("fixed\nup/\n")
     assert records.list_records(tmp_path, "mit") == ["p1/fixed", "other"]
+    write_segments(tmp_path / "p2")
+    (tmp_path / "p2/RECORDS").symlink_to(tmp_path / "p1/RECORDS")  # git-annex keeps equal files once
+    (tmp_path / "RECORDS").write_text("p1/\np2/\n")
+    assert records.list_records(tmp_path, "mit") == ["p1/fixed", "p2/fixed"]
 
 
 @pytest.mark.parametrize(
