@@ -23,6 +23,9 @@ MDC_ECG_LEAD_II: ISO/IEEE 11073-10101."""
 _PROCESSED = re.compile(r"raw|filt|filtered")
 """Words beside the name of a lead; raw_x, though, is an axis of an accelerometer, not Frank's lead X."""
 
+_UPSIDE_DOWN = re.compile(r"(e[ck]g\s)?\s*[-\N{MINUS SIGN}][^\W\d_]", re.IGNORECASE)
+"""-II and ECG -II, but neither ECG-II nor - II: there the hyphen parts words or begins an item of a list."""
+
 _ARABIC = re.compile(r"d?(i{1,3})|d([1-3])|(ml)([1-3])")
 _ECG = re.compile(r"(ml)?i{1,3}|av[rlf]|[mc]?v[1-9]?r?|v?[xyz]|mcl[1-6]|c[mcs][1-6]|ml[4-6]|d[4-6]|(es|as|ai)")
 """Names of leads, as `canonical` writes them: limb, chest, Frank, bipolar and EASI."""
@@ -65,7 +68,7 @@ def canonical(name: str | None) -> str:
     lead = "".join(named)
     if not lead or lead.isdigit() or (is_processed and lead in "xyz"):  # ECG, ECG 1: no lead is named, but a channel
         lead = "".join(words)
-    sign = "-" if (name or "").lstrip().startswith(("-", "\N{MINUS SIGN}")) else ""
+    sign = "-" if _UPSIDE_DOWN.match(name or "") else ""
     return sign + _in_roman(re.sub(r"^(e[ck]g|lead)(?=\D)", "", lead))  # ECGII
 
 

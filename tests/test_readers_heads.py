@@ -248,6 +248,8 @@ def test_the_other_lines_of_a_head_are_known_by_their_keys(tmp_path: Path) -> No
         path = put(tmp_path, "\n".join([*head, *map(str, wave(400))]).replace("Lead,Lead II\n", lead), "b.csv")
         with open_recording(path) as recording:
             assert recording.notes == ("The file does not say which lead it has.",)
+    put(tmp_path, path.read_text().replace("Lead,I-II", "Lead,-II"), "b.csv")  # which is upside down
+    assert "has no lead II; it has -II" in fault(path)
 
 
 LABCHART = (

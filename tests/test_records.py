@@ -746,12 +746,12 @@ def lead(name: str | None, units: str = "mV") -> Signal:
 LEADS_II = [
     "II", "ii", "MLII", "ECG lead II", "Lead II", "lead_II", "ECG II", "ECG-II", "EKG II", "EKG_II", "ECGII",
     "mod. lead II", "DII", "D2", "ML2", "ECG Lead: II", "Ⅱ", "II (mV)", "ECG II raw", "Lead II filtered",
-    "raw_ecg_II_filt", "MDC_ECG_LEAD_II",
+    "raw_ecg_II_filt", "MDC_ECG_LEAD_II", "- II",
 ]  # fmt: skip
 OTHER_LEADS = [
     "I", "III", "iii", "ECG lead I", "ECG lead III", "MLI", "MLIII", "DI", "DIII", "D1", "D3", "ECG", "ECG1", "ECG2",
     "ECG 2", "2", "V2", "aVR", "ML5", "RESP II ABD", "CM2", "raw", "ECG raw", "raw 2", "Lead 2 filtered", "", None,
-    "-II", "\N{MINUS SIGN}MLII",
+    "-II", "\N{MINUS SIGN}MLII", "ECG -II",
 ]  # fmt: skip
 
 

@@ -47,7 +47,9 @@ KEY_UNIT = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 REMARK = re.compile(r"(?<!\s)\s*\([^()]*\)$")  # behind a value: 250 Hz (1 channel)
 EXCEL = re.compile(r"(\d\.\d+e\+0?4)\t\S+ (\d\d?:\d\d:\d\d(?:\.\d+)?)")
 """When LabChart began, as Excel counts days, and once more by a date whose day and month may stand in either order."""
-LEAD = re.compile(r"(.*?)\b(I{1,3}|aV[RLF]|V[1-6])", re.IGNORECASE)  # Lead I, Ableitung I
+LEAD = re.compile(r"(.*?)((?:(?<!\S)[-\N{MINUS SIGN}])?\b(?:I{1,3}|aV[RLF]|V[1-6]))", re.IGNORECASE)
+"""Lead I, Ableitung I, and upside down -aVR."""
+
 WATCH = re.compile(r"\bwatch\s?\d|apple\s?watch", re.IGNORECASE)  # the device of all its exports, such as "Watch6,1"
 
 
