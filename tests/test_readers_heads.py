@@ -167,6 +167,7 @@ def test_a_head_that_its_time_column_contradicts(tmp_path: Path) -> None:
         ("Start: 31.1.2026 14:05:07", START, None),
         ("Start: 2026/1/31 14:05:07", START, None),
         ("Start: [14:05:07.000 31/01/2026]", START, None),
+        ("Start: [14:05:07.000 31/01/2026] UTC", None, "The line 'Start: [14:05:07.000 31/01/2026] UTC' of its head"),
         ("Record date,2026/01/31|Start time,14:05:07", START, None),
         ("Exported,2026-03-01 10:00", None, None),
         ("Record date,2026-01-31|Start time,14:05:07", START, None),

@@ -116,7 +116,7 @@ def iso_stamp(text: str) -> str:
 
     Brackets and quotes around any time are taken off. A date such as 03/04/2026 outside them may be of March or April.
     """
-    if wfdb := re.match(r"'?\[([\d:.]+) (\d\d)/(\d\d)/(\d{4})\]", text):
+    if wfdb := re.fullmatch(r"'?\[([\d:.]+) (\d\d)/(\d\d)/(\d{4})\]'?", text):
         return f"{wfdb[4]}-{wfdb[3]}-{wfdb[2]} {wfdb[1]}"
     text = text.strip("[]'\" ")
     if date := re.match(r"(\d\d?)\.(\d\d?)\.(\d{4})(?=[T ])", text):
