@@ -188,8 +188,9 @@ class Clock:
             numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
             return numbers * self._scale
         texts = cells.astype("string").str.strip().str.replace(",", ".")
-        if iso_stamp(first := str(texts.iloc[0])) != first:
-            texts = texts.map(iso_stamp, na_action="ignore")
+        bare = texts.str.strip("'\"[]")  # all that most columns need, for which a call a row would take long
+        rewritten = iso_stamp(str(texts.iloc[0])) != str(bare.iloc[0])
+        texts = texts.map(iso_stamp, na_action="ignore") if rewritten else bare
         if texts.str.contains("-", regex=False).any():
             self._watch_offset(texts)
             stamps = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
