@@ -363,10 +363,12 @@ def _sample_numbers(peaks: object, length: int) -> np.ndarray:
     given = _numbers(peaks, "peaks")
     if given.ndim != 1 or np.asarray(peaks).dtype == bool:
         raise InputError(f"peaks of shape {given.shape}: the sample numbers (beats,) of the R-peaks are needed")
-    for at in given[given != np.floor(given)]:
-        raise InputError(f"peaks must be whole sample numbers, got {at:g}; of seconds np.rint(seconds * fs) makes them")
-    for at in given[(given < 0) | (given >= length)]:
-        raise InputError(f"peaks must be samples of the signal, 0 to {length - 1}, got {at:g}")
+    if (broken := given[given != np.floor(given)]).size:
+        raise InputError(
+            f"peaks must be whole sample numbers, got {broken[0]:g}; of seconds np.rint(seconds * fs) makes them"
+        )
+    if (outside := given[(given < 0) | (given >= length)]).size:
+        raise InputError(f"peaks must be samples of the signal, 0 to {length - 1}, got {outside[0]:g}")
     if (np.diff(given) <= 0).any():
         raise InputError("peaks must ascend, each one once; np.unique(peaks) makes them")
     return given.astype(np.int64)
